@@ -1,0 +1,73 @@
+"""The Hub of the tests as a fixture, and real clients that talk to it, each in a process of its own.
+
+A process of its own, since huggingface_hub and datasets read HF_ENDPOINT, HF_TOKEN and the rest when they are imported.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub.server import HubServer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class HubClient:
+    """Runs Python, or a command, as a user who has set up `hub`, with a home and a cache of its own."""
+
+    def __init__(self, hub: HubServer, home: Path) -> None:
+        self.hub = hub
+        self.home = home
+
+    def environment(self, **changes: str | None) -> dict[str, str]:
+        """The user's environment variables; a change to None takes one away."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        wanted: dict[str, str | None] = {
+            **inherited,
+            "HOME": str(self.home),
+            "HF_HOME": str(self.home / "hf"),
+            "HF_ENDPOINT": self.hub.url,
+            "HF_TOKEN": self.hub.token,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+            **changes,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def start(self, code: str, *args: str, **changes: str | None) -> "subprocess.Popen[str]":
+        """Python that runs `code` with `args` in sys.argv[1:], under way."""
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *args],
+            env=self.environment(**changes),
+            cwd=self.home,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(
+        self, code: str, *args: str, timeout_s: float = 120, **changes: str | None
+    ) -> "subprocess.CompletedProcess[str]":
+        """The same, to its end."""
+        process = self.start(code, *args, **changes)
+        stdout, stderr = process.communicate(timeout=timeout_s)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer().running() as server:
+        yield server
+
+
+@pytest.fixture
+def hub_client(hub: HubServer, tmp_path: Path) -> HubClient:
+    home = tmp_path / "home"
+    home.mkdir()
+    return HubClient(hub, home)

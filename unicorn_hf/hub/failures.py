@@ -1,0 +1,106 @@
+"""What can go wrong between here and the Hub, told apart: what passes by itself, what needs the user, what is a bug."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+LOG_IN = (
+    "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there "
+    "(on the Hub: Settings, Access Tokens)."
+)
+CHECK_NETWORK = "See that HF_ENDPOINT and the network are right, or wait a while."
+# 408 and 409: too slow, another operation going on; 412: someone else's commit came first.
+_PASSING_STATUSES = frozenset({408, 409, 412, 425, 429})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure in words that hold neither a token nor a signed address."""
+
+    reason: str
+    passes: bool
+    """Whether the same request may well succeed later."""
+    wait_s: float | None = None
+    """How long the Hub asked to be left alone."""
+    advice: str = ""
+
+
+def hub_address() -> str:
+    """The Hub's address as it may be shown: without the user name and password that HF_ENDPOINT may hold."""
+    from huggingface_hub import constants
+
+    parts = urlsplit(constants.ENDPOINT)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def diagnose(error: BaseException) -> Failure | None:
+    """What `error` says about the Hub or the way to it; None where it says nothing of the kind and is to propagate."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    http_error = HfHubHTTPError.__mro__[1]  # of the library below the installed huggingface_hub: httpx or httpx2
+    for cause in _causes(error):
+        if response := getattr(cause, "response", None) if isinstance(cause, http_error) else None:
+            message = response.headers.get("x-error-message") or getattr(cause, "server_message", "") or ""
+            return _from_answer(response.status_code, str(response.url), response.headers, _shown(message))
+        if isinstance(cause, http_error | ConnectionError | TimeoutError) and not isinstance(cause, BrokenPipeError):
+            detail = _shown(str(cause)) or type(cause).__name__
+            return Failure(f"The Hub at {hub_address()} cannot be reached ({detail}).", passes=True)
+        if isinstance(cause, json.JSONDecodeError):
+            return Failure(f"What answers at {hub_address()} does not speak as a Hub does.", passes=True)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from; huggingface_hub wraps a failed upload into a RuntimeError."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> Failure:
+    said = f"{status}: {message}" if message else f"status {status}"
+    if not _is_hub(url):
+        # The store behind the Hub: its addresses are signed for a while, and another attempt gets new ones.
+        return Failure(f"The Hub's file store refuses an upload ({said}).", passes=True, wait_s=_wait_asked(headers))
+    if status == 401:
+        return Failure(f"The Hub at {hub_address()} refuses the token ({said}).", passes=False, advice=LOG_IN)
+    if status == 403:
+        return Failure(f"The token may not do this on {hub_address()} ({said}).", passes=False, advice=LOG_IN)
+    if status == 429:
+        return Failure(f"The Hub asks for fewer requests ({said}).", passes=True, wait_s=_wait_asked(headers))
+    if status in _PASSING_STATUSES or status >= 500:
+        return Failure(f"The Hub fails to answer ({said}).", passes=True, wait_s=_wait_asked(headers))
+    return Failure(f"The Hub refuses a request ({said}).", passes=False)
+
+
+def _is_hub(url: str) -> bool:
+    from huggingface_hub import constants
+
+    return urlsplit(url).netloc.rpartition("@")[2] == urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
+
+
+def _wait_asked(headers: Mapping[str, str]) -> float | None:
+    """Seconds: what is left of the window in `RateLimit: "api";r=0;t=55`, or `Retry-After` (a number or a date)."""
+    if window := re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", "")):
+        return float(window[1])
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _shown(message: str) -> str:
+    """One short line of it, without the token or the query of an address."""
+    from huggingface_hub import get_token
+
+    line = " ".join(message.split())
+    if token := get_token():
+        line = line.replace(token, "***")
+    return re.sub(r"\?\S+", "", line)[:300]

@@ -1,0 +1,114 @@
+"""What of a built folder is published, and how it differs from what a repository on the Hub holds."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from unicorn_hf.core.errors import InputError
+
+CARD = "README.md"
+RECIPE = "recipe.yaml"
+# An allow-list of whole paths: what it does not name stays here. No part starts with a dot, so that neither hidden
+# files nor the temporary names of an unfinished build can match.
+_PUBLISHED = re.compile(
+    r"README\.md|recipe\.yaml|statistics\.json|transfer\.safetensors"
+    r"|(?:pretrain|instruction)/[^/.][^/]*\.parquet"
+    r"|assets/[^/.][^/]*\.(?:png|svg|jpe?g|webp|gif)"
+)
+_REQUIRED = {
+    "a card (README.md)": re.compile(r"README\.md"),
+    "a recipe (recipe.yaml)": re.compile(r"recipe\.yaml"),
+    "data (pretrain/*.parquet)": re.compile(r"pretrain/.*"),
+}
+
+
+def is_published(path: str) -> bool:
+    """Whether `path` (relative, with slashes) is part of a published data set: ours to send, and to delete up there."""
+    return _PUBLISHED.fullmatch(path) is not None
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file to publish, as it was when it was read."""
+
+    path: str
+    source: Path
+    size: int
+    sha256: str
+    git_oid: str
+    """The id that git gives to the same bytes; the Hub knows its small text files by nothing else."""
+
+    @classmethod
+    def read(cls, folder: Path, path: str) -> "LocalFile":
+        source = folder / path
+        size = source.stat().st_size
+        sha256, git_oid = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        with source.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha256.update(block)
+                git_oid.update(block)
+        return cls(path, source, size, sha256.hexdigest(), git_oid.hexdigest())
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a repository. `sha256` is known where the Hub keeps it as a large file (LFS or Xet), else `git_oid`."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+    git_oid: str | None
+
+    def holds(self, local: LocalFile) -> bool:
+        if self.size != local.size:
+            return False
+        return self.sha256 == local.sha256 if self.sha256 else self.git_oid == local.git_oid
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What must change on the Hub so that it holds exactly the published part of the folder."""
+
+    to_send: tuple[LocalFile, ...]
+    to_delete: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.to_send or self.to_delete)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (*(file.path for file in self.to_send), *self.to_delete)
+
+
+def difference(local: Iterable[LocalFile], remote: Iterable[RemoteFile]) -> Difference:
+    """Files that the Hub lacks or holds otherwise, and published files that are no longer here; others' are left."""
+    held = {file.path: file for file in remote}
+    wanted = {file.path: file for file in local}
+    to_send = tuple(f for path, f in wanted.items() if path not in held or not held[path].holds(f))
+    to_delete = tuple(path for path in held if is_published(path) and path not in wanted)
+    return Difference(to_send, to_delete)
+
+
+def published_paths(folder: Path) -> tuple[list[str], list[str]]:
+    """The folder's files as (published, left out), sorted. Links are left out: their bytes may lie anywhere.
+
+    Raises `InputError` where the folder is not a finished build: nothing is to be sent then.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.", "Name the folder that `unicorn-hf build` made.")
+    published: list[str] = []
+    left_out: list[str] = []
+    for path in _files_below(folder):
+        relative = path.relative_to(folder).as_posix()
+        regular = not path.is_symlink() and not path.parent.is_symlink()
+        (published if regular and is_published(relative) else left_out).append(relative)
+    for what, pattern in _REQUIRED.items():
+        if not any(pattern.fullmatch(path) for path in published):
+            raise InputError(f"{folder} has not got {what}.", "Push a folder that `unicorn-hf build` finished.")
+    return sorted(published), sorted(left_out)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if not path.is_dir())
