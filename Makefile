@@ -1,0 +1,31 @@
+# Every target makes the environment .venv first, or finds it made.
+#
+#   PYTHON   the Python to make it with: 3.11 to 3.14 (default: python3)
+#   EXTRAS   cpu or gpu (default: gpu where nvidia-smi lists one)
+#   ARGS     further arguments: make demo ARGS="--captions 200", make test ARGS="-k recipes -x"
+
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint
+
+help:
+	@echo "make demo   build a small data set with real models, show it and how to load it"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff, mypy and the rules between the layers"
+
+setup:
+	@$(PYTHON) scripts/setup_env.py
+
+demo: setup
+	@.venv/bin/unicorn-hf build $(ARGS)
+
+test: setup
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
