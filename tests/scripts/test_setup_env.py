@@ -212,6 +212,28 @@ class TestExtras:
         assert setup_env.answers("http://127.0.0.1:9/", 2.0) is False
 
 
+class TestPython:
+    def test_an_unsupported_one_names_those_that_will_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(setup_env.SetupError, match=r"Python 3\.9; 3\.11 to 3\.14"):
+            setup_env.use_supported_python()
+
+    def test_it_looks_for_another_and_asks_whether_it_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, code in (("python3.13", 127), ("python3.12", 0)):
+            (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+            (tmp_path / name).chmod(0o755)
+        started: list[str] = []
+        monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+        monkeypatch.setattr(os, "execv", lambda path, arguments: started.append(path) or sys.exit(0))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(SystemExit):
+            setup_env.use_supported_python()
+        assert started == [str(tmp_path / "python3.12")]
+
+
 class TestPip:
     @pytest.mark.parametrize(
         ("output", "advice"),
