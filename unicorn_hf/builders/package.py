@@ -1,0 +1,305 @@
+"""From a build's shards to the published Parquet files."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from unicorn_hf.core.fingerprint import file_sha256, fingerprint
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, embeddings, instruction, pretrain
+from unicorn_hf.core.words import words
+from unicorn_hf.representations.step import Representations
+from unicorn_hf.representations.transfers import Transfer
+from unicorn_hf.runtime.cluster import WorkerPool
+from unicorn_hf.runtime.files import atomic, read_table
+from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.steps import Record, Step
+
+STAGE = "packaging"
+CODE = 1
+"""Raise it when the published form changes: shards are then written again."""
+ConfigName = Literal["pretrain", "instruction"]
+REQUESTS = (
+    "Describe what can be seen here in detail.",
+    "What does this picture show?",
+    "Give a full account of everything visible.",
+    "Write a detailed description of the scene.",
+    "Look closely and say what is there, where it is and what it looks like.",
+    "Please describe the subject and its surroundings.",
+    "What is in view? Answer with all visible details.",
+    "Describe this as exactly as you can.",
+)
+"""What the human asks in a pretraining row; a hash of the id picks one. The answer is the caption itself."""
+
+
+class ShardStatistics(BaseModel):
+    """Figures of one published shard; they add up over shards."""
+
+    num_rows: int = 0
+    num_caption_words: int = 0
+    min_caption_words: int = 0
+    max_caption_words: int = 0
+    num_turns: int = 0
+    per_domain: dict[str, int] = {}
+    per_task: dict[str, int] = {}
+
+    @classmethod
+    def merged(cls, parts: "Sequence[ShardStatistics]") -> "ShardStatistics":
+        return cls(
+            num_rows=sum(part.num_rows for part in parts),
+            num_caption_words=sum(part.num_caption_words for part in parts),
+            min_caption_words=min(part.min_caption_words for part in parts),
+            max_caption_words=max(part.max_caption_words for part in parts),
+            num_turns=sum(part.num_turns for part in parts),
+            per_domain=_added(part.per_domain for part in parts),
+            per_task=_added(part.per_task for part in parts),
+        )
+
+
+class PackagingRecord(Record):
+    """A published shard."""
+
+    sha256: str
+    num_arrow_bytes: int
+    statistics: ShardStatistics
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one caption partition gives to a config: all its captions, or those with a conversation."""
+
+    captions: Picked
+    embeddings: Path
+    instructions: tuple[Picked, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        return fingerprint(self.captions.identity, [picked.identity for picked in self.instructions])
+
+
+@dataclass(frozen=True)
+class PackageJob:
+    """One published shard: some caption partitions, in order."""
+
+    step: Step
+    config: ConfigName
+    shard: int
+    parts: tuple[Part, ...]
+    dim: int
+    dtype: Literal["float16", "float32"]
+    transfer: Transfer
+    row_group_rows: int
+
+    @property
+    def partition(self) -> str:
+        return f"{self.config}-{self.shard:05d}"
+
+    @property
+    def inputs(self) -> str:
+        return fingerprint([part.identity for part in self.parts])
+
+    @property
+    def path(self) -> Path:
+        return self.step.shard(self.partition, "packaged")
+
+    def find(self) -> PackagingRecord | None:
+        return self.step.find(self.partition, self.inputs, PackagingRecord)
+
+    def run(self, on_row: Callable[[], None]) -> PackagingRecord:
+        schema = pretrain(self.dim, self.dtype) if self.config == "pretrain" else instruction(self.dim, self.dtype)
+        statistics: list[ShardStatistics] = []
+        num_arrow_bytes = 0
+        with atomic(self.path) as temporary, _writer(temporary, schema) as writer:
+            for table in _regrouped((self._table(part, schema) for part in self.parts), self.row_group_rows):
+                writer.write_table(table)
+                statistics.append(_statistics(table))
+                num_arrow_bytes += table.nbytes
+                for _ in range(table.num_rows):
+                    on_row()
+        record = PackagingRecord(
+            inputs=self.inputs,
+            num_bytes=self.step.sizes(self.partition, "packaged"),
+            sha256=file_sha256(self.path),
+            num_arrow_bytes=num_arrow_bytes,
+            statistics=ShardStatistics.merged(statistics),
+        )
+        return self.step.finish(self.partition, record)
+
+    def _table(self, part: Part, schema: pa.Schema) -> pa.Table:
+        captions = read_table(part.captions.path, CAPTIONS).take(list(part.captions.rows))
+        vectors = read_table(part.embeddings, embeddings(self.dim)).column("embedding")
+        if self.config == "pretrain":
+            conversations, task = _descriptions(captions), None
+        else:
+            chosen = _chosen(part)
+            # Rows of the caption shard to places among the picked ones, which are in rising order.
+            places = np.searchsorted(np.array(part.captions.rows), chosen.column("row").to_numpy())
+            captions, vectors = captions.take(places), vectors.take(pa.array(places))
+            conversations, task = chosen.column("conversations"), chosen.column("task")
+        columns = {
+            "id": captions.column("id"),
+            "caption": captions.column("caption"),
+            "conversations": conversations,
+            "image_embedding": self._transferred(vectors),
+            "seed": captions.column("seed"),
+            "domain": captions.column("domain"),
+        }
+        return pa.table(columns if task is None else columns | {"task": task}, schema=schema)
+
+    def _transferred(self, vectors: pa.ChunkedArray) -> pa.FixedSizeListArray:
+        flat = vectors.combine_chunks().flatten().to_numpy()
+        moved = self.transfer.apply_text(flat.reshape(-1, self.dim))
+        return pa.FixedSizeListArray.from_arrays(pa.array(moved.astype(self.dtype).ravel()), self.dim)
+
+
+@dataclass(frozen=True)
+class PackagedConfig:
+    """A config's published shards, in order."""
+
+    name: ConfigName
+    shards: tuple[tuple[Path, PackagingRecord], ...]
+
+    @property
+    def statistics(self) -> ShardStatistics:
+        return ShardStatistics.merged([record.statistics for _, record in self.shards])
+
+    def file_names(self) -> list[str]:
+        return [f"{self.name}/train-{shard:05d}-of-{len(self.shards):05d}.parquet" for shard in range(len(self.shards))]
+
+
+def package(
+    recipe: Recipe,
+    captions: Sequence[Picked],
+    instructions: dict[str, list[Picked]],
+    representations: Representations,
+    work_dir: Path,
+    pool: WorkerPool,
+    progress: Progress,
+) -> list[PackagedConfig]:
+    """Write the published shards of both configs into the work folder."""
+    form = (representations.step.folder.name, recipe.representations, recipe.packaging, CODE)
+    step = Step.of(work_dir, STAGE, *form)
+    parts = [
+        Part(picked, representations.path(picked.partition), tuple(instructions.get(picked.partition, ())))
+        for picked in captions
+        if picked.rows
+    ]
+    jobs = [
+        PackageJob(
+            step=step,
+            config=config,
+            shard=shard,
+            parts=group,
+            dim=representations.dim,
+            dtype=recipe.representations.dtype,
+            transfer=representations.transfer,
+            row_group_rows=recipe.packaging.row_group_rows,
+        )
+        for config in ("pretrain", "instruction")
+        for shard, group in enumerate(_groups(parts, config, recipe.packaging.rows_per_shard))
+    ]
+    progress.start(STAGE, recipe.captions.num + recipe.instructions.num)
+    done = 0
+
+    def count(record: PackagingRecord) -> None:
+        nonlocal done
+        done += record.statistics.num_rows
+        progress.known(done, 0)
+
+    records = pool.run(jobs, count)
+    progress.finish()
+    return [
+        PackagedConfig(
+            config, tuple((job.path, record) for job, record in zip(jobs, records, strict=True) if job.config == config)
+        )
+        for config in ("pretrain", "instruction")
+    ]
+
+
+def _groups(parts: Sequence[Part], config: ConfigName, rows_per_shard: int) -> Iterator[tuple[Part, ...]]:
+    group: list[Part] = []
+    num_rows = 0
+    for part in parts:
+        here = [part.captions] if config == "pretrain" else list(part.instructions)
+        if number := sum(len(picked.rows) for picked in here):
+            group.append(part if config == "instruction" else Part(part.captions, part.embeddings))
+            num_rows += number
+        if num_rows >= rows_per_shard:
+            yield tuple(group)
+            group, num_rows = [], 0
+    if group:
+        yield tuple(group)
+
+
+def _chosen(part: Part) -> pa.Table:
+    tables = [read_table(picked.path, INSTRUCTIONS).take(list(picked.rows)) for picked in part.instructions]
+    return pa.concat_tables(tables).sort_by("row")
+
+
+def _descriptions(captions: pa.Table) -> pa.ListArray:
+    """Conversations of one turn: a request to describe, answered with the caption."""
+    ids, texts = captions.column("id").to_pylist(), captions.column("caption").to_pylist()
+    asked = [f"<image>\n{REQUESTS[stable_int('request', row_id) % len(REQUESTS)]}" for row_id in ids]
+    senders = pa.array(["human", "gpt"] * len(ids))
+    values = pa.array([value for pair in zip(asked, texts, strict=True) for value in pair])
+    turns = pa.StructArray.from_arrays([senders, values], fields=list(CONVERSATIONS.value_type))
+    return pa.ListArray.from_arrays(np.arange(0, 2 * len(ids) + 1, 2, dtype=np.int32), turns)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Plain vectors split into byte streams compress best; a dictionary pays only where values come again.
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in ("domain", "task") if name in schema.names],
+        use_byte_stream_split=["image_embedding.list.element"],
+        write_page_index=True,
+        store_schema=True,
+    )
+
+
+def _regrouped(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `num_rows`, the last one shorter."""
+    waiting: pa.Table | None = None
+    for table in tables:
+        waiting = table if waiting is None else pa.concat_tables([waiting, table])
+        while waiting.num_rows >= num_rows:
+            yield waiting.slice(0, num_rows)
+            waiting = waiting.slice(num_rows)
+    if waiting is not None and waiting.num_rows:
+        yield waiting
+
+
+def _statistics(table: pa.Table) -> ShardStatistics:
+    lengths = [len(words(caption)) for caption in table.column("caption").to_pylist()]
+    return ShardStatistics(
+        num_rows=table.num_rows,
+        num_caption_words=sum(lengths),
+        min_caption_words=min(lengths),
+        max_caption_words=max(lengths),
+        num_turns=pc.sum(pc.list_value_length(table.column("conversations"))).as_py() // 2,
+        per_domain=_counted(table, "domain"),
+        per_task=_counted(table, "task") if "task" in table.column_names else {},
+    )
+
+
+def _counted(table: pa.Table, column: str) -> dict[str, int]:
+    return dict(sorted(Counter(table.column(column).to_pylist()).items()))
+
+
+def _added(counts: Iterator[dict[str, int]]) -> dict[str, int]:
+    merged: Counter[str] = Counter()
+    for count in counts:
+        merged.update(count)
+    return dict(sorted(merged.items()))

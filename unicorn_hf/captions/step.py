@@ -1,0 +1,216 @@
+"""Stage 1, diverse caption synthesis: one dense caption a seed and sample, c = LLM(seed) (paper, section 3.1).
+
+Candidates have a fixed order: all seeds in their order for the first sample, then for the second, and so on. The
+captions of the set are the first `num` kept ones in that order, so neither the number of workers nor what they were
+doing when they were killed can change it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unicorn_hf.captions.filters import check_caption, clean
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.ids import caption_id, stable_int
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.recipe import CaptionFilters, Captions, Recipe
+from unicorn_hf.core.schemas import CAPTIONS, SEEDS
+from unicorn_hf.core.words import words
+from unicorn_hf.engines.specs import GeneratorSpec
+from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.cluster import WorkerPool
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
+from unicorn_hf.runtime.limits import RejectionLimit
+from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.steps import Step
+from unicorn_hf.runtime.workers import resident
+from unicorn_hf.seeds.step import SeedShards
+
+STAGE = "captions"
+PROMPTS = Path(__file__).parent / "prompts"
+CODE = 1
+"""Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
+
+
+@dataclass(frozen=True)
+class CaptionJob:
+    """All captions that one sample of one shard of seeds gives."""
+
+    step: Step
+    answers: Path
+    partition: str
+    inputs: str
+    seeds: Path
+    sample: int
+    prompt: Prompt
+    config: Captions
+    generator: GeneratorSpec
+    random_seed: int
+
+    def find(self) -> GenerationRecord | None:
+        return self.step.find(self.partition, self.inputs, GenerationRecord)
+
+    def run(self, on_row: Callable[[], None]) -> GenerationRecord:
+        seeds = read_table(self.seeds, SEEDS).to_pylist()
+        requests = [self._request(row["seed"]) for row in seeds]
+        store = AnswerStore(self.answers / f"{self.partition}.parquet")
+        answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
+        outcomes = Outcomes(STAGE, answers=answers)
+        for row, request, answer in zip(seeds, requests, answers, strict=True):
+            caption = judge(answer, self.config.filters)
+            if isinstance(caption, Rejected):
+                outcomes.reject(request, caption, answer.text)
+            else:
+                outcomes.kept.append({"id": request.id, "caption": caption, "digest": _digest(caption), **row})
+        return outcomes.write(self.step, self.partition, self.inputs, CAPTIONS)
+
+    def _request(self, seed: str) -> Request:
+        row_id = caption_id(seed, self.prompt.version, self.sample)
+        return Request(
+            id=row_id,
+            subject=seed,
+            messages=self.prompt.messages(seed),
+            sampling=self.config.sampling,
+            seed=stable_int(str(self.random_seed), row_id, bits=31),
+        )
+
+
+def judge(answer: Answer, filters: CaptionFilters) -> str | Rejected:
+    """The caption that an answer holds, or why it is none."""
+    caption = clean(answer.text)
+    return check_caption(caption, answer, filters) or caption
+
+
+@dataclass
+class CaptionSet:
+    """The captions of the set, by partition, in order."""
+
+    picked: list[Picked] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    num_surplus: int = 0
+    """Kept by the filters, but more than were wanted: the tail of the last partition."""
+
+    @property
+    def num(self) -> int:
+        return sum(len(picked.rows) for picked in self.picked)
+
+
+@dataclass
+class CaptionStage:
+    """Asks partition after partition until enough captions are kept."""
+
+    recipe: Recipe
+    seeds: SeedShards
+    generator: GeneratorSpec
+    work_dir: Path
+
+    def __post_init__(self) -> None:
+        config = self.recipe.captions
+        self._prompt = load_prompt(config.prompt, PROMPTS)
+        asking = (self.generator.identity, self._prompt, config.sampling, self.recipe.random_seed)
+        self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
+        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, CODE)
+
+    def run(self, pool: WorkerPool, progress: Progress) -> CaptionSet:
+        """Make the captions.
+
+        Raises:
+            RunError: the recipe's bound on attempts or on rejections is reached; what was answered is kept.
+        """
+        wanted = self.recipe.captions.num
+        progress.start(STAGE, wanted)
+        made = CaptionSet()
+        seen: set[int] = set()
+        position = 0
+        while made.num < wanted:
+            wave = self._wave(position, wanted - made.num, made.counts)
+            if not wave:
+                raise RunError(
+                    f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,} candidates"
+                    f" ({_why(made.counts)})",
+                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption (or captions_per_seed),"
+                    " or bounds in captions.filters that the model can meet will bring the rest.",
+                )
+            limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
+            records = pool.run(wave, limit.add)
+            for job, record in zip(wave, records, strict=True):
+                self._pick(made, job, record, wanted, seen)
+            position += len(wave)
+        progress.known(made.num, made.counts.num_rejected)
+        progress.finish()
+        return made
+
+    def _wave(self, position: int, missing: int, so_far: Counts) -> list[CaptionJob]:
+        """The next partitions, as many as are expected to hold what is missing."""
+        rate = so_far.num_kept / so_far.num_candidates if so_far.num_candidates else 1.0
+        jobs: list[CaptionJob] = []
+        expected = 0.0
+        while expected < missing and self._candidates_before(position + len(jobs)) < self._max_candidates():
+            jobs.append(self._job(position + len(jobs)))
+            # At least a hundredth: a filter that nothing has passed yet must not ask for everything at once.
+            expected += self._num_candidates(position + len(jobs) - 1) * max(rate, 0.01)
+        return jobs
+
+    def _max_candidates(self) -> int:
+        config = self.recipe.captions
+        if config.captions_per_seed:
+            return config.captions_per_seed * self.seeds.record.num_seeds
+        return config.num * config.max_attempts_per_caption
+
+    def _candidates_before(self, position: int) -> int:
+        sample, shard = divmod(position, len(self.seeds.record.partitions))
+        return sample * self.seeds.record.num_seeds + shard * self.recipe.partition_rows
+
+    def _num_candidates(self, position: int) -> int:
+        return self._candidates_before(position + 1) - self._candidates_before(position)
+
+    def _job(self, position: int) -> CaptionJob:
+        sample, shard = divmod(position, len(self.seeds.record.partitions))
+        return CaptionJob(
+            step=self.step,
+            answers=self.answers,
+            partition=f"{sample:03d}-{shard:05d}",
+            inputs=fingerprint(self.seeds.record.partitions[shard], sample),
+            seeds=self.seeds.path(shard),
+            sample=sample,
+            prompt=self._prompt,
+            config=self.recipe.captions,
+            generator=self.generator,
+            random_seed=self.recipe.random_seed,
+        )
+
+    def _pick(self, made: CaptionSet, job: CaptionJob, record: GenerationRecord, wanted: int, seen: set[int]) -> None:
+        path = self.step.shard(job.partition, STAGE)
+        digests = read_table(path, CAPTIONS, ["digest"]).column("digest").to_pylist()
+        rows: list[int] = []
+        num_duplicates = 0
+        room = wanted - made.num
+        for row, digest in enumerate(digests):
+            if digest in seen:
+                num_duplicates += 1
+            elif len(rows) < room:
+                seen.add(digest)
+                rows.append(row)
+        num_surplus = len(digests) - len(rows) - num_duplicates
+        made.picked.append(Picked(job.partition, path, job.inputs, tuple(rows)))
+        made.counts = made.counts.plus(record.counts).plus(
+            Counts(
+                num_candidates=-num_surplus,
+                num_kept=-num_duplicates - num_surplus,
+                rejected={"duplicate": num_duplicates} if num_duplicates else {},
+            )
+        )
+        made.num_surplus += num_surplus
+
+
+def _digest(caption: str) -> int:
+    return stable_int("caption", " ".join(words(caption)))
+
+
+def _why(counts: Counts) -> str:
+    return f"rejected: {most_common(counts.rejected)}" if counts.num_rejected else "nothing was rejected"

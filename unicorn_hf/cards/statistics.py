@@ -1,0 +1,80 @@
+"""`statistics.json`: every figure that the card prints."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceFacts(_Facts):
+    name: str
+    domain: str
+    license: str
+    num_seeds: int
+
+
+class SeedFacts(_Facts):
+    num_seeds: int
+    sources: tuple[SourceFacts, ...]
+    skipped: dict[str, int]
+
+
+class StageFacts(_Facts):
+    """A generating stage: `num_candidates` = `num_kept` + all `rejected`."""
+
+    num_candidates: int
+    num_kept: int
+    rejected: dict[str, int]
+    num_requests: int
+    num_prompt_tokens: int
+    num_output_tokens: int
+
+
+class WordFacts(_Facts):
+    mean: float
+    min: int
+    max: int
+
+
+class RepresentationFacts(_Facts):
+    encoder: str
+    dim: int
+    transfer: str
+    dtype: str
+    num_truncated: int
+    """Captions longer than the encoder reads."""
+    text_mean_norm: float
+    """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for vectors all equal."""
+
+
+class ShardFacts(_Facts):
+    file: str
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+class ConfigFacts(_Facts):
+    num_rows: int
+    num_bytes: int
+    """In memory, as Arrow."""
+    num_file_bytes: int
+    num_turns: int
+    per_domain: dict[str, int]
+    per_task: dict[str, int]
+    shards: tuple[ShardFacts, ...]
+
+
+class Statistics(_Facts):
+    engine: str
+    engine_deterministic: bool
+    seeds: SeedFacts
+    captions: StageFacts
+    caption_words: WordFacts
+    instructions: StageFacts
+    representations: RepresentationFacts
+    pretrain: ConfigFacts
+    instruction: ConfigFacts
+    versions: dict[str, str]
+    """Packages that the data depends on."""

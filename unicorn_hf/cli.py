@@ -1,0 +1,205 @@
+"""The command `unicorn-hf`: options to recipe, errors to messages."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from unicorn_hf.core.errors import InputError, UnicornError
+
+if TYPE_CHECKING:
+    from unicorn_hf.core.recipe import Recipe
+    from unicorn_hf.pipeline import BuildResult, Plan
+    from unicorn_hf.runtime.progress import Progress
+
+_INTERRUPTED = 130
+_DIR = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="unicorn-hf")
+def main() -> None:
+    """Vision-language training data from text alone.
+
+    \b
+    unicorn-hf build                     the demonstration set, on any machine
+    unicorn-hf build my.yaml --push ORG/NAME
+    """
+
+
+@main.command()
+@click.argument("recipe", default="demo")
+@click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
+@click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
+@click.option(
+    "--seeds", "seed_files", type=click.Path(path_type=Path), multiple=True,
+    help="A file of seeds instead of the recipe's sources (.txt, .csv, .tsv, .jsonl, .json, .parquet); may be repeated.",
+)  # fmt: skip
+@click.option("--seed-column", help="The column of --seeds that holds the seeds.")
+@click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
+@click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
+@click.option("--engine", type=click.Choice(["vllm", "echo"]), help="What writes: a model, or rehearsal text.")
+@click.option("--llm", help="The model: a Hub name or a folder.")
+@click.option("--encoder", help="The text encoder: open_clip:MODEL/PRETRAINED or hashing:DIM.")
+@click.option("--transfer", type=click.Choice(["none", "mean_shift"]), help="From text to image representations.")
+@click.option("--cluster", type=click.Choice(["auto", "local"]), help="Where the workers run.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
+@click.option("--random-seed", type=int, help="Another draw of the same recipe.")
+@click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
+@click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
+def build(
+    recipe: str, out: Path, work_dir: Path | None, repo_id: str | None, private: bool, dry_run: bool, **options: Any
+) -> None:
+    """Make the data sets that RECIPE describes: a YAML file, or `demo` or `unicorn-1.2m`.
+
+    Options override the recipe. Stopped in the middle, the same command goes on where it was.
+
+    \b
+    Example:
+      unicorn-hf build --seeds captions.txt --captions 1000 --instructions 400 --llm Qwen/Qwen2.5-7B-Instruct
+    """
+    with _errors():
+        from unicorn_hf.core.recipe_file import load_recipe
+        from unicorn_hf.pipeline import plan
+
+        resolved = load_recipe(recipe, _overrides(recipe, options))
+        planned = plan(resolved, out, work_dir)
+        if dry_run:
+            _show_plan(planned)
+            return
+        _build(planned.recipe, out, work_dir, repo_id, private)
+
+
+def _build(recipe: "Recipe", out: Path, work_dir: Path | None, repo_id: str | None, private: bool) -> None:
+    from unicorn_hf.pipeline import build as run
+
+    with _progress() as progress:
+        result = run(recipe, out, work_dir=work_dir, progress=progress)
+    _show_result(result, out)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
+def clean(folder: Path) -> None:
+    """Delete the work files of the build in DIR; the published folder stays.
+
+    \b
+    Example:
+      unicorn-hf clean unicorn
+    """
+    with _errors():
+        from unicorn_hf.pipeline import clean as run
+
+        num_bytes = run(folder)
+        click.echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+
+
+def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
+    """Dotted recipe keys for the options that were given."""
+    keys = {
+        "captions": "captions.num",
+        "instructions": "instructions.num",
+        "encoder": "representations.encoder",
+        "transfer": "representations.transfer",
+        "cluster": "cluster.kind",
+        "workers": "cluster.workers",
+        "random_seed": "random_seed",
+    }
+    overrides: dict[str, object] = {key: options[name] for name, key in keys.items() if options[name] is not None}
+    return overrides | _engine_overrides(recipe, options) | _seed_overrides(options)
+
+
+def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
+    engine, llm = options["engine"], options["llm"]
+    if engine == "echo":
+        if llm:
+            raise InputError("--llm names a model, and --engine echo has none", "Leave one of the two away.")
+        return {"engine": {"kind": "echo"}}
+    from unicorn_hf.core.recipe_file import load_recipe
+
+    kind = load_recipe(recipe).engine.kind
+    if llm:
+        return {"engine": {"kind": "vllm", "model": llm}}
+    if engine == "vllm" and kind != "vllm":
+        raise InputError(f"the recipe {recipe} names no model for vllm", "Say which: --llm MODEL_OR_FOLDER.")
+    return {}
+
+
+def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
+    files, column = options["seed_files"], options["seed_column"]
+    if not files:
+        if column:
+            raise InputError("--seed-column goes with --seeds")
+        return {}
+    paths = [str(path.expanduser().absolute()) for path in files]
+    return {"seeds.sources": [{"kind": "file", "path": path, "column": column} for path in paths]}
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    from unicorn_hf.runtime.progress import LiveProgress, PlainProgress
+
+    if sys.stderr.isatty():
+        with LiveProgress() as progress:
+            yield progress
+    else:
+        yield PlainProgress()
+
+
+def _show_plan(planned: "Plan") -> None:
+    recipe = planned.recipe
+    model = getattr(recipe.engine, "model", "")
+    lines = {
+        "recipe": recipe.name,
+        "seeds": ", ".join(source.name or source.path for source in recipe.seeds.sources),
+        "captions": f"{recipe.captions.num:,}",
+        "instructions": f"{recipe.instructions.num:,}",
+        "engine": f"{recipe.engine.kind} {model}".strip(),
+        "encoder": recipe.representations.encoder,
+        "transfer": recipe.representations.transfer,
+        "workers": str(planned.num_workers),
+        "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
+        "work folder": str(planned.work_dir),
+        "data set": str(planned.out),
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:>13}  {value}")
+    click.echo("Nothing was done: --dry-run.")
+
+
+def _show_result(result: "BuildResult", out: Path) -> None:
+    statistics = result.statistics
+    for name, rows in result.examples.items():
+        click.secho(f"\n{name}", bold=True)
+        for row in rows:
+            click.echo(f"  {row['id']}  {row.get('task', row['domain'])}")
+            for turn in row["conversations"]:  # type: ignore[attr-defined]
+                text = " ".join(turn["value"].split())
+                click.echo(f"    {turn['from']:>5}: {text if len(text) <= 160 else text[:157] + '...'}")
+    click.echo(
+        f"\n{statistics.pretrain.num_rows:,} captions and {statistics.instruction.num_rows:,} conversations are in {out}/"
+    )
+    click.echo("\nLoad them:\n  from datasets import load_dataset")
+    for name in result.examples:
+        click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn errors that a user can do something about into a message and an exit code; let bugs keep their traceback."""
+    try:
+        yield
+    except UnicornError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("Stopped. What is done is kept: the same command goes on from here.", _INTERRUPTED)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    raise SystemExit(exit_code)

@@ -1,0 +1,64 @@
+"""The grammar of `--encoder`, e.g. `open_clip:ViT-B-32/laion2b_s34b_b79k`, `hashing:512`."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from unicorn_hf.core.errors import InputError
+
+GRAMMAR = (
+    "An encoder is one of\n"
+    "  open_clip:MODEL/PRETRAINED      a name and a pretrained tag of open_clip, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k\n"
+    "  open_clip:MODEL/FILE            the same with a file of weights, e.g. open_clip:ViT-B-32//data/vit.safetensors\n"
+    "  open_clip:hf-hub:ORG/NAME       an open_clip model on the Hub\n"
+    "  open_clip:local-dir:FOLDER      a folder with open_clip_config.json and weights\n"
+    "  open_clip:demo:minilm           the demonstration encoder\n"
+    "  hashing:DIM                     hashed words, no model: for rehearsals"
+)
+_WHOLE_NAMES = ("hf-hub:", "local-dir:", "demo:")
+
+
+@dataclass(frozen=True, slots=True)
+class HashingSpec:
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClipSpec:
+    model: str
+    """open_clip's model name, or `hf-hub:ORG/NAME`, `local-dir:FOLDER`, `demo:NAME`."""
+    pretrained: str | None
+    """A pretrained tag or a file of weights; None where the model's name brings its own."""
+
+
+EncoderSpec = HashingSpec | OpenClipSpec
+
+
+def parse_encoder_spec(spec: str) -> EncoderSpec:
+    """Parse an encoder's name.
+
+    The model ends at the first slash, since open_clip's names have none and tags and file names may; a model with a
+    scheme (`hf-hub:`, `local-dir:`, `demo:`) takes the rest whole.
+
+    Raises:
+        InputError: it is not of the grammar.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "hashing":
+        if not rest.isdecimal() or not 1 <= int(rest) <= 65_536:
+            raise InputError(f"encoder {spec!r}: hashing takes a dimension from 1 to 65536, e.g. hashing:512", GRAMMAR)
+        return HashingSpec(int(rest))
+    if kind == "open_clip":
+        return _parse_open_clip(spec, rest)
+    near = get_close_matches(kind, ["open_clip", "hashing"], n=1)
+    hint = f" Did you mean {near[0]}:...?" if near else ""
+    raise InputError(f"unknown encoder {spec!r}.{hint}", GRAMMAR)
+
+
+def _parse_open_clip(spec: str, rest: str) -> OpenClipSpec:
+    for scheme in _WHOLE_NAMES:
+        if rest.startswith(scheme) and rest != scheme:
+            return OpenClipSpec(rest, None)
+    model, slash, pretrained = rest.partition("/")
+    if not model or not slash or not pretrained:
+        raise InputError(f"encoder {spec!r} names no pretrained weights", GRAMMAR)
+    return OpenClipSpec(model, pretrained)

@@ -1,0 +1,32 @@
+"""The errors that a user can do something about. Anything else is a bug and keeps its traceback."""
+
+
+class UnicornError(Exception):
+    """An error with a message for a person and, where there is one, the thing to do about it.
+
+    `exit_code` is what the command ends with; library users catch the class.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+    def __reduce__(self) -> tuple[type["UnicornError"], tuple[str, str]]:
+        """Pickle by both arguments, so that an error raised in a worker process arrives whole."""
+        return type(self), (self.message, self.advice)
+
+
+class InputError(UnicornError):
+    """What was asked for cannot be: a file, an option, a recipe. Nothing was written. Exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(UnicornError):
+    """The world did not play along: disk, network, engine, too many rejections. Work done so far is kept. Exit code 1."""

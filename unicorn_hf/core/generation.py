@@ -1,0 +1,87 @@
+"""What passes between the stages and the engines: requests, answers, and the two Protocols that engines implement."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.recipe import Sampling
+
+FinishReason = Literal["stop", "length", "context"]
+"""`stop`: the model ended by itself. `length`: cut at `max_tokens`. `context`: the prompt leaves no room; never asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a text generator. The part that all requests share stands first, for the engine's prefix cache."""
+
+    id: str
+    """Names the row that the answer belongs to; ids are unique within a batch."""
+    subject: str
+    """The seed or caption that the request is about; engines that rehearse work from it."""
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seed: int
+    """Seeds the sampler where the engine can."""
+    json_schema: str | None = None
+    """The answer is to be JSON of this schema; None for free text."""
+
+    @property
+    def key(self) -> str:
+        """Identity of all that the answer depends on, the engine aside: a stored answer serves only this key."""
+        messages = [[message.role, message.content] for message in self.messages]
+        return fingerprint(messages, self.sampling, self.seed, self.json_schema)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    finish_reason: FinishReason
+    num_prompt_tokens: int
+    num_output_tokens: int
+
+
+class TextGenerator(Protocol):
+    """Answers requests. One lives in each worker process and serves partition after partition."""
+
+    deterministic: bool
+    """True if the same request always gets the same text, whatever else is in the batch and whatever the machine."""
+
+    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
+        """Answers in the order of `requests`; calls `on_answer` as each one is done.
+
+        Raises:
+            RunError: the engine failed; the message says what to do.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back memory and processes."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """Turns captions into unit vectors."""
+
+    dim: int
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Array of shape (len(texts), dim), float32, each row of L2 norm 1."""
+        ...
+
+    def num_truncated(self, texts: Sequence[str]) -> int:
+        """How many of `texts` are longer than the encoder reads."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory."""
+        ...

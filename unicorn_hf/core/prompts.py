@@ -1,0 +1,61 @@
+"""Prompts are files with a version: a system text, worked examples, and a turn that ends with the row's own text."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.generation import Message
+from unicorn_hf.core.recipe import Section
+
+
+class Example(Section):
+    """A worked example: what is asked and what a good answer is."""
+
+    subject: str
+    answer: str
+
+
+class Prompt(Section):
+    """A prompt file's content."""
+
+    version: str
+    """Part of the rows' ids: change it when the text changes."""
+    system: str
+    user: str
+    """The turn that asks; holds `{subject}` once, best at its end, so that all requests share what stands before."""
+    examples: tuple[Example, ...] = ()
+
+    def messages(self, subject: str) -> tuple[Message, ...]:
+        turns = [Message("system", self.system)]
+        for example in self.examples:
+            turns += [Message("user", self._ask(example.subject)), Message("assistant", example.answer)]
+        return (*turns, Message("user", self._ask(subject)))
+
+    def _ask(self, subject: str) -> str:
+        return self.user.replace("{subject}", subject)
+
+
+def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
+    """A prompt that ships in the folder `bundled`, by name, or a file of the same form.
+
+    Raises:
+        InputError: there is none, or it does not hold.
+    """
+    path = bundled / f"{name_or_path}.yaml"
+    if not path.is_file():
+        path = Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in bundled.glob("*.yaml")))
+        raise InputError(f"no prompt {name_or_path!r}", f"Prompts here: {names}; or give the path of a file.")
+    try:
+        prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file in UTF-8: {error}") from error
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
+    if prompt.user.count("{subject}") != 1:
+        raise InputError(f"{path}: `user` must hold {{subject}} once")
+    return prompt

@@ -1,0 +1,264 @@
+"""The recipe: everything that decides what a build makes, typed. A file's words become these models in `recipe_file`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
+TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
+
+TransferName = Literal["none", "mean_shift"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors, and nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sampling(Section):
+    """How an answer is drawn; vLLM's `SamplingParams` names."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.9
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    max_tokens: PositiveInt = 512
+
+
+class FileSource(Section):
+    """Caption seeds in a file: .txt one a line; .csv, .tsv, .jsonl, .json, .parquet by column."""
+
+    kind: Literal["file"] = "file"
+    path: str
+    """Relative to the recipe; `package:NAME` is a file that ships with unicorn-hf."""
+    column: str | None = None
+    """Needed where the file has more than one column of text."""
+    name: str | None = None
+    """What the card calls the source; the file's name unless given."""
+    domain: str = "open-domain"
+    license: str = "unknown"
+    limit: PositiveInt | None = None
+
+
+class LabelSource(Section):
+    """Domain-specific seeds: the labels of a file, one a line, each put into templates (`{label}`)."""
+
+    kind: Literal["labels"]
+    path: str
+    templates: Annotated[tuple[str, ...], Field(min_length=1)]
+    num_templates: PositiveInt = 10
+    """Drawn for each label, without repetition; all of them where there are fewer."""
+    name: str | None = None
+    domain: str
+    license: str = "unknown"
+    limit: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _templates_hold_the_label(self) -> "LabelSource":
+        for template in self.templates:
+            if "{label}" not in template:
+                raise ValueError(f"the template {template!r} lacks {{label}}")
+        return self
+
+
+class DatasetSource(Section):
+    """Caption seeds in a data set of the Hub, or any path that `datasets.load_dataset` takes; read as a stream."""
+
+    kind: Literal["dataset"]
+    path: str
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    column: str
+    name: str | None = None
+    domain: str = "open-domain"
+    license: str = "unknown"
+    limit: PositiveInt | None = None
+
+
+Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator="kind")]
+
+
+class Seeds(Section):
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    max_characters: PositiveInt = 2000
+    """Longer seeds are skipped and counted."""
+
+
+class VllmEngine(Section):
+    """vLLM inside the worker. `model` is a Hub name, a folder, or `demo:NAME` for a demonstration model from PyPI."""
+
+    kind: Literal["vllm"] = "vllm"
+    model: str
+    revision: str | None = None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    max_model_len: PositiveInt | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    tensor_parallel_size: PositiveInt = 1
+    max_num_seqs: PositiveInt = 256
+    cpu_kvcache_gib: PositiveInt = 2
+    trust_remote_code: bool = False
+
+
+class EchoEngine(Section):
+    """Deterministic text made from the request alone, for rehearsals: no model, no GPU, thousands of rows a second."""
+
+    kind: Literal["echo"] = "echo"
+
+
+Engine = Annotated[VllmEngine | EchoEngine, Field(discriminator="kind")]
+
+
+class CaptionFilters(Section):
+    """Bounds that a caption is kept within. A filter that a weak model cannot pass is set in its recipe, not here."""
+
+    min_words: PositiveInt = 40
+    max_words: PositiveInt = 500
+    max_repeated_fraction: Fraction = 0.25
+    """Share of the caption's 4-word runs that occur in it before; repetition loops are far above it."""
+    forbid_caption_talk: bool = True
+    forbid_refusals: bool = True
+    forbid_markup: bool = True
+
+    @model_validator(mode="after")
+    def _band_is_open(self) -> "CaptionFilters":
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words ({self.min_words}) is above max_words ({self.max_words})")
+        return self
+
+
+class Captions(Section):
+    """Stage 1: diverse caption synthesis."""
+
+    num: PositiveInt
+    """Captions kept at the end."""
+    captions_per_seed: PositiveInt | None = None
+    """Samples drawn of each seed at most; without it, as many as `max_attempts_per_caption` allows."""
+    max_attempts_per_caption: PositiveInt = 4
+    """The build gives up when it has asked for `num` times this many captions."""
+    max_rejected: Fraction = 0.9
+    """The build stops when a larger share of the answers is rejected."""
+    prompt: str = "caption-v1"
+    """A prompt that ships with unicorn-hf, or the path of a file."""
+    sampling: Sampling = Sampling()
+    filters: CaptionFilters = CaptionFilters()
+
+
+class PairRange(Section):
+    """How many question-answer pairs a conversation has."""
+
+    min: PositiveInt
+    max: PositiveInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PairRange":
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+class Task(Section):
+    """One family of conversations."""
+
+    weight: Annotated[float, Field(ge=0)]
+    """Its part of all conversations, relative to the other tasks' weights."""
+    pairs: PairRange
+    prompt: str
+    """A prompt that ships with unicorn-hf, or the path of a file."""
+
+
+class Tasks(Section):
+    """The paper's families and proportions (171 K, 199 K, 100 K)."""
+
+    multiple_choice: Task = Task(weight=171, pairs=PairRange(min=6, max=8), prompt="multiple_choice-v1")
+    question_answering: Task = Task(weight=199, pairs=PairRange(min=6, max=8), prompt="question_answering-v1")
+    complex_reasoning: Task = Task(weight=100, pairs=PairRange(min=2, max=4), prompt="complex_reasoning-v1")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> "Tasks":
+        if not any(task.weight for task in self.by_name().values()):
+            raise ValueError("at least one task needs a weight above 0")
+        return self
+
+    def by_name(self) -> dict[TaskName, Task]:
+        return {name: getattr(self, name) for name in TASKS}
+
+
+class Instructions(Section):
+    """Stage 2: instruction-tuning data."""
+
+    num: PositiveInt
+    """Conversations kept at the end; each is of another caption."""
+    attempts: PositiveInt = 3
+    """How often a conversation that does not hold is asked for before it is rejected."""
+    max_rejected: Fraction = 0.9
+    """The build stops when a larger share of the conversations is rejected."""
+    tasks: Tasks = Tasks()
+    sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
+
+
+class Representations(Section):
+    """Stage 3: captions become synthetic image representations."""
+
+    encoder: str
+    """`open_clip:MODEL/PRETRAINED`, `hashing:DIM`; see `unicorn_hf.core.encoder_spec`."""
+    transfer: TransferName = "mean_shift"
+    dtype: Literal["float16", "float32"] = "float16"
+    """How the published vectors are stored; they are computed in float32, their mean in float64."""
+    batch_size: PositiveInt = 256
+
+
+class Cluster(Section):
+    """Where the work runs. Nothing here changes what a build makes."""
+
+    kind: Literal["auto", "local"] = "auto"
+    workers: PositiveInt | None = None
+    """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU."""
+
+
+class Packaging(Section):
+    """The shape of the published shards."""
+
+    rows_per_shard: PositiveInt = 100_000
+    row_group_rows: PositiveInt = 1000
+
+
+class Recipe(Section):
+    """All that decides what a build makes, and how it runs."""
+
+    name: str = "unicorn"
+    title: str = "Unicorn"
+    note: str = ""
+    """Stands at the head of the card: what a reader must know about this set."""
+    language: tuple[str, ...] = ("en",)
+    random_seed: int = 0
+    partition_rows: PositiveInt = 512
+    """Rows that one task of a worker makes: the unit of resuming."""
+    seeds: Seeds
+    engine: Engine
+    captions: Captions
+    instructions: Instructions
+    representations: Representations
+    cluster: Cluster = Cluster()
+    packaging: Packaging = Packaging()
+
+    @model_validator(mode="after")
+    def _instructions_have_captions(self) -> "Recipe":
+        if self.instructions.num > self.captions.num:
+            raise ValueError(
+                f"instructions ({self.instructions.num:,}) are more than captions ({self.captions.num:,}): "
+                "each conversation needs a caption of its own"
+            )
+        return self
+
+
+PACKAGE_PREFIX = "package:"
+
+
+def package_file(path: str, folder: Path) -> Path:
+    """The file that a recipe's path means: shipped data for `package:NAME`, else relative to the recipe's folder."""
+    if path.startswith(PACKAGE_PREFIX):
+        return Path(__file__).parent.parent / "seeds" / "data" / path.removeprefix(PACKAGE_PREFIX)
+    return folder / Path(path).expanduser()

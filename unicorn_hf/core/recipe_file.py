@@ -1,0 +1,189 @@
+"""Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
+
+BUNDLED = Path(__file__).parent.parent / "recipes"
+_Location = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A recipe's YAML, not yet validated, with the line of every key."""
+
+    name: str
+    data: dict[str, Any]
+    lines: Mapping[_Location, int]
+
+
+def bundled_names() -> list[str]:
+    return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, object] | None = None) -> Recipe:
+    """Read and validate a recipe.
+
+    Args:
+        name_or_path: a bundled recipe's name, or the path of a YAML file. Paths inside the file are relative to it.
+        overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
+
+    Raises:
+        InputError: there is no such recipe, or it does not hold: the message names line, key and nearest valid name.
+    """
+    document = read_document(name_or_path)
+    validate(document)
+    if not overrides:
+        return validate(document)
+    data = document.data
+    for key, value in overrides.items():
+        data = _with(data, key.split("."), value)
+    return validate(Document(f"{document.name} with the options given", data, {}))
+
+
+def read_document(name_or_path: str | Path) -> Document:
+    path = _find(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader), ())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a recipe is a mapping with the keys {', '.join(Recipe.model_fields)}")
+    return Document(str(path), _anchored(data, path.parent.resolve()), lines)
+
+
+def validate(document: Document) -> Recipe:
+    try:
+        return Recipe.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_describe(document, detail) for detail in error.errors()]
+        raise InputError("\n".join(problems)) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, all defaults written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"no recipe file {path}", _bundled_advice(path.stem))
+        return path
+    bundled = BUNDLED / f"{name_or_path}.yaml"
+    if str(name_or_path) not in bundled_names():
+        raise InputError(f"unknown recipe {str(name_or_path)!r}", _bundled_advice(str(name_or_path)))
+    return bundled
+
+
+def _bundled_advice(wanted: str) -> str:
+    near = get_close_matches(wanted, bundled_names(), n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    return f"{hint}Bundled recipes: {', '.join(bundled_names())}; or give the path of a .yaml file."
+
+
+def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make the sources' file paths absolute, so that a recipe means the same from every working directory."""
+    seeds = data.get("seeds")
+    sources = seeds.get("sources") if isinstance(seeds, dict) else None
+    for source in sources if isinstance(sources, list) else []:
+        path = source.get("path") if isinstance(source, dict) and source.get("kind") != "dataset" else None
+        if isinstance(path, str) and not path.startswith(PACKAGE_PREFIX):
+            source["path"] = str(folder / Path(path).expanduser())
+    return data
+
+
+def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any]:
+    key, *rest = keys
+    return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
+
+
+def _lines(node: yaml.Node | None, at: _Location) -> dict[_Location, int]:
+    if node is None:
+        return {}
+    found = {at: node.start_mark.line + 1}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found |= _lines(value, (*at, key.value))
+            found[(*at, key.value)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            found |= _lines(value, (*at, index))
+    return found
+
+
+def _describe(document: Document, detail: ErrorDetails) -> str:
+    location = _in_yaml(document.data, detail["loc"])
+    place = document.name
+    while location and location not in document.lines:
+        location = location[:-1]
+    if location in document.lines and document.lines:
+        place += f":{document.lines[location]}"
+    key = ".".join(str(part) for part in _in_yaml(document.data, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: unknown key {key}{_nearest_field(detail['loc'], document.data)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{place}: {key}: {message}{shown}" if key else f"{place}: {message}"
+
+
+def _in_yaml(data: object, location: _Location) -> _Location:
+    """A pydantic location without the tags of unions, which are not in the file."""
+    kept: list[int | str] = []
+    for position, part in enumerate(location):
+        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
+        if inside:
+            data = data[part]  # type: ignore[index]
+            kept.append(part)
+        elif position == len(location) - 1 and not (isinstance(data, dict) and data.get("kind") == part):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _nearest_field(location: _Location, data: object) -> str:
+    fields = _fields_at(location[:-1])
+    near = get_close_matches(str(location[-1]), fields, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; the keys here are {', '.join(fields)}" if fields else ""
+
+
+def _fields_at(location: _Location) -> list[str]:
+    """The valid keys of the section at a pydantic location."""
+    models: list[type[BaseModel]] = [Recipe]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        inner = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        if inner:
+            models = [found for annotation in inner for found in _models_in(annotation)]
+        else:
+            models = [model for model in models if part in get_args(_kind_annotation(model))] or models
+    return [name for model in models for name in model.model_fields]
+
+
+def _kind_annotation(model: type[BaseModel]) -> object:
+    return model.model_fields["kind"].annotation if "kind" in model.model_fields else None
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -1,0 +1,95 @@
+"""The Arrow schemas that stages meet through. Every shard is written and read against one of them."""
+
+from typing import Literal
+
+import pyarrow as pa
+
+CONVERSATIONS = pa.list_(pa.struct([pa.field("from", pa.string()), pa.field("value", pa.string())]))
+
+SEEDS = pa.schema(
+    [
+        pa.field("seed", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+    ]
+)
+
+ANSWERS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("num_prompt_tokens", pa.int32(), nullable=False),
+        pa.field("num_output_tokens", pa.int32(), nullable=False),
+    ]
+)
+
+CAPTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("caption", pa.string(), nullable=False),
+        # Equal for captions of the same words: exact duplicates are found by it without reading the text.
+        pa.field("digest", pa.int64(), nullable=False),
+        pa.field("seed", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+    ]
+)
+
+INSTRUCTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        # The caption's row in its own shard.
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("conversations", CONVERSATIONS, nullable=False),
+    ]
+)
+
+REJECTIONS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("raw", pa.string(), nullable=False),
+    ]
+)
+
+
+MOMENTS = pa.schema(
+    [
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("sum", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+
+
+def embeddings(dim: int) -> pa.Schema:
+    """Representations as the encoder gave them, before the transfer: float32, so that the transfer stays exact."""
+    return pa.schema([pa.field("id", pa.string(), nullable=False), _vector("embedding", pa.float32(), dim)])
+
+
+def pretrain(dim: int, dtype: Literal["float16", "float32"]) -> pa.Schema:
+    """The published `pretrain` config."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string()),
+            pa.field("caption", pa.string()),
+            pa.field("conversations", CONVERSATIONS),
+            _vector("image_embedding", pa.float16() if dtype == "float16" else pa.float32(), dim, nullable=True),
+            pa.field("seed", pa.string()),
+            pa.field("domain", pa.string()),
+        ]
+    )
+
+
+def instruction(dim: int, dtype: Literal["float16", "float32"]) -> pa.Schema:
+    """The published `instruction` config: the columns of `pretrain`, and the task. Its ids are captions' ids."""
+    return pretrain(dim, dtype).append(pa.field("task", pa.string()))
+
+
+def _vector(name: str, dtype: pa.DataType, dim: int, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, pa.list_(dtype, dim), nullable=nullable)

@@ -1,0 +1,124 @@
+"""A rehearsal's text generator: deterministic, fast, and valid for whatever is asked.
+
+Text is drawn from word lists by a generator that is seeded with the request alone, around the words of the request's
+subject: it passes the filters a real answer must pass, and no two requests get the same. It shows that a pipeline
+works; it never stands in for a model.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.words import words
+
+_COLOURS = (
+    "red blue green yellow brown grey white black orange purple pink golden silver beige turquoise maroon".split()
+)
+_SIZES = "small large tall narrow wide round square long short thick thin curved flat deep low heavy".split()
+_MATERIALS = "wooden metal stone glass paper leather plastic ceramic woollen cotton brick straw copper marble".split()
+_THINGS = (
+    "table chair bench lamp bowl basket bottle window door fence wall path bridge tree bush flower leaf branch rock"
+    " river boat bicycle cart wagon sign clock mirror shelf crate barrel ladder rope bucket blanket cushion curtain"
+    " rug plate cup kettle candle book hat coat scarf boot glove umbrella bag suitcase guitar drum ball kite statue"
+    " fountain pillar roof chimney gate stair tile lantern flag tent wheel engine pipe cable"
+).split()
+_VERBS = "stands lies rests hangs leans sits".split()
+_PLACES = (
+    "beside,behind,in front of,to the left of,to the right of,next to,not far from,close to,a short way from"
+).split(",")
+_LIGHTS = "soft bright pale warm cold even dim low clear".split()
+_SIDES = "left right back front top bottom centre".split()
+_NUMBERS = "two three four five six seven".split()
+_SHORT_WORD = 3
+_MAX_SEED_WORDS = 30
+# Words that a caption may not use of itself.
+_NOT_ECHOED = frozenset(
+    "caption captions description image images paragraph passage photo photograph photographs photos picture pictures"
+    " prompt prompts seed text".split()
+)
+
+
+class EchoGenerator:
+    """Implements `TextGenerator` without a model."""
+
+    deterministic = True
+
+    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
+        answers = []
+        for request in requests:
+            answers.append(_answer(request))
+            on_answer()
+        return answers
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _answer(request: Request) -> Answer:
+    rng = Random(stable_int("echo", request.id, str(request.seed)))
+    if request.json_schema is None:
+        text = _paragraph(rng, request.subject)
+    else:
+        nouns = [word for word in _echoed(request.subject) if len(word) > _SHORT_WORD] or ["scene"]
+        text = json.dumps(_value(json.loads(request.json_schema), rng, nouns), separators=(",", ":"))
+    num_prompt_tokens = sum(len(message.content) for message in request.messages) // 4
+    return Answer(text, "stop", num_prompt_tokens, len(text) // 4)
+
+
+def _paragraph(rng: Random, seed: str) -> str:
+    subject = " ".join(_echoed(seed)[:_MAX_SEED_WORDS]) or "something"
+    sentences = [f"{subject.capitalize()} {rng.choice(_VERBS)} at the {rng.choice(_SIDES)}."]
+    sentences += [_sentence(rng) for _ in range(rng.randint(7, 10))]
+    return " ".join(sentences)
+
+
+def _echoed(text: str) -> list[str]:
+    return [word for word in words(text) if word not in _NOT_ECHOED]
+
+
+def _sentence(rng: Random) -> str:
+    pick = rng.choice
+    subject = f"{pick(_SIZES)} {pick(_COLOURS)} {pick(_THINGS)}"
+    thing = f"{pick(_MATERIALS)} {pick(_THINGS)}"
+    match rng.randrange(4):
+        case 0:
+            return f"A {subject} {pick(_VERBS)} {pick(_PLACES)} the {thing}."
+        case 1:
+            return f"{pick(_NUMBERS).capitalize()} {pick(_COLOURS)} {pick(_THINGS)}s are {pick(_PLACES)} a {thing}."
+        case 2:
+            return f"{pick(_LIGHTS).capitalize()} light falls on the {subject} from the {pick(_SIDES)}."
+        case _:
+            return f"The {subject} has a {pick(_COLOURS)} {thing} at its {pick(_SIDES)}."
+
+
+def _value(schema: dict[str, Any], rng: Random, nouns: Sequence[str]) -> object:
+    """A value of a JSON schema (objects, arrays, enums, strings), its strings all different from one another."""
+    if "enum" in schema:
+        return rng.choice(schema["enum"])
+    match schema["type"]:
+        case "object":
+            return {name: _value(part, rng, nouns) for name, part in schema["properties"].items()}
+        case "array":
+            num_items = rng.randint(schema["minItems"], schema["maxItems"])
+            return [_value(schema["items"], rng, nouns) for _ in range(num_items)]
+        case "string":
+            return _phrase(rng, nouns, schema.get("title", ""))
+        case kind:
+            raise ValueError(f"echo has no values of kind {kind!r}")
+
+
+def _phrase(rng: Random, nouns: Sequence[str], title: str) -> str:
+    thing = f"{rng.choice(_SIZES)} {rng.choice(_COLOURS)} {rng.choice(_THINGS)}"
+    noun = rng.choice(nouns)
+    match title:
+        case "question":
+            other = f"{rng.choice(_MATERIALS)} {rng.choice(_THINGS)}"
+            return f"Which {other} {rng.choice(_PLACES)} the {thing} is near the {noun}?"
+        case "option":
+            return f"the {thing} {rng.choice(_PLACES)} the {noun}"
+        case _:
+            other = f"{rng.choice(_MATERIALS)} {rng.choice(_THINGS)}"
+            return f"The {noun} is {rng.choice(_PLACES)} the {thing}, and a {other} {rng.choice(_VERBS)} there."

@@ -1,0 +1,38 @@
+"""Hashed bags of words as vectors: deterministic, no model, for rehearsals and quick tests."""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.words import words
+
+_EVERY_TEXT = 0.5
+"""Weight of one component that all texts share, so that there is a mean for the transfer to take away."""
+
+
+class HashingEncoder:
+    """Each word adds +1 or -1 to the component that its hash names; texts that share words are near each other."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, text in enumerate(texts):
+            hashes = np.array([crc32(word.encode()) for word in words(text)], dtype=np.uint32)
+            signs = np.where(hashes & 1, np.float32(1), np.float32(-1))
+            vectors[row] = np.bincount((hashes >> 1) % self.dim, weights=signs, minlength=self.dim)
+            vectors[row, 0] += _EVERY_TEXT * max(len(hashes), 1)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / np.where(norms == 0, 1, norms)
+        # Words can cancel each other out; such a text still needs a direction.
+        unit[norms[:, 0] == 0, 0] = 1
+        return unit
+
+    def num_truncated(self, texts: Sequence[str]) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing to give back."""

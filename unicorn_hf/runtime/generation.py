@@ -1,0 +1,96 @@
+"""From a partition's candidates to its shards: kept rows, rejections with their raw text, and the counts of both."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.schemas import REJECTIONS
+from unicorn_hf.runtime.files import rows_table, write_table
+from unicorn_hf.runtime.steps import Record, Step
+
+REJECTED = "rejections"
+
+
+class Counts(BaseModel):
+    """Candidates and what they came to: `num_kept` and `rejected` add up to `num_candidates`."""
+
+    num_candidates: int = 0
+    num_kept: int = 0
+    rejected: dict[str, int] = {}
+    num_requests: int = 0
+    """Answers that the candidates took; those found in store are counted too."""
+    num_prompt_tokens: int = 0
+    num_output_tokens: int = 0
+
+    @property
+    def num_rejected(self) -> int:
+        return sum(self.rejected.values())
+
+    def plus(self, other: "Counts") -> "Counts":
+        return Counts(
+            num_candidates=self.num_candidates + other.num_candidates,
+            num_kept=self.num_kept + other.num_kept,
+            rejected=dict(sorted((Counter(self.rejected) + Counter(other.rejected)).items())),
+            num_requests=self.num_requests + other.num_requests,
+            num_prompt_tokens=self.num_prompt_tokens + other.num_prompt_tokens,
+            num_output_tokens=self.num_output_tokens + other.num_output_tokens,
+        )
+
+
+class GenerationRecord(Record):
+    counts: Counts
+
+
+@dataclass
+class Outcomes:
+    """Collects what becomes of a partition's candidates, then writes it."""
+
+    stage: str
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, object]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def reject(self, request: Request, why: Rejected, raw: str) -> None:
+        self.rejected.append(
+            {
+                "id": request.id,
+                "stage": self.stage,
+                "reason": why.reason,
+                "detail": why.detail,
+                "subject": request.subject,
+                "raw": raw,
+            }
+        )
+
+    def write(self, step: Step, partition: str, inputs: str, schema: pa.Schema) -> GenerationRecord:
+        """Write both shards, then the record."""
+        write_table(step.shard(partition, self.stage), rows_table(self.kept, schema), schema)
+        write_table(step.shard(partition, REJECTED), rows_table(self.rejected, REJECTIONS), REJECTIONS)
+        counts = Counts(
+            num_candidates=len(self.kept) + len(self.rejected),
+            num_kept=len(self.kept),
+            rejected=dict(sorted(Counter(str(row["reason"]) for row in self.rejected).items())),
+            num_requests=len(self.answers),
+            num_prompt_tokens=sum(answer.num_prompt_tokens for answer in self.answers),
+            num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),
+        )
+        num_bytes = step.sizes(partition, self.stage, REJECTED)
+        return step.finish(partition, GenerationRecord(inputs=inputs, num_bytes=num_bytes, counts=counts))
+
+
+def most_common(rejected: Mapping[str, int], number: int = 4) -> str:
+    """The commonest reasons as a phrase, e.g. `1,204 too_short, 33 markup`."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in Counter(rejected).most_common(number))
+
+
+def total(records: Sequence[GenerationRecord]) -> Counts:
+    counts = Counts()
+    for record in records:
+        counts = counts.plus(record.counts)
+    return counts

@@ -1,0 +1,142 @@
+"""What a person sees while a build runs: a live display in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Progress(Protocol):
+    """Told by the pipeline, from the client's threads."""
+
+    def start(self, stage: str, total: int) -> None:
+        """A stage begins that is to keep `total` rows."""
+        ...
+
+    def working(self, rows: int) -> None:
+        """Workers have done `rows` more rows, not yet known to be kept."""
+        ...
+
+    def known(self, kept: int, rejected: int) -> None:
+        """So many rows of the stage are kept and rejected by now, all partitions together."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something worth a line of its own."""
+        ...
+
+    def finish(self) -> None:
+        """The stage has ended."""
+        ...
+
+
+class NoProgress:
+    """Says nothing: the library's default."""
+
+    def start(self, stage: str, total: int) -> None: ...
+
+    def working(self, rows: int) -> None: ...
+
+    def known(self, kept: int, rejected: int) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class PlainProgress:
+    """A line when a stage begins and ends, and one every ten seconds between."""
+
+    _EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._total = self._rows = self._kept = self._rejected = 0
+        self._started = self._shown = time.monotonic()
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage, self._total = stage, total
+        self._rows = self._kept = self._rejected = 0
+        self._started = self._shown = time.monotonic()
+        self.note(f"{stage}: {total:,} rows to make")
+
+    def working(self, rows: int) -> None:
+        self._rows += rows
+        if time.monotonic() - self._shown > self._EVERY_S:
+            self._shown = time.monotonic()
+            self.note(f"{self._stage}: {self._rows:,} rows done, {self._figures()}")
+
+    def known(self, kept: int, rejected: int) -> None:
+        self._kept, self._rejected = kept, rejected
+
+    def note(self, message: str) -> None:
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+
+    def finish(self) -> None:
+        self.note(f"{self._stage}: {self._figures()}, {time.monotonic() - self._started:.1f} s")
+
+    def _figures(self) -> str:
+        return f"{min(self._kept, self._total):,} of {self._total:,} kept, {self._rejected:,} rejected"
+
+
+class LiveProgress:
+    """One bar a stage (rich): rows, rate, time left, rejected."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("[bold]{task.description:<16}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:>7,.0f}/{task.total:,.0f}"),
+            TextColumn("[cyan]{task.fields[rate]}"),
+            TextColumn("[yellow]{task.fields[rejected]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._total = self._rows = self._kept = self._rejected = 0
+        self._started = time.monotonic()
+        self._task = self._progress.add_task("", visible=False)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def start(self, stage: str, total: int) -> None:
+        self._total, self._rows, self._kept, self._rejected = total, 0, 0, 0
+        self._started = time.monotonic()
+        self._task = self._progress.add_task(stage, total=total, rate="", rejected="")
+
+    def working(self, rows: int) -> None:
+        self._rows += rows
+        self._show(self._rows)
+
+    def known(self, kept: int, rejected: int) -> None:
+        self._kept, self._rejected = kept, rejected
+        self._show(max(kept, self._rows - rejected))
+
+    def note(self, message: str) -> None:
+        self._progress.console.print(message, highlight=False, markup=False)
+
+    def finish(self) -> None:
+        self._show(self._total)
+        self._progress.stop_task(self._task)
+
+    def _show(self, completed: int) -> None:
+        seconds = time.monotonic() - self._started
+        self._progress.update(
+            self._task,
+            completed=min(completed, self._total),
+            rate=f"{self._rows / seconds:,.1f} rows/s" if self._rows and seconds else "",
+            rejected=f"{self._rejected:,} rejected" if self._rejected else "",
+        )

@@ -1,0 +1,21 @@
+"""Which rows of which shard belong to the set: stages hand this on, not the rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unicorn_hf.core.fingerprint import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Some rows of one partition's shard."""
+
+    partition: str
+    path: Path
+    inputs: str
+    """Fingerprint of what the shard was made from."""
+    rows: tuple[int, ...]
+
+    @property
+    def identity(self) -> str:
+        return fingerprint(self.path.parent.name, self.partition, self.inputs, self.rows)

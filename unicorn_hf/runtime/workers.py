@@ -1,0 +1,75 @@
+"""Inside a worker process: the one heavy object that it holds, and what it tells the client while it works."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
+
+from unicorn_hf.runtime.steps import Job, Record
+
+TOPIC = "unicorn-hf"
+_REPORT_EVERY_S = 0.25
+
+
+class Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+ResidentT = TypeVar("ResidentT", bound=Closeable)
+RecordT = TypeVar("RecordT", bound=Record)
+
+_resident: tuple[str, Closeable] | None = None
+
+
+def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
+    """The worker's engine, built at its first use and kept between partitions.
+
+    A worker holds one: asking for another key closes the one before, so that LLM and encoder never share the memory.
+    """
+    global _resident
+    if _resident and _resident[0] == key:
+        return cast(ResidentT, _resident[1])
+    if _resident:
+        _resident[1].close()
+        _resident = None
+    started = time.monotonic()
+    made = make()
+    _resident = (key, made)
+    _tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": round(time.monotonic() - started, 3)})
+    return made
+
+
+def run_job(job: Job[RecordT]) -> RecordT:
+    """Run a job in this worker process, telling the client how many rows are done, a few times a second at most."""
+    reporter = _RowReporter()
+    try:
+        return job.run(reporter)
+    finally:
+        reporter.flush()
+
+
+class _RowReporter:
+    def __init__(self) -> None:
+        self._rows = 0
+        self._reported_at = time.monotonic()
+
+    def __call__(self) -> None:
+        self._rows += 1
+        if time.monotonic() - self._reported_at > _REPORT_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rows:
+            _tell({"event": "rows", "rows": self._rows})
+        self._rows = 0
+        self._reported_at = time.monotonic()
+
+
+def _tell(event: dict[str, object]) -> None:
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+    except ValueError:  # Not in a Dask worker: a job run by itself, as in a test.
+        return
+    worker.log_event(TOPIC, event)
