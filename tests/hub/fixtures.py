@@ -6,7 +6,7 @@ A process of its own, since huggingface_hub and datasets read HF_ENDPOINT, HF_TO
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,9 @@ from tests.hub.server import HubServer
 ROOT = Path(__file__).resolve().parents[2]
 
 
+Environment = Mapping[str, str | None]
+
+
 class HubClient:
     """Runs Python, or a command, as a user who has set up `hub`, with a home and a cache of its own."""
 
@@ -23,7 +26,7 @@ class HubClient:
         self.hub = hub
         self.home = home
 
-    def environment(self, **changes: str | None) -> dict[str, str]:
+    def environment(self, changes: Environment | None = None) -> dict[str, str]:
         """The user's environment variables; a change to None takes one away."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         wanted: dict[str, str | None] = {
@@ -36,15 +39,15 @@ class HubClient:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-            **changes,
+            **(changes or {}),
         }
         return {name: value for name, value in wanted.items() if value is not None}
 
-    def start(self, code: str, *args: str, **changes: str | None) -> "subprocess.Popen[str]":
+    def start(self, code: str, *args: str, env: Environment | None = None) -> "subprocess.Popen[str]":
         """Python that runs `code` with `args` in sys.argv[1:], under way."""
         return subprocess.Popen(
             [sys.executable, "-c", code, *args],
-            env=self.environment(**changes),
+            env=self.environment(env),
             cwd=self.home,
             text=True,
             stdout=subprocess.PIPE,
@@ -52,10 +55,10 @@ class HubClient:
         )
 
     def run(
-        self, code: str, *args: str, timeout_s: float = 120, **changes: str | None
+        self, code: str, *args: str, env: Environment | None = None, timeout_s: float = 120
     ) -> "subprocess.CompletedProcess[str]":
         """The same, to its end."""
-        process = self.start(code, *args, **changes)
+        process = self.start(code, *args, env=env)
         stdout, stderr = process.communicate(timeout=timeout_s)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

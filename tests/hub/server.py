@@ -1,4 +1,4 @@
-"""A Hub for tests: the protocol of the Hugging Face Hub over HTTP on loopback, with the Hub's checks, and faults on demand.
+"""A Hub for tests: the Hugging Face Hub's protocol over HTTP on loopback, with its checks, and faults on demand.
 
 Two sockets, as in the world: the Hub itself, and the store behind it, which takes and serves large files under signed
 addresses and refuses to see a token. State is in memory. Real `huggingface_hub` and `datasets` clients talk to it.
@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -81,10 +82,10 @@ class Repository:
         for commit in self.commits:
             if commit.oid == revision:
                 return commit
-        raise Refused(404, f"Revision {revision} not found", code="RevisionNotFound")
+        raise RefusedError(404, f"Revision {revision} not found", code="RevisionNotFound")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is not a success."""
 
     def __init__(self, status: int, message: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -119,8 +120,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def json(cls, value: Any, status: int = 200, **headers: str) -> "Answer":
-        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers})
+    def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> "Answer":
+        return cls(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,11 @@ Route = tuple[str, re.Pattern[str], Callable[..., Answer]]
 
 
 class HubServer:
-    """A Hub with one user, whose tokens are `tokens`. `url` is what HF_ENDPOINT is set to."""
+    """A Hub with one user. `url` is what HF_ENDPOINT is set to."""
 
+    token = "hf_" + "w" * 30
+    """May write, until a test takes it out of `tokens`."""
+    reading_token = "hf_" + "r" * 30
     user = "unicorn-maker"
     organizations: Mapping[str, str] = {"unicorn-lab": "admin", "readers": "read"}
     multipart_from = 1 << 62
@@ -180,7 +184,7 @@ class HubServer:
     tree_page = 100
 
     def __init__(self) -> None:
-        self.tokens: dict[str, str] = {"hf_" + "w" * 30: "write", "hf_" + "r" * 30: "read"}
+        self.tokens: dict[str, str] = {self.token: "write", self.reading_token: "read"}
         self.repositories: dict[str, Repository] = {}
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
@@ -188,7 +192,7 @@ class HubServer:
         self._signatures: dict[str, tuple[str, str, int]] = {}
         self._lock = threading.RLock()
         self._numbers = itertools.count()
-        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler(to_store)) for to_store in (False, True)]
+        self._servers = [_Server(("127.0.0.1", 0), self._handler(to_store)) for to_store in (False, True)]
         self.url, self.store_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
         repo = r"/api/datasets/(?P<repo_id>[^/]+/[^/]+)"
         file = r"/datasets/(?P<repo_id>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
@@ -221,15 +225,6 @@ class HubServer:
             for to_store, table in ((False, routes), (True, store_routes))
         }
 
-    @property
-    def token(self) -> str:
-        """A token that may write."""
-        return next(token for token, role in self.tokens.items() if role == "write")
-
-    @property
-    def reading_token(self) -> str:
-        return next(token for token, role in self.tokens.items() if role == "read")
-
     @contextmanager
     def running(self) -> Iterator["HubServer"]:
         threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in self._servers]
@@ -257,7 +252,9 @@ class HubServer:
     def files(self, repo_id: str) -> dict[str, bytes]:
         return {path: blob.content for path, blob in self.repositories[repo_id].head.files.items()}
 
-    def add_repository(self, repo_id: str, files: Mapping[str, bytes] | None = None, private: bool = False) -> Repository:
+    def add_repository(
+        self, repo_id: str, files: Mapping[str, bytes] | None = None, private: bool = False
+    ) -> Repository:
         """A repository as the Hub makes it, then one commit with `files`, if any."""
         repository = Repository(repo_id, private)
         first = repository.commit("initial commit", {".gitattributes": Blob(GIT_ATTRIBUTES)})
@@ -271,7 +268,7 @@ class HubServer:
     def whoami(self, request: Request) -> Answer:
         role = self._role(request)
         if role is None:
-            raise Refused(401, "Invalid username or password.")
+            raise RefusedError(401, "Invalid username or password.")
         orgs = [{"type": "org", "name": name, "roleInOrg": role} for name, role in self.organizations.items()]
         auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": role}}
         return Answer.json({"type": "user", "name": self.user, "orgs": orgs, "auth": auth})
@@ -283,12 +280,12 @@ class HubServer:
     def create(self, request: Request) -> Answer:
         wanted = request.json()
         if wanted.get("type") != "dataset":
-            raise Refused(400, "This Hub has data sets only")
+            raise RefusedError(400, "This Hub has data sets only")
         namespace = wanted.get("organization") or self.user
         repo_id = f"{namespace}/{wanted['name']}"
         self._need_write(request, namespace)
         if repo_id in self.repositories:
-            raise Refused(409, "You already created this dataset repo")
+            raise RefusedError(409, "You already created this dataset repo")
         self.add_repository(repo_id, private=wanted.get("visibility") == "private" or bool(wanted.get("private")))
         return Answer.json({"url": f"{self.url}/datasets/{repo_id}", "id": repo_id, "name": repo_id})
 
@@ -319,16 +316,16 @@ class HubServer:
         prefix = f"{folder}/" if folder else ""
         below = {path: entry for path, entry in entries.items() if path.startswith(prefix)}
         if prefix and not below:
-            raise Refused(404, f"{folder} does not exist", code="EntryNotFound")
+            raise RefusedError(404, f"{folder} does not exist", code="EntryNotFound")
         if request.query.get("recursive", ["false"])[0].lower() not in ("true", "1"):
             below = {path: entry for path, entry in below.items() if "/" not in path[len(prefix) :]}
         start = int(request.query.get("cursor", ["0"])[0])
         end = start + self.tree_page
-        headers = {}
+        links = {}
         if end < len(below):
             recursive = "true" if "recursive" in request.query else "false"
-            headers["Link"] = f'<{self.url}{request.path}?recursive={recursive}&cursor={end}>; rel="next"'
-        return Answer.json(list(below.values())[start:end], **headers)
+            links["Link"] = f'<{self.url}{request.path}?recursive={recursive}&cursor={end}>; rel="next"'
+        return Answer.json(list(below.values())[start:end], headers=links)
 
     def paths_info(self, request: Request, repo_id: str, revision: str) -> Answer:
         entries = _entries(self._readable(request, repo_id).at(revision).files)
@@ -347,7 +344,7 @@ class HubServer:
         files = self._writable(request, repo_id).at(revision).files
         wanted = request.json()["files"]
         if len(wanted) > 256:
-            raise Refused(413, "Too many files")
+            raise RefusedError(413, "Too many files")
         return Answer.json(
             {
                 "files": [
@@ -366,7 +363,7 @@ class HubServer:
         repository = self._writable(request, repo_id)
         wanted = request.json()
         if wanted["operation"] != "upload" or wanted["hash_algo"] != "sha256":
-            raise Refused(400, "Only uploads by sha256")
+            raise RefusedError(400, "Only uploads by sha256")
         objects = [self._lfs_object(repository, each["oid"], each["size"]) for each in wanted["objects"]]
         transfer = "multipart" if any(o["size"] >= self.multipart_from for o in objects) else "basic"
         return Answer.json({"transfer": transfer, "objects": objects})
@@ -393,23 +390,23 @@ class HubServer:
         wanted = request.json()
         content = repository.large_files.get(wanted["oid"])
         if content is None or len(content) != wanted["size"]:
-            raise Refused(422, "The uploaded file is not the one that was announced")
+            raise RefusedError(422, "The uploaded file is not the one that was announced")
         return Answer.json({"message": "ok"})
 
     def commit(self, request: Request, repo_id: str, revision: str) -> Answer:
         repository = self._writable(request, repo_id)
         if revision != "main":
-            raise Refused(404, "Invalid rev id", code="RevisionNotFound")
+            raise RefusedError(404, "Invalid rev id", code="RevisionNotFound")
         lines = [json.loads(line) for line in request.body.splitlines()]
         header = lines[0]["value"]
         parent = repository.head
         if header.get("parentCommit", parent.oid) != parent.oid:
-            raise Refused(412, "A commit has happened since. Please refresh and try again.")
+            raise RefusedError(412, "A commit has happened since. Please refresh and try again.")
         files = dict(parent.files)
         for line in lines[1:]:
             self._apply(repository, files, line["key"], line["value"])
         if errors := _card_errors(files["README.md"].content.decode()) if "README.md" in files else []:
-            raise Refused(400, f"Invalid card: {errors[0]}")
+            raise RefusedError(400, f"Invalid card: {errors[0]}")
         made = repository.commit(header["summary"], files)
         url = f"{self.url}/datasets/{repo_id}/commit/{made.oid}"
         return Answer.json({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
@@ -419,23 +416,23 @@ class HubServer:
         if key == "file":
             content = base64.b64decode(value["content"])
             if _is_large(path, len(content)) and content:
-                raise Refused(400, f"{path} must be sent as a large file")
+                raise RefusedError(400, f"{path} must be sent as a large file")
             files[path] = Blob(content)
         elif key == "lfsFile":
             if value["oid"] not in repository.large_files:
-                raise Refused(400, f"LFS pointer {path} points to a file that does not exist")
+                raise RefusedError(400, f"LFS pointer {path} points to a file that does not exist")
             files[path] = Blob(repository.large_files[value["oid"]], value["oid"])
         elif key == "deletedFile":
             if files.pop(path, None) is None:
-                raise Refused(404, "A file with this name doesn't exist", code="EntryNotFound")
+                raise RefusedError(404, "A file with this name doesn't exist", code="EntryNotFound")
         else:
-            raise Refused(400, f"Unknown operation {key}")
+            raise RefusedError(400, f"Unknown operation {key}")
 
     def resolve(self, request: Request, repo_id: str, revision: str, path: str) -> Answer:
         repository = self._readable(request, repo_id)
         commit = repository.at(revision)
         if path not in commit.files:
-            raise Refused(404, f"{path} not found", code="EntryNotFound", headers={"X-Repo-Commit": commit.oid})
+            raise RefusedError(404, f"{path} not found", code="EntryNotFound", headers={"X-Repo-Commit": commit.oid})
         blob = commit.files[path]
         headers = {"ETag": f'"{blob.etag}"', "X-Repo-Commit": commit.oid, "Accept-Ranges": "bytes"}
         if blob.sha256 is None:
@@ -452,7 +449,7 @@ class HubServer:
     def store_part(self, request: Request, sha256: str, number: str) -> Answer:
         self._signature(request, sha256)
         if len(request.body) > self.part_bytes:
-            raise Refused(400, "EntityTooLarge")
+            raise RefusedError(400, "EntityTooLarge")
         self._parts.setdefault(sha256, {})[int(number)] = request.body
         return Answer(headers={"ETag": f'"{hashlib.md5(request.body).hexdigest()}"'})
 
@@ -461,13 +458,13 @@ class HubServer:
         parts = self._parts.pop(sha256, {})
         named = [(part["partNumber"], part["etag"].strip('"')) for part in request.json()["parts"]]
         if named != [(number, hashlib.md5(parts[number]).hexdigest()) for number in sorted(parts)]:
-            raise Refused(400, "InvalidPart")
+            raise RefusedError(400, "InvalidPart")
         return self._store(signature, b"".join(parts[number] for number in sorted(parts)), sha256)
 
     def _store(self, signature: tuple[str, str, int], content: bytes, sha256: str) -> Answer:
         repo_id, _, size = signature
         if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
-            raise Refused(400, "XAmzContentSHA256Mismatch")
+            raise RefusedError(400, "XAmzContentSHA256Mismatch")
         self.repositories[repo_id].large_files[sha256] = content
         return Answer(headers={"ETag": f'"{hashlib.md5(content).hexdigest()}"'})
 
@@ -483,10 +480,10 @@ class HubServer:
 
     def _signature(self, request: Request, sha256: str) -> tuple[str, str, int]:
         if "authorization" in request.headers:
-            raise Refused(400, "InvalidArgument: only one way of authentication is allowed")
+            raise RefusedError(400, "InvalidArgument: only one way of authentication is allowed")
         found = self._signatures.get(request.query.get("X-Amz-Signature", [""])[0])
         if found is None or found[1] != sha256:
-            raise Refused(403, "SignatureDoesNotMatch")
+            raise RefusedError(403, "SignatureDoesNotMatch")
         return found
 
     def expire_signatures(self) -> None:
@@ -500,22 +497,22 @@ class HubServer:
             return None
         role = self.tokens.get(header.removeprefix("Bearer "))
         if role is None:
-            raise Refused(401, "Invalid credentials in Authorization header")
+            raise RefusedError(401, "Invalid credentials in Authorization header")
         return role
 
     def _need_write(self, request: Request, namespace: str) -> None:
         role = self._role(request)
         if role is None:
-            raise Refused(401, "Invalid username or password.")
+            raise RefusedError(401, "Invalid username or password.")
         may = namespace == self.user or self.organizations.get(namespace, "read") != "read"
         if role != "write" or not may:
-            raise Refused(403, f"You don't have the rights to write under the namespace {namespace}")
+            raise RefusedError(403, f"You don't have the rights to write under the namespace {namespace}")
 
     def _readable(self, request: Request, repo_id: str) -> Repository:
         role = self._role(request)
         repository = self.repositories.get(repo_id)
         if repository is None or (repository.private and role is None):
-            raise Refused(404 if role else 401, "Repository not found", code="RepoNotFound")
+            raise RefusedError(404 if role else 401, "Repository not found", code="RepoNotFound")
         return repository
 
     def _writable(self, request: Request, repo_id: str) -> Repository:
@@ -530,7 +527,7 @@ class HubServer:
             for method, pattern, answer in self._routes[request.to_store]:
                 if method == request.method and (match := pattern.fullmatch(request.path)):
                     return answer(request, **{k: unquote(v) for k, v in match.groupdict().items() if v is not None})
-        raise Refused(404, f"This Hub does not know {request.method} {request.path}")
+        raise RefusedError(404, f"This Hub does not know {request.method} {request.path}")
 
     def fault(self, method: str, path: str) -> Fault | None:
         with self._lock:
@@ -542,6 +539,13 @@ class HubServer:
 
     def _handler(self, to_store: bool) -> type[BaseHTTPRequestHandler]:
         return type("Handler", (_Handler,), {"hub": self, "to_store": to_store})
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away (killed, or tired of waiting) is part of the tests; anything else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -577,18 +581,18 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if fault:
                 if fault.status:
-                    raise Refused(fault.status, "A fault of this test", headers=fault.headers)
+                    raise RefusedError(fault.status, "A fault of this test", headers=fault.headers)
                 if fault.action:
                     fault.action(self.hub)
                 time.sleep(fault.delay_s)
                 body = _flipped(body) if fault.corrupt else body
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = self.hub.serve(Request(self.command, path, query, headers, body, self.to_store))
-        except Refused as refused:
+        except RefusedError as refused:
             headers = {"X-Error-Message": refused.message, **refused.headers}
             if refused.code:
                 headers["X-Error-Code"] = refused.code
-            answer = Answer.json({"error": refused.message}, refused.status, **headers)
+            answer = Answer.json({"error": refused.message}, refused.status, headers)
         if fault and fault.lose_answer:
             raise LostConnectionError
         return answer
@@ -679,6 +683,6 @@ def _ranged(request: Request, content: bytes, headers: Mapping[str, str]) -> Ans
     else:
         start, end = max(0, size - int(match[2])), size - 1
     if start >= size:
-        raise Refused(416, "Requested range not satisfiable", headers={"Content-Range": f"bytes */{size}"})
+        raise RefusedError(416, "Requested range not satisfiable", headers={"Content-Range": f"bytes */{size}"})
     piece = content[start : end + 1]
     return Answer(206, piece, {**headers, "Content-Range": f"bytes {start}-{end}/{size}"})

@@ -3,8 +3,10 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub.fixtures import HubClient
-from tests.hub.server import Fault, HubServer
+from tests.hub.fixtures import Environment, HubClient
+from tests.hub.server import Blob, Fault, HubServer
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.hub import check_access, push_folder
+from unicorn_hf.hub.access import rights_problem
 
 REPO = "unicorn-maker/unicorn"
+NUM_FILES = 11
+NUM_LARGE_FILES = 8
 NUM_SHARDS = 3
 ROWS_PER_SHARD = 40
 CARD = """\
@@ -62,8 +69,10 @@ class Pushed:
     notes: list[str] = field(default_factory=list)
 
 
-def push(client: HubClient, folder: Path, repo_id: str = REPO, *, env: dict[str, str | None] | None = None, **options: Any) -> Pushed:
-    process = client.run(PUSH, str(folder), repo_id, json.dumps(options), **(env or {}))
+def push(
+    client: HubClient, folder: Path, repo_id: str = REPO, env: Environment | None = None, **options: Any
+) -> Pushed:
+    process = client.run(PUSH, str(folder), repo_id, json.dumps(options), env=env)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
     assert client.hub.token not in process.stdout
@@ -73,21 +82,22 @@ def push(client: HubClient, folder: Path, repo_id: str = REPO, *, env: dict[str,
     return Pushed(result=found, notes=found.pop("notes"))
 
 
-def write_shard(path: Path, first_row: int, num_rows: int = ROWS_PER_SHARD) -> None:
-    ids = [f"{n:05d}" for n in range(first_row, first_row + num_rows)]
-    pq.write_table(pa.table({"id": ids, "caption": [f"caption {i}" for i in ids]}), path)
+def write_shard(folder: Path, config: str, index: int, num_shards: int = NUM_SHARDS, word: str = "caption") -> None:
+    ids = [f"{index:05d}-{n}" for n in range(ROWS_PER_SHARD)]
+    captions = [f"{config} {word} {id}" for id in ids]
+    path = folder / config / f"train-{index:05d}-of-{num_shards:05d}.parquet"
+    pq.write_table(pa.table({"id": ids, "caption": captions}), path)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small built data set, with things beside it that are nobody's business."""
+    """A small built data set: 8 large files, 3 of text."""
     folder = tmp_path / "unicorn"
     for config in ("pretrain", "instruction"):
         (folder / config).mkdir(parents=True)
-        for n in range(NUM_SHARDS):
-            write_shard(folder / config / f"train-{n:05d}-of-{NUM_SHARDS:05d}.parquet", n * ROWS_PER_SHARD)
+        for index in range(NUM_SHARDS):
+            write_shard(folder, config, index)
     (folder / "assets").mkdir()
-    (folder / "work").mkdir()
     for path, text in {
         "README.md": CARD,
         "recipe.yaml": RECIPE,
@@ -108,8 +118,418 @@ def assert_holds(hub: HubServer, folder: Path, repo_id: str = REPO) -> None:
     assert {path: held[path] for path in held if path != ".gitattributes"} == published(folder)
 
 
-def test_first_push(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
-    pushed = push(hub_client, folder)
-    print(pushed)
-    for s in hub.seen: print(s)
-    assert_holds(hub, folder)
+def num_commits(hub: HubServer, repo_id: str = REPO) -> int:
+    """Commits after the one that creates a repository."""
+    return len(hub.repositories[repo_id].commits) - 1
+
+
+CHECK = """
+import sys
+from unicorn_hf.hub import check_access
+problem = check_access(sys.argv[1], folder="unicorn")
+print("none" if problem is None else problem)
+"""
+
+
+def check(client: HubClient, repo_id: str = REPO, env: Environment | None = None) -> str:
+    process = client.run(CHECK, repo_id, env=env)
+    assert process.returncode == 0, process.stderr
+    assert client.hub.token not in process.stdout + process.stderr
+    return process.stdout.strip()
+
+
+LOAD = """
+import json, sys
+import datasets
+datasets.config.USE_PARQUET_EXPORT = False
+repo_id = sys.argv[1]
+loaded = datasets.load_dataset(repo_id, "pretrain", split="train")
+streamed = datasets.load_dataset(repo_id, "instruction", split="train", streaming=True)
+default = datasets.load_dataset(repo_id, split="train", streaming=True)
+print(json.dumps([loaded["caption"][:], [row["caption"] for row in streamed], next(iter(default))["caption"]]))
+"""
+
+
+class TestWholeWay:
+    def test_what_is_pushed_loads(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        pushed = push(hub_client, folder)
+
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
+        assert pushed.result["commit"] == hub.repositories[REPO].head.oid
+        assert pushed.result["url"] == f"{hub.url}/datasets/{REPO}"
+        assert pushed.result["load_line"] == f'load_dataset("{REPO}", "pretrain")'
+        assert (pushed.result["num_files_sent"], pushed.result["num_files_reused"]) == (NUM_FILES, 0)
+        assert pushed.result["num_bytes_sent"] == sum(map(len, published(folder).values()))
+        loading = hub_client.run(LOAD, REPO, env={"HF_TOKEN": None})
+        assert loading.returncode == 0, loading.stderr
+        in_memory, streamed, first = json.loads(loading.stdout)
+        assert len(in_memory) == len(streamed) == NUM_SHARDS * ROWS_PER_SHARD
+        assert in_memory[-1] == "pretrain caption 00002-39"
+        assert streamed[-1] == "instruction caption 00002-39"
+        assert first == "pretrain caption 00000-0"
+
+    def test_an_unchanged_folder_makes_no_commit_and_sends_nothing(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        first = push(hub_client, folder)
+        hub.seen.clear()
+
+        second = push(hub_client, folder)
+
+        assert num_commits(hub) == 1
+        assert second.result["commit"] == first.result["commit"]
+        assert (second.result["num_files_sent"], second.result["num_files_reused"]) == (0, NUM_FILES)
+        assert {seen.method for seen in hub.seen} == {"GET"}
+
+    def test_a_changed_folder_sends_what_changed_and_removes_stale_shards(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        push(hub_client, folder)
+        repository = hub.repositories[REPO]
+        repository.commit("by hand", {**repository.head.files, "NOTES.md": Blob(b"kept")})
+        hub.seen.clear()
+        (folder / "pretrain" / "train-00002-of-00003.parquet").unlink()
+        write_shard(folder, "pretrain", 0, word="other")
+
+        pushed = push(hub_client, folder)
+
+        (folder / "NOTES.md").write_bytes(b"kept")
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 3
+        assert hub.num_uploads() == 1
+        assert (pushed.result["num_files_sent"], pushed.result["num_files_deleted"]) == (1, 1)
+
+    def test_work_files_and_secrets_stay_here(
+        self, hub: HubServer, hub_client: HubClient, folder: Path, tmp_path: Path
+    ) -> None:
+        before = published(folder)
+        secret = tmp_path / "secret"
+        secret.write_text("hf_secret")
+        others = [".env", "token", "work/x.log", ".work/steps.json", "assets/.env", "assets/run.log", "data.parquet"]
+        others += ["pretrain/.train-00000.parquet", "pretrain/train.parquet.tmp", "pretrain/deep/train.parquet"]
+        for path in others:
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text("hf_secret")
+        (folder / "assets" / "link.png").symlink_to(secret)
+
+        pushed = push(hub_client, folder)
+
+        held = hub.files(REPO)
+        assert {path: held[path] for path in held if path != ".gitattributes"} == before
+        assert sorted(pushed.result["left_out"]) == sorted([*others, "assets/link.png"])
+        assert not any(b"hf_secret" in content for content in hub.repositories[REPO].large_files.values())
+
+    def test_large_files_in_parts(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.multipart_from, hub.part_bytes = 1000, 300
+
+        push(hub_client, folder)
+
+        assert_holds(hub, folder)
+        assert hub.count("POST", "/complete/") == 2 * NUM_SHARDS
+
+    def test_progress_is_told(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        code = PUSH.replace("if progress.note:", "if True:").replace(
+            "progress.note)", "(progress.stage, progress.num_files, progress.total_files, progress.num_bytes))"
+        )
+        process = hub_client.run(code, str(folder), REPO, "{}")
+
+        told = json.loads(process.stdout)["notes"]
+        size = sum(map(len, published(folder).values()))
+        assert [stage for stage, *_ in told[NUM_FILES:]] == ["uploading", "uploading", "committing", "checking"]
+        assert told[NUM_FILES] == ["uploading", 0, NUM_FILES, 0]
+        assert told[-1] == ["checking", NUM_FILES, NUM_FILES, size]
+
+
+class TestWhoMayPush:
+    @pytest.mark.parametrize(
+        ("env", "reason"),
+        [
+            ({"HF_TOKEN": None}, "There is no token"),
+            ({"HF_TOKEN": "hf_" + "x" * 30}, "refuses the token"),
+            ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+            ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
+        ],
+        ids=["no token", "refused token", "no Hub", "offline"],
+    )
+    def test_without_access(
+        self, hub: HubServer, hub_client: HubClient, folder: Path, env: Environment, reason: str
+    ) -> None:
+        problem = check(hub_client, env=env)
+        pushed = push(hub_client, folder, env=env)
+
+        assert reason in problem
+        assert problem.splitlines()[-1] == f"Then: unicorn-hf push unicorn {REPO}"
+        assert pushed.error == "RunError"
+        assert reason in pushed.message
+        assert pushed.message.splitlines()[-1] == f"Then: unicorn-hf push {folder} {REPO}"
+        assert len(pushed.message.splitlines()) == 3
+        assert not hub.repositories
+
+    def test_a_token_that_may_only_read(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        env = {"HF_TOKEN": hub.reading_token}
+
+        assert "may read, but not write" in check(hub_client, env=env)
+        pushed = push(hub_client, folder, env=env)
+        assert pushed.error == "RunError"
+        assert "don't have the rights" in pushed.message
+
+    @pytest.mark.parametrize("namespace", ["someone-else", "readers"])
+    def test_a_namespace_of_others(self, hub: HubServer, hub_client: HubClient, folder: Path, namespace: str) -> None:
+        problem = check(hub_client, f"{namespace}/unicorn")
+
+        assert f"who may not write under {namespace}" in problem
+        assert "unicorn-maker, unicorn-lab" in problem
+        assert push(hub_client, folder, f"{namespace}/unicorn").error == "RunError"
+
+    def test_ones_own_namespaces(self, hub_client: HubClient) -> None:
+        assert check(hub_client) == "none"
+        assert check(hub_client, "unicorn-lab/unicorn") == "none"
+
+    def test_a_hub_that_keeps_silent_is_not_waited_for(self, hub: HubServer, hub_client: HubClient) -> None:
+        hub.faults.append(Fault("GET", "whoami", delay_s=20))
+        start = time.monotonic()
+        process = hub_client.run(f"import unicorn_hf.hub.access as a; a.CHECK_TIMEOUT_S = 0.3\n{CHECK}", REPO)
+        assert "cannot be reached" in process.stdout
+        assert time.monotonic() - start < 10
+
+    @pytest.mark.parametrize(
+        "repo_id",
+        ["unicorn", "a/b/c", "/unicorn", "org/", "org/na me", "org/-x", "org/a..b", "../etc", "o/" + "x" * 97, ""],
+    )
+    def test_names_that_are_none(self, folder: Path, repo_id: str) -> None:
+        for refuse in (check_access, lambda name: push_folder(folder, name)):
+            with pytest.raises(InputError, match="ORG/NAME"):
+                refuse(repo_id)
+
+    def test_fine_grained_tokens(self) -> None:
+        scope = {"entity": {"type": "org", "name": "unicorn-lab"}, "permissions": ["repo.write"]}
+        token = {"role": "fineGrained", "fineGrained": {"scoped": [scope]}}
+        who = {"name": "me", "orgs": [{"name": "unicorn-lab"}], "auth": {"accessToken": token}}
+        assert rights_problem(who, "unicorn-lab/unicorn") is None
+        assert rights_problem(who, "me/unicorn") is not None
+
+
+class TestWhereToPush:
+    def test_a_repository_of_another_origin(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.add_repository(REPO, {"data.csv": b"a,b", "README.md": b"mine"})
+
+        problem = check(hub_client)
+        refused = push(hub_client, folder)
+
+        assert refused.error == "InputError"
+        assert "did not put there" in problem
+        assert "did not put there" in refused.message
+        assert num_commits(hub) == 1
+        assert push(hub_client, folder, overwrite=True).result["num_files_sent"] == NUM_FILES
+        (folder / "data.csv").write_bytes(b"a,b")
+        assert_holds(hub, folder)
+
+    def test_a_recipe_of_something_else(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.add_repository(REPO, {"recipe.yaml": b"cake: flour"})
+        assert push(hub_client, folder).error == "InputError"
+
+    def test_an_empty_repository(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.add_repository(REPO)
+        push(hub_client, folder)
+        assert_holds(hub, folder)
+
+    def test_private(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        push(hub_client, folder, private=True)
+        assert hub.repositories[REPO].private
+        assert push(hub_client, folder, private=True).error == ""
+        assert push(hub_client, folder).error == ""
+        assert hub.repositories[REPO].private
+
+    def test_private_is_not_pushed_to_a_public_repository(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        hub.add_repository(REPO)
+        refused = push(hub_client, folder, private=True)
+        assert refused.error == "InputError"
+        assert "is public" in refused.message
+        assert num_commits(hub) == 0
+        assert hub.num_uploads() == 0
+
+    @pytest.mark.parametrize("missing", ["README.md", "recipe.yaml", "pretrain"])
+    def test_a_folder_that_is_no_build(self, folder: Path, missing: str) -> None:
+        path = folder / missing
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+        with pytest.raises(InputError, match=missing):
+            push_folder(folder, REPO)
+
+    def test_a_card_that_the_hub_refuses(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        (folder / "README.md").write_text("---\ntags: unicorn\n---\n")
+        refused = push(hub_client, folder)
+        assert refused.error == "InputError"
+        assert '"tags" must be an array' in refused.message
+        assert hub.num_uploads() == 0
+
+
+LFS_BATCH, VERIFY, COMMIT, INFO = r"objects/batch$", r"lfs/verify$", r"/commit/main$", rf"^/api/datasets/{REPO}"
+PASSING = {
+    "429 with Retry-After": Fault("POST", COMMIT, status=429, headers={"Retry-After": "1"}),
+    "429 with RateLimit": Fault("POST", COMMIT, status=429, headers={"RateLimit": '"api";r=0;t=1'}),
+    "503 for a while": Fault("GET", INFO, status=503, times=2),
+    "500 on create": Fault("POST", "repos/create", status=500),
+    "500 on card check": Fault("POST", "validate-yaml", status=500),
+    "503 on preupload": Fault("POST", "preupload", status=503),
+    "503 on batch": Fault("POST", LFS_BATCH, status=503),
+    "500 of the store": Fault("PUT", "/upload/", status=500, after=2),
+    "403 of the store": Fault("PUT", "/upload/", status=403, after=2),
+    "500 on verify": Fault("POST", VERIFY, status=500, after=1),
+    "504 on commit": Fault("POST", COMMIT, status=504, times=3),
+    "cut in an upload": Fault("PUT", "/upload/", after=3),
+    "cut in a commit": Fault("POST", COMMIT),
+    "upload's answer lost": Fault("PUT", "/upload/", after=3, lose_answer=True),
+    "create's answer lost": Fault("POST", "repos/create", lose_answer=True),
+    "commit's answer lost": Fault("POST", COMMIT, lose_answer=True),
+    "check after the commit fails": Fault("GET", r"/revision/", status=502),
+    "slow": Fault("POST", COMMIT, delay_s=1),
+    "flipped byte": Fault("PUT", "/upload/", after=1, corrupt=True),
+}
+
+
+class TestFaults:
+    @pytest.mark.parametrize("name", PASSING)
+    def test_what_passes_is_survived(self, hub: HubServer, hub_client: HubClient, folder: Path, name: str) -> None:
+        fault = replace(PASSING[name])
+        hub.faults.append(fault)
+
+        pushed = push(hub_client, folder)
+
+        assert fault.struck > fault.after
+        assert pushed.error == ""
+        assert pushed.result["num_files_sent"] == NUM_FILES
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
+        assert hub.num_uploads() <= NUM_LARGE_FILES
+
+    def test_another_commit_in_between(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        def interfere(hub: HubServer) -> None:
+            repository = hub.repositories[REPO]
+            repository.commit("by hand", {**repository.head.files, "NOTES.md": Blob(b"kept")})
+
+        hub.faults.append(Fault("POST", COMMIT, action=interfere))
+
+        pushed = push(hub_client, folder)
+
+        assert "412" in pushed.notes[0]
+        (folder / "NOTES.md").write_bytes(b"kept")
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 2
+        assert hub.num_uploads() == NUM_LARGE_FILES
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault("POST", COMMIT, status=503, times=99),
+            Fault("POST", COMMIT, times=99),
+            Fault("POST", COMMIT, status=400),
+            Fault("POST", COMMIT, status=429, headers={"Retry-After": "3600"}),
+            Fault("POST", COMMIT, action=lambda hub: hub.tokens.clear()),
+            Fault("POST", VERIFY, status=422, after=NUM_LARGE_FILES - 1),
+        ],
+        ids=["503 for good", "cut for good", "400", "429 for an hour", "token expires", "upload not accepted"],
+    )
+    def test_what_stays_ends_with_one_message_and_a_second_push_completes(
+        self, hub: HubServer, hub_client: HubClient, folder: Path, fault: Fault
+    ) -> None:
+        tokens = dict(hub.tokens)
+        hub.faults.append(fault)
+
+        stopped = push(hub_client, folder, max_attempts=3)
+
+        assert stopped.error == "RunError"
+        assert len(stopped.message.splitlines()) == 3
+        assert stopped.message.splitlines()[-1] == f"Then: unicorn-hf push {folder} {REPO}"
+        assert num_commits(hub) == 0
+        hub.tokens = tokens
+        hub.faults.clear()
+        assert push(hub_client, folder).error == ""
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
+        assert hub.num_uploads() == NUM_LARGE_FILES
+
+    def test_other_bytes_on_the_hub_are_found_and_mended(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        shard = "pretrain/train-00001-of-00003.parquet"
+
+        def spoil(hub: HubServer) -> None:
+            repository = hub.repositories[REPO]
+            spoilt = {**repository.head.files, shard: Blob(b"other bytes", "0" * 64)}
+            repository.commits[-1] = replace(repository.head, files=spoilt)
+
+        hub.faults.append(Fault("GET", "/revision/", action=spoil))
+
+        found = push(hub_client, folder)
+
+        assert found.error == "RunError"
+        assert f"something else than was sent: {shard}" in found.message
+        assert push(hub_client, folder).result["num_files_sent"] == 1
+        assert_holds(hub, folder)
+        assert hub.num_uploads() == NUM_LARGE_FILES
+
+    def test_a_silent_hub_is_given_up_and_asked_again(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        hub.faults.append(Fault("POST", COMMIT, delay_s=3))
+        impatient = f"import unicorn_hf.hub.push as p; p.SILENCE_TIMEOUT_S = 1\n{PUSH}"
+
+        process = hub_client.run(impatient, str(folder), REPO, "{}")
+
+        assert "cannot be reached" in json.loads(process.stdout)["notes"][0]
+        assert_holds(hub, folder)
+
+    def test_tokens_and_signed_addresses_are_not_shown(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        said = f"no {hub.token} at {hub.store_url}/upload?X-Amz-Signature=1"
+        hub.faults.append(Fault("POST", COMMIT, status=503, headers={"X-Error-Message": said}, times=99))
+
+        stopped = push(hub_client, folder, max_attempts=2)
+
+        for shown in (stopped.message, *stopped.notes):
+            assert f"503: no *** at {hub.store_url}/upload)" in shown
+
+    def test_a_password_in_the_address_is_not_shown(self, hub_client: HubClient, folder: Path) -> None:
+        stopped = push(hub_client, folder, env={"HF_ENDPOINT": "http://me:hunter2@127.0.0.1:9"})
+
+        assert "The Hub at http://127.0.0.1:9 cannot" in stopped.message
+        assert "hunter2" not in stopped.message + "".join(stopped.notes)
+
+
+class TestManyShards:
+    NUM = 300
+
+    def test_killed_in_the_middle_the_next_push_sends_the_rest(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        shutil.rmtree(folder / "instruction")
+        for path in (folder / "pretrain").iterdir():
+            path.unlink()
+        for index in range(self.NUM):
+            write_shard(folder, "pretrain", index, self.NUM)
+        hub.faults.append(Fault("PUT", "/upload/", delay_s=0.02, times=self.NUM // 2))
+        killed = hub_client.start(PUSH, str(folder), REPO, "{}")
+        while hub.num_uploads() < self.NUM // 3:
+            time.sleep(0.01)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        time.sleep(0.2)
+        num_before = hub.num_uploads()
+        assert num_commits(hub) == 0
+
+        pushed = push(hub_client, folder)
+
+        assert num_before < self.NUM
+        assert pushed.result["num_files_sent"] == self.NUM + 5
+        assert hub.num_uploads() == self.NUM + 2
+        assert num_commits(hub) == 1
+        assert_holds(hub, folder)
+
+
+def test_the_hub_is_imported_when_it_is_needed() -> None:
+    code = "import sys, unicorn_hf.hub; print([m for m in ('huggingface_hub', 'datasets') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,6 +1,6 @@
 """From a built folder to the Hugging Face Hub."""
 
-from unicorn_hf.hub.access import AccessProblem, check_access, check_repo_id, push_command
+from unicorn_hf.hub.access import AccessProblem, check_access, check_repo_id
 from unicorn_hf.hub.push import ProgressCallback, PushProgress, PushResult, push_folder
 
 __all__ = [
@@ -10,6 +10,5 @@ __all__ = [
     "PushResult",
     "check_access",
     "check_repo_id",
-    "push_command",
     "push_folder",
 ]

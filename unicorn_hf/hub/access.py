@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.hub.failures import CHECK_NETWORK, LOG_IN, diagnose, hub_address
+from unicorn_hf.hub.failures import LOG_IN, diagnose, hub_address
 from unicorn_hf.hub.files import CARD, RECIPE, RemoteFile
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ def check_repo_id(repo_id: str) -> str:
     return repo_id
 
 
-def push_command(folder: Path | str, repo_id: str, *flags: str) -> str:
-    """The command that pushes later what was not pushed now."""
-    return shlex.join(["unicorn-hf", "push", str(folder), repo_id, *flags])
+def with_command(advice: str, folder: Path | str, repo_id: str, *, private: bool, overwrite: bool) -> str:
+    """`advice`, and the command that pushes later what is not pushed now."""
+    flags = [name for name, on in (("--private", private), ("--overwrite", overwrite)) if on]
+    return f"{advice}\nThen: {shlex.join(['unicorn-hf', 'push', str(folder), repo_id, *flags])}"
 
 
 def check_access(
@@ -77,7 +78,10 @@ def check_access(
     """
     check_repo_id(repo_id)
     problem = problem_here() or _problem_there(repo_id, private, overwrite)
-    return problem and replace(problem, advice=f"{problem.advice}\nThen: {push_command(folder, repo_id)}")
+    if problem is None:
+        return None
+    advice = with_command(problem.advice, folder, repo_id, private=private, overwrite=overwrite)
+    return replace(problem, advice=advice)
 
 
 def problem_here() -> AccessProblem | None:
@@ -186,7 +190,7 @@ def _problem_there(repo_id: str, private: bool, overwrite: bool) -> AccessProble
     api = hub_api()
     try:
         with library_settings(CHECK_TIMEOUT_S):
-            if problem := _rights_problem(api.whoami(), repo_id):
+            if problem := rights_problem(api.whoami(), repo_id):
                 return problem
             repository = read_repository(api, repo_id)
             if repository is None:
@@ -195,10 +199,10 @@ def _problem_there(repo_id: str, private: bool, overwrite: bool) -> AccessProble
     except Exception as error:
         if (failure := diagnose(error)) is None:
             raise
-        return AccessProblem(failure.reason, failure.advice or CHECK_NETWORK)
+        return AccessProblem(failure.reason, failure.advice)
 
 
-def _rights_problem(who: dict[str, Any], repo_id: str) -> AccessProblem | None:
+def rights_problem(who: dict[str, Any], repo_id: str) -> AccessProblem | None:
     """What the Hub's answer to `whoami` says against writing to `repo_id`; what it leaves open counts as allowed."""
     namespace = repo_id.partition("/")[0]
     writable = [who["name"], *(org["name"] for org in who.get("orgs", []) if org.get("roleInOrg") != "read")]

@@ -13,6 +13,7 @@ LOG_IN = (
     "(on the Hub: Settings, Access Tokens)."
 )
 CHECK_NETWORK = "See that HF_ENDPOINT and the network are right, or wait a while."
+WAIT = "Wait a while."
 # 408 and 409: too slow, another operation going on; 412: someone else's commit came first.
 _PASSING_STATUSES = frozenset({408, 409, 412, 425, 429})
 
@@ -22,11 +23,11 @@ class Failure:
     """A failure in words that hold neither a token nor a signed address."""
 
     reason: str
+    advice: str
     passes: bool
     """Whether the same request may well succeed later."""
     wait_s: float | None = None
     """How long the Hub asked to be left alone."""
-    advice: str = ""
 
 
 def hub_address() -> str:
@@ -48,9 +49,9 @@ def diagnose(error: BaseException) -> Failure | None:
             return _from_answer(response.status_code, str(response.url), response.headers, _shown(message))
         if isinstance(cause, http_error | ConnectionError | TimeoutError) and not isinstance(cause, BrokenPipeError):
             detail = _shown(str(cause)) or type(cause).__name__
-            return Failure(f"The Hub at {hub_address()} cannot be reached ({detail}).", passes=True)
+            return Failure(f"The Hub at {hub_address()} cannot be reached ({detail}).", CHECK_NETWORK, passes=True)
         if isinstance(cause, json.JSONDecodeError):
-            return Failure(f"What answers at {hub_address()} does not speak as a Hub does.", passes=True)
+            return Failure(f"What answers at {hub_address()} does not speak as a Hub does.", CHECK_NETWORK, passes=True)
     return None
 
 
@@ -63,18 +64,19 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> Failure:
     said = f"{status}: {message}" if message else f"status {status}"
+    wait_s = _wait_asked(headers)
     if not _is_hub(url):
         # The store behind the Hub: its addresses are signed for a while, and another attempt gets new ones.
-        return Failure(f"The Hub's file store refuses an upload ({said}).", passes=True, wait_s=_wait_asked(headers))
+        return Failure(f"The Hub's file store refuses an upload ({said}).", WAIT, passes=True, wait_s=wait_s)
     if status == 401:
-        return Failure(f"The Hub at {hub_address()} refuses the token ({said}).", passes=False, advice=LOG_IN)
+        return Failure(f"The Hub at {hub_address()} refuses the token ({said}).", LOG_IN, passes=False)
     if status == 403:
-        return Failure(f"The token may not do this on {hub_address()} ({said}).", passes=False, advice=LOG_IN)
+        return Failure(f"The token may not do this on {hub_address()} ({said}).", LOG_IN, passes=False)
     if status == 429:
-        return Failure(f"The Hub asks for fewer requests ({said}).", passes=True, wait_s=_wait_asked(headers))
+        return Failure(f"The Hub asks for fewer requests ({said}).", WAIT, passes=True, wait_s=wait_s)
     if status in _PASSING_STATUSES or status >= 500:
-        return Failure(f"The Hub fails to answer ({said}).", passes=True, wait_s=_wait_asked(headers))
-    return Failure(f"The Hub refuses a request ({said}).", passes=False)
+        return Failure(f"The Hub fails to answer ({said}).", WAIT, passes=True, wait_s=wait_s)
+    return Failure(f"The Hub refuses a request ({said}).", "Mend what it names.", passes=False)
 
 
 def _is_hub(url: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.hub.access import (
     Repository,
     card_errors,
@@ -15,10 +15,10 @@ from unicorn_hf.hub.access import (
     library_settings,
     ownership_problem,
     problem_here,
-    push_command,
     read_repository,
+    with_command,
 )
-from unicorn_hf.hub.failures import CHECK_NETWORK, Failure, diagnose, hub_address
+from unicorn_hf.hub.failures import Failure, diagnose, hub_address
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 
 if TYPE_CHECKING:
@@ -138,9 +138,12 @@ class _Push:
     """The repository exists and may be written to."""
     card_accepted: bool = False
 
-    def error(self, message: str, advice: str) -> RunError:
-        flags = [name for name, on in (("--private", self.private), ("--overwrite", self.overwrite)) if on]
-        return RunError(message, f"{advice}\nThen: {push_command(self.folder, self.repo_id, *flags)}")
+    def error(self, message: str, advice: str, kind: type[UnicornError] = RunError) -> UnicornError:
+        """An error whose advice ends with the command for later."""
+        return kind(
+            message,
+            with_command(advice, self.folder, self.repo_id, private=self.private, overwrite=self.overwrite),
+        )
 
     def read(self, paths: list[str]) -> None:
         for num_read, path in enumerate(paths):
@@ -170,9 +173,9 @@ class _Push:
         """Grows with every step that need not be taken again."""
         return self.admitted + len(self.sent)
 
-    def given_up(self, failure: Failure) -> RunError:
+    def given_up(self, failure: Failure) -> UnicornError:
         asked = f" It asks to be left alone for {failure.wait_s:.0f} s." if failure.wait_s else ""
-        return self.error(failure.reason + asked, failure.advice or CHECK_NETWORK)
+        return self.error(failure.reason + asked, failure.advice)
 
     def attempt(self, api: "HfApi") -> str:
         """Compare with the Hub and change what differs. Safe to repeat: what an attempt before did is found done."""
@@ -197,7 +200,7 @@ class _Push:
             raise self.error(f"{self.repo_id} was created but cannot be read.", "Wait a moment.")
         if not self.admitted:
             if problem := ownership_problem(api, self.repo_id, found, private=self.private, overwrite=self.overwrite):
-                raise InputError(problem.message, problem.advice)
+                raise self.error(problem.message, problem.advice, InputError)
             self.admitted = True
         return found
 
@@ -206,7 +209,8 @@ class _Push:
         if not self.card_accepted:
             errors = card_errors((self.folder / CARD).read_text("utf-8"))
             if errors:
-                raise InputError(f"The Hub does not take the card {self.folder / CARD}: {'; '.join(errors)}")
+                message = f"The Hub does not take the card, {self.folder / CARD}: {'; '.join(errors)}"
+                raise self.error(message, "Mend its metadata, the lines between --- and ---.", InputError)
             self.card_accepted = True
 
     def upload(self, api: "HfApi", change: Difference) -> "list[CommitOperationAdd]":
