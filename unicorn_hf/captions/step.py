@@ -133,8 +133,8 @@ class CaptionStage:
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,} candidates"
                     f" ({_why(made.counts)})",
-                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption (or captions_per_seed),"
-                    " or bounds in captions.filters that the model can meet will bring the rest.",
+                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption or captions_per_seed, or"
+                    " bounds in captions.filters that the model can meet will bring the rest.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
             records = pool.run(wave, limit.add)

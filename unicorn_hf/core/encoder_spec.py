@@ -7,7 +7,7 @@ from unicorn_hf.core.errors import InputError
 
 GRAMMAR = (
     "An encoder is one of\n"
-    "  open_clip:MODEL/PRETRAINED      a name and a pretrained tag of open_clip, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k\n"
+    "  open_clip:MODEL/PRETRAINED      names of open_clip, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k\n"
     "  open_clip:MODEL/FILE            the same with a file of weights, e.g. open_clip:ViT-B-32//data/vit.safetensors\n"
     "  open_clip:hf-hub:ORG/NAME       an open_clip model on the Hub\n"
     "  open_clip:local-dir:FOLDER      a folder with open_clip_config.json and weights\n"

@@ -29,4 +29,4 @@ class InputError(UnicornError):
 
 
 class RunError(UnicornError):
-    """The world did not play along: disk, network, engine, too many rejections. Work done so far is kept. Exit code 1."""
+    """The world did not play along: disk, network, engine, too many rejections. What is done is kept. Exit code 1."""

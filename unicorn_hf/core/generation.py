@@ -11,7 +11,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Sampling
 
 FinishReason = Literal["stop", "length", "context"]
-"""`stop`: the model ended by itself. `length`: cut at `max_tokens`. `context`: the prompt leaves no room; never asked."""
+"""`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt leaves no room, never asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a text generator. The part that all requests share stands first, for the engine's prefix cache."""
+    """One question to a text generator. What all requests share stands first, for the engine's prefix cache."""
 
     id: str
     """Names the row that the answer belongs to; ids are unique within a batch."""

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides what a build makes, typed. A file's words become these models in `recipe_file`."""
+"""The recipe: everything that decides what a build makes, typed. `recipe_file` makes these models of a file."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.words import words
 
-_EVERY_TEXT = 0.5
+_EVERY_TEXT = 0.05
 """Weight of one component that all texts share, so that there is a mean for the transfer to take away."""
 
 

@@ -114,7 +114,7 @@ def _open_clip_content(spec: OpenClipSpec) -> str:
 
 
 def _folder_identity(folder: Path) -> str:
-    """Fingerprint of a model folder: small files by content, weights by name and size, since hashing 140 GB is no check."""
+    """Fingerprint of a model folder: small files by content, weights by name and size: 140 GB take long to hash."""
     if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):
         raise InputError(f"{folder} is not a model folder: it has no config.json")
     files = sorted(path for path in folder.iterdir() if path.is_file())

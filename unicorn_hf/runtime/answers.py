@@ -22,7 +22,7 @@ class AnswerStore:
     def answer(
         self, requests: Sequence[Request], generator: Callable[[], TextGenerator], on_answer: Callable[[], None]
     ) -> list[Answer]:
-        """Answers in the order of `requests`. Only what is not stored is asked; `generator` is not called for nothing."""
+        """Answers in the order of `requests`. Only what is not stored is asked; else `generator` is not called."""
         keys = [request.key for request in requests]
         missing = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in self._rows]
         for _ in range(len(requests) - len(missing)):

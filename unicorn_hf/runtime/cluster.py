@@ -64,7 +64,7 @@ def _client(num_workers: int, environment: dict[str, str], on_event: EventHandle
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
         ) as cluster,

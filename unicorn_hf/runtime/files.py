@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; synced and renamed over `path` when the block ends without an error."""
+    """A temporary path beside `path` to write to; synced and renamed to `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""Steps on disk: a folder named by its configuration, a record for each partition, written when its shards are whole."""
+"""Steps on disk: a folder named by its configuration, and a record for each partition, written when it is whole."""
 
 import logging
 from collections.abc import Callable
