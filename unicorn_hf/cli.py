@@ -12,6 +12,7 @@ from unicorn_hf.core.errors import InputError, UnicornError
 
 if TYPE_CHECKING:
     from unicorn_hf.core.recipe import Recipe
+    from unicorn_hf.hub.push import PushResult
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
 
@@ -36,7 +37,7 @@ def main() -> None:
 @click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
 @click.option(
     "--seeds", "seed_files", type=click.Path(path_type=Path), multiple=True,
-    help="A file of seeds instead of the recipe's sources (.txt, .csv, .tsv, .jsonl, .json, .parquet); may be repeated.",
+    help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
 )  # fmt: skip
 @click.option("--seed-column", help="The column of --seeds that holds the seeds.")
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
@@ -78,8 +79,32 @@ def _build(recipe: "Recipe", out: Path, work_dir: Path | None, repo_id: str | No
     from unicorn_hf.pipeline import build as run
 
     with _progress() as progress:
-        result = run(recipe, out, work_dir=work_dir, progress=progress)
+        result = run(recipe, out, work_dir=work_dir, push=repo_id, private=private, progress=progress)
     _show_result(result, out)
+    if result.pushed:
+        _show_push(result.pushed)
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
+@click.argument("repo_id", metavar="ORG/NAME")
+@click.option("--private", is_flag=True, help="Make the repository private, if it is created.")
+@click.option("--overwrite", is_flag=True, help="Replace card and data of a repository that unicorn-hf did not make.")
+def push(folder: Path, repo_id: str, private: bool, overwrite: bool) -> None:
+    """Publish the built folder DIR as the data set ORG/NAME on the Hub.
+
+    Stopped in the middle, the same command sends only what is missing.
+
+    \b
+    Example:
+      unicorn-hf push unicorn my-name/unicorn
+    """
+    with _errors():
+        from unicorn_hf.pipeline import push_dataset
+
+        with _progress() as progress:
+            result = push_dataset(folder, repo_id, private=private, overwrite=overwrite, progress=progress)
+        _show_push(result)
 
 
 @main.command()
@@ -181,11 +206,19 @@ def _show_result(result: "BuildResult", out: Path) -> None:
                 text = " ".join(turn["value"].split())
                 click.echo(f"    {turn['from']:>5}: {text if len(text) <= 160 else text[:157] + '...'}")
     click.echo(
-        f"\n{statistics.pretrain.num_rows:,} captions and {statistics.instruction.num_rows:,} conversations are in {out}/"
+        f"\n{statistics.pretrain.num_rows:,} captions and {statistics.instruction.num_rows:,} conversations"
+        f" are in {out}/"
     )
     click.echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
         click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+
+
+def _show_push(result: "PushResult") -> None:
+    sent = f"{result.num_files_sent} files sent" if result.changed else "nothing had changed"
+    click.echo(f"\nPublished: {result.url} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
+    if result.left_out:
+        click.echo(f"Not part of a data set, and left out: {', '.join(result.left_out)}")
 
 
 @contextmanager

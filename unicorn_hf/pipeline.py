@@ -2,13 +2,13 @@
 
 import importlib.metadata
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from unicorn_hf.builders.package import PackagedConfig, package
+from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, replaced
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
@@ -23,10 +23,12 @@ from unicorn_hf.cards.statistics import (
     WordFacts,
 )
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
-from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
+from unicorn_hf.hub.access import check_access
+from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import InstructionSet, InstructionStage
 from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.representations.transfers import save_transfer
@@ -51,8 +53,9 @@ class BuildResult:
     out: Path
     """The published folder."""
     statistics: Statistics
-    examples: dict[str, list[dict[str, object]]]
+    examples: dict[ConfigName, list[dict[str, object]]]
     """The first rows of each config, without their embeddings."""
+    pushed: PushResult | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def build(
     out: str | Path = "unicorn",
     *,
     work_dir: str | Path | None = None,
+    push: str | None = None,
+    private: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Make the data sets that a recipe describes; what an earlier run of the same recipe did is found and used.
@@ -98,19 +103,52 @@ def build(
         out: the folder to publish; it appears when it is whole. A build of ours that is there already is replaced.
         work_dir: stored answers, shards and records; beside `out`, with `.work` added, unless given. It is never
             published, and another build with the same folder goes on from what it holds.
+        push: `ORG/NAME`, a repository of the Hub that the folder is pushed to at the end. What stands against that is
+            looked for at the start, and told to `progress`: the build runs all the same.
+        private: whether the repository is made private, if the push creates it.
         progress: is told how far the build is.
 
     Raises:
         InputError: what is asked for cannot be; nothing is written.
-        RunError: disk, engine, or too many rejections; the work done so far is kept.
+        RunError: disk, engine, too many rejections, or the push at the end; the work done so far is kept.
     """
     planned = plan(recipe, Path(out), Path(work_dir) if work_dir else None)
     progress = progress or NoProgress()
+    if push and (problem := check_access(push, private=private, folder=out)):
+        progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     generator = resolve_generator(recipe.engine)
     encoder = resolve_encoder(recipe.representations.encoder, recipe.representations.batch_size)
     with exclusive(planned.work_dir):
         _check_disk(planned)
-        return _Build(planned, generator, encoder, progress).run()
+        result = _Build(planned, generator, encoder, progress).run()
+    if not push:
+        return result
+    try:
+        return replace(result, pushed=push_dataset(out, push, private=private, progress=progress))
+    except UnicornError as error:
+        raise RunError(f"the data set is whole in {out}, but not pushed: {error.message}", error.advice) from error
+
+
+def push_dataset(
+    folder: str | Path, repo_id: str, *, private: bool = False, overwrite: bool = False, progress: Progress
+) -> PushResult:
+    """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`."""
+    stage = "push"
+    started = False
+
+    def tell(state: PushProgress) -> None:
+        nonlocal started
+        if not started:
+            progress.start(stage, state.total_files)
+            started = True
+        if state.note:
+            progress.note(state.note)
+        elif state.stage != "reading":
+            progress.known(state.num_files, 0)
+
+    result = push_folder(Path(folder), repo_id, private=private, overwrite=overwrite, on_progress=tell)
+    progress.finish()
+    return result
 
 
 class _Build:
@@ -123,7 +161,7 @@ class _Build:
 
     def run(self) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
-        seeds = prepare_seeds(
+        seeds, seeds_record = prepare_seeds(
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
         environment = self._generator.environment(max(1, cpu_count() // self._plan.num_workers))
@@ -133,7 +171,7 @@ class _Build:
             instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
             vectors = RepresentationStage(recipe, picked, self._encoder, work_dir).run(pool, progress)
             packaged = package(recipe, picked, instructions.picked, vectors, work_dir, pool, progress)
-        statistics = self._statistics(seeds.record, captions, instructions, vectors, packaged)
+        statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
         return self._publish(statistics, vectors, packaged)
 
     def _on_event(self, event: dict[str, object]) -> None:
@@ -154,7 +192,7 @@ class _Build:
             )
             write_text(folder / RECIPE, dump_recipe(_published(recipe)))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
-            card = render_card(_published(recipe), statistics, {name: rows[0] for name, rows in examples.items()})
+            card = render_card(_published(recipe), statistics, {str(name): rows[0] for name, rows in examples.items()})
             write_text(folder / CARD, card)
         return BuildResult(out, statistics, examples)
 

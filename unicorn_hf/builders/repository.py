@@ -47,7 +47,7 @@ def replaced(out: Path) -> Iterator[Path]:
         staging.rename(out)
     except OSError as error:
         raise RunError(
-            f"the data set cannot be put at {out}: {error.strerror}", "The work folder has it all."
+            f"the data set cannot be put at {out}: {error.strerror}", "All is in the work folder."
         ) from error
     finally:
         for leftover in (staging, old):

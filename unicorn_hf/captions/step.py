@@ -26,10 +26,9 @@ from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.selection import Picked, SeedShards
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
-from unicorn_hf.seeds.step import SeedShards
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
@@ -131,10 +130,10 @@ class CaptionStage:
             wave = self._wave(position, wanted - made.num, made.counts)
             if not wave:
                 raise RunError(
-                    f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,} candidates"
-                    f" ({_why(made.counts)})",
-                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption or captions_per_seed, or"
-                    " bounds in captions.filters that the model can meet will bring the rest.",
+                    f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
+                    f" candidates ({_why(made.counts)})",
+                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption or captions_per_seed,"
+                    " or bounds in captions.filters that the model can meet will bring the rest.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
             records = pool.run(wave, limit.add)
@@ -159,24 +158,24 @@ class CaptionStage:
     def _max_candidates(self) -> int:
         config = self.recipe.captions
         if config.captions_per_seed:
-            return config.captions_per_seed * self.seeds.record.num_seeds
+            return config.captions_per_seed * self.seeds.num_seeds
         return config.num * config.max_attempts_per_caption
 
     def _candidates_before(self, position: int) -> int:
-        sample, shard = divmod(position, len(self.seeds.record.partitions))
-        return sample * self.seeds.record.num_seeds + shard * self.recipe.partition_rows
+        sample, shard = divmod(position, len(self.seeds.paths))
+        return sample * self.seeds.num_seeds + shard * self.recipe.partition_rows
 
     def _num_candidates(self, position: int) -> int:
         return self._candidates_before(position + 1) - self._candidates_before(position)
 
     def _job(self, position: int) -> CaptionJob:
-        sample, shard = divmod(position, len(self.seeds.record.partitions))
+        sample, shard = divmod(position, len(self.seeds.paths))
         return CaptionJob(
             step=self.step,
             answers=self.answers,
             partition=f"{sample:03d}-{shard:05d}",
-            inputs=fingerprint(self.seeds.record.partitions[shard], sample),
-            seeds=self.seeds.path(shard),
+            inputs=fingerprint(self.seeds.identities[shard], sample),
+            seeds=self.seeds.paths[shard],
             sample=sample,
             prompt=self._prompt,
             config=self.recipe.captions,

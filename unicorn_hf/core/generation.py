@@ -11,7 +11,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Sampling
 
 FinishReason = Literal["stop", "length", "context"]
-"""`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt leaves no room, never asked."""
+"""`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt is too long, never asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,6 +273,6 @@ class InstructionStage:
     def _shortfall(self, made: InstructionSet) -> str:
         lacking = ", ".join(f"{made.per_task[task]:,} of {quota:,} {task}" for task, quota in self._quotas.items())
         return (
-            f"only {made.num:,} of {self.recipe.instructions.num:,} conversations are kept ({lacking}) after every caption"
-            f" was asked for every task; rejected: {most_common(made.counts.rejected)}"
+            f"only {made.num:,} of {self.recipe.instructions.num:,} conversations are kept ({lacking}) after every"
+            f" caption was asked for every task; rejected: {most_common(made.counts.rejected)}"
         )

@@ -7,6 +7,16 @@ from unicorn_hf.core.fingerprint import fingerprint
 
 
 @dataclass(frozen=True, slots=True)
+class SeedShards:
+    """Seeds on disk: shards of the recipe's `partition_rows` rows, the last one shorter."""
+
+    paths: tuple[Path, ...]
+    identities: tuple[str, ...]
+    """A fingerprint of each shard's seeds."""
+    num_seeds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Picked:
     """Some rows of one partition's shard."""
 

@@ -71,14 +71,17 @@ class Step:
         return self.folder / f"{partition}.json"
 
 
-class Job(Protocol[RecordT]):
+RecordCo = TypeVar("RecordCo", bound=Record, covariant=True)
+
+
+class Job(Protocol[RecordCo]):
     """One partition's work: picklable, small (paths, not rows), and run in a worker process."""
 
-    def find(self) -> RecordT | None:
+    def find(self) -> RecordCo | None:
         """The record, if this very work was done before."""
         ...
 
-    def run(self, on_row: Callable[[], None]) -> RecordT:
+    def run(self, on_row: Callable[[], None]) -> RecordCo:
         """Do the work; `on_row` is called as each row is done, for the display."""
         ...
 

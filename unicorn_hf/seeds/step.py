@@ -8,7 +8,6 @@ order, and a build of fewer captions than seeds has the same mixture.
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import DatasetSource, Seeds, Source
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import rows_table, write_table
+from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import read_source, source_name, source_path
@@ -49,18 +49,9 @@ class SeedsRecord(Record):
     """Seeds left out, by reason."""
 
 
-@dataclass(frozen=True)
-class SeedShards:
-    """Seeds on disk: shards of `partition_rows` rows, the last one shorter."""
-
-    step: Step
-    record: SeedsRecord
-
-    def path(self, shard: int) -> Path:
-        return self.step.shard(_RECORD, f"{shard:05d}")
-
-
-def prepare_seeds(config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path) -> SeedShards:
+def prepare_seeds(
+    config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path
+) -> tuple[SeedShards, SeedsRecord]:
     """Read all sources and write their seeds as shards, or find the shards of an earlier run over the same content.
 
     Raises:
@@ -78,7 +69,8 @@ def prepare_seeds(config: Seeds, *, random_seed: int, partition_rows: int, work_
             raise
         finally:
             shutil.rmtree(buckets, ignore_errors=True)
-    return SeedShards(step, record)
+    paths = tuple(step.shard(_RECORD, kind) for kind in record.num_bytes)
+    return SeedShards(paths, record.partitions, record.num_seeds), record
 
 
 def check_sources(config: Seeds) -> None:
