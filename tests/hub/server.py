@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
+from tests.hub.xet import XetStore
+
 MAX_REGULAR_BYTES = 10 * 1024 * 1024
 GIT_ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 LARGE_SUFFIXES = (".parquet", ".safetensors", ".png", ".bin")
@@ -88,12 +90,21 @@ class Repository:
 class RefusedError(Exception):
     """An answer that is not a success."""
 
-    def __init__(self, status: int, message: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.headers = dict(headers or {})
+        self.body = dict(body or {})
 
 
 class LostConnectionError(Exception):
@@ -182,6 +193,9 @@ class HubServer:
     """Files of this size or more are asked for in parts of `part_bytes`."""
     part_bytes = 1 << 20
     tree_page = 100
+    max_file_bytes = 50 * 1000**3
+    xet: XetStore | None = None
+    """Where large files go instead of the signed addresses, if set; clients must then have hf_xet."""
 
     def __init__(self) -> None:
         self.tokens: dict[str, str] = {self.token: "write", self.reading_token: "read"}
@@ -208,6 +222,7 @@ class HubServer:
             ("GET", repo + r"/refs", self.refs),
             ("POST", repo + r"/preupload/(?P<revision>[^/]+)", self.preupload),
             ("POST", repo + r"/commit/(?P<revision>[^/]+)", self.commit),
+            ("GET", repo + r"/xet-(?P<kind>read|write)-token/(?P<revision>[^/]+)", self.xet_token),
             ("POST", lfs + r"/objects/batch", self.lfs_batch),
             ("POST", lfs + r"/verify", self.lfs_verify),
             ("HEAD", file, self.resolve),
@@ -283,11 +298,12 @@ class HubServer:
             raise RefusedError(400, "This Hub has data sets only")
         namespace = wanted.get("organization") or self.user
         repo_id = f"{namespace}/{wanted['name']}"
+        url = f"{self.url}/datasets/{repo_id}"
         self._need_write(request, namespace)
         if repo_id in self.repositories:
-            raise RefusedError(409, "You already created this dataset repo")
+            raise RefusedError(409, "You already created this dataset repo", body={"url": url})
         self.add_repository(repo_id, private=wanted.get("visibility") == "private" or bool(wanted.get("private")))
-        return Answer.json({"url": f"{self.url}/datasets/{repo_id}", "id": repo_id, "name": repo_id})
+        return Answer.json({"url": url, "id": repo_id, "name": repo_id})
 
     def info(self, request: Request, repo_id: str, revision: str = "main") -> Answer:
         repository = self._readable(request, repo_id)
@@ -366,11 +382,15 @@ class HubServer:
             raise RefusedError(400, "Only uploads by sha256")
         objects = [self._lfs_object(repository, each["oid"], each["size"]) for each in wanted["objects"]]
         transfer = "multipart" if any(o["size"] >= self.multipart_from for o in objects) else "basic"
+        if self.xet and "xet" in wanted["transfers"]:
+            transfer = "xet"
         return Answer.json({"transfer": transfer, "objects": objects})
 
     def _lfs_object(self, repository: Repository, sha256: str, size: int) -> dict[str, Any]:
         if sha256 in repository.large_files:
             return {"oid": sha256, "size": size}
+        if size > self.max_file_bytes:
+            return {"oid": sha256, "size": size, "error": {"code": 413, "message": "The file is too large"}}
         verify = {"href": f"{self.url}/datasets/{repository.repo_id}.git/info/lfs/verify", "header": {}}
         if size >= self.multipart_from:
             numbers = range(1, -(-size // self.part_bytes) + 1)
@@ -419,6 +439,7 @@ class HubServer:
                 raise RefusedError(400, f"{path} must be sent as a large file")
             files[path] = Blob(content)
         elif key == "lfsFile":
+            self._take_from_xet(repository, value["oid"])
             if value["oid"] not in repository.large_files:
                 raise RefusedError(400, f"LFS pointer {path} points to a file that does not exist")
             files[path] = Blob(repository.large_files[value["oid"]], value["oid"])
@@ -427,6 +448,27 @@ class HubServer:
                 raise RefusedError(404, "A file with this name doesn't exist", code="EntryNotFound")
         else:
             raise RefusedError(400, f"Unknown operation {key}")
+
+    def xet_token(self, request: Request, repo_id: str, kind: str, revision: str) -> Answer:
+        (self._writable if kind == "write" else self._readable)(request, repo_id).at(revision)
+        if self.xet is None:
+            raise RefusedError(404, "This repository is not on Xet")
+        expires = int(time.time()) + 3600
+        headers = {"X-Xet-Cas-Url": self.xet.url, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": str(expires)}
+        return Answer.json({"casUrl": self.xet.url, "accessToken": "xet", "exp": expires}, headers=headers)
+
+    def _take_from_xet(self, repository: Repository, sha256: str) -> None:
+        if self.xet and sha256 not in repository.large_files and (file := self.xet.find(sha256)):
+            content = self.xet.read(file)
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise RefusedError(400, f"{sha256} is not what was sent")
+            repository.large_files[sha256] = content
+
+    def _xet_headers(self, repo_id: str, revision: str, sha256: str) -> dict[str, str]:
+        if self.xet is None or (file := self.xet.find(sha256)) is None:
+            return {}
+        route = f"{self.url}/api/datasets/{repo_id}/xet-read-token/{revision}"
+        return {"X-Xet-Hash": file.xet_hash, "X-Xet-Refresh-Route": route, "Link": f'<{route}>; rel="xet-auth"'}
 
     def resolve(self, request: Request, repo_id: str, revision: str, path: str) -> Answer:
         repository = self._readable(request, repo_id)
@@ -437,6 +479,7 @@ class HubServer:
         headers = {"ETag": f'"{blob.etag}"', "X-Repo-Commit": commit.oid, "Accept-Ranges": "bytes"}
         if blob.sha256 is None:
             return _ranged(request, blob.content, headers)
+        headers |= self._xet_headers(repo_id, commit.oid, blob.sha256)
         headers |= {"X-Linked-Size": str(len(blob.content)), "X-Linked-Etag": f'"{blob.sha256}"'}
         location = self._signed("download", repository, blob.sha256, len(blob.content))
         return Answer(302, b"", {**headers, "Location": location})
@@ -592,7 +635,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"X-Error-Message": refused.message, **refused.headers}
             if refused.code:
                 headers["X-Error-Code"] = refused.code
-            answer = Answer.json({"error": refused.message}, refused.status, headers)
+            answer = Answer.json({"error": refused.message, **refused.body}, refused.status, headers)
         if fault and fault.lose_answer:
             raise LostConnectionError
         return answer

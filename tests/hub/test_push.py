@@ -16,6 +16,7 @@ import pytest
 
 from tests.hub.fixtures import Environment, HubClient
 from tests.hub.server import Blob, Fault, HubServer
+from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.hub import check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
@@ -44,6 +45,7 @@ PUSH = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
+from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import UnicornError
 from unicorn_hf.hub import push_folder
 folder, repo_id, options = sys.argv[1:]
@@ -228,6 +230,22 @@ class TestWholeWay:
         assert_holds(hub, folder)
         assert hub.count("POST", "/complete/") == 2 * NUM_SHARDS
 
+    def test_the_hubs_xet_store(self, hub: HubServer, hub_client: HubClient, folder: Path, tmp_path: Path) -> None:
+        hub.xet = XetStore(tmp_path / "xet")
+        env = {"HF_HUB_DISABLE_XET": None}
+
+        pushed = push(hub_client, folder, env=env)
+
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
+        assert pushed.result["num_files_sent"] == NUM_FILES
+        assert hub.num_uploads() == 0
+        assert push(hub_client, folder, env=env).result["num_files_sent"] == 0
+        loading = hub_client.run(LOAD, REPO, env={**env, "HF_TOKEN": None})
+        assert loading.returncode == 0, loading.stderr
+        assert json.loads(loading.stdout)[0][-1] == "pretrain caption 00002-39"
+        assert hub.count("GET", "xet-read-token")
+
     def test_progress_is_told(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
         code = PUSH.replace("if progress.note:", "if True:").replace(
             "progress.note)", "(progress.stage, progress.num_files, progress.total_files, progress.num_bytes))"
@@ -404,6 +422,23 @@ class TestFaults:
         assert_holds(hub, folder)
         assert num_commits(hub) == 1
         assert hub.num_uploads() <= NUM_LARGE_FILES
+
+    def test_xet_fails_and_recovers(self, hub: HubServer, hub_client: HubClient, folder: Path, tmp_path: Path) -> None:
+        hub.xet = XetStore(tmp_path / "xet")
+        hub.faults += [Fault("GET", "xet-write-token", status=409), Fault("POST", COMMIT, lose_answer=True)]
+
+        pushed = push(hub_client, folder, env={"HF_HUB_DISABLE_XET": None})
+
+        assert len(pushed.notes) == 2
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
+
+    def test_a_file_that_the_hub_refuses(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.max_file_bytes = 100
+        stopped = push(hub_client, folder)
+        assert stopped.error == "RunError"
+        assert "The file is too large" in stopped.message
+        assert num_commits(hub) == 0
 
     def test_another_commit_in_between(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
         def interfere(hub: HubServer) -> None:

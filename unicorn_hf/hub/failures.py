@@ -46,9 +46,9 @@ def diagnose(error: BaseException) -> Failure | None:
     for cause in _causes(error):
         if response := getattr(cause, "response", None) if isinstance(cause, http_error) else None:
             message = response.headers.get("x-error-message") or getattr(cause, "server_message", "") or ""
-            return _from_answer(response.status_code, str(response.url), response.headers, _shown(message))
-        if isinstance(cause, http_error | ConnectionError | TimeoutError) and not isinstance(cause, BrokenPipeError):
-            detail = _shown(str(cause)) or type(cause).__name__
+            return _from_answer(response.status_code, str(response.url), response.headers, shown(message))
+        if isinstance(cause, http_error) or _is_of_xet(cause):
+            detail = shown(str(cause)) or type(cause).__name__
             return Failure(f"The Hub at {hub_address()} cannot be reached ({detail}).", CHECK_NETWORK, passes=True)
         if isinstance(cause, json.JSONDecodeError):
             return Failure(f"What answers at {hub_address()} does not speak as a Hub does.", CHECK_NETWORK, passes=True)
@@ -60,6 +60,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _is_of_xet(error: BaseException) -> bool:
+    """Xet's uploader tells what failed by Python's own errors. A broken pipe is someone's closed terminal."""
+    if type(error).__module__.partition(".")[0] == "hf_xet":
+        return True
+    return isinstance(error, ConnectionError | TimeoutError) and not isinstance(error, BrokenPipeError)
 
 
 def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> Failure:
@@ -98,7 +105,7 @@ def _wait_asked(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _shown(message: str) -> str:
+def shown(message: str) -> str:
     """One short line of it, without the token or the query of an address."""
     from huggingface_hub import get_token
 

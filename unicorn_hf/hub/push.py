@@ -18,7 +18,7 @@ from unicorn_hf.hub.access import (
     read_repository,
     with_command,
 )
-from unicorn_hf.hub.failures import Failure, diagnose, hub_address
+from unicorn_hf.hub.failures import Failure, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 
 if TYPE_CHECKING:
@@ -224,7 +224,12 @@ class _Push:
         self.tell("uploading")
         for batch in _batches(change.to_send):
             operations = [CommitOperationAdd(file.path, str(file.source)) for file in batch]
-            api.preupload_lfs_files(self.repo_id, operations, repo_type="dataset", free_memory=False)
+            try:
+                api.preupload_lfs_files(self.repo_id, operations, repo_type="dataset", free_memory=False)
+            except (ValueError, RuntimeError) as error:  # a file refused; Xet failing in an hf_xet of old
+                if diagnose(error):
+                    raise
+                raise self.error(f"The Hub did not take a file: {shown(str(error))}", "Mend what it names.") from error
             additions += operations
             for file in batch:
                 self.sent[file.path] = self.pending.pop(file.path)
