@@ -44,12 +44,12 @@ def parse_encoder_spec(spec: str) -> EncoderSpec:
     """
     kind, _, rest = spec.partition(":")
     if kind == "hashing":
-        if not rest.isdecimal() or not 1 <= int(rest) <= 65_536:
+        if not rest.isdecimal() or len(rest) > 5 or not 1 <= int(rest) <= 65_536:
             raise InputError(f"encoder {spec!r}: hashing takes a dimension from 1 to 65536, e.g. hashing:512", GRAMMAR)
         return HashingSpec(int(rest))
     if kind == "open_clip":
         return _parse_open_clip(spec, rest)
-    near = get_close_matches(kind, ["open_clip", "hashing"], n=1)
+    near = get_close_matches(kind.lower(), ["open_clip", "hashing"], n=1)
     hint = f" Did you mean {near[0]}:...?" if near else ""
     raise InputError(f"unknown encoder {spec!r}.{hint}", GRAMMAR)
 

@@ -1,9 +1,10 @@
 """Prompts are files with a version: a system text, worked examples, and a turn that ends with the row's own text."""
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
@@ -25,7 +26,7 @@ class Prompt(Section):
     system: str
     user: str
     """The turn that asks; holds `{subject}` once, best at its end, so that all requests share what stands before."""
-    examples: tuple[Example, ...] = ()
+    examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
 
     def messages(self, subject: str) -> tuple[Message, ...]:
         turns = [Message("system", self.system)]
@@ -55,7 +56,7 @@ def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
         raise InputError(f"{path}: not a YAML file in UTF-8: {error}") from error
     except ValidationError as error:
         detail = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
+        raise InputError(": ".join([str(path), ".".join(map(str, detail["loc"])) or "prompt", detail["msg"]])) from None
     if prompt.user.count("{subject}") != 1:
         raise InputError(f"{path}: `user` must hold {{subject}} once")
     return prompt

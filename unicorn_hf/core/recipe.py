@@ -10,12 +10,14 @@ TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex
 
 TransferName = Literal["none", "mean_shift"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Strings = Annotated[tuple[str, ...], Field(strict=False)]
+"""YAML's lists become tuples."""
 
 
 class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, and nothing changes after validation."""
+    """A part of a recipe: unknown keys are errors, no type stands for another, nothing changes after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Sampling(Section):
@@ -47,7 +49,7 @@ class LabelSource(Section):
 
     kind: Literal["labels"]
     path: str
-    templates: Annotated[tuple[str, ...], Field(min_length=1)]
+    templates: Annotated[Strings, Field(min_length=1)]
     num_templates: PositiveInt = 10
     """Drawn for each label, without repetition; all of them where there are fewer."""
     name: str | None = None
@@ -82,7 +84,7 @@ Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator
 
 
 class Seeds(Section):
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1, strict=False)]
     max_characters: PositiveInt = 2000
     """Longer seeds are skipped and counted."""
 
@@ -232,7 +234,7 @@ class Recipe(Section):
     title: str = "Unicorn"
     note: str = ""
     """Stands at the head of the card: what a reader must know about this set."""
-    language: tuple[str, ...] = ("en",)
+    language: Strings = ("en",)
     random_seed: int = 0
     partition_rows: PositiveInt = 512
     """Rows that one task of a worker makes: the unit of resuming."""
@@ -243,6 +245,12 @@ class Recipe(Section):
     representations: Representations
     cluster: Cluster = Cluster()
     packaging: Packaging = Packaging()
+
+    @model_validator(mode="after")
+    def _mean_is_of_several(self) -> "Recipe":
+        if self.representations.transfer == "mean_shift" and self.captions.num < 2:
+            raise ValueError("mean_shift takes 2 captions or more: one alone is its own mean. Transfer none keeps it")
+        return self
 
     @model_validator(mode="after")
     def _instructions_have_captions(self) -> "Recipe":

@@ -34,7 +34,7 @@ def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, objec
     """Read and validate a recipe.
 
     Args:
-        name_or_path: a bundled recipe's name, or the path of a YAML file. Paths inside the file are relative to it.
+        name_or_path: a bundled recipe's name, or the path of a YAML file. The seed files in it are relative to it.
         overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
 
     Raises:
@@ -60,8 +60,13 @@ def read_document(name_or_path: str | Path) -> Document:
         raise InputError(f"{path}: not UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
+        raise InputError(f"{place}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a recipe: it is nested without end") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: a recipe is a mapping with the keys {', '.join(Recipe.model_fields)}")
     return Document(str(path), _anchored(data, path.parent.resolve()), lines)
@@ -71,7 +76,14 @@ def validate(document: Document) -> Recipe:
     try:
         return Recipe.model_validate(document.data)
     except ValidationError as error:
-        problems = [_describe(document, detail) for detail in error.errors()]
+        details = error.errors()
+        # A list of which an item is wrong counts as shorter than it is: the item's error says it all.
+        inner = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+        problems = [
+            _describe(document, detail)
+            for detail in details
+            if detail["type"] != "too_short" or detail["loc"] not in inner
+        ]
         raise InputError("\n".join(problems)) from None
 
 
@@ -81,15 +93,14 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def _find(name_or_path: str | Path) -> Path:
+    if str(name_or_path) in bundled_names():
+        return BUNDLED / f"{name_or_path}.yaml"
     path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise InputError(f"no recipe file {path}", _bundled_advice(path.stem))
+    if path.is_file():
         return path
-    bundled = BUNDLED / f"{name_or_path}.yaml"
-    if str(name_or_path) not in bundled_names():
-        raise InputError(f"unknown recipe {str(name_or_path)!r}", _bundled_advice(str(name_or_path)))
-    return bundled
+    if path.suffix in (".yaml", ".yml"):
+        raise InputError(f"no recipe file {path}", _bundled_advice(path.stem))
+    raise InputError(f"unknown recipe {str(name_or_path)!r}", _bundled_advice(str(name_or_path)))
 
 
 def _bundled_advice(wanted: str) -> str:
@@ -111,6 +122,8 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any]:
     key, *rest = keys
+    if rest and not isinstance(data.get(key), dict | None):
+        raise InputError(f"the recipe's key {key} has no keys below it, and so no {'.'.join(rest)}")
     return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
 
 
@@ -120,6 +133,9 @@ def _lines(node: yaml.Node | None, at: _Location) -> dict[_Location, int]:
     found = {at: node.start_mark.line + 1}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if (*at, key.value) in found:
+                problem = f"the key {key.value} stands here and in line {found[(*at, key.value)]}"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             found |= _lines(value, (*at, key.value))
             found[(*at, key.value)] = key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
@@ -130,14 +146,23 @@ def _lines(node: yaml.Node | None, at: _Location) -> dict[_Location, int]:
 
 def _describe(document: Document, detail: ErrorDetails) -> str:
     location = _in_yaml(document.data, detail["loc"])
-    place = document.name
+    key = ".".join(map(str, location))
+    if detail["type"] == "invalid_key":
+        location = tuple(map(str, location))
+    if detail["type"] == "union_tag_invalid":
+        location = (*location, "kind")
     while location and location not in document.lines:
         location = location[:-1]
-    if location in document.lines and document.lines:
-        place += f":{document.lines[location]}"
-    key = ".".join(str(part) for part in _in_yaml(document.data, detail["loc"]))
+    place = f"{document.name}:{document.lines[location]}" if location else document.name
     if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown key {key}{_nearest_field(detail['loc'], document.data)}"
+        return f"{place}: unknown key {key}{_nearest_field(detail['loc'])}"
+    if detail["type"] == "union_tag_invalid":
+        tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return f"{place}: {key}: unknown kind {tag!r}{_nearest(tag, tags, 'the kinds here are')}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{place}: {key}: the key kind is missing"
+    if detail["type"] == "too_short":
+        return f"{place}: {key}: one item is needed at least"
     message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
@@ -157,12 +182,15 @@ def _in_yaml(data: object, location: _Location) -> _Location:
     return tuple(kept)
 
 
-def _nearest_field(location: _Location, data: object) -> str:
-    fields = _fields_at(location[:-1])
-    near = get_close_matches(str(location[-1]), fields, n=1)
+def _nearest_field(location: _Location) -> str:
+    return _nearest(str(location[-1]), _fields_at(location[:-1]), "the keys here are")
+
+
+def _nearest(given: str, names: list[str], otherwise: str) -> str:
+    near = get_close_matches(given, names, n=1)
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; the keys here are {', '.join(fields)}" if fields else ""
+    return f"; {otherwise} {', '.join(names)}" if names else ""
 
 
 def _fields_at(location: _Location) -> list[str]:

@@ -1,0 +1,98 @@
+"""Prompt files: bundled by name or given by path, and checked before anything is asked."""
+
+from pathlib import Path
+
+import pytest
+
+from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.generation import Message
+from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.recipe import TASKS
+from unicorn_hf.core.recipe_file import bundled_names, load_recipe
+from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
+
+TEXT = """\
+version: mine-1
+system: You see.
+user: "Write about: {subject}"
+examples:
+  - subject: an owl
+    answer: A brown owl.
+"""
+
+
+def test_a_prompt_becomes_messages_that_end_with_the_rows_own_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(TEXT)
+    prompt = load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
+    assert prompt.version == "mine-1"
+    assert prompt.messages("a dog") == (
+        Message("system", "You see."),
+        Message("user", "Write about: an owl"),
+        Message("assistant", "A brown owl."),
+        Message("user", "Write about: a dog"),
+    )
+
+
+def test_what_requests_share_stands_before_what_they_do_not() -> None:
+    prompt = Prompt(version="1", system="s", user="Of {subject}")
+    assert prompt.messages("a dog")[:-1] == prompt.messages("a cat")[:-1]
+
+
+def test_braces_in_a_subject_stay_as_they_are() -> None:
+    prompt = Prompt(version="1", system="s", user="Of {subject}")
+    assert prompt.messages("{subject} {0} {version}")[-1].content == "Of {subject} {0} {version}"
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_the_prompts_of_bundled_recipes_are_bundled(name: str) -> None:
+    recipe = load_recipe(name)
+    assert load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
+    for task in recipe.instructions.tasks.by_name().values():
+        assert load_prompt(task.prompt, INSTRUCTION_PROMPTS)
+
+
+@pytest.mark.parametrize("folder", [CAPTION_PROMPTS, INSTRUCTION_PROMPTS])
+def test_each_bundled_prompt_is_whole_and_has_a_version_of_its_own(folder: Path) -> None:
+    versions = [load_prompt(file.stem, folder).version for file in sorted(folder.glob("*.yaml"))]
+    assert len(set(versions)) == len(versions) >= 2
+
+
+def test_there_is_a_prompt_for_each_task() -> None:
+    for task in TASKS:
+        assert load_prompt(f"{task}-v1", INSTRUCTION_PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXT.replace("{subject}", "it"), "`user` must hold {subject} once"),
+        (TEXT.replace("{subject}", "{subject} {subject}"), "`user` must hold {subject} once"),
+        (TEXT.replace("system: You see.\n", ""), "system: Field required"),
+        (TEXT.replace("version", "vers"), "version: Field required"),
+        (TEXT + "tone: dry\n", "tone: Extra inputs are not permitted"),
+        (TEXT.replace("answer:", "answr:"), "examples.0.answer"),
+        (TEXT.replace("system: ", "system: ["), "not a YAML file"),
+        ("", "prompt: Input should be a valid dictionary"),
+        ("a text", "prompt: Input should be a valid dictionary"),
+    ],
+)
+def test_a_prompt_that_does_not_hold_is_an_input_error(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
+    assert "mine.yaml" in caught.value.message
+    assert message in caught.value.message
+
+
+def test_a_prompt_that_is_not_utf_8_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(TEXT.replace("owl", "öwl").encode("latin-1"))
+    with pytest.raises(InputError, match="not a YAML file in UTF-8"):
+        load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
+
+
+def test_an_unknown_prompt_names_those_that_are_there() -> None:
+    with pytest.raises(InputError) as caught:
+        load_prompt("caption-v0", CAPTION_PROMPTS)
+    assert caught.value.message == "no prompt 'caption-v0'"
+    assert "caption-v1, caption-v1-short" in caught.value.advice
