@@ -20,7 +20,7 @@ from unicorn_hf.core.words import words
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import atomic, read_table
+from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
@@ -136,7 +136,7 @@ class PackageJob:
         return self.step.finish(self.partition, record)
 
     def _table(self, part: Part, schema: pa.Schema) -> pa.Table:
-        captions = read_table(part.captions.path, CAPTIONS).take(list(part.captions.rows))
+        captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
         vectors = read_table(part.embeddings, embeddings(self.dim)).column("embedding")
         if self.config == "pretrain":
             conversations, task = _descriptions(captions), None
@@ -242,7 +242,7 @@ def _groups(parts: Sequence[Part], config: ConfigName, rows_per_shard: int) -> I
 
 
 def _chosen(part: Part) -> pa.Table:
-    tables = [read_table(picked.path, INSTRUCTIONS).take(list(picked.rows)) for picked in part.instructions]
+    tables = [take_rows(read_table(picked.path, INSTRUCTIONS), picked.rows) for picked in part.instructions]
     return pa.concat_tables(tables).sort_by("row")
 
 

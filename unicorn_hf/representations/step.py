@@ -14,7 +14,7 @@ from unicorn_hf.engines.specs import EncoderChoice
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfers import Transfer, fit
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import read_table, write_table
+from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
@@ -50,7 +50,7 @@ class EncodeJob:
 
     def run(self, on_row: Callable[[], None]) -> EncodingRecord:
         encoder = resident(self.encoder.identity, self.encoder.open)
-        table = read_table(self.captions.path, CAPTIONS, ["id", "caption"]).take(list(self.captions.rows))
+        table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
         captions = table.column("caption").to_pylist()
         vectors = np.empty((len(captions), encoder.dim), dtype=np.float32)
         for start in range(0, len(captions), self.block_rows):

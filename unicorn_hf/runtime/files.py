@@ -37,7 +37,8 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Write `table` as one Parquet shard of exactly `schema`.
 
     Raises:
-        pyarrow.ArrowInvalid: a column is missing or does not fit; nothing is written.
+        KeyError: a column is missing; nothing is written.
+        ValueError: a column does not fit, or has nulls where the schema has none; nothing is written.
     """
     table = table.select(schema.names).cast(schema)
     with atomic(path) as temporary:
@@ -53,3 +54,8 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     names = columns or schema.names
     table = pq.read_table(path, columns=names, use_threads=False, memory_map=True)
     return table.cast(pa.schema([schema.field(name) for name in names]))
+
+
+def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Some rows of a table, in the order given; none if none are given."""
+    return table.take(pa.array(rows, pa.int64()))

@@ -42,7 +42,17 @@ class Step:
         return self.folder / f"{partition}.{kind}.parquet"
 
     def find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
-        """The partition's record, if it is of these inputs and its shards are there at their recorded sizes."""
+        """The partition's record, if it is of these inputs and its shards are there at their recorded sizes.
+
+        Else the partition will be made again, and a record that is there is taken away before: it must not be found
+        beside shards that were written after it.
+        """
+        record = self._find(partition, inputs, record_type)
+        if record is None:
+            self._record_path(partition).unlink(missing_ok=True)
+        return record
+
+    def _find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
         path = self._record_path(partition)
         try:
             record = record_type.model_validate_json(path.read_bytes())

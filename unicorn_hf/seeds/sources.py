@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -11,12 +12,19 @@ from typing import Any
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Source, package_file
+from unicorn_hf.seeds.normalise import normalise
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
-def source_name(source: Source) -> str:
-    return source.name or Path(source.path).name
+def source_names(sources: Sequence[Source]) -> list[str]:
+    """What the card calls the sources; those of one name are numbered from the second on."""
+    names: list[str] = []
+    for source in sources:
+        name = source.name or Path(source.path).name
+        same = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({same + 1})" if name in names else name)
+    return names
 
 
 def source_path(source: FileSource | LabelSource) -> Path:
@@ -43,11 +51,14 @@ def _read(source: Source, random_seed: int) -> Iterator[str]:
 
 
 def _expand_labels(source: LabelSource, random_seed: int) -> Iterator[str]:
-    for label in _read_file(source_path(source), None):
-        if label.strip():
-            drawn = Random(stable_int(str(random_seed), "templates", label))
-            for template in drawn.sample(source.templates, min(source.num_templates, len(source.templates))):
-                yield template.replace("{label}", label.strip())
+    for text in _read_file(source_path(source), None):
+        label = normalise(text)
+        if not label:
+            yield label
+            continue
+        drawn = Random(stable_int(str(random_seed), "templates", label))
+        for template in drawn.sample(source.templates, min(source.num_templates, len(source.templates))):
+            yield template.replace("{label}", label)
 
 
 def _read_dataset(source: DatasetSource) -> Iterator[str]:
@@ -64,16 +75,23 @@ def _read_dataset(source: DatasetSource) -> Iterator[str]:
         raise InputError(_no_column(source.path, source.column, rows.column_names))
     for row in rows.select_columns([source.column]):
         value = row[source.column]
-        # One caption an image: the first, where a data set holds several.
-        yield str(value[0] if isinstance(value, list) and value else value)
+        if isinstance(value, list):
+            # One caption an image: the first, where a data set holds several.
+            value = value[0] if value else None
+        yield "" if value is None else str(value)
 
 
 def _read_file(path: Path, column: str | None) -> Iterator[str]:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a file of seeds")
     if not path.is_file():
         raise InputError(f"no seed file {path}")
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path}: seeds are read from {', '.join(SUFFIXES)} files, not from {path.suffix or 'this'}")
-    return _READERS[path.suffix](path, column)
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: seeds are read from {', '.join(SUFFIXES)} files, not from {suffix or 'this'}")
+    return _READERS[suffix](path, column)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -98,24 +116,29 @@ def _read_text(path: Path, column: str | None) -> Iterator[str]:
 def _read_delimited(path: Path, column: str | None) -> Iterator[str]:
     lines = (line for _, line in _lines(path))
     # Tab-separated values have no quoting; a quotation mark there is a quotation mark.
-    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.reader(lines)
-    header = next(rows, None)
-    if header is None:
-        return
-    position = header.index(_column(path, column, header))
+    tabs = path.suffix.lower() == ".tsv"
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(lines, strict=True)
+    header: list[str] | None = None
+    start = 1
     while True:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            raise InputError(f"{path}, line {rows.line_num}: {error}") from error
+            raise InputError(f"{path}, in the row that begins in line {start}: {error}") from error
+        start, number = rows.line_num + 1, rows.line_num
         if row is None:
             return
-        if row:
-            if len(row) <= position:
-                raise InputError(
-                    f"{path}, line {rows.line_num}: {len(row)} fields, {position + 1} are needed for {header[position]}"
-                )
-            yield row[position]
+        if header is None:
+            header, position = row, row.index(_column(path, column, row))
+        elif len(row) > len(header) and any(row[len(header) :]):
+            raise InputError(
+                f"{path}, line {number}: {len(row)} fields, the first line has {len(header)}",
+                "" if tabs else "A text that holds a comma stands in quotation marks.",
+            )
+        elif row and len(row) <= position:
+            raise InputError(f"{path}, line {number}: {len(row)} fields, {header[position]} is number {position + 1}")
+        else:
+            yield row[position] if row else ""
 
 
 def _read_json_lines(path: Path, column: str | None) -> Iterator[str]:
@@ -123,7 +146,7 @@ def _read_json_lines(path: Path, column: str | None) -> Iterator[str]:
         if line.strip():
             try:
                 value = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}, line {number}: not JSON: {error}") from error
             yield _text_of(value, column, f"{path}, line {number}")
 
@@ -134,8 +157,10 @@ def _read_json(path: Path, column: str | None) -> Iterator[str]:
         values = json.loads(text) if text.strip() else []
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, list):
-        raise InputError(f"{path}: seeds are a JSON list of strings or objects, not of kind {type(values).__name__}")
+        raise InputError(f"{path}: seeds are a JSON list of strings or of objects, not {_kind(values)}")
     for number, value in enumerate(values, start=1):
         yield _text_of(value, column, f"{path}, item {number}")
 
@@ -144,11 +169,17 @@ def _text_of(value: Any, column: str | None, place: str) -> str:
     if isinstance(value, str) and column is None:
         return value
     if not isinstance(value, dict):
-        raise InputError(f"{place}: a string or an object is needed, not {type(value).__name__}")
+        wanted = "a string or an object" if column is None else f"an object with {column!r}"
+        raise InputError(f"{place}: {wanted} is needed, not {_kind(value)}")
     text = value[_column(place, column, list(value))]
-    if not isinstance(text, str):
-        raise InputError(f"{place}: a seed is text, not {type(text).__name__}")
-    return text
+    if not isinstance(text, str | None):
+        raise InputError(f"{place}: a seed is text, not {_kind(text)}")
+    return text or ""
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")
 
 
 def _read_parquet(path: Path, column: str | None) -> Iterator[str]:
@@ -159,19 +190,24 @@ def _read_parquet(path: Path, column: str | None) -> Iterator[str]:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a Parquet file: {error}") from error
-    texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type) or _is_large(field.type)]
+    texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
     if column is not None and column in file.schema_arrow.names and column not in texts:
         raise InputError(f"{path}: column {column} holds {file.schema_arrow.field(column).type}, not text")
     name = _column(path, column, texts)
-    for batch in file.iter_batches(batch_size=8192, columns=[name]):
-        for value in batch.column(0).to_pylist():
-            yield value or ""
+    try:
+        for batch in file.iter_batches(batch_size=8192, columns=[name]):
+            for value in batch.column(0).to_pylist():
+                yield value or ""
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: the Parquet file is damaged: {error}") from error
 
 
-def _is_large(kind: Any) -> bool:
-    import pyarrow as pa
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
 
-    return bool(pa.types.is_large_string(kind))
+    if types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _column(place: Path | str, column: str | None, columns: list[str]) -> str:

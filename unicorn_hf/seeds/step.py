@@ -22,7 +22,7 @@ from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.seeds.normalise import normalise
-from unicorn_hf.seeds.sources import read_source, source_name, source_path
+from unicorn_hf.seeds.sources import read_source, source_names, source_path
 
 _NUM_BUCKETS = 64
 _BUFFERED_ROWS = 4096
@@ -114,12 +114,12 @@ def _prepare(
         num_seeds=per_source.total(),
         sources=tuple(
             SourceCount(
-                name=source_name(source),
+                name=name,
                 domain=source.domain,
                 license=source.license,
-                num_seeds=per_source[source_name(source)],
+                num_seeds=per_source[name],
             )
-            for source in config.sources
+            for name, source in zip(source_names(config.sources), config.sources, strict=True)
         ),
         skipped=dict(sorted((+skipped).items())),
     )
@@ -154,7 +154,7 @@ def _fill_buckets(config: Seeds, random_seed: int, buckets: Path, skipped: Count
 
 
 def _rows(config: Seeds, random_seed: int, skipped: Counter[str]) -> Iterator[dict[str, object]]:
-    for source in config.sources:
+    for name, source in zip(source_names(config.sources), config.sources, strict=True):
         for text in read_source(source, random_seed):
             seed = normalise(text)
             if not seed:
@@ -162,7 +162,7 @@ def _rows(config: Seeds, random_seed: int, skipped: Counter[str]) -> Iterator[di
             elif len(seed) > config.max_characters:
                 skipped["too_long"] += 1
             else:
-                yield {"seed": seed, "source": source_name(source), "domain": source.domain}
+                yield {"seed": seed, "source": name, "domain": source.domain}
 
 
 def _sorted_rows(buckets: Path, random_seed: int, skipped: Counter[str]) -> Iterator[dict[str, object]]:
