@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -47,6 +48,15 @@ _ROW_BYTES = 6_000
 
 
 @dataclass(frozen=True)
+class EngineBuilt:
+    """An engine that a worker process built; it keeps one until it needs another."""
+
+    identity: str
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class BuildResult:
     """What a build made, and where."""
 
@@ -55,6 +65,8 @@ class BuildResult:
     statistics: Statistics
     examples: dict[ConfigName, list[dict[str, object]]]
     """The first rows of each config, without their embeddings."""
+    engines: tuple[EngineBuilt, ...]
+    """Every engine that was built for it: none where all was found done."""
     pushed: PushResult | None = None
 
 
@@ -158,6 +170,7 @@ class _Build:
         self._generator = generator
         self._encoder = encoder
         self._progress = progress
+        self._engines: list[EngineBuilt] = []
 
     def run(self) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
@@ -174,9 +187,12 @@ class _Build:
         statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
         return self._publish(statistics, vectors, packaged)
 
-    def _on_event(self, event: dict[str, object]) -> None:
-        if event["event"] == "rows":
-            self._progress.working(int(str(event["rows"])))
+    def _on_event(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "rows":
+                self._progress.working(event["rows"])
+            case "engine_built":
+                self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"]))
 
     def _publish(self, statistics: Statistics, vectors: Representations, packaged: list[PackagedConfig]) -> BuildResult:
         recipe, out = self._recipe, self._plan.out
@@ -194,7 +210,7 @@ class _Build:
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
             card = render_card(_published(recipe), statistics, {str(name): rows[0] for name, rows in examples.items()})
             write_text(folder / CARD, card)
-        return BuildResult(out, statistics, examples)
+        return BuildResult(out, statistics, examples, tuple(self._engines))
 
     def _statistics(
         self,

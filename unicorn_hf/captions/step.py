@@ -61,7 +61,7 @@ class CaptionJob:
         answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
         outcomes = Outcomes(STAGE, answers=answers)
         for row, request, answer in zip(seeds, requests, answers, strict=True):
-            caption = judge(answer, self.config.filters)
+            caption = judge(answer, self.config.filters, self.prompt)
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
             else:
@@ -79,9 +79,11 @@ class CaptionJob:
         )
 
 
-def judge(answer: Answer, filters: CaptionFilters) -> str | Rejected:
+def judge(answer: Answer, filters: CaptionFilters, prompt: Prompt) -> str | Rejected:
     """The caption that an answer holds, or why it is none."""
     caption = clean(answer.text)
+    if copied := prompt.copied(caption):
+        return Rejected("copied_example", copied)
     return check_caption(caption, answer, filters) or caption
 
 

@@ -1,5 +1,8 @@
 """Prompts are files with a version: a system text, worked examples, and a turn that ends with the row's own text."""
 
+import json
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,10 @@ from pydantic import Field, ValidationError
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
 from unicorn_hf.core.recipe import Section
+from unicorn_hf.core.words import words
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_FEWEST_WORDS = 4
 
 
 class Example(Section):
@@ -28,6 +35,21 @@ class Prompt(Section):
     """The turn that asks; holds `{subject}` once, best at its end, so that all requests share what stands before."""
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
 
+    def copied(self, text: str) -> str | None:
+        """The first sentence of `text` that stands in a worked example too: weak models copy what they are shown.
+
+        Sentences of fewer than four words are anybody's.
+        """
+        for sentence in _sentences(text):
+            if sentence in self._example_sentences:
+                return sentence
+        return None
+
+    @cached_property
+    def _example_sentences(self) -> frozenset[str]:
+        texts = [text for example in self.examples for text in (example.subject, *_strings(example.answer))]
+        return frozenset(sentence for text in texts for sentence in _sentences(text))
+
     def messages(self, subject: str) -> tuple[Message, ...]:
         turns = [Message("system", self.system)]
         for example in self.examples:
@@ -36,6 +58,21 @@ class Prompt(Section):
 
     def _ask(self, subject: str) -> str:
         return self.user.replace("{subject}", subject)
+
+
+def _sentences(text: str) -> list[str]:
+    sentences = [words(sentence) for sentence in _SENTENCE_END.split(text)]
+    return [" ".join(sentence) for sentence in sentences if len(sentence) >= _FEWEST_WORDS]
+
+
+def _strings(answer: str) -> list[str]:
+    """The texts in an example's answer, which is JSON or plain."""
+    try:
+        found: list[str] = []
+        json.loads(answer, object_hook=lambda pairs: found.extend(v for v in pairs.values() if isinstance(v, str)))
+        return found or [answer]
+    except ValueError:
+        return [answer]
 
 
 def load_prompt(name_or_path: str, bundled: Path) -> Prompt:

@@ -24,7 +24,7 @@ from unicorn_hf.instructions.filters import check_conversation
 from unicorn_hf.instructions.tasks import Turn, conversation, json_schema, parse
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
@@ -72,7 +72,8 @@ class InstructionJob:
             outcomes.answers += answers
             failed = []
             for candidate, request, answer in zip(pending, requests, answers, strict=True):
-                turns = judge(candidate, answer, self.config.tasks.by_name()[candidate.task].pairs)
+                pairs = self.config.tasks.by_name()[candidate.task].pairs
+                turns = judge(candidate, answer, pairs, self.prompts[candidate.task])
                 if not isinstance(turns, Rejected):
                     outcomes.kept.append(candidate.kept(turns))
                 elif last or answer.finish_reason == "context":
@@ -84,11 +85,9 @@ class InstructionJob:
         return outcomes.write(self.step, self.partition, self.inputs, INSTRUCTIONS)
 
     def _candidates(self) -> list["Candidate"]:
-        captions = (
-            read_table(self.captions.path, CAPTIONS, ["id", "caption"]).take(list(self.captions.rows)).to_pylist()
-        )
+        captions = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
         candidates = []
-        for row, caption in zip(self.captions.rows, captions, strict=True):
+        for row, caption in zip(self.captions.rows, captions.to_pylist(), strict=True):
             task = task_in_round(self.config, caption["id"], self.round)
             if task in self.open_tasks:
                 candidates.append(Candidate(caption["id"], caption["caption"], row, task))
@@ -120,7 +119,7 @@ class Candidate:
         return {"id": self.id, "row": self.row, "task": self.task, "conversations": conversation(turns)}
 
 
-def judge(candidate: Candidate, answer: Answer, pairs: PairRange) -> tuple[Turn, ...] | Rejected:
+def judge(candidate: Candidate, answer: Answer, pairs: PairRange, prompt: Prompt) -> tuple[Turn, ...] | Rejected:
     """The turns that an answer holds, or why it is not kept."""
     if answer.finish_reason == "context":
         return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
@@ -129,6 +128,9 @@ def judge(candidate: Candidate, answer: Answer, pairs: PairRange) -> tuple[Turn,
     turns = parse(candidate.task, answer.text, candidate.id)
     if isinstance(turns, Rejected):
         return turns
+    for text in (text for turn in turns for text in (turn.question, turn.answer, *turn.options)):
+        if copied := prompt.copied(text):
+            return Rejected("copied_example", copied)
     return check_conversation(candidate.task, turns, pairs) or turns
 
 
