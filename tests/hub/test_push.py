@@ -20,6 +20,7 @@ from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.hub import check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
+from unicorn_hf.hub.failures import wait_asked
 
 REPO = "unicorn-maker/unicorn"
 NUM_FILES = 11
@@ -154,6 +155,7 @@ print(json.dumps([loaded["caption"][:], [row["caption"] for row in streamed], ne
 
 class TestWholeWay:
     def test_what_is_pushed_loads(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.tree_page = 4
         pushed = push(hub_client, folder)
 
         assert_holds(hub, folder)
@@ -170,6 +172,7 @@ class TestWholeWay:
         assert in_memory[-1] == "pretrain caption 00002-39"
         assert streamed[-1] == "instruction caption 00002-39"
         assert first == "pretrain caption 00000-0"
+        assert any(seen.status == 206 for seen in hub.seen)
 
     def test_an_unchanged_folder_makes_no_commit_and_sends_nothing(
         self, hub: HubServer, hub_client: HubClient, folder: Path
@@ -263,7 +266,7 @@ class TestWhoMayPush:
     @pytest.mark.parametrize(
         ("env", "reason"),
         [
-            ({"HF_TOKEN": None}, "There is no token"),
+            ({"HF_TOKEN": None}, "there is no token"),
             ({"HF_TOKEN": "hf_" + "x" * 30}, "refuses the token"),
             ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
             ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
@@ -402,6 +405,7 @@ PASSING = {
     "upload's answer lost": Fault("PUT", "/upload/", after=3, lose_answer=True),
     "create's answer lost": Fault("POST", "repos/create", lose_answer=True),
     "commit's answer lost": Fault("POST", COMMIT, lose_answer=True),
+    "commit not seen at once": Fault("GET", r"/revision/", status=404, headers={"X-Error-Code": "RevisionNotFound"}),
     "check after the commit fails": Fault("GET", r"/revision/", status=502),
     "slow": Fault("POST", COMMIT, delay_s=1),
     "flipped byte": Fault("PUT", "/upload/", after=1, corrupt=True),
@@ -454,6 +458,15 @@ class TestFaults:
         assert_holds(hub, folder)
         assert num_commits(hub) == 2
         assert hub.num_uploads() == NUM_LARGE_FILES
+
+    def test_two_pushes_at_once(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.faults.append(Fault("POST", "repos/create", delay_s=1, times=2))
+        pushes = [hub_client.start(PUSH, str(folder), REPO, "{}") for _ in range(2)]
+        outputs = [push.communicate()[0] for push in pushes]
+
+        assert not any("error" in json.loads(output) for output in outputs)
+        assert_holds(hub, folder)
+        assert num_commits(hub) == 1
 
     @pytest.mark.parametrize(
         "fault",
@@ -531,7 +544,7 @@ class TestFaults:
     def test_a_password_in_the_address_is_not_shown(self, hub_client: HubClient, folder: Path) -> None:
         stopped = push(hub_client, folder, env={"HF_ENDPOINT": "http://me:hunter2@127.0.0.1:9"})
 
-        assert "The Hub at http://127.0.0.1:9 cannot" in stopped.message
+        assert "the Hub at http://127.0.0.1:9 cannot" in stopped.message
         assert "hunter2" not in stopped.message + "".join(stopped.notes)
 
 
@@ -563,6 +576,21 @@ class TestManyShards:
         assert hub.num_uploads() == self.NUM + 2
         assert num_commits(hub) == 1
         assert_holds(hub, folder)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
+        ({"ratelimit": '"api"; r=0; t=55'}, 55),
+        ({"ratelimit": '"api";r=12;t=55'}, None),
+    ],
+)
+def test_the_wait_that_the_hub_asks_for(headers: dict[str, str], expected: float | None) -> None:
+    assert wait_asked(headers) == expected
 
 
 def test_the_hub_is_imported_when_it_is_needed() -> None:

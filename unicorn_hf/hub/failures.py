@@ -14,8 +14,9 @@ LOG_IN = (
 )
 CHECK_NETWORK = "See that HF_ENDPOINT and the network are right, or wait a while."
 WAIT = "Wait a while."
-# 408 and 409: too slow, another operation going on; 412: someone else's commit came first.
-_PASSING_STATUSES = frozenset({408, 409, 412, 425, 429})
+# 404: what was just written is not seen yet, since nothing else is asked for; 408, 409: too slow, another operation
+# going on; 412: someone else's commit came first.
+_PASSING_STATUSES = frozenset({404, 408, 409, 412, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def diagnose(error: BaseException) -> Failure | None:
             return _from_answer(response.status_code, str(response.url), response.headers, shown(message))
         if isinstance(cause, http_error) or _is_of_xet(cause):
             detail = shown(str(cause)) or type(cause).__name__
-            return Failure(f"The Hub at {hub_address()} cannot be reached ({detail}).", CHECK_NETWORK, passes=True)
+            return Failure(f"the Hub at {hub_address()} cannot be reached ({detail})", CHECK_NETWORK, passes=True)
         if isinstance(cause, json.JSONDecodeError):
-            return Failure(f"What answers at {hub_address()} does not speak as a Hub does.", CHECK_NETWORK, passes=True)
+            return Failure(f"what answers at {hub_address()} does not speak as a Hub does", CHECK_NETWORK, passes=True)
     return None
 
 
@@ -71,19 +72,19 @@ def _is_of_xet(error: BaseException) -> bool:
 
 def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> Failure:
     said = f"{status}: {message}" if message else f"status {status}"
-    wait_s = _wait_asked(headers)
-    if not _is_hub(url):
+    wait_s = wait_asked(headers)
+    if status != 401 and not _is_hub(url):
         # The store behind the Hub: its addresses are signed for a while, and another attempt gets new ones.
-        return Failure(f"The Hub's file store refuses an upload ({said}).", WAIT, passes=True, wait_s=wait_s)
+        return Failure(f"the Hub's file store refuses an upload ({said})", WAIT, passes=True, wait_s=wait_s)
     if status == 401:
-        return Failure(f"The Hub at {hub_address()} refuses the token ({said}).", LOG_IN, passes=False)
+        return Failure(f"the Hub at {hub_address()} refuses the token ({said})", LOG_IN, passes=False)
     if status == 403:
-        return Failure(f"The token may not do this on {hub_address()} ({said}).", LOG_IN, passes=False)
+        return Failure(f"the token may not do this on {hub_address()} ({said})", LOG_IN, passes=False)
     if status == 429:
-        return Failure(f"The Hub asks for fewer requests ({said}).", WAIT, passes=True, wait_s=wait_s)
+        return Failure(f"the Hub asks for fewer requests ({said})", WAIT, passes=True, wait_s=wait_s)
     if status in _PASSING_STATUSES or status >= 500:
-        return Failure(f"The Hub fails to answer ({said}).", WAIT, passes=True, wait_s=wait_s)
-    return Failure(f"The Hub refuses a request ({said}).", "Mend what it names.", passes=False)
+        return Failure(f"the Hub fails to answer ({said})", WAIT, passes=True, wait_s=wait_s)
+    return Failure(f"the Hub refuses a request ({said})", "Mend what it names.", passes=False)
 
 
 def _is_hub(url: str) -> bool:
@@ -92,7 +93,7 @@ def _is_hub(url: str) -> bool:
     return urlsplit(url).netloc.rpartition("@")[2] == urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
 
 
-def _wait_asked(headers: Mapping[str, str]) -> float | None:
+def wait_asked(headers: Mapping[str, str]) -> float | None:
     """Seconds: what is left of the window in `RateLimit: "api";r=0;t=55`, or `Retry-After` (a number or a date)."""
     if window := re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", "")):
         return float(window[1])

@@ -94,10 +94,11 @@ def difference(local: Iterable[LocalFile], remote: Iterable[RemoteFile]) -> Diff
 def published_paths(folder: Path) -> tuple[list[str], list[str]]:
     """The folder's files as (published, left out), sorted. Links are left out: their bytes may lie anywhere.
 
-    Raises `InputError` where the folder is not a finished build: nothing is to be sent then.
+    Raises:
+        InputError: the folder is not a finished build.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.", "Name the folder that `unicorn-hf build` made.")
+        raise InputError(f"{folder} is not a folder", "Name the folder that `unicorn-hf build` made.")
     published: list[str] = []
     left_out: list[str] = []
     for path in _files_below(folder):
@@ -106,7 +107,7 @@ def published_paths(folder: Path) -> tuple[list[str], list[str]]:
         (published if regular and is_published(relative) else left_out).append(relative)
     for what, pattern in _REQUIRED.items():
         if not any(pattern.fullmatch(path) for path in published):
-            raise InputError(f"{folder} has not got {what}.", "Push a folder that `unicorn-hf build` finished.")
+            raise InputError(f"{folder} has not got {what}", "Push a folder that `unicorn-hf build` finished.")
     return sorted(published), sorted(left_out)
 
 

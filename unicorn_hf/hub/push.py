@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
-from unicorn_hf.hub.access import (
+from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, with_command
+from unicorn_hf.hub.client import (
     Repository,
     card_errors,
-    check_repo_id,
+    find_repository,
     hub_api,
     library_settings,
-    ownership_problem,
-    problem_here,
     read_repository,
-    with_command,
 )
 from unicorn_hf.hub.failures import Failure, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
 
 SILENCE_TIMEOUT_S = 180.0
 """A Hub that says nothing for so long is given up for this attempt; a commit of many files may take a minute."""
+ANSWER_TIMEOUT_S = 60.0
+"""For the list of a repository's files."""
 FIRST_WAIT_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 LONGEST_ASKED_WAIT_S = 900.0
@@ -96,8 +96,10 @@ def push_folder(
     with files of another origin is refused unless `overwrite`, which replaces the card and data and leaves the rest.
     Only the files of a published data set are sent: no work file, log, hidden file or link.
 
-    Raises `InputError` where nothing was written (no such name, no finished build, another's repository), `RunError`
-    where the world does not play along; the message ends with the command that completes the push later.
+    Raises:
+        InputError: no such name, no finished build, another's repository, a card that the Hub refuses; nothing was
+            written.
+        RunError: the Hub, the token or the network; the advice ends with the command that completes the push later.
     """
     check_repo_id(repo_id)
     paths, left_out = published_paths(folder)
@@ -166,7 +168,7 @@ class _Push:
                 wait_s = failure.wait_s or min(first_wait_s * 2 ** (fruitless - 1), LONGEST_BACKOFF_S)
                 if not failure.passes or attempts_left <= 0 or wait_s > LONGEST_ASKED_WAIT_S:
                     raise self.given_up(failure) from error
-            self.tell("waiting", f"{failure.reason} Next try in {wait_s:.0f} s, {attempts_left} left.")
+            self.tell("waiting", f"{failure.reason}; next try in {wait_s:.0f} s, {attempts_left} left")
             time.sleep(wait_s)
 
     def done(self) -> int:
@@ -174,7 +176,7 @@ class _Push:
         return self.admitted + len(self.sent)
 
     def given_up(self, failure: Failure) -> UnicornError:
-        asked = f" It asks to be left alone for {failure.wait_s:.0f} s." if failure.wait_s else ""
+        asked = f"; it asks to be left alone for {failure.wait_s:.0f} s" if failure.wait_s else ""
         return self.error(failure.reason + asked, failure.advice)
 
     def attempt(self, api: "HfApi") -> str:
@@ -192,12 +194,10 @@ class _Push:
 
     def repository(self, api: "HfApi") -> Repository:
         """The repository to write to, created where there is none, refused where it is not ours to write to."""
-        found = read_repository(api, self.repo_id)
+        found = find_repository(api, self.repo_id, ANSWER_TIMEOUT_S)
         if found is None:
             api.create_repo(self.repo_id, repo_type="dataset", private=self.private or None, exist_ok=True)
-            found = read_repository(api, self.repo_id)
-        if found is None:
-            raise self.error(f"{self.repo_id} was created but cannot be read.", "Wait a moment.")
+            found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S)
         if not self.admitted:
             if problem := ownership_problem(api, self.repo_id, found, private=self.private, overwrite=self.overwrite):
                 raise self.error(problem.message, problem.advice, InputError)
@@ -209,7 +209,7 @@ class _Push:
         if not self.card_accepted:
             errors = card_errors((self.folder / CARD).read_text("utf-8"))
             if errors:
-                message = f"The Hub does not take the card, {self.folder / CARD}: {'; '.join(errors)}"
+                message = f"the Hub does not take the card, {self.folder / CARD}: {'; '.join(errors)}"
                 raise self.error(message, "Mend its metadata, the lines between --- and ---.", InputError)
             self.card_accepted = True
 
@@ -229,7 +229,7 @@ class _Push:
             except (ValueError, RuntimeError) as error:  # a file refused; Xet failing in an hf_xet of old
                 if diagnose(error):
                     raise
-                raise self.error(f"The Hub did not take a file: {shown(str(error))}", "Mend what it names.") from error
+                raise self.error(f"the Hub did not take a file: {shown(str(error))}", "Mend what it names.") from error
             additions += operations
             for file in batch:
                 self.sent[file.path] = self.pending.pop(file.path)
@@ -255,11 +255,10 @@ class _Push:
     def verify(self, api: "HfApi", commit: str) -> None:
         """Compare what the commit holds with what was read here, by size and hash."""
         self.tell("checking")
-        found = read_repository(api, self.repo_id, revision=commit)
-        wrong = difference(self.files, found.files if found else ())
-        if wrong:
+        found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, revision=commit)
+        if wrong := difference(self.files, found.files).paths:
             raise self.error(
-                f"The Hub holds something else than was sent: {', '.join(wrong.paths[:3])} ({len(wrong.paths)} files).",
+                f"the Hub holds something else than was sent: {', '.join(wrong[:3])}, {len(wrong)} in all",
                 "See that nothing else writes to the folder or the repository.",
             )
 
