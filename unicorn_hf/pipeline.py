@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, replaced
+from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.statistics import (
@@ -25,11 +26,13 @@ from unicorn_hf.cards.statistics import (
 )
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
+from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
+from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import InstructionSet, InstructionStage
 from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.representations.transfers import save_transfer
@@ -94,6 +97,10 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
     if work_dir == out or out in work_dir.parents:
         raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
     check_sources(recipe.seeds)
+    parse_encoder_spec(recipe.representations.encoder)
+    load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
+    for task in recipe.instructions.tasks.by_name().values():
+        load_prompt(task.prompt, INSTRUCTION_PROMPTS)
     return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe))
 
 

@@ -1,14 +1,17 @@
 """Inside a worker process: the one heavy object that it holds, and what it tells the client while it works."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.steps import Job, Record
 
 TOPIC = "unicorn-hf"
 _REPORT_EVERY_S = 0.25
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Closeable(Protocol):
@@ -44,6 +47,13 @@ def run_job(job: Job[RecordT]) -> RecordT:
     reporter = _RowReporter()
     try:
         return job.run(reporter)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise RunError(
+            f"cannot write {error.filename or 'a shard'}: {error.strerror}",
+            "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
+        ) from error
     finally:
         reporter.flush()
 

@@ -1,0 +1,41 @@
+"""Small builds for tests: an echo recipe, and ways to run and to read one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ECHO = ["--engine", "echo", "--encoder", "hashing:64"]
+
+
+def write_seeds(path: Path, number: int = 300) -> Path:
+    path.write_text("".join(f"a {kind} number {n} on a shelf\n" for n in range(number) for kind in ("jar",)))
+    return path
+
+
+def unicorn(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+
+
+def command(*arguments: object) -> list[str]:
+    return [str(Path(sys.executable).parent / "unicorn-hf"), *map(str, arguments)]
+
+
+def rows(folder: Path, config: str) -> list[dict[str, Any]]:
+    return [row for table in tables(folder, config) for row in table.to_pylist()]
+
+
+def tables(folder: Path, config: str) -> list[pa.Table]:
+    return [pq.read_table(path) for path in sorted((folder / config).glob("*.parquet"))]
+
+
+def published_bytes(folder: Path) -> dict[str, bytes]:
+    """All that is published, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
