@@ -126,7 +126,7 @@ def _prepare(
 
 
 def _reasons(skipped: Counter[str]) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in skipped.items()) or "the files are empty"
+    return ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
 
 
 def _fill_buckets(config: Seeds, random_seed: int, buckets: Path, skipped: Counter[str]) -> None:

@@ -1,0 +1,376 @@
+"""Every kind of file that holds seeds, and every way in which one can be wrong."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource
+from unicorn_hf.seeds.sources import SUFFIXES, read_source, source_names
+
+TEXTS = ["a dog", "", "two cats, one mat", "caf\u00e9 at night"]
+
+
+def read(path: Path, column: str | None = None, limit: int | None = None) -> list[str]:
+    return list(read_source(FileSource(path=str(path), column=column, limit=limit), 0))
+
+
+def problem(path: Path, column: str | None = None) -> str:
+    """The whole message that reading gives, without the path of its folder."""
+    with pytest.raises(InputError) as caught:
+        read(path, column)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+def write_csv(path: Path, delimiter: str = ",") -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([["id", "caption"], *enumerate(TEXTS)])
+
+
+def write_tsv(path: Path) -> None:
+    path.write_text("id\tcaption\n" + "".join(f"{number}\t{text}\n" for number, text in enumerate(TEXTS)), "utf-8")
+
+
+def write_json_lines(path: Path) -> None:
+    path.write_text("".join(json.dumps({"id": 1, "caption": text}) + "\n" for text in TEXTS), "utf-8")
+
+
+def write_json(path: Path) -> None:
+    path.write_text(json.dumps([{"id": 1, "caption": text} for text in TEXTS], ensure_ascii=False), "utf-8")
+
+
+def write_parquet(path: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2, 3, 4], "caption": TEXTS}), path)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    ".csv": write_csv,
+    ".tsv": write_tsv,
+    ".jsonl": write_json_lines,
+    ".json": write_json,
+    ".parquet": write_parquet,
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_column_is_read_as_it_stands(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"seeds{suffix}"
+    WRITERS[suffix](path)
+    assert read(path, "caption") == TEXTS
+    assert read(path, "caption", limit=2) == TEXTS[:2]
+    shouting = path.rename(tmp_path / f"SEEDS{suffix.upper()}")
+    assert read(shouting, "caption") == TEXTS
+
+
+def test_every_kind_of_file_has_a_test() -> None:
+    assert {*WRITERS, ".txt"} == set(SUFFIXES)
+
+
+def test_a_text_file_has_a_seed_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.txt"
+    path.write_bytes('\ufeffa dog\r\n\r\ntwo cats, "one" mat\ncaf\u00e9'.encode())
+    assert [line.strip() for line in read(path)] == ["a dog", "", 'two cats, "one" mat', "caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("s.csv", "caption\na dog\n"),
+        ("s.tsv", "caption\na dog\n"),
+        ("s.csv", "\ufeffcaption\r\na dog\r\n"),
+        ("s.jsonl", '{"caption": "a dog"}\n\n'),
+        ("s.jsonl", '"a dog"\n'),
+        ("s.json", '["a dog"]'),
+        ("s.json", '[{"any": "a dog"}]'),
+    ],
+)
+def test_where_there_is_one_column_it_need_not_be_named(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert read(tmp_path / name) == ["a dog"]
+
+
+def test_the_one_column_of_text_of_a_parquet_file_need_not_be_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "s.parquet")
+    assert read(tmp_path / "s.parquet") == TEXTS
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_text_in_parquet_may_be_of_any_arrow_kind(kind: pa.DataType, tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"caption": pa.array(["a dog", None, "a cat"], pa.string()).cast(kind)}), tmp_path / "s.parquet"
+    )
+    assert read(tmp_path / "s.parquet", "caption") == ["a dog", "", "a cat"]
+
+
+def test_csv_fields_hold_commas_quotation_marks_and_lines_and_tsv_fields_quotation_marks(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text('id,caption\n1,"a ""big"" dog,\nasleep"\n2,a cat\n')
+    assert read(tmp_path / "s.csv", "caption") == ['a "big" dog,\nasleep', "a cat"]
+    (tmp_path / "s.tsv").write_text('caption\tid\n"a dog\t1\nthe 5" plate\t2\n')
+    assert read(tmp_path / "s.tsv", "caption") == ['"a dog', 'the 5" plate']
+
+
+def test_trailing_empty_fields_and_empty_lines_are_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("caption,note\na dog,x,,\na cat\n\na cow,\n")
+    assert read(tmp_path / "s.csv", "caption") == ["a dog", "a cat", "", "a cow"]
+
+
+def test_null_is_a_blank_seed(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text('{"caption": null}\n{"caption": "a dog"}\n')
+    assert read(tmp_path / "s.jsonl") == ["", "a dog"]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), min_size=1, max_size=6))
+def test_what_a_writer_wrote_is_read(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    with (folder / "s.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["id", "caption"], *enumerate(texts)])
+    (folder / "s.json").write_text(json.dumps(texts))
+    (folder / "s.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    pq.write_table(pa.table({"caption": texts}), folder / "s.parquet")
+    assert read(folder / "s.json") == read(folder / "s.jsonl") == read(folder / "s.parquet") == texts
+    assert read(folder / "s.csv", "caption") == texts
+
+
+@given(st.binary(max_size=200), st.sampled_from(SUFFIXES))
+def test_whatever_is_in_a_file_it_is_read_or_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    path = tmp_path_factory.mktemp("garbage") / f"seeds{suffix}"
+    path.write_bytes(content)
+    try:
+        assert all(isinstance(text, str) for text in read(path))
+    except InputError as error:
+        assert str(path) in error.message
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_missing_file_and_a_folder_are_named(suffix: str, tmp_path: Path) -> None:
+    assert problem(tmp_path / f"none{suffix}") == f"no seed file none{suffix}"
+    (tmp_path / f"folder{suffix}").mkdir()
+    assert problem(tmp_path / f"folder{suffix}") == f"folder{suffix} is a folder, not a file of seeds"
+
+
+@pytest.mark.parametrize("name", ["seeds.xlsx", "seeds", "seeds.txt.gz"])
+def test_an_unknown_suffix_names_those_that_are_known(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("a dog")
+    told = problem(tmp_path / name)
+    assert told.startswith(f"{name}: seeds are read from .txt, .csv, .tsv, .jsonl, .json, .parquet files, not from ")
+    assert told.endswith(Path(name).suffix or "this")
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_wrong_column_names_those_that_exist(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"s{suffix}"
+    WRITERS[suffix](path)
+    told = problem(path, "captoin")
+    assert told.startswith(f"s{suffix}")
+    assert "no column 'captoin'; it has " in told
+    assert "caption" in told.split("it has")[1]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+def test_of_several_columns_one_must_be_named(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"s{suffix}"
+    WRITERS[suffix](path)
+    told = problem(path)
+    assert "which column holds the seeds? It has id, caption\nSay it: --seed-column NAME." in told
+
+
+def test_a_column_of_a_text_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("a dog\n")
+    assert problem(tmp_path / "s.txt", "caption") == "s.txt: a .txt file has one seed a line and no column 'caption'"
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".jsonl", ".json"])
+def test_what_is_not_utf_8_is_named_with_its_line(suffix: str, tmp_path: Path) -> None:
+    lines = {".json": ['["a dog",', '"caf\u00e9"]']}.get(suffix, ['"caption"', '"caf\u00e9"'])
+    (tmp_path / f"s{suffix}").write_bytes("\n".join(lines).encode("latin-1"))
+    told = problem(tmp_path / f"s{suffix}")
+    assert told.startswith(f"s{suffix}, line 2: not UTF-8 (byte 4 of the line)\n")
+    assert "iconv" in told
+
+
+def test_utf_16_is_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_bytes("a dog\n".encode("utf-16"))
+    assert problem(tmp_path / "s.txt").startswith("s.txt, line 1: not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,caption\n1,a dog\n2\n", "s.csv, line 3: 1 fields, caption is number 2"),
+        (
+            "id,caption\n1,a dog, asleep\n",
+            "s.csv, line 2: 3 fields, the first line has 2\nA text that holds a comma stands in quotation marks.",
+        ),
+        ('id,caption\n1,a\n2,"a dog\n3,a cat\n', "s.csv, in the row that begins in line 3: unexpected end of data"),
+        ('id,caption\n1,"a "big" dog"\n', "s.csv, in the row that begins in line 2: ',' expected after '\"'"),
+        ("id,caption\r1,a dog\r", "s.csv, in the row that begins in line 1: new-line character seen"),
+        ("id,caption\n1," + "x" * 200_000, "s.csv, in the row that begins in line 2: field larger than field limit"),
+        ("\nid,caption\n", "s.csv: no column 'caption'; it has no column of text"),
+    ],
+)
+def test_ragged_csv_is_named_with_its_line(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_bytes(content.encode())
+    assert problem(tmp_path / "s.csv", "caption").startswith(message)
+
+
+def test_ragged_tsv_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "s.tsv").write_text("caption\tid\na dog\t1\na\tcat\t2\n")
+    assert problem(tmp_path / "s.tsv", "caption") == "s.tsv, line 3: 3 fields, the first line has 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s.jsonl", '{"caption": "a"}\n{"caption": "b"\n', "s.jsonl, line 2: not JSON: Expecting ',' delimiter"),
+        ("s.jsonl", "a dog\n", "s.jsonl, line 1: not JSON: Expecting value"),
+        ("s.jsonl", '"a"\n3\n', "s.jsonl, line 2: a string or an object is needed, not a number"),
+        ("s.jsonl", '"a"\n["b"]\n', "s.jsonl, line 2: a string or an object is needed, not a list"),
+        ("s.jsonl", '{"caption": 3}\n', "s.jsonl, line 1: a seed is text, not a number"),
+        ("s.jsonl", '{"caption": {"en": "a"}}\n', "s.jsonl, line 1: a seed is text, not an object"),
+        ("s.jsonl", "1" * 5000, "s.jsonl, line 1: not JSON"),
+        ("s.jsonl", "[" * 100_000, "s.jsonl, line 1: not JSON"),
+        ("s.json", '["a",\n"b"', "s.json, line 2: not JSON: Expecting ',' delimiter"),
+        ("s.json", '{"caption": ["a"]}', "s.json: seeds are a JSON list of strings or of objects, not an object"),
+        ("s.json", '"a dog"', "s.json: seeds are a JSON list of strings or of objects, not a string"),
+        ("s.json", "null", "s.json: seeds are a JSON list of strings or of objects, not null"),
+        ("s.json", '["a", true]', "s.json, item 2: a string or an object is needed, not a truth value"),
+        ("s.json", '[{"caption": ["a"]}]', "s.json, item 1: a seed is text, not a list"),
+        ("s.json", "[" * 100_000, "s.json: not JSON"),
+        ("s.json", '["a", ' + "1" * 5000 + "]", "s.json: not JSON"),
+    ],
+)
+def test_json_of_another_shape_is_named_with_its_place(name: str, content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    assert problem(tmp_path / name).startswith(message)
+
+
+def test_strings_where_a_column_was_named_say_what_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('["a dog"]')
+    told = problem(tmp_path / "s.json", "caption")
+    assert told == "s.json, item 1: an object with 'caption' is needed, not a string"
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 not really", b"\x00\xff" * 500, b"PAR1" + b"x" * 90 + b"PAR1"])
+def test_what_is_not_parquet_says_so(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s.parquet").write_bytes(content)
+    assert problem(tmp_path / "s.parquet").startswith("s.parquet: not a Parquet file: ")
+
+
+def test_a_damaged_parquet_file_says_so(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"caption": [f"seed {n}" for n in range(5000)]}), tmp_path / "s.parquet", compression="gzip"
+    )
+    content = bytearray((tmp_path / "s.parquet").read_bytes())
+    content[200:6000] = bytes(5800)
+    (tmp_path / "s.parquet").write_bytes(content)
+    assert problem(tmp_path / "s.parquet").startswith("s.parquet: the Parquet file is damaged: ")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "message"),
+    [
+        ({"id": [1], "length": [2]}, None, "which column holds the seeds? It has no column of text"),
+        ({"caption": [3]}, "caption", "column caption holds int64, not text"),
+        ({"caption": [["a", "b"]]}, "caption", "column caption holds list<"),
+        ({"caption": ["a"], "title": ["b"]}, None, "which column holds the seeds? It has caption, title"),
+    ],
+)
+def test_parquet_without_the_column_says_so(
+    table: dict[str, list[object]], column: str | None, message: str, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table(table), tmp_path / "s.parquet")
+    assert problem(tmp_path / "s.parquet", column).startswith(f"s.parquet: {message}")
+
+
+class TestLabels:
+    """Labels are put into templates, drawn for each label."""
+
+    TEMPLATES = tuple(f"a {{label}} in place {number}" for number in range(8))
+
+    def source(self, path: Path, number: int = 3, **more: object) -> LabelSource:
+        return LabelSource(
+            kind="labels",
+            path=str(path),
+            templates=self.TEMPLATES,
+            num_templates=number,
+            domain="pets",
+            **more,  # type: ignore[arg-type]
+        )
+
+    def test_each_label_gets_its_number_of_templates_without_repetition(self, tmp_path: Path) -> None:
+        (tmp_path / "l.txt").write_text("beagle\n\npug\n")
+        seeds = [text for text in read_source(self.source(tmp_path / "l.txt"), 0) if text]
+        assert len(seeds) == len(set(seeds)) == 6
+        assert sum("beagle" in seed for seed in seeds) == sum("pug" in seed for seed in seeds) == 3
+
+    def test_where_there_are_fewer_templates_all_are_used(self, tmp_path: Path) -> None:
+        (tmp_path / "l.txt").write_text("beagle\n")
+        seeds = list(read_source(self.source(tmp_path / "l.txt", number=20), 0))
+        assert sorted(seeds) == sorted(template.replace("{label}", "beagle") for template in self.TEMPLATES)
+
+    def test_labels_draw_different_templates_and_another_random_seed_others(self, tmp_path: Path) -> None:
+        (tmp_path / "l.txt").write_text("\n".join(f"label{number}" for number in range(20)))
+        source = self.source(tmp_path / "l.txt", number=1)
+        drawn = {seed.split("place ")[1] for seed in read_source(source, 0)}
+        assert len(drawn) > 4
+        assert list(read_source(source, 0)) == list(read_source(source, 0))
+        assert list(read_source(source, 0)) != list(read_source(source, 1))
+
+    def test_a_labels_seeds_depend_on_nothing_around_it(self, tmp_path: Path) -> None:
+        (tmp_path / "one.txt").write_bytes("beagle\r\n caf\u00e9 \n".encode())
+        (tmp_path / "other.txt").write_text("pug\ncafe\u0301\nbeagle")
+        one = set(read_source(self.source(tmp_path / "one.txt"), 0))
+        assert len(one) == 6
+        assert one < set(read_source(self.source(tmp_path / "other.txt"), 0))
+
+    def test_the_limit_counts_seeds(self, tmp_path: Path) -> None:
+        (tmp_path / "l.txt").write_text("beagle\npug\n")
+        assert len(list(read_source(self.source(tmp_path / "l.txt", limit=4), 0))) == 4
+
+    def test_the_bundled_labels_are_read(self) -> None:
+        for name, number in (("flowers.txt", 102), ("pets.txt", 37)):
+            source = self.source(Path("x"), number=1).model_copy(update={"path": f"package:{name}"})
+            assert len(set(read_source(source, 0))) == number
+
+
+class TestDatasets:
+    """A data set is whatever `datasets.load_dataset` takes; here, a folder."""
+
+    def source(self, path: Path, column: str = "caption", **more: object) -> DatasetSource:
+        return DatasetSource(kind="dataset", path=str(path), column=column, **more)  # type: ignore[arg-type]
+
+    def test_a_column_is_read_as_a_stream(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"id": [1, 2, 3], "caption": ["a dog", None, "a cat"]}), tmp_path / "train.parquet")
+        assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", "a cat"]
+        assert list(read_source(self.source(tmp_path, limit=1), 0)) == ["a dog"]
+
+    def test_of_several_captions_of_an_image_the_first_is_read(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"caption": [["a dog", "a hound"], [], None]}), tmp_path / "train.parquet")
+        assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", ""]
+
+    def test_a_wrong_column_names_those_that_exist(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"id": [1], "caption": ["a dog"]}), tmp_path / "train.parquet")
+        with pytest.raises(InputError, match="no column 'text'; it has id, caption"):
+            list(read_source(self.source(tmp_path, "text"), 0))
+
+    def test_a_data_set_that_cannot_be_read_is_an_error_of_the_run(self, tmp_path: Path) -> None:
+        with pytest.raises(RunError) as caught:
+            list(read_source(self.source(tmp_path / "none"), 0))
+        assert "cannot be read" in caught.value.message
+        assert "--seeds FILE" in caught.value.advice
+
+
+def test_sources_of_one_name_are_told_apart() -> None:
+    sources = [FileSource(path=path) for path in ("a/seeds.txt", "b/seeds.txt", "other.txt", "c/seeds.txt")]
+    assert source_names(sources) == ["seeds.txt", "seeds.txt (2)", "other.txt", "seeds.txt (3)"]
+    named = [FileSource(path="a.txt", name=name) for name in ("x (2)", "x", "x")]
+    assert len(set(source_names(named))) == 3

@@ -1,0 +1,202 @@
+"""Seeds as shards: counted, mixed, and the same for the same content."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import FileSource, LabelSource, Seeds
+from unicorn_hf.core.schemas import SEEDS
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.selection import SeedShards
+from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
+
+
+def seeds_of(*paths: Path, **more: Any) -> Seeds:
+    return Seeds(sources=tuple(FileSource(path=str(path)) for path in paths), **more)
+
+
+def prepare(
+    config: Seeds, work_dir: Path, random_seed: int = 0, partition_rows: int = 16
+) -> tuple[SeedShards, SeedsRecord]:
+    return prepare_seeds(config, random_seed=random_seed, partition_rows=partition_rows, work_dir=work_dir)
+
+
+def rows(shards: SeedShards) -> list[dict[str, str]]:
+    return [row for path in shards.paths for row in read_table(path, SEEDS).to_pylist()]
+
+
+def texts(shards: SeedShards) -> list[str]:
+    return [row["seed"] for row in rows(shards)]
+
+
+@pytest.fixture
+def hundred(tmp_path: Path) -> Path:
+    path = tmp_path / "hundred.txt"
+    path.write_text("\n".join(f"seed {number}" for number in range(100)))
+    return path
+
+
+def test_shards_have_the_rows_asked_for_and_the_last_one_the_rest(hundred: Path, tmp_path: Path) -> None:
+    shards, record = prepare(seeds_of(hundred), tmp_path / "work", partition_rows=30)
+    assert [pq.read_metadata(path).num_rows for path in shards.paths] == [30, 30, 30, 10]
+    assert shards.num_seeds == record.num_seeds == 100
+    assert len(set(shards.identities)) == len(shards.paths)
+    assert sorted(texts(shards)) == sorted(f"seed {number}" for number in range(100))
+    assert pq.read_schema(shards.paths[0]).equals(SEEDS)
+
+
+def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "s.txt"
+    path.write_text("a dog\n\n  a   dog \n \u200b \na dog\n" + "x" * 21 + "\n" + "y" * 20 + "\n")
+    shards, record = prepare(seeds_of(path, max_characters=20), tmp_path / "work")
+    assert sorted(texts(shards)) == ["a dog", "y" * 20]
+    assert record.skipped == {"blank": 2, "duplicate": 2, "too_long": 1}
+    assert record.num_seeds + sum(record.skipped.values()) == 7
+
+
+def test_nothing_skipped_is_nothing_counted(hundred: Path, tmp_path: Path) -> None:
+    assert prepare(seeds_of(hundred), tmp_path / "work")[1].skipped == {}
+
+
+def test_sources_are_mixed_and_a_seed_of_two_belongs_to_the_first(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("\n".join(f"one {number}" for number in range(200)) + "\nshared\n")
+    (tmp_path / "two.tsv").write_text(
+        "id\tcaption\n" + "".join(f"1\ttwo {number}\n" for number in range(100)) + "1\tshared\n"
+    )
+    config = Seeds(
+        sources=(
+            FileSource(path=str(tmp_path / "one.txt"), license="mit"),
+            FileSource(path=str(tmp_path / "two.tsv"), column="caption", name="Two", domain="second"),
+        )
+    )
+    shards, record = prepare(config, tmp_path / "work", partition_rows=76)
+    assert [(s.name, s.domain, s.license, s.num_seeds) for s in record.sources] == [
+        ("one.txt", "open-domain", "mit", 201),
+        ("Two", "second", "unknown", 100),
+    ]
+    assert record.skipped == {"duplicate": 1}
+    by_seed = {row["seed"]: row for row in rows(shards)}
+    assert by_seed["shared"] == {"seed": "shared", "source": "one.txt", "domain": "open-domain"}
+    assert by_seed["two 7"] == {"seed": "two 7", "source": "Two", "domain": "second"}
+    for path in shards.paths:
+        share = read_table(path, SEEDS).column("source").to_pylist().count("Two") / pq.read_metadata(path).num_rows
+        assert 0.15 < share < 0.55, "each shard has about the mixture of the whole"
+
+
+def test_sources_of_one_name_are_counted_apart(tmp_path: Path) -> None:
+    for folder, number in (("a", 3), ("b", 5)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.txt").write_text("\n".join(f"{folder} {index}" for index in range(number)))
+    _, record = prepare(seeds_of(tmp_path / "a/s.txt", tmp_path / "b/s.txt"), tmp_path / "work")
+    assert [(source.name, source.num_seeds) for source in record.sources] == [("s.txt", 3), ("s.txt (2)", 5)]
+
+
+def test_labels_become_seeds_of_their_domain(tmp_path: Path) -> None:
+    source = LabelSource(
+        kind="labels", path="package:pets.txt", domain="pets", templates=("a {label}", "two {label}s"), num_templates=2
+    )
+    shards, record = prepare(Seeds(sources=(source,)), tmp_path / "work")
+    assert record.num_seeds == 74
+    assert {row["domain"] for row in rows(shards)} == {"pets"}
+    assert {"a Beagle", "two Beagles"} < set(texts(shards))
+
+
+def test_a_limit_takes_the_first_of_a_source(hundred: Path, tmp_path: Path) -> None:
+    config = Seeds(sources=(FileSource(path=str(hundred), limit=7),))
+    assert sorted(texts(prepare(config, tmp_path / "work")[0])) == [f"seed {number}" for number in range(7)]
+
+
+def test_the_order_depends_on_text_and_random_seed_alone(hundred: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.csv"
+    turned.write_text("caption\n" + "\n".join(reversed(hundred.read_text().split("\n"))))
+    order = texts(prepare(seeds_of(hundred), tmp_path / "a")[0])
+    assert order != sorted(order)
+    assert order != hundred.read_text().split("\n")
+    assert texts(prepare(seeds_of(turned), tmp_path / "b", partition_rows=33)[0]) == order
+    assert texts(prepare(seeds_of(hundred), tmp_path / "c", random_seed=1)[0]) != order
+    half = tmp_path / "half.txt"
+    half.write_text("\n".join(hundred.read_text().split("\n")[::2]))
+    kept = set(half.read_text().split("\n"))
+    assert texts(prepare(seeds_of(half), tmp_path / "d")[0]) == [seed for seed in order if seed in kept]
+
+
+def test_the_same_content_finds_the_same_shards(hundred: Path, tmp_path: Path) -> None:
+    shards, record = prepare(seeds_of(hundred), tmp_path / "work")
+    written = [path.stat().st_mtime_ns for path in shards.paths]
+    again, same = prepare(seeds_of(hundred), tmp_path / "work")
+    assert (again, same) == (shards, record)
+    assert [path.stat().st_mtime_ns for path in again.paths] == written
+    elsewhere, _ = prepare(seeds_of(hundred), tmp_path / "other")
+    assert elsewhere.identities == shards.identities
+
+
+def test_changed_content_is_found_and_read_again(hundred: Path, tmp_path: Path) -> None:
+    before, _ = prepare(seeds_of(hundred), tmp_path / "work")
+    hundred.write_text(hundred.read_text().replace("seed 99", "seed ninety-nine"))
+    after, record = prepare(seeds_of(hundred), tmp_path / "work")
+    assert "seed ninety-nine" in texts(after)
+    assert "seed 99" not in texts(after)
+    assert record.num_seeds == 100
+    assert set(after.identities) != set(before.identities)
+
+
+def test_fewer_seeds_than_before_leave_no_shard_of_the_earlier_ones_in_the_set(hundred: Path, tmp_path: Path) -> None:
+    prepare(seeds_of(hundred), tmp_path / "work")
+    hundred.write_text("a dog\na cat\n")
+    shards, _ = prepare(seeds_of(hundred), tmp_path / "work")
+    assert sorted(texts(shards)) == ["a cat", "a dog"]
+
+
+def test_a_damaged_shard_is_made_again(hundred: Path, tmp_path: Path) -> None:
+    shards, _ = prepare(seeds_of(hundred), tmp_path / "work")
+    order = texts(shards)
+    shards.paths[2].write_bytes(b"cut")
+    shards.paths[3].unlink()
+    assert texts(prepare(seeds_of(hundred), tmp_path / "work")[0]) == order
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the files are empty"),
+        (b"\n \n\t\n", "3 blank"),
+        (b"x" * 50, "1 too_long"),
+    ],
+)
+def test_no_seed_at_all_is_an_input_error_that_says_why(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        prepare(seeds_of(tmp_path / "s.txt", max_characters=20), tmp_path / "work")
+    assert caught.value.message == f"no seeds in {tmp_path}/s.txt: {message}"
+
+
+@pytest.mark.parametrize("content", [b"a dog\ncaf\xe9\n", b""])
+def test_a_source_that_fails_leaves_nothing_half_written(content: bytes, hundred: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_bytes(content)
+    config = seeds_of(hundred, tmp_path / "s.txt") if content else seeds_of(tmp_path / "s.txt")
+    with pytest.raises(InputError):
+        prepare(config, tmp_path / "work")
+    assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+
+
+def test_a_missing_file_is_named_before_anything_is_read(hundred: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no seed file .*none\.txt"):
+        prepare(seeds_of(hundred, tmp_path / "none.txt"), tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_sources_are_checked_by_their_first_seed(hundred: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "header.csv").write_text("caption\n")
+    check_sources(seeds_of(hundred))
+    for name, message in (
+        ("none.txt", "no seed file"),
+        ("empty.txt", "no seeds in .*: the file is empty"),
+        ("header.csv", "no seeds in .*: the file is empty"),
+        ("none.doc", "no seed file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_sources(seeds_of(hundred, tmp_path / name))
