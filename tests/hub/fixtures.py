@@ -14,13 +14,14 @@ import pytest
 from tests.hub.server import HubServer
 
 ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 300
 
 
 Environment = Mapping[str, str | None]
 
 
 class HubClient:
-    """Runs Python, or a command, as a user who has set up `hub`, with a home and a cache of its own."""
+    """Runs Python, or `unicorn-hf`, as a user who has set up `hub`, with a home and a cache of its own."""
 
     def __init__(self, hub: HubServer, home: Path) -> None:
         self.hub = hub
@@ -45,22 +46,24 @@ class HubClient:
 
     def start(self, code: str, *args: str, env: Environment | None = None) -> "subprocess.Popen[str]":
         """Python that runs `code` with `args` in sys.argv[1:], under way."""
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *args],
-            env=self.environment(env),
-            cwd=self.home,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return self._start([sys.executable, "-c", code, *args], env)
 
-    def run(
-        self, code: str, *args: str, env: Environment | None = None, timeout_s: float = 120
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, code: str, *args: str, env: Environment | None = None) -> "subprocess.CompletedProcess[str]":
         """The same, to its end."""
-        process = self.start(code, *args, env=env)
-        stdout, stderr = process.communicate(timeout=timeout_s)
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        return _finished(self.start(code, *args, env=env))
+
+    def command(self, *args: str, env: Environment | None = None) -> "subprocess.CompletedProcess[str]":
+        """`unicorn-hf` with `args`, in the user's home, to its end."""
+        return _finished(self._start([str(Path(sys.executable).with_name("unicorn-hf")), *args], env))
+
+    def _start(self, command: list[str], env: Environment | None) -> "subprocess.Popen[str]":
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self.environment(env), cwd=self.home, text=True, stdout=pipe, stderr=pipe)
+
+
+def _finished(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 @pytest.fixture

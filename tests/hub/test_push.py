@@ -596,3 +596,15 @@ def test_the_wait_that_the_hub_asks_for(headers: dict[str, str], expected: float
 def test_the_hub_is_imported_when_it_is_needed() -> None:
     code = "import sys, unicorn_hf.hub; print([m for m in ('huggingface_hub', 'datasets') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_command(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+    pushed = hub_client.command("push", str(folder), REPO)
+    assert pushed.returncode == 0, pushed.stderr
+    assert f"{hub.url}/datasets/{REPO}" in pushed.stdout
+    assert f'load_dataset("{REPO}", "pretrain")' in pushed.stdout
+
+    refused = hub_client.command("push", str(folder), REPO, env={"HF_TOKEN": None})
+    assert refused.returncode == 1
+    assert "there is no token" in refused.stderr
+    assert "Traceback" not in refused.stderr
