@@ -1,6 +1,6 @@
 """A recipe, its statistics and rows, with any text in any place; and what a Markdown parser sees in a card."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -183,7 +183,7 @@ def lines_of(markdown: str) -> list[str]:
     ]
 
 
-def _seen(children: Iterator[Token] | tuple[()] | list[Token]) -> Iterator[str]:
+def _seen(children: Iterable[Token]) -> Iterator[str]:
     for child in children:
         yield "\n" if child.type == "softbreak" else child.content
 

@@ -115,7 +115,7 @@ def test_every_figure_is_shown() -> None:
 
 
 def test_a_run_without_losses_says_so() -> None:
-    clean = {"rejected": {}}
+    clean: dict[str, Any] = {"rejected": {}}
     page = card(
         seeds=statistics().seeds.model_dump() | {"skipped": {}},
         captions=statistics().captions.model_dump() | clean,
@@ -170,7 +170,7 @@ def test_licences_are_listed_and_doubts_stated(license: str, known: bool) -> Non
     assert f"| Some captions | 2,417 | {license} |" in page
     assert ("All seeds are under `mit`" in page) == known
     assert ("check each source above before you use or share this set" in page) == (not known)
-    assert "the terms of that model hold too" in page
+    assert "The terms of that model hold too" in page
 
 
 def test_promises_of_a_rebuild_follow_the_engine() -> None:

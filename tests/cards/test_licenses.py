@@ -59,4 +59,5 @@ def test_creative_commons_conditions_are_spelled_out() -> None:
     assert conditions("CC-BY-SA-4.0") == ["adapted versions only under the same licence"]
     assert conditions("cc-by-nc-nd-4.0")[0] == "no commercial use"
     assert len(conditions("cc-by-nc-nd-4.0")) == 2
-    assert conditions("apache-2.0") == conditions("unknown") == []
+    assert conditions("apache-2.0") == []
+    assert conditions("unknown") == ["the Hub lists no such licence: read its terms at the source"]

@@ -33,7 +33,7 @@ def test_hostile_text_stays_in_its_string(text: str) -> None:
     card = render_card(recipe(texts), statistics(texts), examples(texts))
     found = DatasetCard(card)
     assert found.text.startswith("\n# ")
-    data = found.data.to_dict()
+    data = yaml.safe_load(found.data.to_yaml())
     assert set(data) == KEYS
     without_title = {key: value for key, value in data.items() if key != "pretty_name"}
     assert without_title == {key: value for key, value in metadata().items() if key != "pretty_name"}

@@ -7,10 +7,10 @@ import pytest
 from tests.cards.samples import Texts, recipe, statistics
 from unicorn_hf.cards.provenance import diagram, model_name, prompts, rebuild, rehearsal
 
-ECHO = {"engine": {"kind": "echo"}}
-HASHING = {"representations": {"encoder": "hashing:64"}}
-DEMO_LLM = {"engine": {"kind": "vllm", "model": "demo:smollm2-135m-instruct"}}
-DEMO_ENCODER = {"representations": {"encoder": "open_clip:demo:minilm"}}
+ECHO: dict[str, Any] = {"engine": {"kind": "echo"}}
+HASHING: dict[str, Any] = {"representations": {"encoder": "hashing:64"}}
+DEMO_LLM: dict[str, Any] = {"engine": {"kind": "vllm", "model": "demo:smollm2-135m-instruct"}}
+DEMO_ENCODER: dict[str, Any] = {"representations": {"encoder": "open_clip:demo:minilm"}}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ OTHER, OTHER_NAME = "other", "see-seed-licenses"
 
 _HUB = frozenset(
     """
-    afl-3.0 agpl-3.0 apache-2.0 apple-amlr artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
+    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0
     bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5
     cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0
     cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0
@@ -63,6 +63,9 @@ def hub_id(license_name: str) -> str | None:
 
 
 def conditions(license_name: str) -> list[str]:
-    """What a Creative Commons licence forbids or demands, in words; empty for all others."""
-    parts = (hub_id(license_name) or "").split("-")
+    """What a reader must know of a licence: what Creative Commons forbids or demands, or that the Hub lists none such."""
+    known = hub_id(license_name)
+    if known is None:
+        return ["the Hub lists no such licence: read its terms at the source"]
+    parts = known.split("-")
     return [text for part, text in _CONDITIONS.items() if part in parts] if parts[0] == "cc" else []

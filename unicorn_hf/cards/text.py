@@ -2,7 +2,8 @@
 
 Two ways, both tested against a real Markdown parser. A row's text goes into a fenced block, where no renderer looks for
 mark-up or links. A name or a short note goes into a line, with every character that could mean something written as a
-numeric character reference, which Markdown never takes for structure.
+numeric character reference, which Markdown never takes for structure. Some renderers look for bare addresses after that
+and may link one that stands in a recipe's title or note; in rows they find none.
 """
 
 import re
