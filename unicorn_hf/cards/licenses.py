@@ -63,7 +63,7 @@ def hub_id(license_name: str) -> str | None:
 
 
 def conditions(license_name: str) -> list[str]:
-    """What a reader must know of a licence: what Creative Commons forbids or demands, or that the Hub lists none such."""
+    """What a reader must know of a licence: what Creative Commons asks, or that the Hub lists none such."""
     known = hub_id(license_name)
     if known is None:
         return ["the Hub lists no such licence: read its terms at the source"]
