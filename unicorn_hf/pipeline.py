@@ -293,8 +293,8 @@ def _first_rows(config: PackagedConfig, number: int = 3) -> list[dict[str, objec
 
 
 def _published(recipe: Recipe) -> Recipe:
-    """The recipe without the paths of this machine: files and folders keep their names."""
-    data = recipe.model_dump(mode="json")
+    """The recipe without what is this machine's: where it ran, and the folders that its files were in."""
+    data = recipe.model_dump(mode="json", exclude={"cluster"})
     for source in data["seeds"]["sources"]:
         if Path(source["path"]).is_absolute():
             source["path"] = Path(source["path"]).name

@@ -4,6 +4,7 @@ u is a unit-norm text representation, x a unit-norm image representation, mu_u a
 N(.) divides by the L2 norm.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import TransferName
 
 Vectors = NDArray[np.float32]
-_FORMAT = "unicorn-hf transfer 1"
+_FORMAT = 1
 
 
 class Transfer(Protocol):
@@ -84,5 +85,6 @@ def save_transfer(path: Path, name: TransferName, encoder: str, text_mean: NDArr
     """Write the consumer's half: the text side's mean (float64), how many vectors it is of, method and encoder."""
     from safetensors.numpy import save_file
 
-    metadata = {"format": _FORMAT, "transfer": name, "encoder": encoder, "text_count": str(count)}
-    save_file({"text_mean": text_mean}, path, metadata=metadata)
+    facts = {"format": _FORMAT, "transfer": name, "encoder": encoder, "text_count": count}
+    # One key: safetensors writes several in an order that changes from run to run.
+    save_file({"text_mean": text_mean}, path, metadata={"unicorn_hf": json.dumps(facts)})

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -57,8 +58,8 @@ def _client(num_workers: int, environment: dict[str, str], on_event: EventHandle
         "distributed.worker.daemon": False,
     }
     with (
-        dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch,
+        dask.config.set(settings | {"temporary-directory": scratch}),
         LocalCluster(
             n_workers=num_workers,
             threads_per_worker=1,
@@ -70,8 +71,22 @@ def _client(num_workers: int, environment: dict[str, str], on_event: EventHandle
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        client.register_plugin(_worker_plugin())
         client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
         yield client
+
+
+def _worker_plugin() -> Any:
+    from distributed import WorkerPlugin
+
+    class LeaveInterruptsToTheClient(WorkerPlugin):  # type: ignore[misc]
+        """Ctrl-C in a terminal reaches all processes; the client alone answers it, and ends the workers."""
+
+        def setup(self, worker: Any) -> None:
+            # Set up in the main thread of the worker's process.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return LeaveInterruptsToTheClient()
 
 
 class _DaskPool:

@@ -1,0 +1,145 @@
+"""Kills and interruptions: the same command goes on, and ends with the same data set."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builds import ECHO, command, published_bytes, unicorn, write_seeds
+
+
+
+def arguments(folder: Path) -> list[object]:
+    recipe = folder / "small_partitions.yaml"
+    recipe.write_text(
+        "partition_rows: 50\nseeds: {sources: [{path: seeds.txt, kind: file}]}\nengine: {kind: echo}\n"
+        "captions: {num: 4000, max_attempts_per_caption: 2}\ninstructions: {num: 1500}\n"
+        "representations: {encoder: 'hashing:64'}\ncluster: {workers: 2}\n"
+    )
+    write_seeds(folder / "seeds.txt", 1100)
+    return ["build", recipe]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = unicorn(*arguments(folder), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return published_bytes(folder / "unicorn")
+
+
+def records(folder: Path) -> int:
+    return len(list(folder.glob("unicorn.work/*/*.json")))
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(*arguments(folder)), cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def children(pid: int) -> set[int]:
+    found = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found |= {int(child)} | children(int(child))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_records(folder: Path, number: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while records(folder) < number and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_killed_again_and_again_it_ends_with_the_same_data_set(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    rng = random.Random(7)
+    kills = 0
+    for more in (3, 40, 30, 40, 30):
+        process = start(tmp_path)
+        wait_for_records(tmp_path, records(tmp_path) + more + rng.randrange(10), process)
+        if process.poll() is None:
+            started = children(process.pid)
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+            assert not (tmp_path / "unicorn").exists()
+            deadline = time.monotonic() + 30
+            while any(is_alive(pid) for pid in started):
+                assert time.monotonic() < deadline, "worker processes outlive a killed build"
+                time.sleep(0.1)
+        process.communicate()
+    assert kills >= 3
+    done = unicorn(*arguments(tmp_path), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+
+
+def test_a_killed_worker_is_replaced(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(tmp_path)
+    for _ in range(3):
+        wait_for_records(tmp_path, records(tmp_path) + 15, process)
+        workers = [pid for pid in children(process.pid) if is_alive(pid) and b"spawn_main" in _command(pid)]
+        if workers:
+            os.kill(max(workers), signal.SIGKILL)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def test_ctrl_c_says_how_to_go_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for_records(tmp_path, 20, process)
+    # As a terminal does it: to the command and all its workers.
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "the same command goes on" in told
+    assert "Traceback" not in told, told
+    assert not (tmp_path / "unicorn").exists()
+    assert unicorn(*arguments(tmp_path), cwd=tmp_path).returncode == 0
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+
+
+def test_a_second_build_in_the_same_folder_is_told_to_wait(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for_records(tmp_path, 1, process)
+    second = unicorn(*arguments(tmp_path), cwd=tmp_path)
+    assert second.returncode == 1
+    assert "another build is at work" in second.stderr
+    assert process.wait(timeout=120) == 0
+
+
+@pytest.mark.parametrize("damage", ["truncate", "delete", "garbage_record"])
+def test_a_damaged_shard_is_made_again(damage: str, tmp_path: Path) -> None:
+    small = ["build", *ECHO, "--captions", 40, "--instructions", 10]
+    assert unicorn(*small, cwd=tmp_path).returncode == 0
+    before = published_bytes(tmp_path / "unicorn")
+    shard = next(tmp_path.glob("unicorn.work/captions-*/*.captions.parquet"))
+    if damage == "truncate":
+        os.truncate(shard, 100)
+    elif damage == "delete":
+        shard.unlink()
+    else:
+        next(tmp_path.glob("unicorn.work/captions-*/*.json")).write_text('{"inputs": ')
+    assert unicorn(*small, cwd=tmp_path).returncode == 0
+    assert published_bytes(tmp_path / "unicorn") == before
