@@ -6,26 +6,72 @@ from collections.abc import Callable
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import CaptionFilters
+from unicorn_hf.core.talk import refusal, unquoted
 from unicorn_hf.core.words import words
 
-_REFUSAL = re.compile(
-    r"\b(?:i'm sorry|i am sorry|i can(?:no|')t|as an ai|as a language model|i apologi[sz]e|i'm unable|i am unable"
-    r"|happy to help|let me know if|here(?:'s| is) (?:a|the|your) (?:paragraph|caption|description)"
-    r"|sure[,!]|certainly[,!])",
+# Friendly words around the caption, from a model that chats.
+_CHATTER = re.compile(
+    r"^\W*(?:sure|certainly|of course|absolutely|okay|ok|alright|great)\s*[,!.:–—]"
+    r"|\bhere(?:['’]s| is| are) (?:an?|the|your|one|my)(?: [\w-]+){0,4}? "
+    r"(?:paragraph|caption|description|version|response|image|picture)s?\b"
+    r"|\bi(?:['’]d| would| will|['’]ll)? be (?:happy|glad|delighted) to\b|\bi(?:['’]m| am) (?:happy|glad) to help\b"
+    r"|\blet me know (?:if|whether|what|how)\b|\bhope (?:this|that|it) helps\b"
+    r"|\b(?:please )?feel free to (?:ask|let|reach|adjust|modify|edit)\b",
+    re.IGNORECASE,
+)
+
+# A caption describes a scene, never itself or the picture that it could be of. But a scene may hold pictures: what
+# follows tells the one from the other.
+_PICTURE = r"(?:image|picture|photo(?:graph)?|snapshot)"
+# Between an article and its noun stand no words like these, so that `a woman takes a photo` does not open with a photo.
+_ADJECTIVES = (
+    r"(?:(?!(?:an?|the|this|that|his|her|its|their|of|in|on|at|by|to|for|from|with|as|is|are|was|has|holds?|framed)\b)"
+    r"[\w'’-]+,? ){0,4}?"
+)
+_THING = (
+    r"(?!-|\s(?:frame|book|window|album|booth|wire|rail|hook|light|shoot|card|postcard|gallery|studio|editor|credit)s?\b"
+    r"|\s(?:hang|lie|lean|rest|sit|stand)(?:s|ing)?\b|\sis (?:framed|hung|pinned|taped|propped|stuck|printed|painted)\b"
+    r"|\s(?:on|above|over|beside|behind|near|against) (?:the|an?|his|her|its|their) (?:\w+ )?"
+    r"(?:wall|shel(?:f|ves)|desk|table|mantel(?:piece)?|fridge|refrigerator|door|cover|page|screen|easel|nightstand)\b"
+    r"|\sin (?:the|an?|his|her|its|their) (?:\w+ )?(?:hands?|frame|locket|newspaper|book|album|wallet|lap)\b)"
+)
+_OPENING = re.compile(rf"^\W*(?:in )?(?:an?|the|this|our) {_ADJECTIVES}{_PICTURE}\b{_THING}", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\W*(?:caption|description|paragraph|scene|title|answer|response|output|image|picture|photo)"
+    r"(?: seed| description| caption)?\s*:",
     re.IGNORECASE,
 )
 _CAPTION_TALK = re.compile(
-    r"\b(?:the|this|that|an?|your) (?:caption|image|picture|photo(?:graph)?|prompt|seed|scene description)s?\b"
-    r"(?! (?:frame|book|window|wire|album|booth|hangs?|on the wall))|\bcaption seed\b",
+    rf"\b(?:this|that|your|our) (?:\w+ )?(?:{_PICTURE}|caption|prompt|description|paragraph|caption seed)\b{_THING}"
+    rf"|\b(?:this|it|here) is an? {_ADJECTIVES}(?:{_PICTURE}|caption|description)\b"
+    r"|\bcaption seed\b|\bthe seed (?:describes|mentions|says|states|suggests|shows|phrase|text)\b"
+    r"|\b(?:the|a) (?:caption|prompt|scene description)\b"
+    r"(?! (?:below|beneath|under|above|on|across|in|printed|written|reads|reading))"
+    r"|\bthe (?:description|paragraph)\b(?! (?:of|on|below|beneath|printed|written|plaque|panel|board|card))",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"(?:^|\n)\s*(?:[-*•#]|\d+[.)])\s|\*\*|```|</?\w+>|\n\s*\n")
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*$")
+_THE_PICTURE = re.compile(
+    rf"\b(?:the|that) (?:(?:entire|whole|overall|provided|given|final|resulting|generated|described) )?{_PICTURE}s?\b"
+    rf"(?! of\b){_THING}",
+    re.IGNORECASE,
+)
+_A_PICTURE = re.compile(
+    rf"\b(?:an?|one|another|each|two|three|four|five|several|some|many|few|his|her|its|their|framed|old|of) "
+    rf"{_ADJECTIVES}{_PICTURE}s?\b",
+    re.IGNORECASE,
+)
+_OF_THE_CAMERA = re.compile(
+    r"\b(?:for|tak(?:es?|ing)|took|snap(?:s|ping)?|shoot(?:s|ing)?|(?:develop|paint|draw)(?:s|ing)?) $", re.IGNORECASE
+)
+_MARKUP = re.compile(
+    r"(?:^|\n)\s*(?:[-*•#>]|#{2,6}|\d+[.)])\s|\*\*|__|```|</?[a-z][^<>]*>|\]\(|(?:^|\n)\s*\||\\n|\n\s*\n", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’»)]*$")
 
 
 def clean(text: str) -> str:
     """An answer as a caption: no surrounding space or quotation marks, one line. Idempotent."""
-    text = text.strip()
+    text = " ".join(text.split())
     while len(text) > 1 and text[0] in '"“' and text[-1] in '"”' and not any(mark in text[1:-1] for mark in '"“”'):
         text = text[1:-1].strip()
     return text
@@ -60,15 +106,29 @@ def _unfinished(caption: str, answer: Answer, filters: CaptionFilters) -> str | 
 
 
 def _refusal(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    return _found(_REFUSAL, caption) if filters.forbid_refusals else None
+    if not filters.forbid_refusals:
+        return None
+    return refusal(caption) or _found(_CHATTER, unquoted(caption))
 
 
 def _caption_talk(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    return _found(_CAPTION_TALK, caption) if filters.forbid_caption_talk else None
+    if not filters.forbid_caption_talk:
+        return None
+    text = unquoted(caption)
+    for pattern in (_LABEL, _OPENING, _CAPTION_TALK):
+        if found := _found(pattern, text):
+            return found
+    # `The picture` is a picture in the scene if the caption has named one before, or if someone is just taking it.
+    named = _A_PICTURE.search(text)
+    for match in _THE_PICTURE.finditer(text, 0, named.start() if named else len(text)):
+        if not _OF_THE_CAMERA.search(text, 0, match.start()):
+            return match.group()
+    return None
 
 
 def _markup(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    return _found(_MARKUP, caption) if filters.forbid_markup else None
+    # In the answer as it was: the caption is one line.
+    return _found(_MARKUP, answer.text.strip()) if filters.forbid_markup else None
 
 
 def _too_short(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
@@ -88,7 +148,7 @@ def _repetition(caption: str, answer: Answer, filters: CaptionFilters) -> str | 
 
 def _found(pattern: re.Pattern[str], text: str) -> str | None:
     match = pattern.search(text)
-    return repr(match.group().strip()) if match else None
+    return match.group().strip() or "an empty line" if match else None
 
 
 _CHECKS: dict[str, Callable[[str, Answer, CaptionFilters], str | None]] = {

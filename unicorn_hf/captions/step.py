@@ -32,7 +32,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 1
+CODE = 2
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
