@@ -7,3 +7,5 @@ settings.register_profile(
     "unicorn", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unicorn")
+
+pytest_plugins = ["tests.hub.fixtures"]

@@ -120,7 +120,9 @@ def test_a_changed_filter_or_count_asks_for_no_stored_answer(made: tuple[Path, B
     folder, _ = made
     work_dir = folder / "unicorn.work"
     stored = {path: path.read_bytes() for path in work_dir.glob("answers-*/*.parquet")}
-    fewer = recipe(folder, captions__num=300, instructions__num=60, captions__filters={"min_words": 30, "max_words": 155})
+    fewer = recipe(
+        folder, captions__num=300, instructions__num=60, captions__filters={"min_words": 30, "max_words": 155}
+    )
     build(fewer, tmp_path / "fewer", work_dir=work_dir)
     for path, content in stored.items():
         assert path.read_bytes() == content
@@ -131,7 +133,11 @@ def test_a_changed_filter_or_count_asks_for_no_stored_answer(made: tuple[Path, B
 
 def test_the_limit_of_rejections_stops_a_build(tmp_path: Path) -> None:
     strict = recipe(
-        tmp_path, captions__num=50, instructions__num=5, captions__filters={"min_words": 300}, captions__max_rejected=0.5
+        tmp_path,
+        captions__num=50,
+        instructions__num=5,
+        captions__filters={"min_words": 300},
+        captions__max_rejected=0.5,
     )
     with pytest.raises(RunError, match=r"above the recipe's limit of 50%") as raised:
         build(strict, tmp_path / "unicorn")

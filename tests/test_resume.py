@@ -12,7 +12,6 @@ import pytest
 from tests.builds import ECHO, command, published_bytes, unicorn, write_seeds
 
 
-
 def arguments(folder: Path) -> list[object]:
     recipe = folder / "small_partitions.yaml"
     recipe.write_text(

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from unicorn_hf.runtime.progress import Progress
 
 _INTERRUPTED = 130
+_DEMO_MODELS = """
+Small models for demonstration made this set: it shows the road, not the quality. Do not train on it.
+A real run takes a GPU, an instruction model of 7 B parameters or more, and a CLIP text tower:
+  unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
+    --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
 _DIR = click.Path(path_type=Path, file_okay=False)
 
 
@@ -81,6 +86,8 @@ def _build(recipe: "Recipe", out: Path, work_dir: Path | None, repo_id: str | No
     with _progress() as progress:
         result = run(recipe, out, work_dir=work_dir, push=repo_id, private=private, progress=progress)
     _show_result(result, out)
+    if _uses_demo_models(recipe):
+        click.echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
 
@@ -212,6 +219,10 @@ def _show_result(result: "BuildResult", out: Path) -> None:
     click.echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
         click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+
+
+def _uses_demo_models(recipe: "Recipe") -> bool:
+    return any(":demo:" in f":{name}" for name in (getattr(recipe.engine, "model", ""), recipe.representations.encoder))
 
 
 def _show_push(result: "PushResult") -> None:

