@@ -1,6 +1,7 @@
 """The three families of conversations: what is asked of the model, and how its answer is read."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -20,6 +21,7 @@ _MAX_QUESTION = 240
 _MAX_OPTION = 100
 _MAX_ANSWER = 400
 _MAX_REASONING = 800
+_LETTERED = re.compile(r"^\(?[A-D][.):]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,30 @@ def json_schema(task: TaskName, pairs: PairRange) -> str:
         options = _object({letter: _string("option", _MAX_OPTION) for letter in LETTERS})
         pair = _object({"question": question, "options": options, "answer": {"type": "string", "enum": list(LETTERS)}})
     else:
-        answer = _string("answer", _MAX_REASONING if task == "complex_reasoning" else _MAX_ANSWER)
+        answer = _string("answer", _max_answer(task))
         pair = _object({"question": question, "answer": answer})
     array = {"type": "array", "items": pair, "minItems": pairs.min, "maxItems": pairs.max}
     return json.dumps(_object({"pairs": array}))
+
+
+def is_cut(task: TaskName, turn: Turn) -> bool:
+    """Whether a text of the turn fills the room that the schema gives it: a guided model was stopped there."""
+    return (
+        len(turn.question) >= _MAX_QUESTION
+        or len(turn.answer) >= _max_answer(task)
+        or any(len(option) >= _MAX_OPTION for option in turn.options)
+    )
+
+
+def _max_answer(task: TaskName) -> int:
+    return _MAX_REASONING if task == "complex_reasoning" else _MAX_ANSWER
 
 
 def parse(task: TaskName, text: str, caption_id: str) -> tuple[Turn, ...] | Rejected:
     """The turns of an answer, or why it holds none. Never raises, whatever the text.
 
     Choices are re-lettered by a hash of the caption's id: models favour a letter, and a set in which B is usually
-    right teaches that.
+    right teaches that. Letters that the model writes before all of its options are taken away.
     """
     try:
         raw = json.loads(text)
@@ -94,7 +109,8 @@ def parse(task: TaskName, text: str, caption_id: str) -> tuple[Turn, ...] | Reje
         return tuple(Turn(pair.question, pair.answer) for pair in _Pairs.model_validate(raw).pairs)
     except ValidationError as error:
         detail = error.errors()[0]
-        return Rejected("wrong_shape", f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"[:200])
+        place = ".".join(map(str, detail["loc"])).encode(errors="replace").decode()
+        return Rejected("wrong_shape", f"{place}: {detail['msg']}"[:200])
 
 
 def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
@@ -111,9 +127,11 @@ def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
 
 
 def _relettered(choice: _Choice, caption_id: str, index: int) -> Turn:
-    options = choice.options
-    right = getattr(options, choice.answer)
-    wrong = [getattr(options, letter) for letter in LETTERS if letter != choice.answer]
+    options = {letter: getattr(choice.options, letter) for letter in LETTERS}
+    if all(_LETTERED.match(option) and option.lstrip("(")[0] == letter for letter, option in options.items()):
+        options = {letter: _LETTERED.sub("", option) for letter, option in options.items()}
+    right = options[choice.answer]
+    wrong = [option for letter, option in options.items() if letter != choice.answer]
     number = stable_int("letter", caption_id, str(index))
     Random(number).shuffle(wrong)
     place = number % len(LETTERS)
