@@ -13,7 +13,7 @@ def debugging() -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing below an error is logged, no warning is shown, and no progress bar of transformers or the Hub appears."""
+    """Nothing is logged, no warning and no progress bar is shown: what matters arrives as an exception."""
     if debugging():
         yield
         return
@@ -22,7 +22,7 @@ def quiet() -> Iterator[None]:
     placeholder = logging.NullHandler()
     root.addHandler(placeholder)
     before = root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     bars = {name: os.environ.get(name) for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")}
     os.environ.update(dict.fromkeys(bars, "1"))
     try:
