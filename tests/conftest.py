@@ -1,6 +1,19 @@
 """What holds for all tests."""
 
+import os
+import tempfile
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.hub.fixtures"]
+
+# Before any test imports a Hugging Face library: the user's caches and token are not the tests' business.
+_HOME = tempfile.TemporaryDirectory(prefix="unicorn-hf-tests-")
+os.environ["HF_HOME"] = _HOME.name
+for _name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_DATASETS_CACHE"):
+    os.environ.pop(_name, None)
 
 # No deadline: a busy machine is no failure. Derandomised: a failure is a change's, not the day's.
 settings.register_profile(
@@ -8,4 +21,19 @@ settings.register_profile(
 )
 settings.load_profile("unicorn")
 
-pytest_plugins = ["tests.hub.fixtures"]
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test is a failure, GPU tests aside: what the environment lacks must not pass for tested."""
+    report = yield
+    if (
+        report.skipped
+        and os.environ.get("CI")
+        and not item.get_closest_marker("gpu")
+        and not hasattr(report, "wasxfail")
+    ):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report

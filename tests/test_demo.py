@@ -1,0 +1,143 @@
+"""The demonstration on its real models: vLLM writes, open_clip encodes. In CI none of this may be skipped."""
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import unicorn_hf
+from tests.builds import command, rows, unicorn
+from unicorn_hf.core.recipe_file import BUNDLED
+
+pytestmark = pytest.mark.real
+
+PACKAGE = Path(unicorn_hf.__file__).parent
+NUM_CAPTIONS, NUM_INSTRUCTIONS = 20, 8
+PARTITION_ROWS = 16
+
+
+def small_demo(folder: Path) -> Path:
+    """The bundled demonstration with fewer rows, in smaller partitions."""
+    recipe = yaml.safe_load((BUNDLED / "demo.yaml").read_text())
+    recipe["partition_rows"] = PARTITION_ROWS
+    recipe["captions"]["num"], recipe["instructions"]["num"] = NUM_CAPTIONS, NUM_INSTRUCTIONS
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built in two goes: killed when the first partition's answers are stored, then run to its end."""
+    folder = tmp_path_factory.mktemp("demo")
+    recipe = small_demo(folder)
+    process = subprocess.Popen(
+        command("build", recipe), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 400
+    while not list(folder.glob("unicorn.work/captions-*/*.json")):
+        assert process.poll() is None, "the build ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    stored = {path: path.read_bytes() for path in folder.glob("unicorn.work/answers-captions-*/000-00000.parquet")}
+    assert stored
+    done = unicorn("build", recipe, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "told.txt").write_text(done.stdout)
+    for path, content in stored.items():
+        assert path.read_bytes() == content, "a stored answer was asked for again"
+    return folder
+
+
+def test_counts_and_tasks(made: Path) -> None:
+    pretrain, instruction = rows(made / "unicorn", "pretrain"), rows(made / "unicorn", "instruction")
+    assert (len(pretrain), len(instruction)) == (NUM_CAPTIONS, NUM_INSTRUCTIONS)
+    assert {row["task"] for row in instruction} == {"multiple_choice", "question_answering", "complex_reasoning"}
+    assert {row["id"] for row in instruction} <= {row["id"] for row in pretrain}
+
+
+def test_no_text_of_a_conversation_is_the_packages(made: Path) -> None:
+    ours = package_strings()
+    for row in rows(made / "unicorn", "instruction"):
+        for text in texts(row):
+            # A word or three ("red", "on the left") are anybody's.
+            if len(text.split()) > 3:
+                assert plain(text) not in ours
+
+
+def test_conversations_have_the_pairs_that_the_recipe_asks_for(made: Path) -> None:
+    recipe = yaml.safe_load((made / "unicorn" / "recipe.yaml").read_text())
+    for row in rows(made / "unicorn", "instruction"):
+        pairs = recipe["instructions"]["tasks"][row["task"]]["pairs"]
+        assert pairs["min"] <= len(row["conversations"]) // 2 <= pairs["max"]
+
+
+def test_vectors_are_the_encoders_with_the_mean_taken_away(made: Path) -> None:
+    from unicorn_hf.engines.specs import resolve_encoder
+
+    captions = rows(made / "unicorn", "pretrain")
+    encoder = resolve_encoder("open_clip:demo:minilm", 32).open()
+    text = encoder.encode([row["caption"] for row in captions]).astype(np.float64)
+    shifted = text - text.mean(axis=0)
+    wanted = shifted / np.linalg.norm(shifted, axis=1, keepdims=True)
+    found = np.array([row["image_embedding"] for row in captions], dtype=np.float64)
+    assert np.abs(found - wanted).max() < 2e-3
+    encoder.close()
+
+
+def test_it_says_that_the_models_are_for_demonstration(made: Path) -> None:
+    assert "Do not train on it" in (made / "told.txt").read_text()
+    card = (made / "unicorn" / "README.md").read_text()
+    assert "smollm2" in card.lower()
+    assert "not training data" in card
+
+
+def texts(row: dict[str, Any]) -> Iterator[str]:
+    """Questions, options and answers of a conversation, as the model wrote them."""
+    for turn in row["conversations"]:
+        lines = turn["value"].removeprefix("<image>\n").split("\n")
+        yield from (re.sub(r"^[A-D]\. ", "", line) for line in lines)
+
+
+def plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def package_strings() -> set[str]:
+    """Every string that the package holds: in code, prompts and recipes, whole and by sentence."""
+    found: list[str] = []
+    for path in PACKAGE.rglob("*.py"):
+        found += [
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+    for path in PACKAGE.rglob("*.yaml"):
+        found += strings_in(yaml.safe_load(path.read_text()))
+    return {plain(part) for text in found for part in (text, *re.split(r"(?<=[.!?])\s+|\n", text))}
+
+
+def strings_in(value: Any) -> list[str]:
+    match value:
+        case str() if value.startswith("{"):
+            return [value, *strings_in(json.loads(value))]
+        case str():
+            return [value]
+        case dict():
+            return [text for item in value.values() for text in strings_in(item)]
+        case list():
+            return [text for item in value for text in strings_in(item)]
+        case _:
+            return []
