@@ -34,11 +34,12 @@ _SIDES = "left right back front top bottom centre".split()
 _NUMBERS = "two three four five six seven".split()
 _SHORT_WORD = 3
 _MAX_SEED_WORDS = 30
-# Words that a caption may not use of itself.
-_NOT_ECHOED = frozenset(
-    "caption captions description image images paragraph passage photo photograph photographs photos picture pictures"
-    " prompt prompts seed text".split()
-)
+_MAX_WORD = 24
+# Beginnings of words that the filters may take for talk of the caption, of options, or of the one who writes.
+_NOT_ECHOED = (
+    "caption descri imag pictur photo snapshot prompt seed paragraph passage text sentence information context story"
+    " narrative excerpt mention stated specif option choice answer sorry apolog hope help"
+).split()
 
 
 class EchoGenerator:
@@ -62,8 +63,8 @@ def _answer(request: Request) -> Answer:
     if request.json_schema is None:
         text = _paragraph(rng, request.subject)
     else:
-        nouns = [word for word in _echoed(request.subject) if len(word) > _SHORT_WORD] or ["scene"]
-        text = json.dumps(_value(json.loads(request.json_schema), rng, nouns), separators=(",", ":"))
+        nouns = _echoed(request.subject) or ["scene"]
+        text = json.dumps(_value(json.loads(request.json_schema), rng, nouns, set()), separators=(",", ":"))
     num_prompt_tokens = sum(len(message.content) for message in request.messages) // 4
     return Answer(text, "stop", num_prompt_tokens, len(text) // 4)
 
@@ -76,7 +77,15 @@ def _paragraph(rng: Random, seed: str) -> str:
 
 
 def _echoed(text: str) -> list[str]:
-    return [word for word in words(text) if word not in _NOT_ECHOED]
+    """The subject's telling words, once each: short words could make phrases of them, repeated ones a loop."""
+    found = [
+        word[:_MAX_WORD]
+        for word in words(text)
+        if (len(word) > _SHORT_WORD or not word.isascii())
+        and "__" not in word
+        and not word.startswith(tuple(_NOT_ECHOED))
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _sentence(rng: Random) -> str:
@@ -94,18 +103,22 @@ def _sentence(rng: Random) -> str:
             return f"The {subject} has a {pick(_COLOURS)} {thing} at its {pick(_SIDES)}."
 
 
-def _value(schema: dict[str, Any], rng: Random, nouns: Sequence[str]) -> object:
+def _value(schema: dict[str, Any], rng: Random, nouns: Sequence[str], used: set[str]) -> object:
     """A value of a JSON schema (objects, arrays, enums, strings), its strings all different from one another."""
     if "enum" in schema:
         return rng.choice(schema["enum"])
     match schema["type"]:
         case "object":
-            return {name: _value(part, rng, nouns) for name, part in schema["properties"].items()}
+            return {name: _value(part, rng, nouns, used) for name, part in schema["properties"].items()}
         case "array":
             num_items = rng.randint(schema["minItems"], schema["maxItems"])
-            return [_value(schema["items"], rng, nouns) for _ in range(num_items)]
+            return [_value(schema["items"], rng, nouns, used) for _ in range(num_items)]
         case "string":
-            return _phrase(rng, nouns, schema.get("title", ""))
+            text = _phrase(rng, nouns, schema.get("title", ""))
+            while text in used:
+                text = _phrase(rng, nouns, schema.get("title", ""))
+            used.add(text)
+            return text
         case kind:
             raise ValueError(f"echo has no values of kind {kind!r}")
 

@@ -1,0 +1,136 @@
+"""Engines are resolved and checked in the client, and opened where they are used."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import EchoEngine, VllmEngine
+from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.engines.hashing import HashingEncoder
+from unicorn_hf.engines.specs import resolve_encoder, resolve_generator
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that looks like a model's."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def identity(model: Path | str, **changes: object) -> str:
+    return resolve_generator(VllmEngine(model=str(model), **changes)).identity  # type: ignore[arg-type]
+
+
+def test_echo_needs_nothing() -> None:
+    spec = resolve_generator(EchoEngine())
+    assert (spec.name, spec.model, spec.deterministic) == ("echo", "", True)
+    assert spec.environment(4) == {}
+    assert isinstance(spec.open(), EchoGenerator)
+
+
+def test_hashing_needs_nothing() -> None:
+    choice = resolve_encoder("hashing:24", 8)
+    assert choice.name == "hashing:24"
+    encoder = choice.open()
+    assert isinstance(encoder, HashingEncoder)
+    assert encoder.dim == 24
+
+
+def test_specs_travel_to_other_processes(model: Path) -> None:
+    for spec in (resolve_generator(EchoEngine()), resolve_generator(VllmEngine(model=str(model)))):
+        assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301
+    choice = resolve_encoder("hashing:24", 8)
+    assert pickle.loads(pickle.dumps(choice)) == choice  # noqa: S301
+
+
+def test_encoders_of_other_sizes_are_other_encoders_and_batches_do_not_matter() -> None:
+    assert resolve_encoder("hashing:24", 8).identity == resolve_encoder("hashing:24", 64).identity
+    assert resolve_encoder("hashing:24", 8).identity != resolve_encoder("hashing:25", 8).identity
+
+
+def test_an_unknown_encoder_says_what_there_is() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_encoder("hashing512", 8)
+    assert "Did you mean hashing:...?" in caught.value.message
+    assert "open_clip:MODEL/PRETRAINED" in caught.value.advice
+
+
+def test_a_models_folder_is_found_from_anywhere(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    monkeypatch.setenv("HOME", str(model.parent))
+    for name in (str(model), "model", "./model", "~/model"):
+        spec = resolve_generator(VllmEngine(model=name))
+        assert spec.model == str(model)
+        assert spec.name == name
+        assert not spec.deterministic
+    assert identity("model") == identity(model)
+
+
+def test_a_hub_name_is_taken_as_it_is() -> None:
+    spec = resolve_generator(VllmEngine(model="org/model"))
+    assert spec.model == spec.name == "org/model"
+    assert identity("org/model") != identity("org/model-2")
+    assert identity("org/model") != identity("org/model", revision="v2")
+
+
+def test_the_identity_is_of_all_that_answers_depend_on_and_of_nothing_else(model: Path) -> None:
+    before = identity(model)
+    assert identity(model, max_num_seqs=3, gpu_memory_utilization=0.5, tensor_parallel_size=2) == before
+    assert identity(model, dtype="float32") != before
+    assert identity(model, max_model_len=512) != before
+    assert before != resolve_generator(EchoEngine()).identity
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_another_file_content_is_another_model(model: Path, name: str) -> None:
+    before = identity(model)
+    (model / name).write_bytes(b"{ }    ")
+    assert identity(model) != before
+
+
+def test_checkpoints_of_one_size_are_told_apart_though_they_are_large(model: Path) -> None:
+    """The weights of two checkpoints have equal names and equal sizes, and are too large to be read whole."""
+    weights = model / "model.safetensors"
+    num_bytes = 80 * 2**20
+    weights.write_bytes(bytes(num_bytes))
+    before = identity(model)
+    assert identity(model) == before
+    weights.write_bytes(b"\x01" * num_bytes)
+    assert identity(model) != before
+    with weights.open("wb") as file:
+        file.write(bytes(num_bytes))
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    assert identity(model) != before
+
+
+@pytest.mark.parametrize("name", ["./none", "../none", "/none/model", "~/none/model"])
+def test_a_folder_that_is_not_there_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        resolve_generator(VllmEngine(model=name))
+    assert caught.value.message == f"no model folder {name}"
+    assert "--llm" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"), [("config.json", "it has no config.json"), ("model.safetensors", "it holds no weights")]
+)
+def test_a_folder_that_is_no_model_says_what_it_lacks(model: Path, missing: str, message: str) -> None:
+    (model / missing).unlink()
+    with pytest.raises(InputError, match=message):
+        resolve_generator(VllmEngine(model=str(model)))
+
+
+def test_an_unknown_demonstration_model_names_the_known() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_generator(VllmEngine(model="demo:smollm2"))
+    assert "no demonstration language model 'smollm2'" in caught.value.message
+    assert "demo:smollm2-135m-instruct" in caught.value.message + caught.value.advice
+    with pytest.raises(InputError, match="no demonstration encoder 'minilmm'"):
+        resolve_encoder("open_clip:demo:minilmm", 8)
