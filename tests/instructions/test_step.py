@@ -1,16 +1,26 @@
 """How many conversations of which task, and which caption is asked for which."""
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unicorn_hf.core.generation import Answer
+from tests.stages import Scripted, SerialPool, echo, pairs_of, recipe_of, rejections, seed_shards, seeds_file
+from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Prompt
-from unicorn_hf.core.recipe import TASKS, Instructions, PairRange, Task, Tasks
-from unicorn_hf.instructions.step import Candidate, judge, quotas, task_in_round
+from unicorn_hf.core.recipe import TASKS, Instructions, PairRange, Recipe, Task, Tasks
+from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
+from unicorn_hf.instructions.step import Candidate, InstructionSet, InstructionStage, judge, quotas, task_in_round
+from unicorn_hf.instructions.tasks import json_schema
+from unicorn_hf.runtime.files import read_table, take_rows
+from unicorn_hf.runtime.progress import NoProgress
 
 WEIGHTS = st.tuples(*[st.integers(0, 300) | st.floats(0.001, 1000)] * 3).filter(any)
 PROMPT = Prompt(version="1", system="s", user="{subject}")
@@ -86,3 +96,146 @@ def test_an_answer_is_kept_or_rejected_with_its_reason(text: str, finish_reason:
 def test_any_answer_is_kept_or_rejected(text: str) -> None:
     outcome = judge(CANDIDATE, Answer(text, "stop", 9, 9), PAIRS, PROMPT)
     assert isinstance(outcome, Rejected) or len(outcome) in (1, 2)
+
+
+class TestStage:
+    """The stage as a whole, in this process."""
+
+    def make(
+        self, tmp_path: Path, recipe: Recipe, generator: Scripted
+    ) -> tuple[dict[str, dict[str, Any]], InstructionSet, list[str]]:
+        """The conversations by their caption's id, the set, and the ids of all captions in order."""
+        work_dir = tmp_path / "work"
+        shards = seed_shards(recipe, work_dir)
+        writer = Scripted(echo, identity="captions")
+        made = CaptionStage(recipe, shards, writer, work_dir).run(SerialPool(), NoProgress())  # type: ignore[arg-type]
+        captions = [
+            row
+            for picked in made.picked
+            for row in take_rows(read_table(picked.path, CAPTIONS), picked.rows).column("id").to_pylist()
+        ]
+        stage = InstructionStage(recipe, made.picked, generator, work_dir)  # type: ignore[arg-type]
+        conversations = stage.run(SerialPool(), NoProgress())
+        kept = [
+            row
+            for parts in conversations.picked.values()
+            for picked in parts
+            for row in take_rows(read_table(picked.path, INSTRUCTIONS), picked.rows).to_pylist()
+        ]
+        assert len({row["id"] for row in kept}) == len(kept) == conversations.num, "no caption has two conversations"
+        return {row["id"]: row for row in kept}, conversations, captions
+
+    @pytest.mark.parametrize(("captions", "num"), [(20, 2), (30, 30), (41, 41), (57, 40), (24, 23), (2, 1), (3, 3)])
+    def test_each_task_has_its_part_whatever_the_numbers(self, captions: int, num: int, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 23), captions=captions, instructions=num)
+        rows, made, ids = self.make(tmp_path, recipe, Scripted(echo))
+        assert len(rows) == num
+        expected = quotas(recipe.instructions)
+        assert Counter(row["task"] for row in rows.values()) == Counter(expected)
+        assert made.per_task == Counter(expected)
+        assert set(rows) <= set(ids)
+        assert made.counts.num_kept == num
+        assert made.counts.num_candidates == made.counts.num_kept + made.counts.num_rejected
+
+    def test_a_conversation_that_does_not_hold_is_asked_for_again_with_another_seed(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 12), captions=12, instructions=6, instructions__attempts=3)
+
+        def say(request: Request, time: int) -> Answer | str:
+            return echo(request, time) if time == 2 else "I am no JSON."
+
+        asked = Scripted(say)
+        rows, made, _ = self.make(tmp_path, recipe, asked)
+        assert len(rows) == 6
+        assert made.counts.rejected == {}
+        by_id = Counter(request.id for request in asked.asked)
+        assert set(by_id.values()) == {3}
+        assert len({request.seed for request in asked.asked}) == len(asked.asked)
+
+    def test_a_caption_that_fails_all_attempts_gives_its_place_to_the_next(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 12), captions=12, instructions=6, instructions__attempts=2)
+        _, _, ids = self.make(tmp_path, recipe, Scripted(echo))
+        refused = set(ids[:4])
+        raw = pairs_of(("What is it?", "It is not mentioned."), ("Where is it?", "As stated, there."))
+        again = Scripted(lambda request, time: raw if request.id in refused else echo(request, time), identity="other")
+        rows, made, _ = self.make(tmp_path, recipe, again)
+        assert len(rows) == 6
+        assert refused.isdisjoint(rows)
+        assert made.counts.num_rejected == sum(made.counts.rejected.values()) >= 4
+        assert set(made.counts.rejected) <= {"caption_talk", "wrong_shape", "wrong_count"}
+        stored = [row for row in rejections(tmp_path / "work") if row["id"] in refused]
+        assert stored
+        assert {(row["stage"], row["raw"]) for row in stored} == {("instructions", raw)}
+        assert all(row["detail"] and row["reason"] in made.counts.rejected for row in stored)
+
+    def test_a_prompt_without_room_is_not_asked_for_again(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 12), captions=12, instructions=4, instructions__attempts=3)
+        full: set[str] = set()
+
+        def say(request: Request, time: int) -> Answer | str:
+            if not full or request.id in full:
+                full.add(request.id)
+                return Answer("", "context", 9000, 0)
+            return echo(request, time)
+
+        asked = Scripted(say)
+        _, made, _ = self.make(tmp_path, recipe, asked)
+        (first,) = full
+        assert [request.id for request in asked.asked].count(first) == made.counts.rejected["too_long_for_model"]
+
+    def test_a_second_run_asks_nothing_and_gives_the_same(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 23), captions=40, instructions=40)
+        before = self.make(tmp_path, recipe, Scripted(echo))
+        asked = Scripted(echo)
+        assert self.make(tmp_path, recipe, asked) == before
+        assert asked.asked == []
+
+    def test_more_attempts_ask_only_for_what_failed(self, tmp_path: Path) -> None:
+        def say(request: Request, time: int) -> Answer | str:
+            return "no" if stable_int(request.id, str(request.seed)) % 3 == 0 else echo(request, time)
+
+        seeds = seeds_file(tmp_path, 23)
+        first, more = Scripted(say), Scripted(say)
+        recipe = recipe_of(seeds, captions=30, instructions=15, instructions__attempts=1)
+        self.make(tmp_path, recipe, first)
+        self.make(tmp_path, recipe_of(seeds, captions=30, instructions=15, instructions__attempts=4), more)
+        assert {request.key for request in more.asked}.isdisjoint(request.key for request in first.asked)
+        assert more.asked
+
+    def test_the_shortfall_is_told_by_task(self, tmp_path: Path) -> None:
+        recipe = recipe_of(
+            seeds_file(tmp_path, 12),
+            captions=12,
+            instructions=12,
+            instructions__attempts=1,
+            instructions__max_rejected=1.0,
+        )
+
+        def say(request: Request, time: int) -> Answer | str:
+            return "no" if "options" in (request.json_schema or "") else echo(request, time)
+
+        asked = Scripted(say)
+        with pytest.raises(RunError) as caught:
+            self.make(tmp_path, recipe, asked)
+        parts = quotas(recipe.instructions)
+        missing = parts["multiple_choice"]
+        assert caught.value.message.startswith(
+            f"only {12 - missing} of 12 conversations are kept (0 of {missing} multiple_choice,"
+        )
+        assert "not_json" in caught.value.message
+        assert "All answers are kept." in caught.value.advice
+
+    def test_too_many_rejections_stop_the_stage_early(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 80), captions=80, instructions=60, instructions__max_rejected=0.3)
+        with pytest.raises(RunError, match=r"instructions: 2\d of 2\d candidates are rejected \(2\d not_json\)"):
+            self.make(tmp_path, recipe, Scripted(lambda request, time: "no"))
+
+    def test_requests_carry_the_schema_of_their_task_and_the_caption(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 12), captions=12, instructions=12)
+        asked = Scripted(echo)
+        self.make(tmp_path, recipe, asked)
+        tasks = recipe.instructions.tasks.by_name()
+        schemas = {json_schema(name, task.pairs) for name, task in tasks.items()}
+        assert {request.json_schema for request in asked.asked} <= schemas
+        for request in asked.asked:
+            assert request.messages[-1].content.endswith(request.subject)
+            assert request.sampling == recipe.instructions.sampling

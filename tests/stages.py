@@ -1,0 +1,144 @@
+"""Stages run in this process: a pool without workers, engines that say what they are told to, and what was asked."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.recipe import FileSource, Recipe
+from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.runtime.selection import SeedShards
+from unicorn_hf.runtime.workers import resident
+from unicorn_hf.seeds.step import prepare_seeds
+
+Say = Callable[[Request, int], Answer | str]
+"""What to answer a request, the how-many-eth it is of its row."""
+
+
+class Nothing:
+    """What this process holds between the runs, so that no test meets the engine of another."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class SerialPool:
+    """Implements `WorkerPool` in this process; jobs are run last to first, since no order is promised."""
+
+    num_workers = 1
+
+    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None]) -> list[Any]:
+        resident("nothing", Nothing)
+        records = {}
+        for position in reversed(range(len(jobs))):
+            records[position] = jobs[position].find() or jobs[position].run(lambda: None)
+            on_record(records[position])
+        return [records[position] for position in range(len(jobs))]
+
+
+@dataclass
+class Scripted:
+    """A generator's spec and the generator: answers what `say` says, and keeps what it was asked."""
+
+    say: Say
+    identity: str = "scripted"
+    asked: list[Request] = field(default_factory=list)
+    deterministic: bool = True
+
+    def open(self) -> "Scripted":
+        return self
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
+        answers = []
+        for request in requests:
+            said = self.say(request, sum(before.id == request.id for before in self.asked))
+            self.asked.append(request)
+            answers.append(said if isinstance(said, Answer) else Answer(said, "stop", 5, 50))
+            on_answer()
+        return answers
+
+
+def echo(request: Request, time: int) -> Answer:
+    """What the rehearsal's engine says."""
+    return EchoGenerator().generate([request], lambda: None)[0]
+
+
+@dataclass
+class TableEncoder:
+    """An encoder's choice and the encoder: each text's vector is looked up, or made of its length."""
+
+    dim: int = 4
+    identity: str = "table"
+    encoded: list[str] = field(default_factory=list)
+
+    def open(self) -> "TableEncoder":
+        return self
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.encoded += texts
+        return np.stack([vector_of(text, self.dim) for text in texts])
+
+    def num_truncated(self, texts: Sequence[str]) -> int:
+        return sum(len(text) % 2 for text in texts)
+
+
+def vector_of(text: str, dim: int) -> NDArray[np.float32]:
+    """A unit vector of the text's own."""
+    rng = np.random.default_rng(np.frombuffer(text.encode().ljust(8, b" "), dtype=np.uint8))
+    vector = rng.normal(size=dim) + 0.5
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def recipe_of(
+    seeds: Path, *, captions: int = 20, instructions: int = 8, partition_rows: int = 8, **more: Any
+) -> Recipe:
+    """A small recipe over a file of seeds; `more` are dotted keys with two underscores for the dot."""
+    data: dict[str, Any] = {
+        "seeds": {"sources": [{"kind": "file", "path": str(seeds)}]},
+        "engine": {"kind": "echo"},
+        "captions": {"num": captions, "prompt": "caption-v1-short"},
+        "instructions": {"num": instructions},
+        "representations": {"encoder": "hashing:8"},
+        "partition_rows": partition_rows,
+    }
+    for key, value in more.items():
+        section, _, name = key.partition("__")
+        data[section] = {**data.get(section, {}), name: value} if name else value
+    return Recipe.model_validate(data)
+
+
+def seeds_file(folder: Path, number: int) -> Path:
+    path = folder / "seeds.txt"
+    path.write_text("\n".join(f"seed number {index}" for index in range(number)))
+    return path
+
+
+def seed_shards(recipe: Recipe, work_dir: Path) -> SeedShards:
+    assert all(isinstance(source, FileSource) for source in recipe.seeds.sources)
+    shards, _ = prepare_seeds(
+        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
+    )
+    return shards
+
+
+def rejections(folder: Path) -> list[dict[str, str]]:
+    """All rejections that are stored below a work folder."""
+    import pyarrow.parquet as pq
+
+    return [row for path in sorted(folder.rglob("*.rejections.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def pairs_of(*pairs: tuple[str, str]) -> str:
+    """An answer with these questions and answers."""
+    return json.dumps({"pairs": [{"question": question, "answer": answer} for question, answer in pairs]})
