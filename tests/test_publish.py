@@ -1,0 +1,69 @@
+"""`build --push`: seen before Stage 1 whether it can succeed, done at the end, never at the folder's cost."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.builds import ECHO, rows
+from tests.hub.fixtures import HubClient
+from tests.hub.server import HubServer
+from unicorn_hf import RunError, build, load_recipe, pipeline
+
+SMALL = ["build", *ECHO, "--captions", "9", "--instructions", "4"]
+LOAD = """
+import sys
+from datasets import load_dataset
+for config, number in (("pretrain", 9), ("instruction", 4)):
+    assert load_dataset(sys.argv[1], config, split="train").num_rows == number
+    assert len(list(load_dataset(sys.argv[1], config, split="train", streaming=True))) == number
+"""
+
+
+def test_build_push_load(hub: HubServer, hub_client: HubClient) -> None:
+    repo_id = f"{hub.user}/unicorn"
+    done = hub_client.command(*SMALL, "--push", repo_id, "--private")
+    assert done.returncode == 0, done.stderr
+    assert f"{hub.url}/datasets/{repo_id}" in done.stdout
+    assert f'load_dataset("{repo_id}", "pretrain")' in done.stdout
+    assert "warning" not in done.stderr
+    loaded = hub_client.run(LOAD, repo_id)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"HF_TOKEN": None}, "no token"),
+        ({"HF_TOKEN": "hf_wrong"}, "refuses the token"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({"HF_HUB_OFFLINE": "1"}, "switched off"),
+    ],
+    ids=["no-token", "refused-token", "no-hub", "offline"],
+)
+def test_a_push_that_cannot_succeed(
+    environment: dict[str, str | None], told: str, hub: HubServer, hub_client: HubClient
+) -> None:
+    repo_id = f"{hub.user}/unicorn"
+    done = hub_client.command(*SMALL, "--push", repo_id, env=environment)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    warning, _, after = done.stderr.partition("captions: 0 of 9")
+    assert told in warning, "told before Stage 1"
+    assert told in after, "told at the end"
+    assert f"unicorn-hf push unicorn {repo_id}" in after
+    assert "hf_wrong" not in done.stderr
+    assert len(rows(hub_client.home / "unicorn", "pretrain")) == 9
+
+    later = hub_client.command("push", "unicorn", repo_id)
+    assert later.returncode == 0, later.stderr
+    assert hub_client.run(LOAD, repo_id).returncode == 0
+
+
+def test_too_little_room_is_seen_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = pipeline.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    recipe = load_recipe("demo", {"engine": {"kind": "echo"}, "representations.encoder": "hashing:8"})
+    with pytest.raises(RunError, match="GiB are free, the build needs about") as raised:
+        build(recipe, tmp_path / "unicorn")
+    assert "--work-dir" in raised.value.advice
+    assert not list(tmp_path.iterdir())
