@@ -1,0 +1,110 @@
+"""What was answered once is never asked again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.stages import Scripted, echo
+from unicorn_hf.core.generation import Answer, Message, Request
+from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.runtime.answers import AnswerStore
+
+
+def requests_of(number: int, start: int = 0) -> list[Request]:
+    return [
+        Request(f"row {index}", f"seed {index}", (Message("user", f"seed {index}"),), Sampling(), index)
+        for index in range(start, start + number)
+    ]
+
+
+def ask(path: Path, requests: Sequence[Request], generator: Scripted) -> tuple[list[Answer], int]:
+    """The answers, and how often a row was told."""
+    told: list[None] = []
+    answers = AnswerStore(path).answer(requests, generator.open, lambda: told.append(None))  # type: ignore[arg-type]
+    return answers, len(told)
+
+
+def never() -> Scripted:
+    raise AssertionError("an engine was opened")
+
+
+def test_answers_come_in_order_and_each_row_is_told_once(tmp_path: Path) -> None:
+    requests = requests_of(5)
+    answers, told = ask(tmp_path / "a.parquet", requests, Scripted(echo))
+    assert answers == [echo(request, 0) for request in requests]
+    assert told == 5
+
+
+def test_what_is_stored_needs_no_engine(tmp_path: Path) -> None:
+    requests = requests_of(5)
+    before, _ = ask(tmp_path / "a.parquet", requests, Scripted(echo))
+    told: list[None] = []
+    store = AnswerStore(tmp_path / "a.parquet")
+    assert store.answer(list(reversed(requests)), never, lambda: told.append(None)) == before[::-1]  # type: ignore[arg-type]
+    assert len(told) == 5
+
+
+@given(st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=5))
+def test_only_what_is_missing_is_asked(tmp_path_factory: pytest.TempPathFactory, batches: list[set[int]]) -> None:
+    path = tmp_path_factory.mktemp("answers") / "a.parquet"
+    all_requests = requests_of(10)
+    known: set[int] = set()
+    for batch in batches:
+        generator = Scripted(echo)
+        requests = [all_requests[index] for index in batch]
+        answers, told = ask(path, requests, generator)
+        assert answers == [echo(request, 0) for request in requests]
+        assert told == len(batch)
+        assert {request.id for request in generator.asked} == {f"row {index}" for index in batch - known}
+        known |= batch
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"messages": (Message("user", "seed 0, please"),)},
+        {"sampling": Sampling(temperature=0.1)},
+        {"seed": 77},
+        {"json_schema": '{"type": "string", "title": "option"}'},
+    ],
+)
+def test_a_request_that_asks_otherwise_is_asked_again(changes: dict[str, object], tmp_path: Path) -> None:
+    (request,) = requests_of(1)
+    ask(tmp_path / "a.parquet", [request], Scripted(echo))
+    generator = Scripted(echo)
+    ask(tmp_path / "a.parquet", [replace(request, **changes)], generator)  # type: ignore[arg-type]
+    assert len(generator.asked) == 1
+
+
+def test_all_of_an_answer_is_stored(tmp_path: Path) -> None:
+    (request,) = requests_of(1)
+    answer = Answer("caf\u00e9\x00\n猫 ", "length", 123, 456)
+    ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: answer))
+    assert ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: pytest.fail("asked")))[0] == [answer]
+
+
+def test_an_engine_that_fails_stores_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    def fail(request: Request, time: int) -> str:
+        raise RuntimeError("out of memory")
+
+    ask(tmp_path / "a.parquet", requests_of(3), Scripted(echo))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        ask(tmp_path / "a.parquet", requests_of(6), Scripted(fail))
+    generator = Scripted(echo)
+    ask(tmp_path / "a.parquet", requests_of(6), generator)
+    assert [request.id for request in generator.asked] == ["row 3", "row 4", "row 5"]
+
+
+def test_no_requests_are_no_answers(tmp_path: Path) -> None:
+    assert AnswerStore(tmp_path / "a.parquet").answer([], never, lambda: None) == []  # type: ignore[arg-type]
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_the_protocol_is_kept() -> None:
+    """The scripted engine of the tests is asked as an engine is."""
+    scripted: Callable[[], object] = Scripted(echo).open
+    assert scripted

@@ -1,0 +1,90 @@
+"""What becomes of candidates: shards, rejections with their raw text, counts."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runtime.test_answers import requests_of
+from tests.stages import rejections
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common, total
+from unicorn_hf.runtime.steps import Step
+
+REASONS = st.dictionaries(st.sampled_from(["too_short", "markup", "refusal"]), st.integers(1, 9))
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> Counts:
+    rejected, kept = draw(REASONS), draw(st.integers(0, 99))
+    return Counts(
+        num_candidates=kept + sum(rejected.values()),
+        num_kept=kept,
+        rejected=rejected,
+        num_requests=draw(st.integers(0, 99)),
+        num_prompt_tokens=draw(st.integers(0, 99)),
+        num_output_tokens=draw(st.integers(0, 99)),
+    )
+
+
+@given(st.lists(counts(), max_size=5))
+def test_counts_add_up_in_any_order(parts: list[Counts]) -> None:
+    records = [GenerationRecord(inputs="i", num_bytes={}, counts=part) for part in parts]
+    whole = total(records)
+    assert whole == total(records[::-1])
+    assert whole.num_candidates == whole.num_kept + whole.num_rejected
+    assert whole.num_requests == sum(part.num_requests for part in parts)
+    assert whole.rejected == {
+        reason: number
+        for reason in ("markup", "refusal", "too_short")
+        if (number := sum(part.rejected.get(reason, 0) for part in parts))
+    }
+
+
+def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -> None:
+    step = Step.of(tmp_path, "captions", 1)
+    requests = requests_of(3)
+    answers = [Answer("kept", "stop", 10, 1), Answer("** raw \n", "stop", 20, 2), Answer("", "length", 30, 3)]
+    outcomes = Outcomes("captions", answers=answers)
+    kept = {"id": "row 0", "caption": "kept", "digest": 7, "seed": "seed 0", "source": "f", "domain": "d"}
+    outcomes.kept.append(kept)
+    outcomes.reject(requests[1], Rejected("markup", "**"), answers[1].text)
+    outcomes.reject(requests[2], Rejected("empty", "no text"), answers[2].text)
+    record = outcomes.write(step, "000", "inputs", CAPTIONS)
+    assert step.find("000", "inputs", GenerationRecord) == record
+    assert read_table(step.shard("000", "captions"), CAPTIONS).to_pylist() == [kept]
+    assert rejections(tmp_path) == [
+        {
+            "id": "row 1",
+            "stage": "captions",
+            "reason": "markup",
+            "detail": "**",
+            "subject": "seed 1",
+            "raw": "** raw \n",
+        },
+        {"id": "row 2", "stage": "captions", "reason": "empty", "detail": "no text", "subject": "seed 2", "raw": ""},
+    ]
+    assert record.counts == Counts(
+        num_candidates=3,
+        num_kept=1,
+        rejected={"empty": 1, "markup": 1},
+        num_requests=3,
+        num_prompt_tokens=60,
+        num_output_tokens=6,
+    )
+
+
+def test_a_partition_that_keeps_nothing_is_whole_too(tmp_path: Path) -> None:
+    step = Step.of(tmp_path, "captions", 1)
+    record = Outcomes("captions").write(step, "000", "inputs", CAPTIONS)
+    assert step.find("000", "inputs", GenerationRecord) == record
+    assert record.counts == Counts()
+
+
+def test_the_commonest_reasons_as_a_phrase() -> None:
+    assert most_common({"markup": 33, "too_short": 1204}) == "1,204 too_short, 33 markup"
+    assert most_common(dict.fromkeys("abcdef", 1), 2).count(",") == 1
+    assert most_common({}) == ""
