@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.recipe import FileSource, Recipe
+from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.workers import resident
 from unicorn_hf.seeds.step import prepare_seeds
@@ -130,6 +132,24 @@ def seed_shards(recipe: Recipe, work_dir: Path) -> SeedShards:
         recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
     )
     return shards
+
+
+def captions_of(folder: Path, partition: str, number: int) -> tuple[Path, list[dict[str, object]]]:
+    """A shard of captions, and its rows."""
+    rows: list[dict[str, object]] = [
+        {
+            "id": f"{partition}-{index}",
+            "caption": f"Caption {index} of {partition}{'.' * (index % 3)}",
+            "digest": index,
+            "seed": "s",
+            "source": "f",
+            "domain": "d",
+        }
+        for index in range(number)
+    ]
+    path = folder / f"{partition}.captions.parquet"
+    write_table(path, rows_table(rows, CAPTIONS), CAPTIONS)
+    return path, rows
 
 
 def rejections(folder: Path) -> list[dict[str, str]]:

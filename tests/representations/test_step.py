@@ -6,32 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.stages import SerialPool, TableEncoder, recipe_of, seeds_file, vector_of
-from unicorn_hf.core.schemas import CAPTIONS, embeddings
+from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds_file, vector_of
+from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.representations.transfers import Identity, MeanShift
-from unicorn_hf.runtime.files import read_table, rows_table, write_table
+from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import Picked
 
 DIM = 4
-
-
-def captions_of(folder: Path, partition: str, number: int) -> tuple[Path, list[dict[str, object]]]:
-    rows: list[dict[str, object]] = [
-        {
-            "id": f"{partition}-{index}",
-            "caption": f"Caption {index} of {partition}{'.' * (index % 3)}",
-            "digest": index,
-            "seed": "s",
-            "source": "f",
-            "domain": "d",
-        }
-        for index in range(number)
-    ]
-    path = folder / f"{partition}.captions.parquet"
-    write_table(path, rows_table(rows, CAPTIONS), CAPTIONS)
-    return path, rows
 
 
 class Captions:

@@ -44,10 +44,15 @@ def replaced(out: Path) -> Iterator[Path]:
         yield staging
         if out.exists():
             out.rename(old)
-        staging.rename(out)
+        try:
+            staging.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
     except OSError as error:
         raise RunError(
-            f"the data set cannot be put at {out}: {error.strerror}", "All is in the work folder."
+            f"the data set cannot be put at {out}: {error.strerror or error}", "All is in the work folder."
         ) from error
     finally:
         for leftover in (staging, old):
