@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unicorn_hf.core.errors import InputError, RunError, UnicornError
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.recipe_file import load_recipe
+    from unicorn_hf.datasets_plugin import register
     from unicorn_hf.pipeline import BuildResult, build
 
 _HOME = {
@@ -22,9 +23,10 @@ _HOME = {
     "UnicornError": "unicorn_hf.core.errors",
     "build": "unicorn_hf.pipeline",
     "load_recipe": "unicorn_hf.core.recipe_file",
+    "register": "unicorn_hf.datasets_plugin",
 }
 
-__all__ = ["BuildResult", "InputError", "Recipe", "RunError", "UnicornError", "build", "load_recipe"]
+__all__ = ["BuildResult", "InputError", "Recipe", "RunError", "UnicornError", "build", "load_recipe", "register"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,29 @@
+"""What lies in a folder or a repository, told from the names of its files."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from unicorn_hf.builders import original
+
+CONFIGS = ("pretrain", "instruction")
+
+
+def file_names(folder: Path) -> set[str]:
+    """The files that a data set in `folder` may consist of: in it, and in its folders named after the configs."""
+    inner = [folder / config for config in CONFIGS]
+    return {
+        path.relative_to(folder).as_posix()
+        for place in (folder, *inner)
+        if place.is_dir()
+        for path in place.iterdir()
+        if path.is_file()
+    }
+
+
+def data_files(names: Collection[str], config: str) -> list[str]:
+    """The names of a config's files, in order: a build's shards, else the original's file, else nothing."""
+    shards = sorted(n for n in names if n.startswith(f"{config}/") and n.endswith(".parquet"))
+    if shards:
+        return shards
+    release = original.found_in(names).get(config)
+    return [release] if release else []
