@@ -1,6 +1,6 @@
 """Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
+YAML_SUFFIXES = (".yaml", ".yml")
 _Location = tuple[int | str, ...]
 
 
@@ -34,7 +35,8 @@ def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, objec
     """Read and validate a recipe.
 
     Args:
-        name_or_path: a bundled recipe's name, or the path of a YAML file. The seed files in it are relative to it.
+        name_or_path: a bundled recipe's name, or the path of a YAML file. Paths in it (of seeds,
+            of prompts, and of models that begin with a dot) are relative to it.
         overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
 
     Raises:
@@ -98,7 +100,7 @@ def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in YAML_SUFFIXES:
         raise InputError(f"no recipe file {path}", _bundled_advice(path.stem))
     raise InputError(f"unknown recipe {str(name_or_path)!r}", _bundled_advice(str(name_or_path)))
 
@@ -110,14 +112,27 @@ def _bundled_advice(wanted: str) -> str:
 
 
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the sources' file paths absolute, so that a recipe means the same from every working directory."""
-    seeds = data.get("seeds")
-    sources = seeds.get("sources") if isinstance(seeds, dict) else None
+    """Make paths absolute, so that a recipe means the same from every working directory."""
+    sources = _inside(data, "seeds").get("sources")
     for source in sources if isinstance(sources, list) else []:
-        path = source.get("path") if isinstance(source, dict) and source.get("kind") != "dataset" else None
-        if isinstance(path, str) and not path.startswith(PACKAGE_PREFIX):
-            source["path"] = str(folder / Path(path).expanduser())
+        if isinstance(source, dict) and source.get("kind") != "dataset":
+            _anchor(source, "path", folder, lambda path: not path.startswith(PACKAGE_PREFIX))
+    tasks = _inside(_inside(data, "instructions"), "tasks")
+    for section in (_inside(data, "captions"), *(_inside(tasks, task) for task in tasks)):
+        _anchor(section, "prompt", folder, lambda prompt: prompt.endswith(YAML_SUFFIXES))
+    _anchor(_inside(data, "engine"), "model", folder, lambda model: model.startswith(("./", "../")))
     return data
+
+
+def _inside(data: dict[str, Any], key: str) -> dict[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _anchor(section: dict[str, Any], key: str, folder: Path, is_path: Callable[[str], bool]) -> None:
+    value = section.get(key)
+    if isinstance(value, str) and is_path(value):
+        section[key] = str(folder / Path(value).expanduser())
 
 
 def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any]:
