@@ -7,7 +7,7 @@ import pytest
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
-from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.prompts import Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.recipe_file import bundled_names, load_recipe
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
@@ -96,3 +96,56 @@ def test_an_unknown_prompt_names_those_that_are_there() -> None:
         load_prompt("caption-v0", CAPTION_PROMPTS)
     assert caught.value.message == "no prompt 'caption-v0'"
     assert "caption-v1, caption-v1-short" in caught.value.advice
+
+
+class TestCopied:
+    """Weak models copy the worked examples."""
+
+    PLAIN = Prompt(
+        version="1",
+        system="s",
+        user="{subject}",
+        examples=(
+            Example(
+                subject="an owl", answer="A brown owl sits on a branch. It is night. Its eyes are round and bright."
+            ),
+        ),
+    )
+    JSON = Prompt(
+        version="1",
+        system="s",
+        user="{subject}",
+        examples=(
+            Example(
+                subject="A donkey pulls a cart along a lane.",
+                answer='{"pairs":[{"question":"What is the weather like?","answer":"It carries a heap of pumpkins."}]}',
+            ),
+        ),
+    )
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "A brown owl sits on a branch.",
+            "The moon is up. A BROWN owl, sits on a branch!",
+            "Its eyes are round and bright.",
+        ],
+    )
+    def test_a_sentence_of_an_example_is_found_whatever_stands_around_it(self, text: str) -> None:
+        assert self.PLAIN.copied(text)
+
+    @pytest.mark.parametrize(
+        "text", ["", "It is night.", "A brown owl sits.", "A brown owl sits on a branch of a pine."]
+    )
+    def test_short_sentences_and_parts_are_anybodys(self, text: str) -> None:
+        assert self.PLAIN.copied(text) is None
+
+    def test_texts_within_json_and_the_examples_subject_are_found(self) -> None:
+        assert self.JSON.copied("It carries a heap of pumpkins.")
+        assert self.JSON.copied("A donkey pulls a cart along a lane.")
+
+    def test_a_question_that_everybody_asks_is_no_copy(self) -> None:
+        assert self.JSON.copied("What is the weather like?") is None
+
+    def test_a_prompt_without_examples_has_no_copies(self) -> None:
+        assert Prompt(version="1", system="s", user="{subject}").copied("A brown owl sits on a branch.") is None

@@ -1,5 +1,6 @@
 """How many conversations of which task, and which caption is asked for which."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,41 @@ class TestStage:
         for request in asked.asked:
             assert request.messages[-1].content.endswith(request.subject)
             assert request.sampling == recipe.instructions.sampling
+
+    def test_every_text_is_the_models_own(self, tmp_path: Path) -> None:
+        """All but the image's place and the letters of options stands in the model's answer as it is."""
+        recipe = recipe_of(seeds_file(tmp_path, 23), captions=30, instructions=30)
+        said: dict[str, set[str]] = {}
+
+        def strings(value: Any) -> set[str]:
+            if isinstance(value, str):
+                return {value}
+            parts = value.values() if isinstance(value, dict) else value
+            return {text for part in parts for text in strings(part)}
+
+        def say(request: Request, time: int) -> Answer | str:
+            answer = echo(request, time)
+            said.setdefault(request.id, set()).update(strings(json.loads(answer.text)))
+            return answer
+
+        rows, _, _ = self.make(tmp_path, recipe, Scripted(say))
+        for row_id, row in rows.items():
+            for message in row["conversations"]:
+                question, *options = message["value"].removeprefix("<image>\n").split("\n")
+                assert question in said[row_id] | set("ABCD")
+                assert [option[:3] for option in options] in ([], ["A. ", "B. ", "C. ", "D. "])
+                assert {option[3:] for option in options} <= said[row_id]
+
+    def test_the_set_does_not_depend_on_the_size_of_partitions(self, tmp_path: Path) -> None:
+        def say(request: Request, time: int) -> Answer | str:
+            return "no" if stable_int(request.id, str(request.seed)) % 4 == 0 else echo(request, time)
+
+        seeds = seeds_file(tmp_path, 23)
+        sets = []
+        for partition_rows in (3, 8, 100):
+            recipe = recipe_of(
+                seeds, captions=37, instructions=27, instructions__attempts=1, partition_rows=partition_rows
+            )
+            rows, made, ids = self.make(tmp_path / str(partition_rows), recipe, Scripted(say))
+            sets.append((ids, {row_id: row["conversations"] for row_id, row in rows.items()}, made.per_task))
+        assert sets[0] == sets[1] == sets[2]

@@ -32,7 +32,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 2
+CODE = 3
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 

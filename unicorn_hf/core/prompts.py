@@ -15,7 +15,7 @@ from unicorn_hf.core.recipe import Section
 from unicorn_hf.core.words import words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_FEWEST_WORDS = 4
+_FEWEST_WORDS = 6
 
 
 class Example(Section):
@@ -38,7 +38,7 @@ class Prompt(Section):
     def copied(self, text: str) -> str | None:
         """The first sentence of `text` that stands in a worked example too: weak models copy what they are shown.
 
-        Sentences of fewer than four words are anybody's.
+        Sentences of fewer than six words (`What is the weather like?`) are anybody's.
         """
         for sentence in _sentences(text):
             if sentence in self._example_sentences:
