@@ -188,6 +188,18 @@ def test_regrouping_loses_nothing_whatever_the_sizes(
         assert all(rows_per_shard <= number < rows_per_shard + NUM_CAPTIONS for number in sizes[:-1])
 
 
+@pytest.mark.parametrize("row_group_rows", [1, 2, 3, 5, 20, 100])
+def test_row_groups_have_the_rows_asked_for(some: Shards, row_group_rows: int) -> None:
+    configs, _ = some.package(packaging={"row_group_rows": row_group_rows})
+    for config, number in zip(configs, (len(some.captions), len(some.conversations)), strict=True):
+        ((path, _),) = config.shards
+        metadata = pq.read_metadata(path)
+        groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+        whole, rest = divmod(number, row_group_rows)
+        assert groups == [row_group_rows] * whole + [rest] * bool(rest)
+        assert len({row["id"] for row in read(config)}) == number
+
+
 def test_statistics_are_counted_from_the_rows(some: Shards) -> None:
     configs, _ = some.package(packaging={"row_group_rows": 3, "rows_per_shard": 7})
     for config in configs:

@@ -146,6 +146,15 @@ def test_any_caption_gives_a_conversation_that_passes_all_filters(
     assert not isinstance(outcome := conversation_outcome(task, request, answer, pairs), Rejected), outcome
 
 
+def test_no_two_texts_of_a_conversation_are_equal_however_long_it_is() -> None:
+    pairs = PairRange(min=2000, max=2000)
+    request = conversation_request("a dog", "multiple_choice", pairs)
+    outcome = conversation_outcome("multiple_choice", request, generate(request)[0], pairs)
+    assert isinstance(outcome, tuple)
+    texts = [text for turn in outcome for text in (turn.question, *turn.options)]
+    assert len(set(texts)) == len(texts) == 10_000
+
+
 def test_answers_come_in_order_and_each_is_told() -> None:
     requests = [caption_request("a dog", sample) for sample in range(7)]
     told: list[None] = []

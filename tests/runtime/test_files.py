@@ -29,7 +29,9 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
         temporary.write_text("half")
         assert temporary.parent == path.parent, "on the same file system"
         assert not path.exists()
+        written = temporary.stat().st_ino
     assert path.read_text() == "half"
+    assert path.stat().st_ino == written, "renamed, which is at once, and not copied, which is not"
     assert files(tmp_path) == ["a.txt"]
 
 
