@@ -7,11 +7,11 @@ import pytest
 
 from unicorn_hf.runtime.selection import Picked
 
-PICKED = Picked("000-00000", Path("/work/captions-0f/000-00000.captions.parquet"), "inputs", (0, 2, 3))
+PICKED = Picked("000-00000", Path("/one/captions-0f/000-00000.captions.parquet"), "inputs", (0, 2, 3))
 
 
 def test_the_identity_does_not_depend_on_where_the_work_folder_lies() -> None:
-    moved = replace(PICKED, path=Path("/elsewhere/captions-0f/000-00000.captions.parquet"))
+    moved = replace(PICKED, path=Path("/another/captions-0f/000-00000.captions.parquet"))
     assert moved.identity == PICKED.identity
 
 
@@ -19,7 +19,7 @@ def test_the_identity_does_not_depend_on_where_the_work_folder_lies() -> None:
     "changes",
     [
         {"partition": "000-00001"},
-        {"path": Path("/work/captions-1e/000-00000.captions.parquet")},
+        {"path": Path("/one/captions-1e/000-00000.captions.parquet")},
         {"inputs": "others"},
         {"rows": (0, 2)},
         {"rows": (0, 23)},
