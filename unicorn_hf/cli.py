@@ -115,6 +115,31 @@ def push(folder: Path, repo_id: str, private: bool, overwrite: bool) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="DIR|ORG/NAME")
+@click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def validate(source: str, revision: str | None, as_json: bool) -> None:
+    """Check a published data set: a folder, or a repository of the Hub, which is downloaded.
+
+    Schemas, counts, ids, conversations, vectors, hashes, and the card against the data. The exit code is 0 where all is
+    as it must be, and 1 where it is not; every problem is told with its file, row (from 0) and field.
+
+    \b
+    Example:
+      unicorn-hf validate unicorn --json > report.json
+    """
+    with _errors():
+        from unicorn_hf.builders.validate import validate_folder
+        from unicorn_hf.hub.fetch import local_folder
+
+        folder = local_folder(source, revision)
+        with _progress() as progress:
+            report = validate_folder(folder, name=source, progress=progress)
+        click.echo(report.model_dump_json(indent=2) if as_json else "\n".join(report.lines()))
+    raise SystemExit(0 if report.valid else 1)
+
+
+@main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
     """Delete the work files of the build in DIR; the published folder stays.

@@ -74,12 +74,20 @@ def with_command(advice: str, folder: Path | str, repo_id: str, *, private: bool
 
 def problem_here() -> AccessProblem | None:
     """What keeps anyone from writing to the Hub, known without a single request."""
-    from huggingface_hub import constants, get_token
+    from huggingface_hub import get_token
+
+    if problem := offline_problem():
+        return problem
+    if get_token() is None:
+        return AccessProblem(f"there is no token for the Hub at {hub_address()}", LOG_IN)
+    return None
+
+
+def offline_problem() -> AccessProblem | None:
+    from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return AccessProblem("the Hub is switched off: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", "Unset it.")
-    if get_token() is None:
-        return AccessProblem(f"there is no token for the Hub at {hub_address()}", LOG_IN)
     return None
 
 

@@ -1,0 +1,201 @@
+"""Whether a published set is what its card says it is: read shard by shard, every problem with its place.
+
+>>> from unicorn_hf.builders.validate import validate_folder
+>>> report = validate_folder("unicorn")  # doctest: +SKIP
+>>> report.valid  # doctest: +SKIP
+True
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.repository import STATISTICS, TRANSFER
+from unicorn_hf.builders.validate.identity import Ledger, check_identity
+from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, read_facts, read_recipe
+from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
+from unicorn_hf.builders.validate.rows import RowChecks
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import file_sha256
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.schemas import instruction, pretrain
+from unicorn_hf.runtime.progress import NoProgress, Progress
+
+__all__ = ["Kind", "Problem", "Report", "validate_folder"]
+
+_BATCH_ROWS = 1000
+_NOT_UNIT = frozenset({"mean_shift_raw"})
+"""Transfers that leave a vector as long as it comes out."""
+
+
+def validate_folder(
+    folder: str | Path, *, name: str | None = None, first: int = FIRST, progress: Progress | None = None
+) -> Report:
+    """Check all that a published folder promises: files, schemas, counts, ids, conversations, vectors, card.
+
+    In memory are a batch of rows at a time, and 48 bytes a row.
+
+    Args:
+        name: what the report calls the set; the folder unless given.
+        first: problems of a kind that are told one by one.
+        progress: is told how many rows have been read.
+
+    Raises:
+        InputError: there is no folder. Anything else that is wrong is in the report.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder", "Name the folder that `unicorn-hf build` made.")
+    check = _Check(folder, Findings(first), progress or NoProgress())
+    num_rows = check.run()
+    return check.findings.report(name or str(folder), num_rows)
+
+
+class _Check:
+    def __init__(self, folder: Path, findings: Findings, progress: Progress) -> None:
+        self.findings = findings
+        self._folder = folder
+        self._progress = progress
+        self._num_read = 0
+        self._facts: Facts | None = None
+        self._recipe: Recipe | None = None
+
+    def run(self) -> dict[str, int]:
+        """All checks; the number of rows that were read, by config."""
+        self._facts = read_facts(self._folder, self.findings)
+        self._recipe = read_recipe(self._folder, self.findings)
+        names = file_names(self._folder)
+        shards = {
+            config: [name for name in data_files(names, config) if name.endswith(".parquet")] for config in CONFIGS
+        }
+        schemas = {config: schema for config in CONFIGS if (schema := self._schema(config, shards["pretrain"]))}
+        card = Card(self._folder, self.findings)
+        card.check(shards, self._facts, schemas)
+        self._check_transfer()
+        facts = self._facts.by_config().values() if self._facts else ()
+        self._progress.start("validate", sum(fact.num_rows for fact in facts))
+        ledgers = {config: self._read(config, shards[config], schemas.get(config)) for config in CONFIGS}
+        self._progress.finish()
+        check_identity(ledgers["pretrain"], ledgers["instruction"], self.findings)
+        num_rows = {config: ledger.num_rows for config, ledger in ledgers.items()}
+        card.check_counts(num_rows)
+        if self._recipe:
+            check_recipe(self._recipe, self._facts, num_rows, self.findings)
+        return num_rows
+
+    def _schema(self, config: str, pretrain_shards: list[str]) -> pa.Schema | None:
+        """The schema that the shards of `config` must have: of the size that the statistics say, else the first has."""
+        if self._facts:
+            dim, dtype = self._facts.representations.dim, self._facts.representations.dtype
+        else:
+            found = next(filter(None, (self._vector_type(name) for name in pretrain_shards)), None)
+            if found is None:
+                return None
+            dim, dtype = found
+        if dim < 1 or dtype not in ("float16", "float32"):
+            self.findings.add("statistics", STATISTICS, f"no vectors are {dim} numbers of {quoted(dtype)}")
+            return None
+        make = pretrain if config == "pretrain" else instruction
+        return make(dim, dtype)  # type: ignore[arg-type]  # one of the two, as was just seen
+
+    def _vector_type(self, name: str) -> tuple[int, str] | None:
+        try:
+            type_ = pq.read_schema(self._folder / name).field("image_embedding").type
+        except (pa.ArrowException, OSError, KeyError):
+            return None
+        if not pa.types.is_fixed_size_list(type_):
+            return None
+        return type_.list_size, "float16" if type_.value_type == pa.float16() else "float32"
+
+    def _read(self, config: str, shards: list[str], schema: pa.Schema | None) -> Ledger:
+        """Read a config's shards, checking each row by itself, and what the statistics say of the shards."""
+        facts = self._facts.by_config()[config] if self._facts else None
+        self._check_listing(config, shards, facts)
+        unit = not self._facts or self._facts.representations.transfer not in _NOT_UNIT
+        checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
+        said = {shard.file: shard for shard in facts.shards} if facts else {}
+        for name in shards:
+            ledger.begin(name)
+            before = ledger.num_rows
+            readable = schema is not None and self._read_shard(name, schema, checks, ledger)
+            shard = said.get(name)
+            if shard and readable and shard.num_rows != ledger.num_rows - before:
+                message = f"{ledger.num_rows - before:,} rows, but {STATISTICS} says {shard.num_rows:,}"
+                self.findings.add("counts", name, message)
+            path = self._folder / name
+            if shard and (path.stat().st_size != shard.num_bytes or file_sha256(path) != shard.sha256):
+                self.findings.add("hash", name, f"not the bytes whose size and sha256 stand in {STATISTICS}")
+        if facts:
+            self._check_sums(config, facts, checks, ledger)
+        return ledger
+
+    def _check_listing(self, config: str, shards: list[str], facts: ConfigFacts | None) -> None:
+        if not shards:
+            self.findings.add("missing_file", f"{config}/", "no Parquet file in it")
+        said = [shard.file for shard in facts.shards] if facts else shards
+        for name in sorted(set(said) - set(shards)):
+            self.findings.add("missing_file", STATISTICS, f"it lists {quoted(name)}, which is not there")
+        for name in sorted(set(shards) - set(said)):
+            self.findings.add("unlisted_file", name, f"{STATISTICS} does not list it, but it is loaded with the others")
+
+    def _read_shard(self, name: str, schema: pa.Schema, checks: RowChecks, ledger: Ledger) -> bool:
+        try:
+            with pq.ParquetFile(self._folder / name) as file:
+                good = self._fitting(name, file.schema_arrow, schema)
+                row = 0
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=good, use_threads=False):
+                    checks.check(batch, name, row)
+                    ledger.add(batch)
+                    row += batch.num_rows
+                    self._num_read += batch.num_rows
+                    self._progress.known(self._num_read, 0)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            self.findings.add("unreadable", name, f"not readable as Parquet: {quoted(str(error))}")
+            return False
+        return True
+
+    def _fitting(self, name: str, found: pa.Schema, wanted: pa.Schema) -> list[str]:
+        """The columns that are as they must be; the others are told."""
+        good = []
+        for column in dict.fromkeys([*wanted.names, *found.names]):
+            ours = found.field(column).type if found.get_field_index(column) >= 0 else None
+            theirs = wanted.field(column).type if column in wanted.names else None
+            if ours == theirs and ours is not None:
+                good.append(column)
+            else:
+                message = f"{ours or 'no such column'}, where {theirs or 'no such column'} is right"
+                self.findings.add("schema", name, message, field=column)
+        if set(found.names) == set(wanted.names) and found.names != wanted.names:
+            self.findings.add("schema", name, f"its columns come in another order: {', '.join(found.names)}")
+        return good
+
+    def _check_sums(self, config: str, facts: ConfigFacts, checks: RowChecks, ledger: Ledger) -> None:
+        found = {
+            "num_rows": ledger.num_rows,
+            "num_turns": checks.num_turns,
+            "per_domain": checks.per_domain,
+            "per_task": checks.per_task,
+            "num_file_bytes": sum(shard.num_bytes for shard in facts.shards),
+        }
+        for name, number in found.items():
+            if number != getattr(facts, name):
+                message = f"{quoted(getattr(facts, name))}, but the shards hold {quoted(number)}"
+                self.findings.add("counts", STATISTICS, message, field=f"{config}.{name}")
+
+    def _check_transfer(self) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        path = self._folder / TRANSFER
+        if not path.is_file():
+            self.findings.add("missing_file", TRANSFER, "it is not there")
+            return
+        try:
+            with safe_open(path, "numpy") as file:
+                for key in file.keys():  # noqa: SIM118 - it is no mapping
+                    if not np.isfinite(file.get_tensor(key)).all():
+                        self.findings.add("not_finite", TRANSFER, "a number in it is infinite or none", field=key)
+        except (SafetensorError, OSError, TypeError) as error:
+            self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")

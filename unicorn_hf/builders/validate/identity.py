@@ -1,0 +1,118 @@
+"""What must hold between rows: ids are unique, and a conversation's row says the same as its caption's.
+
+Held in memory are 48 bytes a row of digests, however long the texts are.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unicorn_hf.builders.validate.report import Findings
+from unicorn_hf.builders.validate.rows import vectors_of
+
+SHARED = ("caption", "seed", "domain", "image_embedding")
+"""Columns of both configs that are the caption's."""
+_ID_BYTES = 16
+
+
+@dataclass
+class Ledger:
+    """The ids of a config's rows and digests of their `SHARED` columns, in order."""
+
+    files: list[tuple[str, int]] = field(default_factory=list)
+    """Names, and the number of the first row among all rows."""
+    num_rows: int = 0
+    ids: list[NDArray[np.bytes_]] = field(default_factory=list)
+    contents: list[NDArray[np.uint64]] = field(default_factory=list)
+
+    def begin(self, file: str) -> None:
+        self.files.append((file, self.num_rows))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Rows that follow; a column that is missing makes its digests 0."""
+        names, number = batch.schema.names, batch.num_rows
+        self.num_rows += number
+        ids = batch.column("id").to_pylist() if "id" in names else [None] * number
+        # What has no id is told elsewhere, and must not count as another's twin.
+        own = [value.encode() if value is not None else b"\0" + self._name(row) for row, value in enumerate(ids)]
+        self.ids.append(np.array([_digest(value, _ID_BYTES) for value in own], dtype=f"S{_ID_BYTES}"))
+        self.contents.append(
+            np.stack([_contents(batch.column(n)) if n in names else np.zeros(number, np.uint64) for n in SHARED], 1)
+        )
+
+    def place(self, row: int) -> tuple[str, int]:
+        """The file and the row in it of a row among all rows."""
+        starts = [start for _, start in self.files]
+        number = int(np.searchsorted(starts, row, "right")) - 1
+        return self.files[number][0], row - starts[number]
+
+    def _name(self, row: int) -> bytes:
+        return f"{self.num_rows} {row}".encode()
+
+
+def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) -> None:
+    """Ids come once in each config, and those of `instruction` are of `pretrain`, with the same caption and vector."""
+    ids, order = _sorted(pretrain)
+    _check_unique(pretrain, ids, order, findings)
+    _check_unique(instruction, *_sorted(instruction), findings)
+    if not instruction.num_rows:
+        return
+    wanted = np.concatenate(instruction.ids)
+    places = np.searchsorted(ids, wanted) if len(ids) else np.zeros(len(wanted), np.int64)
+    found = np.zeros(len(wanted), bool)
+    inside = places < len(ids)
+    found[inside] = ids[places[inside]] == wanted[inside]
+    for row in np.flatnonzero(~found):
+        file, number = instruction.place(int(row))
+        findings.add("join", file, "no caption of pretrain has this id", row=number, field="id")
+    if not found.any():
+        return
+    ours = np.concatenate(instruction.contents)[found]
+    theirs = np.concatenate(pretrain.contents)[order[places[found]]]
+    rows = np.flatnonzero(found)
+    for place, column in np.argwhere((ours != theirs) & (ours != 0) & (theirs != 0)):
+        file, number = instruction.place(int(rows[place]))
+        other = " row ".join(map(str, pretrain.place(int(order[places[found]][place]))))
+        message = f"not what stands with this id in {other}"
+        findings.add("join", file, message, row=number, field=SHARED[column])
+
+
+def _sorted(ledger: Ledger) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+    if not ledger.num_rows:
+        return np.empty(0, f"S{_ID_BYTES}"), np.empty(0, np.int64)
+    ids = np.concatenate(ledger.ids)
+    order = np.argsort(ids, kind="stable")
+    return ids[order], order
+
+
+def _check_unique(ledger: Ledger, ids: NDArray[np.bytes_], order: NDArray[np.int64], findings: Findings) -> None:
+    again = np.flatnonzero(ids[1:] == ids[:-1]) + 1
+    firsts = np.searchsorted(ids, ids[again])
+    for row, first in sorted(zip(order[again].tolist(), order[firsts].tolist(), strict=True)):
+        file, number = ledger.place(row)
+        other = " row ".join(map(str, ledger.place(first)))
+        findings.add("duplicate_id", file, f"{other} has this id already", row=number, field="id")
+
+
+def _contents(column: pa.Array) -> NDArray[np.uint64]:
+    values: Sequence[Any]
+    if isinstance(column, pa.FixedSizeListArray):
+        vectors, rows = vectors_of(column)
+        digests = np.zeros(len(column), np.uint64)
+        digests[rows] = [_number(vector.tobytes()) for vector in vectors]
+        return digests
+    values = column.to_pylist()
+    return np.array([0 if value is None else _number(value.encode()) for value in values], np.uint64)
+
+
+def _number(value: bytes) -> int:
+    return int.from_bytes(_digest(value, 8), "big") or 1
+
+
+def _digest(value: bytes, size: int) -> bytes:
+    return hashlib.blake2b(value, digest_size=size).digest()

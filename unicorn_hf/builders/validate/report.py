@@ -1,0 +1,92 @@
+"""What was found wrong with a published set: for people and for programs."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+FIRST = 10
+"""Problems of one kind that are told one by one; the others are counted."""
+
+
+class Problem(BaseModel):
+    """One thing that is wrong. `row` counts from 0 within the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    row: int | None
+    field: str | None
+    message: str
+
+    def __str__(self) -> str:
+        place = [self.file]
+        if self.row is not None:
+            place.append(f"row {self.row}")
+        if self.field is not None:
+            place.append(self.field)
+        return f"{', '.join(place)}: {self.message}"
+
+
+class Kind(BaseModel):
+    """All problems of one kind: how many there are, and the first of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    num: int
+    first: tuple[Problem, ...]
+
+
+class Report(BaseModel):
+    """A set's problems. It is valid where there are none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data_set: str
+    valid: bool
+    num_rows: dict[str, int]
+    """Rows that were read, by config."""
+    num_problems: int
+    problems: tuple[Kind, ...]
+
+    def lines(self) -> Iterator[str]:
+        rows = " and ".join(f"{number:,} rows of {config}" for config, number in self.num_rows.items())
+        for kind in self.problems:
+            yield f"{kind.kind}: {kind.num:,}"
+            yield from (f"  {problem}" for problem in kind.first)
+            if kind.num > len(kind.first):
+                yield f"  … and {kind.num - len(kind.first):,} more"
+        if self.valid:
+            yield f"{self.data_set} is valid: {rows} were read."
+        else:
+            yield f"{self.data_set} is not valid: {self.num_problems:,} problems in {rows}."
+
+
+class Findings:
+    """Collects problems in bounded memory."""
+
+    def __init__(self, first: int = FIRST) -> None:
+        self._limit = first
+        self._num: dict[str, int] = {}
+        self._first: dict[str, list[Problem]] = {}
+
+    def add(self, kind: str, file: str, message: str, *, row: int | None = None, field: str | None = None) -> None:
+        self._num[kind] = self._num.get(kind, 0) + 1
+        if len(first := self._first.setdefault(kind, [])) < self._limit:
+            first.append(Problem(file=file, row=row, field=field, message=message))
+
+    def report(self, data_set: str, num_rows: dict[str, int]) -> Report:
+        kinds = tuple(Kind(kind=kind, num=num, first=tuple(self._first[kind])) for kind, num in self._num.items())
+        return Report(
+            data_set=data_set,
+            valid=not kinds,
+            num_rows=num_rows,
+            num_problems=sum(self._num.values()),
+            problems=kinds,
+        )
+
+
+def quoted(value: object) -> str:
+    """A value from the data in a message: one line, short, nothing in it that a terminal obeys."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

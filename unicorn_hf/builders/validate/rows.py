@@ -1,0 +1,140 @@
+"""What must hold of each row by itself."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unicorn_hf.builders.validate.report import Findings, quoted
+from unicorn_hf.core.recipe import TASKS, Recipe
+from unicorn_hf.core.words import words
+from unicorn_hf.instructions.tasks import LETTERS
+
+IMAGE = "<image>"
+_TEXTS = ("id", "caption", "seed", "domain", "task")
+_NORM_TOLERANCE = {np.dtype(np.float16): 1e-3, np.dtype(np.float32): 1e-5}
+"""Twice what rounding to this type can do to a norm, and more."""
+_CHOICE = re.compile(r".+?" + "".join(rf"\n{letter}\. (.+?)" for letter in LETTERS), re.DOTALL)
+
+
+@dataclass
+class RowChecks:
+    """The checks of one config's rows."""
+
+    findings: Findings
+    config: str
+    recipe: Recipe | None
+    """Says how many pairs a conversation has; not checked where it cannot be read."""
+    unit_norm: bool
+    num_turns: int = 0
+    per_domain: dict[str, int] = field(default_factory=dict)
+    per_task: dict[str, int] = field(default_factory=dict)
+
+    def check(self, batch: pa.RecordBatch, file: str, start: int) -> None:
+        """Check some rows of a shard, of which the first is its row `start`; columns may be missing."""
+        columns = {name: batch.column(name).to_pylist() for name in batch.schema.names if name != "image_embedding"}
+        for name in _TEXTS:
+            for row, value in enumerate(columns.get(name, ()), start):
+                if value is None or not value.strip():
+                    self._add("empty", file, "null" if value is None else "no text in it", row, name)
+        for name, counts in (("domain", self.per_domain), ("task", self.per_task)):
+            for value in columns.get(name, ()):
+                counts[value] = counts.get(value, 0) + 1
+        for row, value in enumerate(columns.get("task", ()), start):
+            if value not in TASKS:
+                self._add("task", file, f"{quoted(value)} is none of {', '.join(TASKS)}", row, "task")
+        captions, tasks = columns.get("caption"), columns.get("task")
+        for place, turns in enumerate(columns.get("conversations", ())):
+            at = (file, start + place)
+            self.num_turns += len(turns or ()) // 2
+            if self._turns_hold(turns, *at):
+                self._check_image(turns, *at)
+                if self.config == "pretrain" and captions:
+                    self._check_description(turns, captions[place], *at)
+                elif tasks:
+                    self._check_task(turns, tasks[place], *at)
+        if "image_embedding" in batch.schema.names:
+            self._check_vectors(batch.column("image_embedding"), file, start)
+
+    def _turns_hold(self, turns: list[dict[str, str]] | None, file: str, row: int) -> bool:
+        if not turns or any(turn is None or turn["from"] is None or turn["value"] is None for turn in turns):
+            self._add("empty", file, "null, or a turn of it is" if turns != [] else "no turns", row, "conversations")
+            return False
+        senders = [turn["from"] for turn in turns]
+        if senders != ["human", "gpt"] * (len(senders) // 2):
+            message = f"human and gpt do not alternate: {quoted(' '.join(senders))}"
+            self._add("roles", file, message, row, "conversations")
+            return False
+        for number, turn in enumerate(turns):
+            if not turn["value"].replace(IMAGE, "").strip():
+                self._add("empty", file, f"turn {number} has no text", row, "conversations")
+        return True
+
+    def _check_image(self, turns: list[dict[str, str]], file: str, row: int) -> None:
+        number = sum(turn["value"].count(IMAGE) for turn in turns)
+        if number != 1:
+            self._add("image", file, f"{IMAGE} stands in it {number} times, not once", row, "conversations")
+        elif not turns[0]["value"].startswith(f"{IMAGE}\n"):
+            message = f"{IMAGE} is not the first line of the first turn"
+            self._add("image", file, message, row, "conversations")
+
+    def _check_description(self, turns: list[dict[str, str]], caption: str | None, file: str, row: int) -> None:
+        if len(turns) != 2 or turns[1]["value"] != caption:
+            message = "not one request that is answered with the caption"
+            self._add("description", file, message, row, "conversations")
+
+    def _check_task(self, turns: list[dict[str, str]], task: str, file: str, row: int) -> None:
+        if self.recipe and task in TASKS:
+            pairs = self.recipe.instructions.tasks.by_name()[task].pairs
+            if not pairs.min <= len(turns) // 2 <= pairs.max:
+                message = f"{len(turns) // 2} pairs; the recipe has {pairs.min} to {pairs.max} for {task}"
+                self._add("pairs", file, message, row, "conversations")
+        if task == "multiple_choice":
+            for number in range(0, len(turns), 2):
+                for message in _problems_of_choice(turns[number]["value"], turns[number + 1]["value"]):
+                    self._add("choices", file, f"turn {number}: {message}", row, "conversations")
+
+    def _check_vectors(self, column: pa.FixedSizeListArray, file: str, start: int) -> None:
+        vectors, rows = vectors_of(column)
+        for row in np.flatnonzero(np.asarray(column.is_null())):
+            self._add("empty", file, "null", start + int(row), "image_embedding")
+        wide = vectors.astype(np.float64)
+        finite = np.asarray(np.isfinite(wide).all(axis=1))
+        for row in rows[~finite]:
+            self._add("not_finite", file, "a number in it is infinite or none", start + int(row), "image_embedding")
+        if self.unit_norm:
+            norms = np.linalg.norm(np.where(finite[:, None], wide, 0), axis=1)
+            wrong = finite & (np.abs(norms - 1) > _NORM_TOLERANCE[vectors.dtype])
+            for row, norm in zip(rows[wrong], norms[wrong], strict=True):
+                self._add("norm", file, f"its norm is {norm:.6f}, not 1", start + int(row), "image_embedding")
+
+    def _add(self, kind: str, file: str, message: str, row: int, field: str) -> None:
+        self.findings.add(kind, file, message, row=row, field=field)
+
+
+def vectors_of(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The vectors that are not null, and their rows."""
+    rows = np.flatnonzero(np.asarray(column.is_valid()))
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(rows), column.type.list_size), rows
+
+
+def _problems_of_choice(question: str, answer: str) -> Iterator[str]:
+    options = _options(question)
+    if not options:
+        yield f"no options {LETTERS[0]} to {LETTERS[-1]} in {quoted(question)}"
+    elif not all(words(option) for option in options):
+        yield "an option without a word"
+    elif len({" ".join(words(option)) for option in options}) < len(options):
+        yield "two options are the same"
+    if answer not in LETTERS:
+        yield f"the answer is {quoted(answer)}, none of {', '.join(LETTERS)}"
+
+
+def _options(question: str) -> Sequence[str]:
+    match = _CHOICE.fullmatch(question)
+    return match.groups() if match else ()

@@ -1,0 +1,62 @@
+"""From the Hub to a folder here: the published files of a data set, all of one commit."""
+
+from pathlib import Path
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.hub.access import check_repo_id, offline_problem
+from unicorn_hf.hub.client import hub_api, library_settings, read_repository
+from unicorn_hf.hub.failures import diagnose
+
+_ANSWER_TIMEOUT_S = 60.0
+_SILENCE_TIMEOUT_S = 180.0
+_PATTERNS = [
+    *("README.md", "recipe.yaml", "statistics.json", "transfer.safetensors"),
+    *("pretrain/*.parquet", "instruction/*.parquet"),
+]
+
+
+def local_folder(source: str, revision: str | None = None) -> Path:
+    """The folder `source`, or the files of the Hub's data set `source`, downloaded unless they are here already.
+
+    Raises:
+        InputError: `source` is neither, or has no such revision.
+        RunError: the Hub or the network.
+    """
+    if Path(source).is_dir():
+        if revision:
+            raise InputError(f"{source} is a folder, and has no revision {revision}")
+        return Path(source)
+    try:
+        check_repo_id(source)
+    except InputError:
+        raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
+    return fetch_dataset(source, revision)
+
+
+def fetch_dataset(repo_id: str, revision: str | None = None) -> Path:
+    """The published files of `repo_id` as they stand on the Hub now, never what an earlier download left here.
+
+    Raises:
+        InputError: no such repository or revision.
+        RunError: the Hub or the network.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    if problem := offline_problem():
+        raise problem.error()
+    api = hub_api()
+    try:
+        with library_settings(_SILENCE_TIMEOUT_S):
+            # The commit is asked for first: by a branch's name, an older download could be passed off as new.
+            commit = read_repository(api, repo_id, _ANSWER_TIMEOUT_S, revision).head
+            return Path(api.snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=_PATTERNS))
+    except RevisionNotFoundError as error:
+        raise InputError(f"the data set {repo_id} has no branch, tag or commit {revision}") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"there is no data set {repo_id} on the Hub that this token may read", "See its name, or log in."
+        ) from error
+    except Exception as error:
+        if (failure := diagnose(error)) is None:
+            raise
+        raise RunError(failure.reason, failure.advice) from error
