@@ -1,13 +1,14 @@
 """`build --push`: seen before Stage 1 whether it can succeed, done at the end, never at the folder's cost."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.builds import ECHO, rows
+from tests.builds import ECHO, published_bytes, rows, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
-from unicorn_hf import RunError, build, load_recipe, pipeline
+from unicorn_hf import InputError, RunError, build, load_recipe, pipeline
 
 SMALL = ["build", *ECHO, "--captions", "9", "--instructions", "4"]
 LOAD = """
@@ -67,3 +68,37 @@ def test_too_little_room_is_seen_before_the_start(tmp_path: Path, monkeypatch: p
         build(recipe, tmp_path / "unicorn")
     assert "--work-dir" in raised.value.advice
     assert not list(tmp_path.iterdir())
+
+
+def test_the_card_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    seeds = write_seeds(tmp_path / "seeds.txt", 40)
+    small = [*ECHO, "--captions", 9, "--instructions", 4, "--seeds", seeds]
+    assert unicorn("build", *small, cwd=tmp_path).returncode == 0
+    before = published_bytes(tmp_path / "unicorn")
+    moved = (tmp_path / "unicorn").rename(tmp_path / "elsewhere")
+    (moved / "README.md").write_text("mine")
+    done = unicorn("card", "elsewhere", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Written: elsewhere/README.md\n"
+    assert published_bytes(moved) == before
+
+
+@pytest.mark.parametrize("damage", ["recipe.yaml", "statistics.json", "pretrain/train-00000-of-00001.parquet"])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff", b"PAR1"])
+def test_no_card_of_a_damaged_build(damage: str, content: bytes | None, tmp_path: Path, built: Path) -> None:
+    folder = Path(shutil.copytree(built, tmp_path / "unicorn"))
+    card = (folder / "README.md").read_bytes()
+    (folder / damage).unlink()
+    if content is not None:
+        (folder / damage).write_bytes(content)
+    with pytest.raises(InputError):
+        pipeline.write_card(folder)
+    assert (folder / "README.md").read_bytes() == card
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "unicorn"
+    recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 4, "cluster.workers": 1}
+    build(load_recipe("demo", {**recipe, "representations.encoder": "hashing:8"}), out)
+    return out

@@ -141,6 +141,23 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
+def card(folder: Path) -> None:
+    """Make the card of the built folder DIR again: README.md, out of its recipe, statistics and first rows.
+
+    What was changed in it by hand is lost. Nothing else is touched.
+
+    \b
+    Example:
+      unicorn-hf card unicorn
+    """
+    with _errors():
+        from unicorn_hf.pipeline import write_card
+
+        click.echo(f"Written: {write_card(folder)}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
     """Delete the work files of the build in DIR; the published folder stays.
 

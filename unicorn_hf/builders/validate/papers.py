@@ -43,6 +43,8 @@ class RepresentationFacts(BaseModel):
     dim: int
     dtype: str
     transfer: str
+    transfer_asked: str | None = None
+    """The recipe's, where it could not be had."""
 
 
 class Facts(BaseModel):
@@ -83,11 +85,12 @@ def check_recipe(recipe: Recipe, facts: Facts | None, num_rows: Mapping[str, int
         if number != num_rows[config]:
             message = f"{number:,}, but {config} has {num_rows[config]:,} rows"
             findings.add("counts", RECIPE, message, field=f"{section}.num")
-    for name in ("dtype", "transfer") if facts else ():
-        ours, theirs = getattr(recipe.representations, name), getattr(facts.representations, name)  # type: ignore[union-attr]
-        if ours != theirs:
-            message = f"{quoted(ours)}, but {STATISTICS} says {quoted(theirs)}"
-            findings.add("recipe", RECIPE, message, field=f"representations.{name}")
+    if facts:
+        said = facts.representations
+        for name, theirs in {"dtype": said.dtype, "transfer": said.transfer_asked or said.transfer}.items():
+            if (ours := getattr(recipe.representations, name)) != theirs:
+                message = f"{quoted(ours)}, but {STATISTICS} says {quoted(theirs)}"
+                findings.add("recipe", RECIPE, message, field=f"representations.{name}")
 
 
 class Card:
