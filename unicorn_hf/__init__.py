@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unicorn_hf.core.recipe_file import load_recipe
     from unicorn_hf.datasets_plugin import register
     from unicorn_hf.pipeline import BuildResult, build
+    from unicorn_hf.representations.transfer_file import load_transfer
 
 _HOME = {
     "BuildResult": "unicorn_hf.pipeline",
@@ -23,10 +24,21 @@ _HOME = {
     "UnicornError": "unicorn_hf.core.errors",
     "build": "unicorn_hf.pipeline",
     "load_recipe": "unicorn_hf.core.recipe_file",
+    "load_transfer": "unicorn_hf.representations.transfer_file",
     "register": "unicorn_hf.datasets_plugin",
 }
 
-__all__ = ["BuildResult", "InputError", "Recipe", "RunError", "UnicornError", "build", "load_recipe", "register"]
+__all__ = [
+    "BuildResult",
+    "InputError",
+    "Recipe",
+    "RunError",
+    "UnicornError",
+    "build",
+    "load_recipe",
+    "load_transfer",
+    "register",
+]
 
 
 def __getattr__(name: str) -> object:

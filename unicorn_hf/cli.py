@@ -22,6 +22,7 @@ Small models for demonstration made this set: it shows the road, not the quality
 A real run takes a GPU, an instruction model of 7 B parameters or more, and a CLIP text tower:
   unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
+_TRANSFERS = ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign")
 _DIR = click.Path(path_type=Path, file_okay=False)
 
 
@@ -50,7 +51,11 @@ def main() -> None:
 @click.option("--engine", type=click.Choice(["vllm", "echo"]), help="What writes: a model, or rehearsal text.")
 @click.option("--llm", help="The model: a Hub name or a folder.")
 @click.option("--encoder", help="The text encoder: open_clip:MODEL/PRETRAINED or hashing:DIM.")
-@click.option("--transfer", type=click.Choice(["none", "mean_shift"]), help="From text to image representations.")
+@click.option("--transfer", type=click.Choice(_TRANSFERS), help="From text to image representations.")
+@click.option(
+    "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
+    help="The image side for the transfer: a file that `calibrate` made.",
+)  # fmt: skip
 @click.option("--cluster", type=click.Choice(["auto", "local"]), help="Where the workers run.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
 @click.option("--random-seed", type=int, help="Another draw of the same recipe.")
@@ -179,10 +184,13 @@ def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
         "instructions": "instructions.num",
         "encoder": "representations.encoder",
         "transfer": "representations.transfer",
+        "image_statistics": "representations.image_statistics",
         "cluster": "cluster.kind",
         "workers": "cluster.workers",
         "random_seed": "random_seed",
     }
+    if options["image_statistics"]:
+        options["image_statistics"] = str(options["image_statistics"].expanduser().absolute())
     overrides: dict[str, object] = {key: options[name] for name, key in keys.items() if options[name] is not None}
     return overrides | _engine_overrides(recipe, options) | _seed_overrides(options)
 

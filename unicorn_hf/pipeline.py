@@ -16,6 +16,7 @@ from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.statistics import (
     ConfigFacts,
+    ImageFacts,
     RepresentationFacts,
     SeedFacts,
     ShardFacts,
@@ -35,8 +36,8 @@ from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import InstructionSet, InstructionStage
-from unicorn_hf.representations.step import Representations, RepresentationStage
-from unicorn_hf.representations.transfers import save_transfer
+from unicorn_hf.representations.step import Representations, RepresentationStage, encoder_id, image_side
+from unicorn_hf.representations.transfer_file import ImageStatistics, save_transfer
 from unicorn_hf.runtime.cluster import cpu_count, open_pool
 from unicorn_hf.runtime.files import write_json, write_text
 from unicorn_hf.runtime.generation import Counts
@@ -141,9 +142,10 @@ def build(
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     generator = resolve_generator(recipe.engine)
     encoder = resolve_encoder(recipe.representations.encoder, recipe.representations.batch_size)
+    image = image_side(recipe)
     with exclusive(planned.work_dir):
         _check_disk(planned)
-        result = _Build(planned, generator, encoder, progress).run()
+        result = _Build(planned, generator, encoder, image, progress).run()
     if not push:
         return result
     try:
@@ -174,11 +176,19 @@ def push_dataset(
 
 
 class _Build:
-    def __init__(self, planned: Plan, generator: GeneratorSpec, encoder: EncoderChoice, progress: Progress) -> None:
+    def __init__(
+        self,
+        planned: Plan,
+        generator: GeneratorSpec,
+        encoder: EncoderChoice,
+        image: ImageStatistics | None,
+        progress: Progress,
+    ) -> None:
         self._plan = planned
         self._recipe = planned.recipe
         self._generator = generator
         self._encoder = encoder
+        self._image = image
         self._progress = progress
         self._engines: list[EngineBuilt] = []
 
@@ -192,7 +202,7 @@ class _Build:
             captions = CaptionStage(recipe, seeds, self._generator, work_dir).run(pool, progress)
             picked = captions.picked
             instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
-            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir).run(pool, progress)
+            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image).run(pool, progress)
             packaged = package(recipe, picked, instructions.picked, vectors, work_dir, pool, progress)
         statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
         return self._publish(statistics, vectors, packaged)
@@ -212,10 +222,12 @@ class _Build:
             add_shards(folder, packaged)
             save_transfer(
                 folder / TRANSFER,
-                recipe.representations.transfer,
-                published.representations.encoder,
-                vectors.moments.mean,
-                vectors.moments.count,
+                vectors.transfer.name,
+                vectors.statistics,
+                vectors.text,
+                encoder=published.representations.encoder,
+                encoder_id=encoder_id(recipe.representations.encoder),
+                image_source=vectors.image.source if vectors.image else "",
             )
             write_text(folder / RECIPE, dump_recipe(published))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
@@ -252,10 +264,13 @@ class _Build:
             representations=RepresentationFacts(
                 encoder=published_encoder(self._encoder.name),
                 dim=vectors.dim,
-                transfer=recipe.representations.transfer,
+                transfer=vectors.transfer.name,
+                transfer_asked=vectors.asked,
                 dtype=recipe.representations.dtype,
                 num_truncated=vectors.num_truncated,
-                text_mean_norm=round(float(np.linalg.norm(vectors.moments.mean)), 4),
+                text_mean_norm=round(float(np.linalg.norm(vectors.statistics.text.mean)), 4),
+                text_trace=round(vectors.statistics.text.trace, 4),
+                image=_image_facts(vectors),
             ),
             pretrain=facts["pretrain"],
             instruction=facts["instruction"],
@@ -265,6 +280,19 @@ class _Build:
 
 def _stage_facts(counts: Counts) -> StageFacts:
     return StageFacts(**counts.model_dump())
+
+
+def _image_facts(vectors: Representations) -> ImageFacts | None:
+    text, image = vectors.statistics.text, vectors.image
+    if image is None:
+        return None
+    return ImageFacts(
+        source=image.source,
+        num_images=image.moments.count,
+        mean_norm=round(float(np.linalg.norm(image.moments.mean)), 4),
+        trace=round(image.moments.trace, 4),
+        mean_gap=round(float(np.linalg.norm(image.moments.mean - text.mean)), 4),
+    )
 
 
 def _config_facts(config: PackagedConfig) -> ConfigFacts:

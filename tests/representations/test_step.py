@@ -1,16 +1,24 @@
 """Stage 3: vectors beside their ids, and the mean over all partitions."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
+from tests.representations import formulas
+from tests.representations.test_moments import units
 from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds_file, vector_of
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import embeddings
-from unicorn_hf.representations.step import Representations, RepresentationStage
-from unicorn_hf.representations.transfers import Identity, MeanShift
-from unicorn_hf.runtime.files import read_table
+from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.step import Representations, RepresentationStage, encoder_id, image_side
+from unicorn_hf.representations.transfer_file import ImageStatistics, save_image_statistics
+from unicorn_hf.representations.transfers import NEED_IMAGES, Identity, MeanShift
+from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import Picked
 
@@ -35,10 +43,17 @@ def captions(tmp_path: Path) -> Captions:
     return Captions(tmp_path / "captions")
 
 
-def run(captions: Captions, tmp_path: Path, encoder: TableEncoder, transfer: str = "mean_shift") -> Representations:
+def run(
+    captions: Captions,
+    tmp_path: Path,
+    encoder: TableEncoder,
+    transfer: str = "mean_shift",
+    image: ImageStatistics | None = None,
+    progress: NoProgress | None = None,
+) -> Representations:
     recipe = recipe_of(seeds_file(tmp_path, 1), representations__transfer=transfer, representations__batch_size=7)
-    stage = RepresentationStage(recipe, captions.picked, encoder, tmp_path / "work")  # type: ignore[arg-type]
-    return stage.run(SerialPool(), NoProgress())
+    stage = RepresentationStage(recipe, captions.picked, encoder, tmp_path / "work", image)  # type: ignore[arg-type]
+    return stage.run(SerialPool(), progress or NoProgress())
 
 
 def test_each_caption_of_the_set_has_its_vector_in_its_order(captions: Captions, tmp_path: Path) -> None:
@@ -46,9 +61,10 @@ def test_each_caption_of_the_set_has_its_vector_in_its_order(captions: Captions,
     assert made.dim == DIM
     for partition, texts in captions.texts.items():
         if texts:
-            table = read_table(made.path(partition), embeddings(DIM))
+            table = pa.ipc.open_file(made.path(partition)).read_all()
+            assert table.schema.equals(embeddings(DIM))
             assert table.column("id").to_pylist() == [row_id for row_id, _ in texts]
-            vectors = np.array(table.column("embedding").to_pylist(), dtype=np.float32)
+            vectors = read_vectors(made.path(partition), DIM)
             np.testing.assert_array_equal(vectors, np.stack([vector_of(text, DIM) for _, text in texts]))
         else:
             assert not made.path(partition).exists()
@@ -81,7 +97,7 @@ def test_a_second_run_encodes_nothing_and_other_rows_only_their_partition(captio
     again = TableEncoder(DIM)
     made = run(captions, tmp_path, again)
     assert again.encoded == []
-    np.testing.assert_array_equal(made.moments.sum, before.moments.sum)
+    np.testing.assert_array_equal(made.moments.mean, before.moments.mean)
     first = captions.picked[0]
     captions.picked[0] = Picked(first.partition, first.path, first.inputs, (0, 2))
     fewer = TableEncoder(DIM)
@@ -97,7 +113,126 @@ def test_another_encoder_encodes_again(captions: Captions, tmp_path: Path) -> No
     assert made.dim == DIM + 1
 
 
-def test_vectors_are_stored_as_the_schema_says(captions: Captions, tmp_path: Path) -> None:
+def test_domains_have_moments_of_their_own(captions: Captions, tmp_path: Path) -> None:
     made = run(captions, tmp_path, TableEncoder(DIM))
-    table = read_table(made.path("000-00000"), embeddings(DIM))
-    assert table.schema.field("embedding").type == pa.list_(pa.float32(), DIM)
+    assert {name: part.count for name, part in made.text.domains.items()} == {"d": 84}
+
+
+# -- transfers that need images ----------------------------------------------------------------------------------------
+
+IMAGES = units(50, DIM, 9, cone=-0.5)
+SIDE = ImageStatistics(Moments.of(IMAGES), "table", "table", "art")
+
+
+def all_vectors(captions: Captions) -> np.ndarray[Any, Any]:
+    return np.stack([vector_of(text, DIM) for texts in captions.texts.values() for _, text in texts])
+
+
+def test_realign_takes_a_second_pass_over_all_partitions(captions: Captions, tmp_path: Path) -> None:
+    made = run(captions, tmp_path, TableEncoder(DIM), "realign", SIDE)
+    texts = all_vectors(captions)
+    moved = np.concatenate(
+        [
+            made.transfer.apply_text(read_vectors(made.path(name), DIM))
+            for name in captions.texts
+            if captions.texts[name]
+        ]
+    )
+    expected = formulas.realign(texts.astype(np.float64), IMAGES.astype(np.float64))
+    np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-6)
+    assert len(list((tmp_path / "work").glob("alignment-*/*.json"))) == 2
+    again = TableEncoder(DIM)
+    assert run(captions, tmp_path, again, "realign", SIDE).identity == made.identity
+    assert again.encoded == []
+
+
+def test_other_images_align_again(captions: Captions, tmp_path: Path) -> None:
+    made = run(captions, tmp_path, TableEncoder(DIM), "realign", SIDE)
+    other = ImageStatistics(Moments.of(units(50, DIM, 10)), "table", "table", "art")
+    assert run(captions, tmp_path, TableEncoder(DIM), "realign", other).identity != made.identity
+    assert len(list((tmp_path / "work").glob("alignment-*"))) == 2
+
+
+@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
+def test_without_images_the_mean_shift_stands_in_and_says_so(captions: Captions, tmp_path: Path, name: str) -> None:
+    told = Told()
+    made = run(captions, tmp_path, TableEncoder(DIM), name, progress=told)
+    assert isinstance(made.transfer, MeanShift)
+    assert (made.transfer.name, made.asked) == ("mean_shift", name)
+    assert any(f"the transfer {name} needs statistics of images" in note for note in told.notes)
+    assert made.identity == run(captions, tmp_path, TableEncoder(DIM)).identity
+
+
+def test_known_images_do_not_change_what_mean_shift_publishes_but_what_its_consumer_gets(
+    captions: Captions, tmp_path: Path
+) -> None:
+    made = run(captions, tmp_path, TableEncoder(DIM), image=SIDE)
+    assert made.identity == run(captions, tmp_path, TableEncoder(DIM)).identity
+    assert isinstance(made.transfer, MeanShift)
+    np.testing.assert_array_equal(made.transfer.image_mean, SIDE.moments.mean)
+
+
+def test_other_rows_have_another_identity(captions: Captions, tmp_path: Path) -> None:
+    """Their mean is another, so no packaged shard of before may be found, not even of a partition that stayed."""
+    before = run(captions, tmp_path, TableEncoder(DIM)).identity
+    last = captions.picked[1]
+    captions.picked[1] = Picked(last.partition, last.path, last.inputs, last.rows[:40])
+    assert run(captions, tmp_path, TableEncoder(DIM)).identity != before
+
+
+@pytest.mark.parametrize(("bad", "what"), [(0.0, "is zero"), (np.nan, "has NaN in it"), (np.inf, "is not finite")])
+def test_a_bad_vector_is_named_by_shard_and_row(captions: Captions, tmp_path: Path, bad: float, what: str) -> None:
+    broken = captions.texts["000-00000"][2][1]  # Row 3 of its shard.
+    with pytest.raises(InputError, match=f"shard 000-00000, row 3: the vector {what}"):
+        run(captions, tmp_path, Broken(DIM, broken, bad))
+
+
+@pytest.mark.parametrize("name", ["mean_shift", "realign"])
+def test_captions_that_all_have_one_vector_are_named_by_shard_and_row(
+    captions: Captions, tmp_path: Path, name: str
+) -> None:
+    captions.picked[0] = Picked("000-00000", captions.picked[0].path, "inputs", (2, 3))
+    with pytest.raises(InputError, match="from shard 000-00000, row 2 on: all 82 vectors are equal"):
+        run(captions, tmp_path, Broken(DIM, None, 0.5), name, SIDE)
+    captions.picked[1:] = []
+    captions.picked[0] = Picked("000-00000", captions.picked[0].path, "inputs", (3,))
+    with pytest.raises(InputError, match="from shard 000-00000, row 3 on: 1 vectors have no spread"):
+        run(captions, tmp_path, TableEncoder(DIM), name, SIDE)
+
+
+def test_statistics_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images.safetensors"
+    recipe = recipe_of(seeds_file(tmp_path, 1), representations__image_statistics=str(path))
+    with pytest.raises(InputError, match="there is no file"):
+        image_side(recipe)
+    save_image_statistics(path, ImageStatistics(Moments.of(units(9, 8)), "hashing:8", encoder_id("hashing:8"), "art"))
+    found = image_side(recipe)
+    assert found is not None
+    assert found.source == "art"
+    save_image_statistics(path, ImageStatistics(Moments.of(units(9, 8)), "hashing:9", encoder_id("hashing:9"), "art"))
+    with pytest.raises(InputError, match=r"is of the encoder hashing:9, the build's is hashing:8") as caught:
+        image_side(recipe)
+    assert "unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder hashing:8" in caught.value.advice
+
+
+class Told(NoProgress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+class Broken(TableEncoder):
+    """Gives one text, or all, a vector of one number."""
+
+    def __init__(self, dim: int, text: str | None, number: float) -> None:
+        super().__init__(dim)
+        self.text, self.number = text, number
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = super().encode(texts)
+        for row, text in enumerate(texts):
+            if self.text in (None, text):
+                vectors[row] = self.number
+        return vectors

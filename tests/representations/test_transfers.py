@@ -1,98 +1,244 @@
-"""The transfers against what the paper says, in float64."""
+"""Every transfer against its formula in float64, with any sharding; what cannot be transferred is named."""
 
-import json
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from safetensors import safe_open
 
+from tests.representations import formulas
 from tests.representations.test_moments import units
+from unicorn_hf.cards.provenance import FORMULAS, IN_IMAGE_SPACE
+from unicorn_hf.cli import _TRANSFERS
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.transfers import Identity, MeanShift, fit, normalise, save_transfer
+from unicorn_hf.representations.rows import RowError
+from unicorn_hf.representations.transfers import (
+    NEED_IMAGES,
+    TRANSFERS,
+    Alignment,
+    MeanShift,
+    Transfer,
+    TransferStatistics,
+    fit,
+)
+
+Vectors = NDArray[np.float32]
+NAMES = get_args(TransferName)
 
 
-def mean_shift(vectors: NDArray[np.float32], mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """v = N(u - mu), row by row, in float64."""
-    rows = []
-    for vector in vectors.astype(np.float64):
-        moved = vector - mean
-        rows.append(moved / np.sqrt(np.sum(moved**2)))
-    return np.array(rows)
+def fitted(name: TransferName, texts: Vectors, images: Vectors | None, cuts: list[int] = [], seed: int = 0) -> Transfer:  # noqa: B006
+    """Fitted as the stage does it: partition by partition."""
+    parts = np.split(texts, sorted(min(cut, len(texts)) for cut in cuts))
+    text = Moments.merged([Moments.of(part) for part in parts], texts.shape[1])
+    image = Moments.of(images) if images is not None else None
+    statistics = TransferStatistics(text, image, seed=seed)
+    if name == "realign":
+        alignment = Alignment.fit(statistics)
+        aligned = Moments.merged([alignment.moments(part) for part in parts], texts.shape[1])
+        statistics = TransferStatistics(text, image, aligned, seed=seed)
+    return fit(name, statistics)
 
 
-@given(st.integers(2, 50), st.integers(2, 40), st.integers(0, 99))
-def test_the_mean_shift_is_the_papers(number: int, dim: int, seed: int) -> None:
-    vectors = units(number, dim, seed)
-    mean = Moments.of(vectors).mean
-    moved = fit("mean_shift", mean).apply_text(vectors)
+def ids_of(texts: Vectors) -> list[str]:
+    return [f"{row:024x}" for row in range(len(texts))]
+
+
+def applied(transfer: Transfer, texts: Vectors, cuts: list[int]) -> Vectors:
+    """Applied partition by partition."""
+    rows = np.split(np.arange(len(texts)), sorted(min(cut, len(texts)) for cut in cuts))
+    ids = ids_of(texts)
+    return np.concatenate([transfer.apply_text(texts[part], [ids[row] for row in part]) for part in rows])
+
+
+SHAPES = {
+    "number": st.integers(20, 700),
+    "dim": st.integers(8, 96),
+    "seed": st.integers(0, 99),
+    "cone": st.sampled_from([0.0, 0.5, 2.0]),
+    "cuts": st.lists(st.integers(0, 700), max_size=5),
+}
+
+
+@pytest.mark.parametrize("formula", formulas.WITHOUT_NOISE, ids=lambda formula: formula.__name__)
+@given(**SHAPES)  # type: ignore[arg-type]
+def test_a_transfer_is_its_formula_with_any_sharding(
+    formula: object, number: int, dim: int, seed: int, cone: float, cuts: list[int]
+) -> None:
+    texts, images = units(number, dim, seed, cone=cone), units(300, dim, seed + 1000, cone=-0.4)
+    name = formula.__name__  # type: ignore[attr-defined]
+    moved = applied(fitted(name, texts, images, cuts), texts, cuts[::-1])
     assert moved.dtype == np.float32
-    expected = mean_shift(vectors, mean)
-    away = np.linalg.norm(vectors - mean, axis=1) > 1e-2
-    np.testing.assert_allclose(moved[away], expected[away], atol=2e-5)
-    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-6)
+    exact = formula(texts.astype(np.float64), images.astype(np.float64))  # type: ignore[operator]
+    np.testing.assert_allclose(moved, exact, rtol=0, atol=1e-6)
 
 
-def test_what_is_moved_has_no_mean_direction_left() -> None:
-    vectors = units(5000, 64)
-    moved = fit("mean_shift", Moments.of(vectors).mean).apply_text(vectors)
-    assert np.linalg.norm(vectors.mean(axis=0)) > 0.5
-    assert np.linalg.norm(moved.mean(axis=0)) < 0.05
+@given(**SHAPES)  # type: ignore[arg-type]
+def test_c3_is_its_formula_and_its_noise_is_the_rows(
+    number: int, dim: int, seed: int, cone: float, cuts: list[int]
+) -> None:
+    texts = units(number, dim, seed, cone=cone)
+    transfer = fitted("c3", texts, None, cuts, seed)
+    moved = applied(transfer, texts, cuts)
+    np.testing.assert_allclose(moved, formulas.c3(texts.astype(np.float64), ids_of(texts), seed), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(moved, applied(transfer, texts, []))
+    backwards = transfer.apply_text(texts[::-1], ids_of(texts)[::-1])[::-1]
+    np.testing.assert_array_equal(moved, backwards)
 
 
-def test_the_argument_is_not_changed() -> None:
-    vectors = units(9, 4)
-    before = vectors.copy()
-    for name in ("none", "mean_shift"):
-        fit(name, Moments.of(vectors).mean).apply_text(vectors)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(vectors, before)
+def test_c3s_noise_is_of_the_stated_size_and_of_the_seed() -> None:
+    texts = units(400, 64)
+    transfer = fitted("c3", texts, None)
+    noise = np.stack([transfer.noise(row_id, 64) for row_id in ids_of(texts)])  # type: ignore[attr-defined]
+    assert abs(noise.mean()) < 0.02
+    assert noise.std() == pytest.approx(1, abs=0.02)
+    other = fitted("c3", texts, None, seed=1)
+    assert not np.array_equal(transfer.apply_text(texts, ids_of(texts)), other.apply_text(texts, ids_of(texts)))
+    with pytest.raises(InputError, match="by the row's id"):
+        transfer.apply_text(texts)
 
 
-def test_images_lose_their_own_mean() -> None:
-    texts, images = units(50, 8), units(30, 8, seed=3)
-    known = units(500, 8, seed=4).astype(np.float64).mean(axis=0)
-    at_hand = fit("mean_shift", Moments.of(texts).mean).apply_image(images)
-    np.testing.assert_allclose(at_hand, mean_shift(images, images.astype(np.float64).mean(axis=0)), atol=2e-5)
-    given_mean = MeanShift(Moments.of(texts).mean, known).apply_image(images)
-    np.testing.assert_allclose(given_mean, mean_shift(images, known), atol=2e-5)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_moved_has_unit_norm_and_the_argument_stays(name: TransferName) -> None:
+    texts, images = units(500, 64), units(300, 64, 7)
+    before = texts.copy()
+    moved = fitted(name, texts, images).apply_text(texts, ids_of(texts))
+    np.testing.assert_array_equal(texts, before)
+    if name != "mean_shift_raw":
+        np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-6)
+    half = texts.astype(np.float16)
+    np.testing.assert_allclose(
+        fitted(name, half, images).apply_text(half, ids_of(half)), moved, atol=5e-3
+    )  # float16's own digits
 
 
-def test_none_changes_nothing() -> None:
-    vectors = units(9, 4)
-    transfer = fit("none", Moments.of(vectors).mean)
-    assert isinstance(transfer, Identity)
-    np.testing.assert_array_equal(transfer.apply_text(vectors), vectors)
-    np.testing.assert_array_equal(transfer.apply_image(vectors), vectors)
+def test_a_mean_shift_leaves_no_mean_direction() -> None:
+    texts = units(5000, 64)
+    assert np.linalg.norm(texts.mean(axis=0)) > 0.5
+    assert np.linalg.norm(fitted("mean_shift", texts, None).apply_text(texts).mean(axis=0)) < 0.05
 
 
-@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
-def test_a_vector_without_a_direction_is_named(bad: float) -> None:
-    vectors = np.ones((4, 3), dtype=np.float32)
-    vectors[2] = bad
-    with pytest.raises(InputError) as caught:
-        normalise(vectors)
-    assert caught.value.message.startswith("row 2: the vector has no direction")
+@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
+def test_what_goes_to_the_image_side_gets_there(name: TransferName) -> None:
+    texts, images = units(3000, 64), units(3000, 64, 7, cone=-0.5)
+    moved = fitted(name, texts, images).apply_text(texts)
+    gap = np.linalg.norm(texts.mean(axis=0) - images.mean(axis=0))
+    assert np.linalg.norm(moved.mean(axis=0) - images.mean(axis=0)) < 0.1 * gap
 
 
+def test_a_dimension_in_which_no_text_differs_is_not_stretched() -> None:
+    texts, images = units(200, 8), units(200, 8, 1)
+    texts[:, 3] = 0
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    assert np.isfinite(fitted("per_dimension", texts, images).apply_text(texts)).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_vectors_that_are_all_equal_cannot_be_shifted(number: int) -> None:
-    vectors = np.repeat(np.array([[0.5, 0.5, 0.5, 0.5]], dtype=np.float32), number, axis=0)
+def test_texts_that_are_all_equal_are_refused(name: TransferName, number: int) -> None:
+    texts, images = np.repeat(units(1, 8), number, axis=0), units(20, 8, 1)
     with pytest.raises(InputError) as caught:
-        fit("mean_shift", Moments.of(vectors).mean).apply_text(vectors)
+        fitted(name, texts, images)
+    assert f"{number} vectors" in caught.value.message
     assert "--transfer none" in caught.value.advice
 
 
-def test_the_consumers_half_is_saved_with_all_its_digits(tmp_path: Path) -> None:
-    mean = Moments.of(units(100, 6)).mean
-    save_transfer(tmp_path / "t.safetensors", "mean_shift", "hashing:6", mean, 100)
-    with safe_open(tmp_path / "t.safetensors", "np") as file:
-        assert list(file.keys()) == ["text_mean"]
-        np.testing.assert_array_equal(file.get_tensor("text_mean"), mean)
-        (facts,) = map(json.loads, file.metadata().values())
-    assert (facts["transfer"], facts["encoder"], facts["text_count"]) == ("mean_shift", "hashing:6", 100)
-    save_transfer(tmp_path / "again.safetensors", "mean_shift", "hashing:6", mean, 100)
-    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "t.safetensors").read_bytes()
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, "mean"])
+def test_a_row_that_cannot_be_moved_is_named(name: TransferName, bad: float | str) -> None:
+    texts, images = units(2000, 300), units(20, 300, 1)
+    transfer = fitted(name, texts, images)
+    texts[1500] = texts.astype(np.float64).mean(axis=0) if bad == "mean" else bad
+    if bad in (0.0, "mean") and name not in ("mean_shift", "mean_shift_raw"):
+        return  # Another vector is added, so something is left.
+    if bad == 0.0:
+        return  # The mean taken from zero is a direction; the step's statistics refuse such a row before.
+    with pytest.raises(RowError, match="row 1500: the vector has no direction"):
+        transfer.apply_text(texts, ids_of(texts))
+
+
+@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
+def test_images_that_are_missing_or_do_not_fit_are_refused(name: TransferName) -> None:
+    text = Moments.of(units(9, 4))
+    with pytest.raises(InputError, match="needs the statistics of images"):
+        TRANSFERS[name].fit(TransferStatistics(text, None, text))
+    with pytest.raises(InputError, match="have 5 dimensions, the text representations 4"):
+        TRANSFERS[name].fit(TransferStatistics(text, Moments.of(units(9, 5)), text))
+
+
+# -- the consumer's side -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("known", [True, False])
+def test_images_move_as_at_inference(name: TransferName, known: bool) -> None:
+    if not known and name in NEED_IMAGES:
+        return
+    texts, images, more = units(50, 8), units(30, 8, 3, cone=-0.4), units(70, 8, 4, cone=-0.4)
+    moved = fitted(name, texts, more if known else None).apply_image(images)
+    exact = images.astype(np.float64)
+    mean = (more if known else images).astype(np.float64).mean(axis=0)
+    expected = {"mean_shift": formulas.n(exact - mean), "c3": formulas.n(exact - mean), "mean_shift_raw": exact - mean}
+    np.testing.assert_allclose(moved, expected.get(name, exact), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+def test_arrays_and_tensors_come_back_as_they_went(name: TransferName, dtype: str) -> None:
+    import torch
+
+    transfer = fitted(name, units(50, 8), units(30, 8, 3))
+    images = units(24, 8, 5).reshape(2, 12, 8)
+    tensor = torch.from_numpy(images).to(getattr(torch, dtype))
+    moved = transfer.apply_image(tensor)
+    assert (moved.dtype, moved.shape, moved.device) == (tensor.dtype, tensor.shape, tensor.device)
+    if dtype != "bfloat16":
+        array = images.astype(dtype)
+        again = transfer.apply_image(array)
+        assert (again.dtype, again.shape) == (array.dtype, array.shape)
+        np.testing.assert_allclose(moved.numpy(), again, atol=1e-3 if dtype == "float16" else 1e-6)
+    if name != "none":
+        np.testing.assert_allclose(moved.double().numpy(), transfer.apply_image(images), atol=2e-2)
+
+
+def test_gradients_pass_through() -> None:
+    import torch
+
+    images = torch.from_numpy(units(4, 8)).requires_grad_()
+    fitted("mean_shift", units(50, 8), units(30, 8, 3)).apply_image(images).sum().backward()
+    assert images.grad is not None
+    assert torch.isfinite(images.grad).all()
+
+
+def test_one_image_needs_a_mean_that_is_known() -> None:
+    transfer, images = fitted("mean_shift", units(50, 8), None), units(3, 8)
+    for one in (images[0], images[:1]):
+        with pytest.raises(InputError, match="one image is its own mean"):
+            transfer.apply_image(one)
+    known = fitted("mean_shift", units(50, 8), units(30, 8, 3))
+    np.testing.assert_allclose(known.apply_image(images[0]), known.apply_image(images)[0], atol=1e-7)
+    with pytest.raises(InputError, match="the images have 7 dimensions, the transfer 8"):
+        known.apply_image(images[:, :7])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_image_without_a_direction_is_named(bad: float) -> None:
+    import torch
+
+    images = units(9, 8)
+    images[4, 0] = bad
+    transfer = MeanShift(np.zeros(8), np.zeros(8))
+    for kind in (images, torch.from_numpy(images)):
+        with pytest.raises(RowError, match="row 4"):
+            transfer.apply_image(kind)
+
+
+def test_every_transfer_is_known_everywhere() -> None:
+    assert tuple(TRANSFERS) == NAMES == _TRANSFERS == tuple(FORMULAS)
+    assert set(IN_IMAGE_SPACE) == NEED_IMAGES
+    for name, kind in TRANSFERS.items():
+        assert kind.__doc__
+        assert kind.__doc__.startswith(f"`{name}`: ")

@@ -15,10 +15,12 @@ from pydantic import BaseModel
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, embeddings, instruction, pretrain
+from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, instruction, pretrain
 from unicorn_hf.core.words import words
+from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
+from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
@@ -26,7 +28,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "packaging"
-CODE = 1
+CODE = 2
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
@@ -137,29 +139,27 @@ class PackageJob:
 
     def _table(self, part: Part, schema: pa.Schema) -> pa.Table:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
-        vectors = read_table(part.embeddings, embeddings(self.dim)).column("embedding")
+        vectors, rows = read_vectors(part.embeddings, self.dim), part.captions.rows
         if self.config == "pretrain":
             conversations, task = _descriptions(captions), None
         else:
             chosen = _chosen(part)
             # Rows of the caption shard to places among the picked ones, which are in rising order.
             places = np.searchsorted(np.array(part.captions.rows), chosen.column("row").to_numpy())
-            captions, vectors = captions.take(places), vectors.take(pa.array(places))
+            captions, vectors = captions.take(places), vectors[places]
+            rows = tuple(rows[place] for place in places)
             conversations, task = chosen.column("conversations"), chosen.column("task")
+        with in_shard(part.captions.partition, rows):
+            moved = self.transfer.apply_text(vectors, captions.column("id").to_pylist())
         columns = {
             "id": captions.column("id"),
             "caption": captions.column("caption"),
             "conversations": conversations,
-            "image_embedding": self._transferred(vectors),
+            "image_embedding": pa.FixedSizeListArray.from_arrays(pa.array(moved.astype(self.dtype).ravel()), self.dim),
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }
         return pa.table(columns if task is None else columns | {"task": task}, schema=schema)
-
-    def _transferred(self, vectors: pa.ChunkedArray) -> pa.FixedSizeListArray:
-        flat = vectors.combine_chunks().flatten().to_numpy()
-        moved = self.transfer.apply_text(flat.reshape(-1, self.dim))
-        return pa.FixedSizeListArray.from_arrays(pa.array(moved.astype(self.dtype).ravel()), self.dim)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def package(
     progress: Progress,
 ) -> list[PackagedConfig]:
     """Write the published shards of both configs into the work folder."""
-    form = (representations.step.folder.name, recipe.representations, recipe.packaging, CODE)
+    form = (representations.identity, recipe.representations.dtype, recipe.packaging, CODE)
     step = Step.of(work_dir, STAGE, *form)
     parts = [
         Part(picked, representations.path(picked.partition), tuple(instructions.get(picked.partition, ())))
@@ -264,6 +264,8 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         compression="zstd",
         use_dictionary=[name for name in ("domain", "task") if name in schema.names],
         use_byte_stream_split=["image_embedding.list.element"],
+        # Nobody asks for rows by the least number in a vector, and looking for it takes as long as writing.
+        write_statistics=[name for name in ("id", "seed", "domain", "task") if name in schema.names],
         write_page_index=True,
         store_schema=True,
     )

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unicorn_hf.cards.licenses import conditions, derive
 from unicorn_hf.cards.metadata import front_matter
-from unicorn_hf.cards.provenance import diagram, has_image_side, model_name, rebuild, rehearsal
+from unicorn_hf.cards.provenance import (
+    IN_IMAGE_SPACE,
+    diagram,
+    has_image_side,
+    model_name,
+    rebuild,
+    rehearsal,
+)
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
 from unicorn_hf.core.recipe import Recipe
@@ -66,6 +73,7 @@ def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, M
         rehearsal=rehearsal(recipe),
         model=model_name(recipe),
         has_image_side=has_image_side(recipe),
+        in_image_space=statistics.representations.transfer in IN_IMAGE_SPACE,
         diagram=diagram(recipe, statistics),
         examples={name: example_lines(row, statistics) for name, row in rows.items()},
         license=derive(statistics.seeds.sources),

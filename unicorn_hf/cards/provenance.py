@@ -82,8 +82,19 @@ def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
     ]
 
 
-FORMULAS = {"none": "v = u", "mean_shift": "v = N(u - mean(u)), N(x) = x / |x|"}
+FORMULAS = {
+    "none": "v = u",
+    "mean_shift": "v = N(u - mean(u)), N(x) = x / |x|",
+    "mean_shift_raw": "v = u - mean(u)",
+    "mean_shift_to_image": "v = N(u - mean(u) + mean(x)), N(x) = x / |x|, x of images",
+    "c3": "v = N(u - mean(u) + e), N(x) = x / |x|, e normal noise of variance 0.016",
+    "per_dimension": "v = N((u - mean(u)) sd(x) / sd(u) + mean(x)), N(x) = x / |x|, x of images",
+    "realign": "e = N(mean(x) + s (u - mean(u))), v = N(e - mean(e) + mean(x)), N(x) = x / |x|, x of images, "
+    "s² = E|x - mean(x)|² / E|u - mean(u)|²",
+}
 """A transfer's text side, by name."""
+IN_IMAGE_SPACE = ("mean_shift_to_image", "per_dimension", "realign")
+"""Transfers that bring text to where images are, so that images stay as they are at inference."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +115,10 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     own = [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
     # Prompts that ship with unicorn-hf have names; a file has an ending.
     own += [name for name in prompts(recipe).values() if PurePath(name).suffix in (".yaml", ".yml")]
+    files = ["recipe.yaml", *filter(None, [recipe.representations.image_statistics])]
     commands = [
         shlex.join(["pip", "install", package]),
-        "hf download ORG/NAME recipe.yaml --repo-type dataset --local-dir .",
+        f"hf download ORG/NAME {' '.join(files)} --repo-type dataset --local-dir .",
         "unicorn-hf build recipe.yaml --out unicorn",
     ]
     return Rebuild(commands, list(dict.fromkeys(own)))

@@ -37,15 +37,33 @@ class WordFacts(_Facts):
     max: int
 
 
+class ImageFacts(_Facts):
+    """The image side that the transfer was fitted to, or that its consumer needs."""
+
+    source: str
+    num_images: int
+    mean_norm: float
+    trace: float
+    """Mean squared distance of an image's representation from their mean."""
+    mean_gap: float
+    """L2 norm of the difference of the two sides' means."""
+
+
 class RepresentationFacts(_Facts):
     encoder: str
     dim: int
     transfer: str
+    transfer_asked: str | None = None
+    """The recipe's transfer; another one than `transfer` where that needs images that were not known."""
     dtype: str
     num_truncated: int
     """Captions longer than the encoder reads."""
     text_mean_norm: float
     """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for vectors all equal."""
+    text_trace: float | None = None
+    """Mean squared distance of a text representation from their mean."""
+    image: ImageFacts | None = None
+    """None where the image side is not known."""
 
 
 class ShardFacts(_Facts):

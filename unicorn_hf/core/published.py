@@ -5,6 +5,7 @@ from pathlib import Path
 from unicorn_hf.core.encoder_spec import OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.recipe import Recipe, VllmEngine
 
+TRANSFER_FILE = "transfer.safetensors"
 _LOCAL_DIR = "local-dir:"
 
 
@@ -18,6 +19,9 @@ def published_recipe(recipe: Recipe) -> Recipe:
         data["instructions"]["tasks"][name]["prompt"] = published_name(task.prompt)
     if isinstance(recipe.engine, VllmEngine):
         data["engine"]["model"] = published_name(recipe.engine.model)
+    if recipe.representations.image_statistics:
+        # The set's own file holds the image side too.
+        data["representations"]["image_statistics"] = TRANSFER_FILE
     data["representations"]["encoder"] = published_encoder(recipe.representations.encoder)
     return Recipe.model_validate(data)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
 
-TransferName = Literal["none", "mean_shift"]
+TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """YAML's lists become tuples."""
@@ -207,6 +207,12 @@ class Representations(Section):
     encoder: str
     """`open_clip:MODEL/PRETRAINED`, `hashing:DIM`; see `unicorn_hf.core.encoder_spec`."""
     transfer: TransferName = "mean_shift"
+    """From text to image representations; see `unicorn_hf.representations.transfers`."""
+    image_statistics: str | None = None
+    """The image side, for transfers that need it: a file of `unicorn-hf calibrate`, or a set's transfer.safetensors.
+
+    Relative to the recipe.
+    """
     dtype: Literal["float16", "float32"] = "float16"
     """How the published vectors are stored; they are computed in float32, their mean in float64."""
     batch_size: PositiveInt = 256
@@ -248,8 +254,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _mean_is_of_several(self) -> "Recipe":
-        if self.representations.transfer == "mean_shift" and self.captions.num < 2:
-            raise ValueError("mean_shift takes 2 captions or more: one alone is its own mean. Transfer none keeps it")
+        transfer = self.representations.transfer
+        if transfer != "none" and self.captions.num < 2:
+            raise ValueError(f"{transfer} takes 2 captions or more: one alone is its own mean. Transfer none keeps it")
         return self
 
     @model_validator(mode="after")

@@ -120,6 +120,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     tasks = _inside(_inside(data, "instructions"), "tasks")
     for section in (_inside(data, "captions"), *(_inside(tasks, task) for task in tasks)):
         _anchor(section, "prompt", folder, lambda prompt: prompt.endswith(YAML_SUFFIXES))
+    _anchor(_inside(data, "representations"), "image_statistics", folder, lambda path: True)
     _anchor(_inside(data, "engine"), "model", folder, lambda model: model.startswith(("./", "../")))
     return data
 

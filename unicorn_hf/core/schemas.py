@@ -61,8 +61,11 @@ REJECTIONS = pa.schema(
 
 MOMENTS = pa.schema(
     [
+        pa.field("domain", pa.string(), nullable=False),
         pa.field("count", pa.int64(), nullable=False),
-        pa.field("sum", pa.list_(pa.float64()), nullable=False),
+        pa.field("mean", pa.list_(pa.float64()), nullable=False),
+        # Sum of squared deviations from the mean, per dimension.
+        pa.field("scatter", pa.list_(pa.float64()), nullable=False),
     ]
 )
 

@@ -1,39 +1,173 @@
-"""Statistics of a set of vectors, mergeable over partitions."""
+"""Statistics of sets of vectors, mergeable over partitions: count, mean and variance, overall and per domain."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.schemas import MOMENTS
+from unicorn_hf.representations.rows import RowError, Vectors, blocks
+
+_SAME = 1e-12
+"""Mean squared distance from the mean below which float32 unit vectors differ by rounding alone."""
+_MERGED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count and sum of vectors, in float64: float32 sums of a million unit vectors are off in the fifth digit."""
+    """Count, mean and squared deviations of vectors, per dimension, in float64.
+
+    Parts merge by the pairwise update of Chan, Golub and LeVeque (1979), so that neither the split into parts nor
+    their order moves a digit that matters, and vectors far from the origin lose none to cancellation.
+    """
 
     count: int
-    sum: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+    """Sum of the squared deviations from the mean, per dimension."""
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32]) -> Self:
-        return cls(len(vectors), vectors.sum(axis=0, dtype=np.float64))
+    def of(cls, vectors: Vectors) -> Self:
+        """The moments of the rows of an array, of which no more than a block is held in float64.
+
+        Raises:
+            RowError: a row is zero, or not finite: it has no direction.
+        """
+        return cls.merged([cls._of_block(start, block) for start, block in blocks(vectors)], dim=vectors.shape[1])
 
     @classmethod
-    def merged(cls, parts: "list[Moments]") -> "Moments":
-        return reduce(lambda one, other: Moments(one.count + other.count, one.sum + other.sum), parts)
+    def _of_block(cls, start: int, block: Vectors) -> Self:
+        exact = block.astype(np.float64)
+        _check(exact, start)
+        mean = exact.mean(axis=0)
+        exact -= mean
+        return cls(len(block), mean, np.einsum("ij,ij->j", exact, exact))
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Moments]", dim: int = 0) -> Self:
+        """The moments of all parts together, whatever their order; `dim` where there may be none."""
+        parts = [part for part in parts if part.count]
+        if not parts:
+            return cls(0, np.zeros(dim), np.zeros(dim))
+        counts = np.array([part.count for part in parts], dtype=np.float64)
+        means = np.stack([part.mean for part in parts])
+        # About a mean that is near by, so that nothing large is added up.
+        near = means[0]
+        count = sum(part.count for part in parts)
+        mean = near + counts @ (means - near) / count
+        means -= mean
+        scatter = np.sum([part.scatter for part in parts], axis=0) + counts @ np.square(means)
+        return cls(count, mean, scatter)
 
     @property
-    def mean(self) -> NDArray[np.float64]:
-        return self.sum / self.count
+    def dim(self) -> int:
+        return len(self.mean)
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Mean squared deviation, per dimension."""
+        return self.scatter / self.count
+
+    @property
+    def trace(self) -> float:
+        """Mean squared distance from the mean: the trace of the covariance."""
+        return float(self.scatter.sum() / self.count)
+
+    @property
+    def identity(self) -> str:
+        return fingerprint(self.count, self.mean.tobytes().hex(), self.scatter.tobytes().hex())
+
+    def check_spread(self, what: str) -> None:
+        """See that the vectors differ, so that something is left when their mean is taken away.
+
+        Raises:
+            InputError: there are none, there is one, or all are equal.
+        """
+        if self.count < 2:
+            raise InputError(f"{what}: {self.count} vectors have no spread around their mean", _ADVICE)
+        if self.trace < _SAME:
+            raise InputError(f"{what}: all {self.count:,} vectors are equal, from row 0 on", _ADVICE)
+
+
+_ADVICE = "A transfer needs vectors that differ: --transfer none keeps them as they are."
+
+
+@dataclass(frozen=True)
+class DomainMoments:
+    """Moments of a set by the domain of its rows, in the order of the domains' names, and of all together."""
+
+    domains: Mapping[str, Moments]
+    overall: Moments
+
+    @classmethod
+    def of(cls, vectors: Vectors, domains: Sequence[str]) -> Self:
+        """
+        Raises:
+            RowError: a row is zero, or not finite.
+        """
+        names, codes = np.unique(np.array(domains, dtype=str), return_inverse=True)
+        parts = {}
+        for code, name in enumerate(names):
+            places = np.flatnonzero(codes == code)
+            try:
+                parts[str(name)] = Moments.of(vectors if len(names) == 1 else vectors[places])
+            except RowError as error:
+                raise RowError(error.reason, error.advice, row=int(places[error.row])) from None
+        return cls._of_parts(parts, vectors.shape[1])
+
+    @classmethod
+    def merged(cls, parts: "Iterable[DomainMoments]", dim: int = 0) -> Self:
+        """Of all parts together; no more than a few are held at a time."""
+        by_name: dict[str, list[Moments]] = {}
+        for part in parts:
+            for name, moments in part.domains.items():
+                waiting = by_name.setdefault(name, [])
+                waiting.append(moments)
+                if len(waiting) == _MERGED_AT_ONCE:
+                    waiting[:] = [Moments.merged(waiting)]
+        return cls._of_parts({name: Moments.merged(by_name[name]) for name in sorted(by_name)}, dim)
+
+    @classmethod
+    def of_all(cls, moments: Moments) -> Self:
+        """Of a set whose domains are all one."""
+        return cls({"": moments}, moments)
+
+    @classmethod
+    def _of_parts(cls, domains: dict[str, Moments], dim: int) -> Self:
+        return cls(domains, Moments.merged(list(domains.values()), dim))
 
     def to_table(self) -> pa.Table:
-        return pa.table([[self.count], [self.sum.tolist()]], schema=MOMENTS)
+        parts = self.domains.values()
+        counts = pa.array([part.count for part in parts], pa.int64())
+        vectors = (_lists([part.mean for part in parts]), _lists([part.scatter for part in parts]))
+        return pa.table([pa.array(list(self.domains), pa.string()), counts, *vectors], schema=MOMENTS)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
-        row = table.to_pylist()[0]
-        return cls(row["count"], np.array(row["sum"], dtype=np.float64))
+        names, counts = table.column("domain").to_pylist(), table.column("count").to_pylist()
+        means, scatters = (
+            table.column(name).combine_chunks().flatten().to_numpy().reshape(len(names), -1)
+            for name in ("mean", "scatter")
+        )
+        parts = zip(names, counts, means, scatters, strict=True)
+        return cls._of_parts({name: Moments(count, mean, scatter) for name, count, mean, scatter in parts}, 0)
+
+
+def _lists(vectors: Sequence[NDArray[np.float64]]) -> pa.ListArray:
+    dim = len(vectors[0]) if vectors else 0
+    offsets = pa.array(np.arange(0, len(vectors) * dim + 1, dim or 1, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(vectors) if vectors else np.empty(0)))
+
+
+def _check(block: NDArray[np.float64], start: int) -> None:
+    squares = np.einsum("ij,ij->i", block, block)
+    bad = np.flatnonzero(~np.isfinite(squares) | (squares == 0))
+    if len(bad):
+        row = block[bad[0]]
+        what = "has NaN in it" if np.isnan(row).any() else "is zero" if not row.any() else "is not finite"
+        raise RowError(f"the vector {what}: it has no direction", row=start + int(bad[0]))

@@ -1,18 +1,31 @@
-"""Stage 3: captions are encoded partition by partition; the sums that their mean needs are kept beside the vectors."""
+"""Stage 3: captions are encoded partition by partition, their moments kept beside them, and the transfer is fitted.
+
+The transfer itself is applied where its result is written: when the published shards are packaged.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import CAPTIONS, MOMENTS, embeddings
-from unicorn_hf.engines.specs import EncoderChoice
-from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.transfers import Transfer, fit
+from unicorn_hf.core.recipe import Recipe, TransferName
+from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
+from unicorn_hf.engines.specs import EncoderChoice, resolve_encoder
+from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.rows import in_shard
+from unicorn_hf.representations.transfer_file import ImageStatistics, load_image_statistics
+from unicorn_hf.representations.transfers import (
+    FALLBACK,
+    NEED_IMAGES,
+    Alignment,
+    Transfer,
+    TransferStatistics,
+    fit,
+)
+from unicorn_hf.representations.vectors import KIND, read_vectors, write_vectors
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.progress import Progress
@@ -20,7 +33,9 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.workers import resident
 
-STAGE = "representations"
+STAGE, ALIGNMENT = "representations", "alignment"
+CODE = 2
+"""Raise it when what is kept of a partition changes: captions are then encoded again."""
 _BLOCK_ROWS = 64
 """Captions given to the encoder at once, in batches: the display moves on after each block."""
 
@@ -50,7 +65,7 @@ class EncodeJob:
 
     def run(self, on_row: Callable[[], None]) -> EncodingRecord:
         encoder = resident(self.encoder.identity, self.encoder.open)
-        table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
+        table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption", "domain"]), self.captions.rows)
         captions = table.column("caption").to_pylist()
         vectors = np.empty((len(captions), encoder.dim), dtype=np.float32)
         for start in range(0, len(captions), self.block_rows):
@@ -59,19 +74,50 @@ class EncodeJob:
             for _ in block:
                 on_row()
         name = self.captions.partition
-        schema = embeddings(encoder.dim)
-        column = pa.FixedSizeListArray.from_arrays(vectors.ravel(), encoder.dim)
-        shard = pa.table([table.column("id"), column], schema=schema)
-        write_table(self.step.shard(name, "embeddings"), shard, schema)
-        write_table(self.step.shard(name, "moments"), Moments.of(vectors).to_table(), MOMENTS)
+        with in_shard(name, self.captions.rows):
+            moments = DomainMoments.of(vectors, table.column("domain").to_pylist())
+        write_vectors(self.step.shard(name, KIND), table.column("id"), vectors)
+        write_table(self.step.shard(name, "moments"), moments.to_table(), MOMENTS)
         record = EncodingRecord(
             inputs=self.inputs,
-            num_bytes=self.step.sizes(name, "embeddings", "moments"),
+            num_bytes=self.step.sizes(name, KIND, "moments"),
             num_rows=len(captions),
             dim=encoder.dim,
             num_truncated=encoder.num_truncated(captions),
         )
         return self.step.finish(name, record)
+
+
+class AlignmentRecord(Record):
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class AlignJob:
+    """The moments of one partition's aligned representations: the second pass that `realign` needs."""
+
+    step: Step
+    captions: Picked
+    embeddings: Path
+    alignment: Alignment
+
+    @property
+    def inputs(self) -> str:
+        return fingerprint(self.captions.identity)
+
+    def find(self) -> AlignmentRecord | None:
+        return self.step.find(self.captions.partition, self.inputs, AlignmentRecord)
+
+    def run(self, on_row: Callable[[], None]) -> AlignmentRecord:
+        name, rows = self.captions.partition, self.captions.rows
+        vectors = read_vectors(self.embeddings, len(self.alignment.text_mean))
+        with in_shard(name, rows):
+            moments = DomainMoments.of_all(self.alignment.moments(vectors))
+        write_table(self.step.shard(name, "moments"), moments.to_table(), MOMENTS)
+        for _ in rows:
+            on_row()
+        sizes = self.step.sizes(name, "moments")
+        return self.step.finish(name, AlignmentRecord(inputs=self.inputs, num_bytes=sizes, num_rows=len(rows)))
 
 
 @dataclass
@@ -80,12 +126,27 @@ class Representations:
 
     step: Step
     dim: int
-    moments: Moments
+    text: DomainMoments
+    statistics: TransferStatistics
     transfer: Transfer
+    asked: TransferName
+    """The recipe's transfer; another one than `transfer` where that needs images that are not known."""
+    image: ImageStatistics | None
     num_truncated: int
 
+    @property
+    def moments(self) -> Moments:
+        """Of all text representations."""
+        return self.text.overall
+
+    @property
+    def identity(self) -> str:
+        """Fingerprint of what is published of a representation, the storage type aside."""
+        needs_image = self.transfer.name in NEED_IMAGES
+        return fingerprint(self.step.folder.name, self.transfer.name, self.statistics.identity(image=needs_image))
+
     def path(self, partition: str) -> Path:
-        return self.step.shard(partition, "embeddings")
+        return self.step.shard(partition, KIND)
 
 
 @dataclass
@@ -96,32 +157,93 @@ class RepresentationStage:
     captions: Sequence[Picked]
     encoder: EncoderChoice
     work_dir: Path
+    image: ImageStatistics | None = None
     step: Step = field(init=False)
 
     def __post_init__(self) -> None:
-        self.step = Step.of(self.work_dir, STAGE, self.encoder.identity)
+        self.step = Step.of(self.work_dir, STAGE, self.encoder.identity, CODE)
+        self.captions = [picked for picked in self.captions if picked.rows]
 
     def run(self, pool: WorkerPool, progress: Progress) -> Representations:
         progress.start(STAGE, sum(len(picked.rows) for picked in self.captions))
-        done = 0
-
-        def count(record: EncodingRecord) -> None:
-            nonlocal done
-            done += record.num_rows
-            progress.known(done, 0)
-
         block_rows = max(_BLOCK_ROWS, self.recipe.representations.batch_size)
-        jobs = [EncodeJob(self.step, picked, self.encoder, block_rows) for picked in self.captions if picked.rows]
-        records = pool.run(jobs, count)
-        moments = Moments.merged([self._moments(job.captions.partition) for job in jobs])
+        jobs = [EncodeJob(self.step, picked, self.encoder, block_rows) for picked in self.captions]
+        records = pool.run(jobs, _counted(progress))
         progress.finish()
+        text = self._merged(self.step)
+        statistics = TransferStatistics(
+            text.overall, self.image.moments if self.image else None, seed=self.recipe.random_seed
+        )
+        asked = self.recipe.representations.transfer
+        name = self._transfer(asked, progress)
+        if name != "none":
+            first = self.captions[0]
+            text.overall.check_spread(f"the text representations, from shard {first.partition}, row {first.rows[0]} on")
+        if name == "realign":
+            statistics = self._aligned(statistics, pool, progress)
         return Representations(
             step=self.step,
             dim=records[0].dim,
-            moments=moments,
-            transfer=fit(self.recipe.representations.transfer, moments.mean),
+            text=text,
+            statistics=statistics,
+            transfer=fit(name, statistics),
+            asked=asked,
+            image=self.image,
             num_truncated=sum(record.num_truncated for record in records),
         )
 
-    def _moments(self, partition: str) -> Moments:
-        return Moments.from_table(read_table(self.step.shard(partition, "moments"), MOMENTS))
+    def _transfer(self, asked: TransferName, progress: Progress) -> TransferName:
+        if asked not in NEED_IMAGES or self.image:
+            return asked
+        progress.note(
+            f"warning: the transfer {asked} needs statistics of images, and none were given (--image-statistics, "
+            f"made by `unicorn-hf calibrate`): {FALLBACK} is taken instead"
+        )
+        return FALLBACK
+
+    def _aligned(self, statistics: TransferStatistics, pool: WorkerPool, progress: Progress) -> TransferStatistics:
+        alignment = Alignment.fit(statistics)
+        step = Step.of(self.work_dir, ALIGNMENT, self.step.folder.name, statistics.identity(image=True), CODE)
+        progress.start(ALIGNMENT, statistics.text.count)
+        jobs = [AlignJob(step, picked, self.step.shard(picked.partition, KIND), alignment) for picked in self.captions]
+        pool.run(jobs, _counted(progress))
+        progress.finish()
+        return replace(statistics, aligned=self._merged(step).overall)
+
+    def _merged(self, step: Step) -> DomainMoments:
+        tables = (read_table(step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
+        return DomainMoments.merged(DomainMoments.from_table(table) for table in tables)
+
+
+def image_side(recipe: Recipe) -> ImageStatistics | None:
+    """The image statistics that the recipe names.
+
+    Raises:
+        InputError: the file is not there, is none, or is of another encoder than the recipe's.
+    """
+    path, encoder = recipe.representations.image_statistics, recipe.representations.encoder
+    if path is None:
+        return None
+    statistics = load_image_statistics(Path(path))
+    if statistics.encoder_id != encoder_id(encoder):
+        raise InputError(
+            f"{path} is of the encoder {statistics.encoder}, the build's is {encoder}: not the same model",
+            f"Make them again: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
+        )
+    return statistics
+
+
+def encoder_id(encoder: str) -> str:
+    """Fingerprint of an encoder's model, whatever a recipe says of its batches."""
+    return resolve_encoder(encoder, batch_size=1).identity
+
+
+def _counted(progress: Progress) -> Callable[[EncodingRecord | AlignmentRecord], None]:
+    done = 0
+
+    def count(record: EncodingRecord | AlignmentRecord) -> None:
+        nonlocal done
+        done += record.num_rows
+        progress.known(done, 0)
+
+    return count

@@ -39,7 +39,8 @@ class Step:
         return cls(work_dir / f"{name}-{fingerprint(*identity)}")
 
     def shard(self, partition: str, kind: str) -> Path:
-        return self.folder / f"{partition}.{kind}.parquet"
+        """A Parquet file, unless the kind brings another ending."""
+        return self.folder / (f"{partition}.{kind}" if "." in kind else f"{partition}.{kind}.parquet")
 
     def find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
         """The partition's record, if it is of these inputs and its shards are there at their recorded sizes.

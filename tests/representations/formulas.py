@@ -1,0 +1,56 @@
+"""The transfers as their papers write them: plain float64 NumPy, all rows at once, nothing of unicorn_hf."""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def n(rows: Array) -> Array:
+    return rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+
+
+def none(y: Array, x: Array) -> Array:
+    return y
+
+
+def mean_shift(y: Array, x: Array) -> Array:
+    return n(y - y.mean(0))
+
+
+def mean_shift_raw(y: Array, x: Array) -> Array:
+    return y - y.mean(0)
+
+
+def mean_shift_to_image(y: Array, x: Array) -> Array:
+    return n(y - y.mean(0) + x.mean(0))
+
+
+def per_dimension(y: Array, x: Array) -> Array:
+    return n((y - y.mean(0)) * x.std(0) / y.std(0) + x.mean(0))
+
+
+def realign(y: Array, x: Array) -> Array:
+    t_y = ((y - y.mean(0)) ** 2).sum(axis=1).mean()
+    t_x = ((x - x.mean(0)) ** 2).sum(axis=1).mean()
+    e = n(x.mean(0) + np.sqrt(t_x / t_y) * (y - y.mean(0)))
+    return n(e - e.mean(0) + x.mean(0))
+
+
+def c3(y: Array, ids: list[str], seed: int) -> Array:
+    return n(n(y) - y.mean(0) + np.sqrt(0.016) * np.stack([noise(row_id, seed, y.shape[1]) for row_id in ids]))
+
+
+def noise(row_id: str, seed: int, dim: int) -> Array:
+    """Standard normal numbers of a Philox generator, keyed by a hash of the seed and the row's id."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (b"c3", str(seed).encode(), row_id.encode()):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    key = int.from_bytes(digest.digest(), "big") >> 1
+    generator = np.random.Generator(np.random.Philox(key=key))
+    return generator.standard_normal(dim, dtype=np.float32).astype(np.float64)
+
+
+WITHOUT_NOISE = (none, mean_shift, mean_shift_raw, mean_shift_to_image, per_dimension, realign)

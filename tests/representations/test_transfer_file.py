@@ -1,0 +1,139 @@
+"""Both sides on disk, and what a consumer does with them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from tests.representations.test_moments import units
+from tests.representations.test_transfers import ids_of
+from unicorn_hf import load_transfer
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.recipe import TransferName
+from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.transfer_file import (
+    ImageStatistics,
+    load_image_statistics,
+    save_image_statistics,
+    save_transfer,
+)
+from unicorn_hf.representations.transfers import Alignment, TransferStatistics, fit
+
+TEXTS, IMAGES = units(60, 6), units(40, 6, 1, cone=-0.3)
+TEXT = DomainMoments.of(TEXTS, ["birds", "food", "food"] * 20)
+
+
+def statistics_for(name: TransferName, *, images: bool = True) -> TransferStatistics:
+    statistics = TransferStatistics(TEXT.overall, Moments.of(IMAGES) if images else None, seed=3)
+    if name == "realign":
+        aligned = Alignment.fit(statistics).moments(TEXTS)
+        statistics = TransferStatistics(statistics.text, statistics.image, aligned, seed=3)
+    return statistics
+
+
+def saved(folder: Path, name: TransferName, *, images: bool = True) -> Path:
+    path = folder / "transfer.safetensors"
+    save_transfer(
+        path, name, statistics_for(name, images=images), TEXT, encoder="hashing:6", encoder_id="0a", image_source="art"
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", get_args(TransferName))
+def test_a_transfer_comes_back_whole(name: TransferName, tmp_path: Path) -> None:
+    before, path = fit(name, statistics_for(name)), saved(tmp_path, name)
+    for source in (tmp_path, str(tmp_path), path):
+        after = load_transfer(source)
+        assert after.name == name
+        np.testing.assert_array_equal(after.apply_image(IMAGES), before.apply_image(IMAGES))
+        expected = before.apply_text(TEXTS, ids_of(TEXTS))
+        np.testing.assert_allclose(after.apply_text(TEXTS, ids_of(TEXTS)), expected, atol=1e-7)
+
+
+def test_the_file_says_both_sides_method_and_encoder_in_one_key_and_the_same_bytes(tmp_path: Path) -> None:
+    path = saved(tmp_path, "realign")
+    with safe_open(path, "np") as file:
+        assert sorted(file.keys()) == [
+            "aligned_mean", "image_mean", "image_variance", "text_domain_mean", "text_domain_variance", "text_mean",
+            "text_variance",
+        ]  # fmt: skip
+        assert all(file.get_tensor(name).dtype == np.float64 for name in file.keys())  # noqa: SIM118
+        np.testing.assert_array_equal(file.get_tensor("text_mean"), TEXT.overall.mean)
+        np.testing.assert_allclose(file.get_tensor("text_domain_mean")[1], TEXT.domains["food"].mean, rtol=1e-15)
+        (facts,) = map(json.loads, file.metadata().values())
+    assert (facts["transfer"], facts["encoder"], facts["encoder_id"]) == ("realign", "hashing:6", "0a")
+    assert (facts["text_count"], facts["image_count"], facts["image_source"]) == (60, 40, "art")
+    assert facts["text_domains"] == {"birds": 20, "food": 40}
+    again = tmp_path / "again"
+    again.mkdir()
+    assert saved(again, "realign").read_bytes() == path.read_bytes()
+
+
+def test_image_statistics_come_of_their_own_file_or_of_a_data_set(tmp_path: Path) -> None:
+    path = tmp_path / "image_statistics.safetensors"
+    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art"))
+    for file in (path, saved(tmp_path, "mean_shift")):
+        found = load_image_statistics(file)
+        assert (found.encoder, found.encoder_id, found.source) == ("hashing:6", "0a", "art")
+        np.testing.assert_array_equal(found.moments.mean, Moments.of(IMAGES).mean)
+        np.testing.assert_allclose(found.moments.scatter, Moments.of(IMAGES).scatter, rtol=1e-14)
+    with pytest.raises(InputError, match="holds no statistics of images"):
+        load_image_statistics(saved(tmp_path, "mean_shift", images=False))
+    with pytest.raises(InputError, match="holds no transfer"):
+        load_transfer(path)
+
+
+def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file"):
+        load_image_statistics(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="there is no file"):
+        load_transfer(tmp_path)
+    text = tmp_path / "text.safetensors"
+    text.write_text("no")
+    other = tmp_path / "other.safetensors"
+    save_file({"a": np.zeros(3)}, other)
+    for path in (text, other):
+        with pytest.raises(InputError, match="is not a file of statistics"):
+            load_image_statistics(path)
+    broken = tmp_path / "broken.safetensors"
+    facts = {"format": 1, "encoder": "e", "encoder_id": "i", "image_count": 2}
+    save_file({"image_mean": np.zeros(3), "image_variance": np.zeros(2)}, broken, {"unicorn_hf": json.dumps(facts)})
+    with pytest.raises(InputError, match="do not fit each other"):
+        load_image_statistics(broken)
+
+
+def test_what_is_neither_here_nor_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for source in ("nothing", "/no/such/folder", "./no/such"):
+        with pytest.raises(InputError, match="there is no data set at"):
+            load_transfer(source)
+    with pytest.raises(InputError, match="is no name of a data set"):
+        load_transfer("a b/c")
+
+
+def test_a_hub_out_of_reach_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def offline(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("no")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    with pytest.raises(RunError, match="the Hub cannot be reached, and the cache has no transfer of a/b"):
+        load_transfer("a/b")
+
+
+def test_the_consumer_needs_no_torch(tmp_path: Path) -> None:
+    saved(tmp_path, "mean_shift")
+    code = (
+        "import sys, numpy as np; from unicorn_hf import load_transfer;"
+        f"t = load_transfer({str(tmp_path)!r}); t.apply_image(np.eye(6)); "
+        "print([name for name in ('torch', 'datasets', 'distributed') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

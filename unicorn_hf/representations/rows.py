@@ -1,0 +1,58 @@
+"""Arrays of vectors, a row each: taken block by block, and named where one of them cannot be used."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.errors import InputError
+
+Vectors = NDArray[np.floating[Any]]
+_BLOCK_BYTES = 1 << 20
+"""A block and the copy that is computed of it stay in a core's cache."""
+
+
+class RowError(InputError):
+    """A row of an array cannot be used. `in_shard` makes an `InputError` of it that names the shard too."""
+
+    def __init__(self, reason: str, advice: str = "", row: int = 0) -> None:
+        super().__init__(f"row {row}: {reason}", advice)
+        self.reason = reason
+        self.row = row
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+        return InputError, (self.message, self.advice)
+
+
+def blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
+    """The rows in blocks that fit a core's cache in float32, each with the number of its first row."""
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors have the shape (rows, dimensions), not {vectors.shape}")
+    size = max(1, _BLOCK_BYTES // (4 * max(1, vectors.shape[1])))
+    for start in range(0, len(vectors), size):
+        yield start, vectors[start : start + size]
+
+
+@contextmanager
+def in_shard(shard: str, rows: Sequence[int] | None = None) -> Iterator[None]:
+    """Errors about a row of an array become errors about a row of `shard`; `rows` are the array's rows in it.
+
+    Raises:
+        InputError: in place of a `RowError`.
+    """
+    try:
+        yield
+    except RowError as error:
+        row = rows[error.row] if rows is not None else error.row
+        raise InputError(f"shard {shard}, row {row}: {error.reason}", error.advice) from None
+
+
+@contextmanager
+def rows_from(start: int) -> Iterator[None]:
+    """Errors about a row of a block become errors about a row of the array that the block begins at `start` in."""
+    try:
+        yield
+    except RowError as error:
+        raise RowError(error.reason, error.advice, row=start + error.row) from None

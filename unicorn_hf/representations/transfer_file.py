@@ -1,0 +1,203 @@
+"""Statistics and transfers on disk: `image_statistics.safetensors`, and the `transfer.safetensors` of a data set."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.published import TRANSFER_FILE
+from unicorn_hf.core.recipe import TransferName
+from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
+from unicorn_hf.runtime.files import atomic
+
+_KEY = "unicorn_hf"
+"""The one key of the metadata: safetensors writes several in an order that changes from run to run."""
+_ADVICE = "`unicorn-hf calibrate` makes statistics of images; every built data set holds a transfer.safetensors."
+
+
+class Facts(BaseModel):
+    """What a file says beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = 1
+    encoder: str
+    encoder_id: str
+    """Fingerprint of the encoder: statistics of another one are of no use, whatever its name."""
+    transfer: TransferName | None = None
+    seed: int = 0
+    text_count: int = 0
+    text_domains: dict[str, int] = {}
+    """Rows of each domain, in the order of the rows of `text_domain_mean` and `text_domain_variance`."""
+    image_count: int = 0
+    image_source: str = ""
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """The image side of an encoder, of images that need not have anything to do with the texts."""
+
+    moments: Moments
+    encoder: str
+    encoder_id: str
+    source: str
+    """What images these were, in words."""
+
+
+def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
+    """Write `image_statistics.safetensors`."""
+    facts = Facts(
+        encoder=statistics.encoder,
+        encoder_id=statistics.encoder_id,
+        image_count=statistics.moments.count,
+        image_source=statistics.source,
+    )
+    _save(path, _side("image", statistics.moments), facts)
+
+
+def load_image_statistics(path: Path) -> ImageStatistics:
+    """Read the image side of a file of `calibrate`, or of a data set's transfer.safetensors.
+
+    Raises:
+        InputError: there is no such file, it is of another kind, or it knows nothing of images.
+    """
+    facts, tensors = _load(path)
+    moments = _moments(path, "image", facts.image_count, tensors)
+    if moments is None:
+        raise InputError(f"{path} holds no statistics of images", _ADVICE)
+    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source)
+
+
+def save_transfer(
+    path: Path,
+    name: TransferName,
+    statistics: TransferStatistics,
+    text: DomainMoments,
+    *,
+    encoder: str,
+    encoder_id: str,
+    image_source: str = "",
+) -> None:
+    """Write `transfer.safetensors`: both sides as far as they are known, method and encoder.
+
+    It is the consumer's half of the transfer, and all that a refit needs; see `load_transfer`.
+    """
+    tensors = _side("text", statistics.text)
+    parts = list(text.domains.values())
+    tensors["text_domain_mean"] = np.stack([part.mean for part in parts])
+    tensors["text_domain_variance"] = np.stack([part.variance for part in parts])
+    if statistics.image:
+        tensors |= _side("image", statistics.image)
+    if statistics.aligned:
+        tensors["aligned_mean"] = statistics.aligned.mean
+    facts = Facts(
+        encoder=encoder,
+        encoder_id=encoder_id,
+        transfer=name,
+        seed=statistics.seed,
+        text_count=statistics.text.count,
+        text_domains={name: part.count for name, part in text.domains.items()},
+        image_count=statistics.image.count if statistics.image else 0,
+        image_source=image_source,
+    )
+    _save(path, tensors, facts)
+
+
+def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfer:
+    """The transfer that a data set was made with: `apply_image` is all that its consumer needs.
+
+    Args:
+        source: the folder of a data set, its transfer.safetensors, or `ORG/NAME` on the Hub.
+        revision: of the repository on the Hub.
+
+    Raises:
+        InputError: there is no such data set, or it has no transfer.
+        RunError: the Hub cannot be asked.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = path / TRANSFER_FILE
+    elif not path.is_file():
+        path = _download(str(source), revision)
+    facts, tensors = _load(path)
+    text = _moments(path, "text", facts.text_count, tensors)
+    if facts.transfer is None or text is None:
+        raise InputError(f"{path} holds no transfer", _ADVICE)
+    aligned = None
+    if "aligned_mean" in tensors:
+        aligned = Moments(facts.text_count, tensors["aligned_mean"], np.zeros_like(tensors["aligned_mean"]))
+    image = _moments(path, "image", facts.image_count, tensors)
+    return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
+
+
+def _side(name: str, moments: Moments) -> dict[str, NDArray[np.float64]]:
+    return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance}
+
+
+def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np.float64]]) -> Moments | None:
+    names = f"{side}_mean", f"{side}_variance"
+    if not count or not all(name in tensors for name in names):
+        return None
+    mean, variance = (tensors[name] for name in names)
+    if mean.ndim != 1 or mean.shape != variance.shape or not np.isfinite([mean, variance]).all():
+        raise InputError(f"{path}: its {side}_mean and {side}_variance do not fit each other", _ADVICE)
+    return Moments(count, mean, variance * count)
+
+
+def _save(path: Path, tensors: Mapping[str, NDArray[np.float64]], facts: Facts) -> None:
+    from safetensors.numpy import save
+
+    metadata = json.dumps(facts.model_dump(), ensure_ascii=False)
+    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: metadata})
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _load(path: Path) -> tuple[Facts, dict[str, NDArray[np.float64]]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            metadata: dict[str, Any] = file.metadata() or {}
+        return Facts.model_validate_json(metadata.get(_KEY, "")), tensors
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}", _ADVICE) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}", _ADVICE) from None
+    except (SafetensorError, ValidationError):
+        raise InputError(f"{path} is not a file of statistics that unicorn-hf wrote", _ADVICE) from None
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
+        raise InputError(f"there is no data set at {repo_id}", "Give its folder, or ORG/NAME for one on the Hub.")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(repo_id, TRANSFER_FILE, repo_type="dataset", revision=revision))
+    except HFValidationError:
+        raise InputError(f"{repo_id} is no name of a data set", "Names look like ORG/NAME.") from None
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        at = f" at revision {revision}" if revision else ""
+        raise InputError(f"there is no data set {repo_id}{at}, here or on the Hub, or it is private") from None
+    except LocalEntryNotFoundError:
+        raise RunError(f"the Hub cannot be reached, and the cache has no transfer of {repo_id}") from None
+    except EntryNotFoundError:
+        raise InputError(f"the data set {repo_id} has no {TRANSFER_FILE}", _ADVICE) from None
+    except OSError as error:
+        raise RunError(f"the transfer of {repo_id} cannot be had from the Hub ({type(error).__name__})") from None
