@@ -8,7 +8,7 @@ from unicorn_hf.captions.filters import check_caption, clean, repeated_fraction
 from unicorn_hf.captions.step import PROMPTS, judge
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import load_prompt
+from unicorn_hf.core.prompts import Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters
 from unicorn_hf.core.words import words
 
@@ -313,7 +313,10 @@ def test_any_answer_is_a_caption_or_a_rejection(text: str) -> None:
 
 
 def test_an_answer_that_copies_an_example_is_rejected() -> None:
-    prompt = load_prompt("caption-v1-short", PROMPTS)
-    copied = f"A dog lies there. {prompt.examples[0].answer}"
-    assert judge(answered(copied), CaptionFilters(), prompt).reason == "copied_example"  # type: ignore[union-attr]
-    assert judge(answered(GOOD.replace("owl", "hawk")), CaptionFilters(min_words=5), load_prompt("caption-v1", PROMPTS))
+    plain = Prompt(version="1", system="s", user="{subject}")
+    prompt = plain.model_copy(update={"examples": (Example(subject="an owl", answer=GOOD),)})
+    copied = f"A dog lies there. {GOOD}"
+    outcome = judge(answered(copied), CaptionFilters(), prompt)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "copied_example"
+    assert judge(answered(copied), CaptionFilters(), plain) == copied
