@@ -102,3 +102,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 4, "cluster.workers": 1}
     build(load_recipe("demo", {**recipe, "representations.encoder": "hashing:8"}), out)
     return out
+
+
+def test_overwrite(hub: HubServer, hub_client: HubClient) -> None:
+    repo_id = f"{hub.user}/unicorn"
+    hub.add_repository(repo_id, {"README.md": b"mine", "notes.txt": b"mine"})
+    refused = hub_client.command(*SMALL, "--push", repo_id)
+    assert refused.returncode == 1, refused.stderr
+    assert hub.files(repo_id)["README.md"] == b"mine"
+    done = hub_client.command(*SMALL, "--push", repo_id, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert hub.files(repo_id)["notes.txt"] == b"mine"
+    assert hub_client.run(LOAD, repo_id).returncode == 0

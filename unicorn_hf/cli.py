@@ -12,7 +12,7 @@ from unicorn_hf.core.errors import InputError, UnicornError
 
 if TYPE_CHECKING:
     from unicorn_hf.core.recipe import Recipe
-    from unicorn_hf.hub.push import PushResult
+    from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
 
@@ -61,10 +61,12 @@ def main() -> None:
 @click.option("--random-seed", type=int, help="Another draw of the same recipe.")
 @click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
 @click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
+@click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
 def build(
-    recipe: str, out: Path, work_dir: Path | None, repo_id: str | None, private: bool, dry_run: bool, **options: Any
-) -> None:
+    recipe: str, out: Path, work_dir: Path | None, repo_id: str | None, private: bool, overwrite: bool, dry_run: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Make the data sets that RECIPE describes: a YAML file, or `demo` or `unicorn-1.2m`.
 
     Options override the recipe. Stopped in the middle, the same command goes on where it was.
@@ -82,14 +84,14 @@ def build(
         if dry_run:
             _show_plan(planned)
             return
-        _build(planned.recipe, out, work_dir, repo_id, private)
+        _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite)
 
 
-def _build(recipe: "Recipe", out: Path, work_dir: Path | None, repo_id: str | None, private: bool) -> None:
+def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
     from unicorn_hf.pipeline import build as run
 
     with _progress() as progress:
-        result = run(recipe, out, work_dir=work_dir, push=repo_id, private=private, progress=progress)
+        result = run(recipe, out, progress=progress, **options)
     _show_result(result, out)
     if _uses_demo_models(recipe):
         click.echo(_DEMO_MODELS)
@@ -102,20 +104,28 @@ def _build(recipe: "Recipe", out: Path, work_dir: Path | None, repo_id: str | No
 @click.argument("repo_id", metavar="ORG/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is created.")
 @click.option("--overwrite", is_flag=True, help="Replace card and data of a repository that unicorn-hf did not make.")
-def push(folder: Path, repo_id: str, private: bool, overwrite: bool) -> None:
+@click.option("--branch", metavar="NAME", help="Push to this branch, created from main if need be.  [default: main]")
+@click.option("--tag", metavar="NAME", help="Tag the commit that holds the data set.")
+@click.option("--pr", is_flag=True, help="Open a pull request instead of writing to main.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, deleted and kept; write nothing.")
+def push(folder: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
     """Publish the built folder DIR as the data set ORG/NAME on the Hub.
 
     Stopped in the middle, the same command sends only what is missing.
 
     \b
     Example:
-      unicorn-hf push unicorn my-name/unicorn
+      unicorn-hf push unicorn my-name/unicorn --tag v1.0
     """
     with _errors():
+        from unicorn_hf.hub import PushOptions, plan_push
         from unicorn_hf.pipeline import push_dataset
 
+        if dry_run:
+            _show_push_plan(plan_push(folder, repo_id, PushOptions(**options)))
+            return
         with _progress() as progress:
-            result = push_dataset(folder, repo_id, private=private, overwrite=overwrite, progress=progress)
+            result = push_dataset(folder, repo_id, PushOptions(**options), progress=progress)
         _show_push(result)
 
 
@@ -277,9 +287,27 @@ def _uses_demo_models(recipe: "Recipe") -> bool:
 
 def _show_push(result: "PushResult") -> None:
     sent = f"{result.num_files_sent} files sent" if result.changed else "nothing had changed"
-    click.echo(f"\nPublished: {result.url} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
+    done = f"Proposed: {result.pull_request}" if result.pull_request else f"Published: {result.url}"
+    click.echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
     if result.left_out:
         click.echo(f"Not part of a data set, and left out: {', '.join(result.left_out)}")
+
+
+def _show_push_plan(planned: "PushPlan") -> None:
+    if planned.creates_repository:
+        click.echo(f"create  the data set {planned.repo_id}")
+    if planned.creates_branch:
+        click.echo("create  the branch, from main")
+    for file in planned.to_send:
+        click.echo(f"send    {file.path} ({file.size:,} bytes)")
+    for what, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("leave out", planned.left_out)):
+        for path in paths:
+            click.echo(f"{what:<7} {path}")
+    num_bytes = sum(file.size for file in planned.to_send)
+    click.echo(
+        f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"
+        f" {len(planned.to_keep)} to keep. Nothing was done: --dry-run."
+    )
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
+from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import InstructionSet, InstructionStage
@@ -116,6 +117,7 @@ def build(
     work_dir: str | Path | None = None,
     push: str | None = None,
     private: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Make the data sets that a recipe describes; what an earlier run of the same recipe did is found and used.
@@ -130,6 +132,7 @@ def build(
         push: `ORG/NAME`, a repository of the Hub that the folder is pushed to at the end. What stands against that is
             looked for at the start, and told to `progress`: the build runs all the same.
         private: whether the repository is made private, if the push creates it.
+        overwrite: whether card and data of a repository that unicorn-hf did not make are replaced.
         progress: is told how far the build is.
 
     Raises:
@@ -138,7 +141,8 @@ def build(
     """
     planned = plan(recipe, Path(out), Path(work_dir) if work_dir else None)
     progress = progress or NoProgress()
-    if push and (problem := check_access(push, private=private, folder=out)):
+    options = PushOptions(private=private, overwrite=overwrite)
+    if push and (problem := check_access(push, options, folder=out)):
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     generator = resolve_generator(recipe.engine)
     encoder = resolve_encoder(recipe.representations.encoder, recipe.representations.batch_size)
@@ -149,13 +153,13 @@ def build(
     if not push:
         return result
     try:
-        return replace(result, pushed=push_dataset(out, push, private=private, progress=progress))
+        return replace(result, pushed=push_dataset(out, push, options, progress=progress))
     except UnicornError as error:
         raise RunError(f"the data set is whole in {out}, but not pushed: {error.message}", error.advice) from error
 
 
 def push_dataset(
-    folder: str | Path, repo_id: str, *, private: bool = False, overwrite: bool = False, progress: Progress
+    folder: str | Path, repo_id: str, options: PushOptions = DEFAULTS, *, progress: Progress
 ) -> PushResult:
     """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`."""
     started = False
@@ -170,7 +174,7 @@ def push_dataset(
         elif state.stage != "reading":
             progress.known(state.num_files, 0)
 
-    result = push_folder(Path(folder), repo_id, private=private, overwrite=overwrite, on_progress=tell)
+    result = push_folder(Path(folder), repo_id, options, on_progress=tell)
     progress.finish()
     return result
 

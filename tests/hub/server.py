@@ -68,23 +68,54 @@ class Repository:
     repo_id: str
     private: bool
     commits: list[Commit] = field(default_factory=list)
+    """Of `main`."""
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
+    """The commits of the other branches, each with those that it shares."""
+    tags: dict[str, str] = field(default_factory=dict)
+    pull_requests: list["PullRequest"] = field(default_factory=list)
     large_files: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def head(self) -> Commit:
         return self.commits[-1]
 
-    def commit(self, title: str, files: Mapping[str, Blob]) -> Commit:
-        self.commits.append(Commit(secrets.token_hex(20), title, dict(sorted(files.items()))))
-        return self.head
+    def commit(self, title: str, files: Mapping[str, Blob], branch: str = "main") -> Commit:
+        commits = self.line(branch)
+        commits.append(Commit(secrets.token_hex(20), title, dict(sorted(files.items()))))
+        return commits[-1]
+
+    def line(self, branch: str) -> list[Commit]:
+        """A branch's commits."""
+        if branch == "main":
+            return self.commits
+        if branch not in self.branches:
+            raise RefusedError(404, f"Invalid rev id: {branch}", code="RevisionNotFound")
+        return self.branches[branch]
 
     def at(self, revision: str) -> Commit:
-        if revision in ("main", "refs/heads/main"):
-            return self.head
-        for commit in self.commits:
-            if commit.oid == revision:
+        name = revision.removeprefix("refs/heads/")
+        if name == "main" or name in self.branches:
+            return self.line(name)[-1]
+        for proposed in self.pull_requests:
+            if revision == proposed.reference:
+                return proposed.commit
+        oid = self.tags.get(revision, revision)
+        for commit in (*self.commits, *(c for line in self.branches.values() for c in line)):
+            if commit.oid == oid:
                 return commit
         raise RefusedError(404, f"Revision {revision} not found", code="RevisionNotFound")
+
+
+@dataclass
+class PullRequest:
+    num: int
+    author: str
+    commit: Commit
+    status: str = "open"
+
+    @property
+    def reference(self) -> str:
+        return f"refs/pr/{self.num}"
 
 
 class RefusedError(Exception):
@@ -220,6 +251,9 @@ class HubServer:
             ("GET", repo + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?", self.tree),
             ("POST", repo + r"/paths-info/(?P<revision>[^/]+)", self.paths_info),
             ("GET", repo + r"/refs", self.refs),
+            ("POST", repo + r"/branch/(?P<branch>[^/]+)", self.create_branch),
+            ("POST", repo + r"/tag/(?P<revision>[^/]+)", self.create_tag),
+            ("GET", repo + r"/discussions", self.discussions),
             ("POST", repo + r"/preupload/(?P<revision>[^/]+)", self.preupload),
             ("POST", repo + r"/commit/(?P<revision>[^/]+)", self.commit),
             ("GET", repo + r"/xet-(?P<kind>read|write)-token/(?P<revision>[^/]+)", self.xet_token),
@@ -352,12 +386,51 @@ class HubServer:
         return Answer.json([entries[path] for path in paths if path in entries])
 
     def refs(self, request: Request, repo_id: str) -> Answer:
-        head = self._readable(request, repo_id).head.oid
-        branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": head}
-        return Answer.json({"branches": [branch], "converts": [], "tags": []})
+        repository = self._readable(request, repo_id)
+        branches = {"main": repository.head.oid, **{name: line[-1].oid for name, line in repository.branches.items()}}
+        refs = {"branches": _refs("heads", branches), "converts": [], "tags": _refs("tags", repository.tags)}
+        if "include_prs" in request.query:
+            proposed = {str(pr.num): pr.commit.oid for pr in repository.pull_requests}
+            refs["pullRequests"] = _refs("pr", proposed)
+        return Answer.json(refs)
+
+    def create_branch(self, request: Request, repo_id: str, branch: str) -> Answer:
+        repository = self._writable(request, repo_id)
+        if branch.startswith("refs/"):
+            raise RefusedError(400, f"Invalid reference for a branch: {branch}")
+        if branch == "main" or branch in repository.branches:
+            raise RefusedError(409, "Reference already exists")
+        start = repository.at(request.json().get("startingPoint", "main"))
+        line = next(line for line in (repository.commits, *repository.branches.values()) if start in line)
+        repository.branches[branch] = line[: line.index(start) + 1]
+        return Answer.json({})
+
+    def create_tag(self, request: Request, repo_id: str, revision: str) -> Answer:
+        repository = self._writable(request, repo_id)
+        tag = request.json()["tag"]
+        if tag in repository.tags:
+            raise RefusedError(409, "Tag reference exists already")
+        repository.tags[tag] = repository.at(revision).oid
+        return Answer.json({})
+
+    def discussions(self, request: Request, repo_id: str) -> Answer:
+        found = [
+            {
+                "num": pr.num,
+                "title": pr.commit.title,
+                "status": pr.status,
+                "author": {"name": pr.author},
+                "createdAt": "2026-01-01T00:00:00.000Z",
+                "isPullRequest": True,
+                "repo": {"name": repo_id, "type": "dataset"},
+            }
+            for pr in reversed(self._readable(request, repo_id).pull_requests)
+            if request.query.get("status", ["all"])[0] in ("all", pr.status)
+        ]
+        return Answer.json({"discussions": found, "count": len(found), "start": 0})
 
     def preupload(self, request: Request, repo_id: str, revision: str) -> Answer:
-        files = self._writable(request, repo_id).at(revision).files
+        files = self._changeable(request, repo_id).at(revision).files
         wanted = request.json()["files"]
         if len(wanted) > 256:
             raise RefusedError(413, "Too many files")
@@ -376,7 +449,7 @@ class HubServer:
         )
 
     def lfs_batch(self, request: Request, repo_id: str) -> Answer:
-        repository = self._writable(request, repo_id)
+        repository = self._proposable(request, repo_id)
         wanted = request.json()
         if wanted["operation"] != "upload" or wanted["hash_algo"] != "sha256":
             raise RefusedError(400, "Only uploads by sha256")
@@ -406,7 +479,7 @@ class HubServer:
         return {"oid": sha256, "size": size, "actions": {"upload": upload, "verify": verify}}
 
     def lfs_verify(self, request: Request, repo_id: str) -> Answer:
-        repository = self._writable(request, repo_id)
+        repository = self._proposable(request, repo_id)
         wanted = request.json()
         content = repository.large_files.get(wanted["oid"])
         if content is None or len(content) != wanted["size"]:
@@ -414,12 +487,10 @@ class HubServer:
         return Answer.json({"message": "ok"})
 
     def commit(self, request: Request, repo_id: str, revision: str) -> Answer:
-        repository = self._writable(request, repo_id)
-        if revision != "main":
-            raise RefusedError(404, "Invalid rev id", code="RevisionNotFound")
+        repository = self._changeable(request, repo_id)
+        parent = repository.line(revision)[-1]
         lines = [json.loads(line) for line in request.body.splitlines()]
         header = lines[0]["value"]
-        parent = repository.head
         if header.get("parentCommit", parent.oid) != parent.oid:
             raise RefusedError(412, "A commit has happened since. Please refresh and try again.")
         files = dict(parent.files)
@@ -427,9 +498,16 @@ class HubServer:
             self._apply(repository, files, line["key"], line["value"])
         if errors := _card_errors(files["README.md"].content.decode()) if "README.md" in files else []:
             raise RefusedError(400, f"Invalid card: {errors[0]}")
-        made = repository.commit(header["summary"], files)
-        url = f"{self.url}/datasets/{repo_id}/commit/{made.oid}"
-        return Answer.json({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
+        url = f"{self.url}/datasets/{repo_id}"
+        answer = {"success": True, "hookOutput": ""}
+        if "create_pr" in request.query:
+            made = Commit(secrets.token_hex(20), header["summary"], dict(sorted(files.items())))
+            proposed = PullRequest(len(repository.pull_requests) + 1, self.user, made)
+            repository.pull_requests.append(proposed)
+            answer["pullRequestUrl"] = f"{url}/discussions/{proposed.num}"
+        else:
+            made = repository.commit(header["summary"], files, revision)
+        return Answer.json({**answer, "commitOid": made.oid, "commitUrl": f"{url}/commit/{made.oid}"})
 
     def _apply(self, repository: Repository, files: dict[str, Blob], key: str, value: dict[str, Any]) -> None:
         path = value["path"]
@@ -450,7 +528,7 @@ class HubServer:
             raise RefusedError(400, f"Unknown operation {key}")
 
     def xet_token(self, request: Request, repo_id: str, kind: str, revision: str) -> Answer:
-        (self._writable if kind == "write" else self._readable)(request, repo_id).at(revision)
+        (self._changeable if kind == "write" else self._readable)(request, repo_id).at(revision)
         if self.xet is None:
             raise RefusedError(404, "This repository is not on Xet")
         expires = int(time.time()) + 3600
@@ -563,6 +641,17 @@ class HubServer:
         self._need_write(request, repo_id.partition("/")[0])
         return repository
 
+    def _proposable(self, request: Request, repo_id: str) -> Repository:
+        """Anyone may propose to what they can read, with a token that may write."""
+        repository = self._readable(request, repo_id)
+        if self._role(request) != "write":
+            raise RefusedError(403, "This token may only read")
+        return repository
+
+    def _changeable(self, request: Request, repo_id: str) -> Repository:
+        proposing = "create_pr" in request.query
+        return (self._proposable if proposing else self._writable)(request, repo_id)
+
     # Serving.
 
     def serve(self, request: Request) -> Answer:
@@ -665,6 +754,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: `HubServer.seen` is the log."""
+
+
+def _refs(kind: str, commits: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": oid} for name, oid in commits.items()]
 
 
 def _is_large(path: str, size: int) -> bool:

@@ -18,7 +18,7 @@ from tests.hub.fixtures import Environment, HubClient
 from tests.hub.server import Blob, Fault, HubServer
 from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.hub import check_access, push_folder
+from unicorn_hf.hub import PushOptions, check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
 from unicorn_hf.hub.failures import wait_asked
 
@@ -48,14 +48,15 @@ from dataclasses import asdict
 from pathlib import Path
 from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import UnicornError
-from unicorn_hf.hub import push_folder
-folder, repo_id, options = sys.argv[1:]
+from unicorn_hf.hub import PushOptions, push_folder
+folder, repo_id, options, attempts = sys.argv[1:]
 notes = []
 def tell(progress):
     if progress.note:
         notes.append(progress.note)
 try:
-    result = push_folder(Path(folder), repo_id, on_progress=tell, first_wait_s=0.05, **json.loads(options))
+    options, attempts = PushOptions(**json.loads(options)), int(attempts)
+    result = push_folder(Path(folder), repo_id, options, on_progress=tell, max_attempts=attempts, first_wait_s=0.05)
     print(json.dumps({**asdict(result), "notes": notes}))
 except UnicornError as error:
     print(json.dumps({"error": type(error).__name__, "message": str(error), "notes": notes}))
@@ -73,9 +74,14 @@ class Pushed:
 
 
 def push(
-    client: HubClient, folder: Path, repo_id: str = REPO, env: Environment | None = None, **options: Any
+    client: HubClient,
+    folder: Path,
+    repo_id: str = REPO,
+    env: Environment | None = None,
+    max_attempts: int = 8,
+    **options: Any,
 ) -> Pushed:
-    process = client.run(PUSH, str(folder), repo_id, json.dumps(options), env=env)
+    process = client.run(PUSH, str(folder), repo_id, json.dumps(options), str(max_attempts), env=env)
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
     assert client.hub.token not in process.stdout
@@ -253,7 +259,7 @@ class TestWholeWay:
         code = PUSH.replace("if progress.note:", "if True:").replace(
             "progress.note)", "(progress.stage, progress.num_files, progress.total_files, progress.num_bytes))"
         )
-        process = hub_client.run(code, str(folder), REPO, "{}")
+        process = hub_client.run(code, str(folder), REPO, "{}", "8")
 
         told = json.loads(process.stdout)["notes"]
         size = sum(map(len, published(folder).values()))
@@ -461,7 +467,7 @@ class TestFaults:
 
     def test_two_pushes_at_once(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
         hub.faults.append(Fault("POST", "repos/create", delay_s=1, times=2))
-        pushes = [hub_client.start(PUSH, str(folder), REPO, "{}") for _ in range(2)]
+        pushes = [hub_client.start(PUSH, str(folder), REPO, "{}", "8") for _ in range(2)]
         outputs = [push.communicate()[0] for push in pushes]
 
         assert not any("error" in json.loads(output) for output in outputs)
@@ -525,7 +531,7 @@ class TestFaults:
         hub.faults.append(Fault("POST", COMMIT, delay_s=3))
         impatient = f"import unicorn_hf.hub.push as p; p.SILENCE_TIMEOUT_S = 1\n{PUSH}"
 
-        process = hub_client.run(impatient, str(folder), REPO, "{}")
+        process = hub_client.run(impatient, str(folder), REPO, "{}", "8")
 
         assert "cannot be reached" in json.loads(process.stdout)["notes"][0]
         assert_holds(hub, folder)
@@ -560,7 +566,7 @@ class TestManyShards:
         for index in range(self.NUM):
             write_shard(folder, "pretrain", index, self.NUM)
         hub.faults.append(Fault("PUT", "/upload/", delay_s=0.02, times=self.NUM // 2))
-        killed = hub_client.start(PUSH, str(folder), REPO, "{}")
+        killed = hub_client.start(PUSH, str(folder), REPO, "{}", "8")
         while hub.num_uploads() < self.NUM // 3:
             time.sleep(0.01)
         killed.send_signal(signal.SIGKILL)
@@ -608,3 +614,181 @@ def test_the_command(hub: HubServer, hub_client: HubClient, folder: Path) -> Non
     assert refused.returncode == 1
     assert "there is no token" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def held(hub: HubServer, revision: str, repo_id: str = REPO) -> dict[str, bytes]:
+    files = hub.repositories[repo_id].at(revision).files
+    return {path: blob.content for path, blob in files.items() if path != ".gitattributes"}
+
+
+class TestBranches:
+    def test_one_of_a_new_repository(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        pushed = push(hub_client, folder, branch="next/v2")
+        assert held(hub, "main") == {}
+        assert held(hub, "next/v2") == published(folder)
+        assert pushed.result["url"] == f"{hub.url}/datasets/{REPO}/tree/next/v2"
+        assert pushed.result["load_line"] == f'load_dataset("{REPO}", "pretrain", revision="next/v2")'
+        assert push(hub_client, folder, branch="next/v2").result["num_files_sent"] == 0
+        assert hub.count("POST", "/commit/") == 1
+
+    def test_one_that_starts_from_main_sends_only_what_differs(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        push(hub_client, folder)
+        main = held(hub, "main")
+        write_shard(folder, "pretrain", 1, word="other")
+        pushed = push(hub_client, folder, branch="next")
+        assert pushed.result["num_files_sent"] == 1
+        assert held(hub, "main") == main
+        assert held(hub, "next") == published(folder) != main
+
+    def test_another_s_repository_gets_none(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.add_repository(REPO, {"README.md": b"mine"})
+        refused = push(hub_client, folder, branch="next")
+        assert (refused.error, hub.repositories[REPO].branches) == ("InputError", {})
+        assert "--overwrite" in refused.message
+        assert f"push {folder} {REPO} --branch next" in refused.message
+
+    def test_faults_on_the_way(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.faults += [Fault("POST", "/branch/", 503), Fault("POST", "/branch/", lose_answer=True, after=1)]
+        hub.faults.append(Fault("POST", "/commit/", lose_answer=True))
+        assert push(hub_client, folder, branch="next").error == ""
+        assert held(hub, "next") == published(folder)
+        assert hub.count("POST", "/commit/") == 1
+
+
+class TestTags:
+    def test_is_put_on_the_commit_once(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.faults += [Fault("POST", "/tag/", 503), Fault("POST", "/tag/", lose_answer=True, after=1)]
+        pushed = push(hub_client, folder, tag="v1.0")
+        assert hub.repositories[REPO].tags == {"v1.0": pushed.result["commit"]}
+        assert held(hub, "v1.0") == published(folder)
+        assert pushed.result["load_line"].endswith('revision="v1.0")')
+        assert push(hub_client, folder, tag="v1.0").error == ""
+        assert push(hub_client, folder, tag="also").result["num_files_sent"] == 0
+        assert len(set(hub.repositories[REPO].tags.values())) == 1
+        assert hub.count("POST", "/commit/") == 1
+
+    def test_one_that_stands_elsewhere_is_left(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        first = push(hub_client, folder, tag="v1.0").result["commit"]
+        write_shard(folder, "pretrain", 1, word="other")
+        uploads = hub.num_uploads()
+        refused = push(hub_client, folder, tag="v1.0")
+        assert refused.error == "InputError"
+        assert f"the tag v1.0 of {REPO} stands on another commit ({first[:8]})" in refused.message
+        assert (hub.num_uploads(), hub.count("POST", "/commit/")) == (uploads, 1)
+        assert push(hub_client, folder, tag="v1.1").error == ""
+        assert hub.repositories[REPO].tags["v1.0"] == first
+
+    def test_of_a_branch(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        pushed = push(hub_client, folder, branch="next", tag="v2")
+        assert held(hub, "v2") == published(folder)
+        assert hub.repositories[REPO].at("next").oid == pushed.result["commit"]
+
+
+class TestPullRequests:
+    def test_one_commit_that_main_does_not_hold(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        stale = {"README.md": b"theirs", "notes.txt": b"theirs", "pretrain/old.parquet": b"old"}
+        hub.add_repository("someone/unicorn", stale)
+        pushed = push(hub_client, folder, "someone/unicorn", pr=True)
+        assert held(hub, "main", "someone/unicorn") == stale
+        assert held(hub, "refs/pr/1", "someone/unicorn") == {**published(folder), "notes.txt": b"theirs"}
+        assert pushed.result["pull_request"] == f"{hub.url}/datasets/someone/unicorn/discussions/1"
+        assert 'revision="refs/pr/1"' in pushed.result["load_line"]
+
+    def test_the_same_one_again_is_found(self, hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+        hub.add_repository(REPO)
+        hub.faults.append(Fault("POST", "/commit/", lose_answer=True))
+        first = push(hub_client, folder, pr=True)
+        again = push(hub_client, folder, pr=True)
+        assert again.result["pull_request"] == first.result["pull_request"]
+        assert len(hub.repositories[REPO].pull_requests) == 1
+        write_shard(folder, "pretrain", 1, word="other")
+        assert push(hub_client, folder, pr=True).result["pull_request"].endswith("/2")
+        hub.repositories[REPO].pull_requests[1].status = "closed"
+        assert push(hub_client, folder, pr=True).result["pull_request"].endswith("/3")
+
+    def test_none_where_nothing_differs_or_nothing_is(
+        self, hub: HubServer, hub_client: HubClient, folder: Path
+    ) -> None:
+        refused = push(hub_client, folder, pr=True)
+        assert (refused.error, hub.repositories) == ("InputError", {})
+        push(hub_client, folder)
+        assert push(hub_client, folder, pr=True).result["pull_request"] is None
+        assert hub.repositories[REPO].pull_requests == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"branch": "refs/pr/1"}, {"branch": ""}, {"branch": "a..b"}, {"branch": "-x"}, {"branch": "a b"},
+        {"branch": "0" * 40}, {"tag": "v1/"}, {"tag": "v1.lock"}, {"tag": "é"}, {"pr": True, "branch": "next"},
+        {"pr": True, "tag": "v1"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_options_that_cannot_be(options: dict[str, Any], folder: Path) -> None:
+    with pytest.raises(InputError):
+        push_folder(folder, REPO, PushOptions(**options))
+
+
+def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+    (folder / "work.log").write_text("x")
+    dry = ["push", str(folder), REPO, "--dry-run"]
+    done = hub_client.command(*dry, "--branch", "next")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"create  the data set {REPO}", "create  the branch, from main"]
+    assert f"{NUM_FILES} files to send" in lines[-1]
+    assert "leave out work.log" in lines
+    assert hub.repositories == {}
+
+    push(hub_client, folder)
+    write_shard(folder, "pretrain", 1, word="other")
+    (folder / "assets" / "gap.png").unlink()
+    before = held(hub, "main")
+    done = hub_client.command(*dry)
+    size = (folder / "pretrain/train-00001-of-00003.parquet").stat().st_size
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith(("send", "delete"))] == [
+        f"send    pretrain/train-00001-of-00003.parquet ({size:,} bytes)",
+        "delete  assets/gap.png",
+    ]
+    assert "keep    README.md" in lines
+    assert held(hub, "main") == before
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "env", "card", "exit_code", "told"),
+    [
+        (REPO, {"HF_TOKEN": None}, CARD, 1, "there is no token"),
+        (REPO, {"HF_ENDPOINT": "http://127.0.0.1:9"}, CARD, 1, "cannot be reached"),
+        (REPO, {"HF_TOKEN": HubServer.reading_token}, CARD, 1, "may read, but not write"),
+        ("readers/unicorn", {}, CARD, 1, "may not write under readers"),
+        ("unicorn-maker/other", {}, CARD, 2, "--overwrite"),
+        (REPO, {}, "---\ntags: {}\n---\n", 2, "does not take the card"),
+    ],
+)
+def test_a_dry_run_tells_what_would_stop_the_push(
+    repo_id: str,
+    env: Environment,
+    card: str,
+    exit_code: int,
+    told: str,
+    hub: HubServer,
+    hub_client: HubClient,
+    folder: Path,
+) -> None:
+    hub.add_repository("unicorn-maker/other", {"README.md": b"mine"})
+    (folder / "README.md").write_text(card)
+    done = hub_client.command("push", str(folder), repo_id, "--dry-run", env=env)
+    assert done.returncode == exit_code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_with_a_pull_request(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+    hub.add_repository(REPO)
+    done = hub_client.command("push", str(folder), REPO, "--pr")
+    assert done.returncode == 0, done.stderr
+    assert f"Proposed: {hub.url}/datasets/{REPO}/discussions/1" in done.stdout

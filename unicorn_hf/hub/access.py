@@ -10,6 +10,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.hub.client import Repository, find_repository, hub_api, library_settings, made_by_us
 from unicorn_hf.hub.failures import LOG_IN, diagnose, hub_address
 from unicorn_hf.hub.files import CARD
+from unicorn_hf.hub.options import DEFAULTS, PushOptions
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -46,9 +47,7 @@ def check_repo_id(repo_id: str) -> None:
         )
 
 
-def check_access(
-    repo_id: str, *, private: bool = False, overwrite: bool = False, folder: Path | str = "DIR"
-) -> AccessProblem | None:
+def check_access(repo_id: str, options: PushOptions = DEFAULTS, *, folder: Path | str = "DIR") -> AccessProblem | None:
     """Why a push to `repo_id` would fail as things stand; None where nothing speaks against it.
 
     For the start of a build: it asks the Hub two or three questions, waits 10 seconds at most for each answer, tries
@@ -59,17 +58,15 @@ def check_access(
         InputError: `repo_id` has not got the form ORG/NAME.
     """
     check_repo_id(repo_id)
-    problem = problem_here() or _problem_there(repo_id, private, overwrite)
+    problem = problem_here() or _problem_there(repo_id, options)
     if problem is None:
         return None
-    advice = with_command(problem.advice, folder, repo_id, private=private, overwrite=overwrite)
-    return replace(problem, advice=advice)
+    return replace(problem, advice=with_command(problem.advice, folder, repo_id, options))
 
 
-def with_command(advice: str, folder: Path | str, repo_id: str, *, private: bool, overwrite: bool) -> str:
+def with_command(advice: str, folder: Path | str, repo_id: str, options: PushOptions) -> str:
     """`advice`, and the command that pushes later what is not pushed now."""
-    flags = [name for name, on in (("--private", private), ("--overwrite", overwrite)) if on]
-    return f"{advice}\nThen: {shlex.join(['unicorn-hf', 'push', str(folder), repo_id, *flags])}"
+    return f"{advice}\nThen: {shlex.join(['unicorn-hf', 'push', str(folder), repo_id, *options.flags()])}"
 
 
 def problem_here() -> AccessProblem | None:
@@ -91,7 +88,7 @@ def offline_problem() -> AccessProblem | None:
     return None
 
 
-def _problem_there(repo_id: str, private: bool, overwrite: bool) -> AccessProblem | None:
+def _problem_there(repo_id: str, options: PushOptions) -> AccessProblem | None:
     """What the Hub's answers say against it."""
     api = hub_api()
     try:
@@ -101,23 +98,22 @@ def _problem_there(repo_id: str, private: bool, overwrite: bool) -> AccessProble
             repository = find_repository(api, repo_id, CHECK_TIMEOUT_S)
             if repository is None:
                 return None
-            return ownership_problem(api, repo_id, repository, private=private, overwrite=overwrite)
+            return ownership_problem(api, repo_id, repository, options)
     except Exception as error:
         if (failure := diagnose(error)) is None:
             raise
         return AccessProblem(failure.reason, failure.advice)
 
 
-def ownership_problem(
-    api: "HfApi", repo_id: str, repository: Repository, *, private: bool, overwrite: bool
-) -> AccessProblem | None:
+def ownership_problem(api: "HfApi", repo_id: str, repository: Repository, options: PushOptions) -> AccessProblem | None:
     """Why nothing may be written into a repository that exists: public where private was asked, or another's work."""
-    if private and not repository.private:
+    if options.private and not repository.private:
         return AccessProblem(
             f"{repo_id} exists and is public: what is pushed there can be seen by everyone",
             "Make it private in its settings on the Hub, take another name, or leave out --private.",
         )
-    if overwrite or repository.is_empty or made_by_us(api, repo_id, repository):
+    # What a pull request proposes is looked at before it replaces anything.
+    if options.overwrite or options.pr or repository.is_empty or made_by_us(api, repo_id, repository):
         return None
     return AccessProblem(
         f"{repo_id} holds files that unicorn-hf did not put there",

@@ -72,16 +72,34 @@ def read_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str 
     return Repository(info.sha, bool(info.private), files)
 
 
-def find_repository(api: "HfApi", repo_id: str, timeout_s: float) -> Repository | None:
+def find_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str | None = None) -> Repository | None:
     """The same, and None where the Hub says that there is no such repository."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        return read_repository(api, repo_id, timeout_s)
+        return read_repository(api, repo_id, timeout_s, revision)
     except RepositoryNotFoundError as error:
         if error.response.status_code == 404:
             return None
         raise  # 401: what is there is not shown to this token
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a push goes: the branch as it stands, or `main` where there is no such branch yet, or nothing at all."""
+
+    repository: Repository | None
+    lacks_branch: bool
+
+
+def find_target(api: "HfApi", repo_id: str, branch: str | None, timeout_s: float) -> Target:
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        found = find_repository(api, repo_id, timeout_s, branch)
+    except RevisionNotFoundError:
+        return Target(find_repository(api, repo_id, timeout_s), lacks_branch=True)
+    return Target(found, lacks_branch=found is None and branch not in (None, "main"))
 
 
 def made_by_us(api: "HfApi", repo_id: str, repository: Repository) -> bool:

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
-from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, with_command
+from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, rights_problem, with_command
 from unicorn_hf.hub.client import (
     Repository,
     card_errors,
-    find_repository,
+    find_target,
     hub_api,
     library_settings,
     read_repository,
 )
 from unicorn_hf.hub.failures import Failure, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
+from unicorn_hf.hub.options import DEFAULTS, PushOptions
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 
 SILENCE_TIMEOUT_S = 180.0
 """A Hub that says nothing for so long is given up for this attempt; a commit of many files may take a minute."""
@@ -31,6 +32,7 @@ LONGEST_BACKOFF_S = 60.0
 LONGEST_ASKED_WAIT_S = 900.0
 """A Hub that asks for more is not waited for: the push ends and says so."""
 ATTEMPTS_BEFORE_CONTACT = 3
+COMMIT_MESSAGE = "Push with unicorn-hf"
 BATCH_FILES = 64
 BATCH_BYTES = 1 << 30
 
@@ -66,10 +68,27 @@ class PushResult:
     num_bytes_sent: int
     left_out: tuple[str, ...]
     """Files of the folder that are no part of a published data set; they were not read."""
+    pull_request: str | None = None
+    """The address of the pull request that holds the commit, where one was asked for and anything differs."""
 
     @property
     def changed(self) -> bool:
         return bool(self.num_files_sent or self.num_files_deleted)
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push would do, as things stand."""
+
+    repo_id: str
+    creates_repository: bool
+    creates_branch: bool
+    to_send: tuple[LocalFile, ...]
+    to_delete: tuple[str, ...]
+    to_keep: tuple[str, ...]
+    """Files of the repository that stay as they are: the data set's that are there already, and others'."""
+    left_out: tuple[str, ...]
+    """Files of the folder that are no part of a published data set."""
 
 
 ProgressCallback = Callable[[PushProgress], None]
@@ -78,9 +97,8 @@ ProgressCallback = Callable[[PushProgress], None]
 def push_folder(
     folder: Path,
     repo_id: str,
+    options: PushOptions = DEFAULTS,
     *,
-    private: bool = False,
-    overwrite: bool = False,
     on_progress: ProgressCallback | None = None,
     max_attempts: int = 8,
     first_wait_s: float = FIRST_WAIT_S,
@@ -92,33 +110,61 @@ def push_folder(
     unchanged folder it makes no commit. What passes by itself (a lost connection, 412, 429, 5xx) is tried again with
     growing waits, or the wait that the Hub asks for, until `max_attempts` in a row have brought nothing.
 
-    `private` holds for a repository that is created here; one that exists and is public is then refused. A repository
-    with files of another origin is refused unless `overwrite`, which replaces the card and data and leaves the rest.
-    Only the files of a published data set are sent: no work file, log, hidden file or link.
+    A repository with files of another origin is refused unless `options.overwrite`, which replaces the card and data
+    and leaves the rest. Only the files of a published data set are sent: no work file, log, hidden file or link.
 
     Raises:
-        InputError: no such name, no finished build, another's repository, a card that the Hub refuses; nothing was
-            written.
+        InputError: no such name, no finished build, another's repository, a card that the Hub refuses, a tag that
+            stands elsewhere; nothing was written.
         RunError: the Hub, the token or the network; the advice ends with the command that completes the push later.
     """
+    push, left_out = _opened(folder, repo_id, options, on_progress)
+    commit = push.until_done(max_attempts, first_wait_s)
+    url = f"{hub_address()}/datasets/{repo_id}"
+    revision = push.proposed or options.tag or options.branch
+    said = f', revision="{revision}"' if revision else ""
+    return PushResult(
+        repo_id=repo_id,
+        url=f"{url}/tree/{revision}" if revision else url,
+        commit=commit,
+        load_line=f'load_dataset("{repo_id}", "pretrain"{said})',
+        num_files_sent=len(push.sent),
+        num_files_reused=len(push.files) - len(push.sent),
+        num_files_deleted=len(push.deleted),
+        num_bytes_sent=sum(push.sent.values()),
+        left_out=left_out,
+        pull_request=f"{url}/discussions/{push.proposed.rpartition('/')[2]}" if push.proposed else None,
+    )
+
+
+def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> PushPlan:
+    """What `push_folder` would do, found out without writing anything.
+
+    Raises:
+        InputError, RunError: as `push_folder` would, as far as it can be known before.
+    """
+    push, left_out = _opened(folder, repo_id, options, None)
+    try:
+        with library_settings(SILENCE_TIMEOUT_S):
+            return push.plan(hub_api(), left_out)
+    except Exception as error:
+        if (failure := diagnose(error)) is None:
+            raise
+        raise push.given_up(failure) from error
+
+
+def _opened(
+    folder: Path, repo_id: str, options: PushOptions, on_progress: ProgressCallback | None
+) -> "tuple[_Push, tuple[str, ...]]":
+    """A push with all files read, and the files of the folder that it leaves out."""
     check_repo_id(repo_id)
+    options.check()
     paths, left_out = published_paths(folder)
-    push = _Push(folder, repo_id, private, overwrite, on_progress or (lambda progress: None))
+    push = _Push(folder, repo_id, options, on_progress or (lambda progress: None))
     if problem := problem_here():
         raise push.error(problem.message, problem.advice)
     push.read(paths)
-    commit = push.until_done(max_attempts, first_wait_s)
-    return PushResult(
-        repo_id=repo_id,
-        url=f"{hub_address()}/datasets/{repo_id}",
-        commit=commit,
-        load_line=f'load_dataset("{repo_id}", "pretrain")',
-        num_files_sent=len(push.sent),
-        num_files_reused=len(paths) - len(push.sent),
-        num_files_deleted=len(push.deleted),
-        num_bytes_sent=sum(push.sent.values()),
-        left_out=tuple(left_out),
-    )
+    return push, tuple(left_out)
 
 
 @dataclass
@@ -127,8 +173,7 @@ class _Push:
 
     folder: Path
     repo_id: str
-    private: bool
-    overwrite: bool
+    options: PushOptions
     report: ProgressCallback
     files: list[LocalFile] = field(default_factory=list)
     pending: dict[str, int] = field(default_factory=dict)
@@ -139,13 +184,12 @@ class _Push:
     admitted: bool = False
     """The repository exists and may be written to."""
     card_accepted: bool = False
+    proposed: str | None = None
+    """The reference of the pull request that holds the commit, as `refs/pr/3`."""
 
     def error(self, message: str, advice: str, kind: type[UnicornError] = RunError) -> UnicornError:
         """An error whose advice ends with the command for later."""
-        return kind(
-            message,
-            with_command(advice, self.folder, self.repo_id, private=self.private, overwrite=self.overwrite),
-        )
+        return kind(message, with_command(advice, self.folder, self.repo_id, self.options))
 
     def read(self, paths: list[str]) -> None:
         for num_read, path in enumerate(paths):
@@ -184,25 +228,101 @@ class _Push:
         repository = self.repository(api)
         change = difference(self.files, repository.files)
         self.pending = {file.path: file.size for file in change.to_send}
+        self.check_tag(api, change, repository.head)
+        if change and self.options.pr and (found := self.proposal(api)):
+            self.pending = {}
+            return found
         if not change:
             self.tell("checking")
-            return repository.head or ""
+            return self.tagged(api, repository.head or "")
         self.check_card()
-        commit = self.commit(api, self.upload(api, change), change.to_delete, repository.head)
-        self.verify(api, commit)
-        return commit
+        made = self.commit(api, self.upload(api, change), change.to_delete, repository.head)
+        self.verify(api, made.pr_revision or made.oid)
+        self.proposed = made.pr_revision
+        return self.tagged(api, made.oid)
+
+    def plan(self, api: "HfApi", left_out: tuple[str, ...]) -> PushPlan:
+        if not self.options.pr and (problem := rights_problem(api.whoami(), self.repo_id)):
+            raise self.error(problem.message, problem.advice)
+        target = find_target(api, self.repo_id, self.options.branch, ANSWER_TIMEOUT_S)
+        if target.repository:
+            self.admit(api, target.repository)
+        elif self.options.pr:
+            raise self.nothing_to_propose_to()
+        held = target.repository.files if target.repository else ()
+        change = difference(self.files, held)
+        self.check_card()
+        if target.repository:
+            self.check_tag(api, change, target.repository.head)
+        return PushPlan(
+            repo_id=self.repo_id,
+            creates_repository=target.repository is None,
+            creates_branch=target.lacks_branch,
+            to_send=change.to_send,
+            to_delete=change.to_delete,
+            to_keep=tuple(file.path for file in held if file.path not in change.paths),
+            left_out=left_out,
+        )
 
     def repository(self, api: "HfApi") -> Repository:
         """The repository to write to, created where there is none, refused where it is not ours to write to."""
-        found = find_repository(api, self.repo_id, ANSWER_TIMEOUT_S)
+        branch = self.options.branch
+        target = find_target(api, self.repo_id, branch, ANSWER_TIMEOUT_S)
+        found = target.repository
         if found is None:
-            api.create_repo(self.repo_id, repo_type="dataset", private=self.private or None, exist_ok=True)
+            if self.options.pr:
+                raise self.nothing_to_propose_to()
+            api.create_repo(self.repo_id, repo_type="dataset", private=self.options.private or None, exist_ok=True)
             found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S)
         if not self.admitted:
-            if problem := ownership_problem(api, self.repo_id, found, private=self.private, overwrite=self.overwrite):
-                raise self.error(problem.message, problem.advice, InputError)
-            self.admitted = True
+            self.admit(api, found)
+        if branch and target.lacks_branch:
+            api.create_branch(self.repo_id, branch=branch, repo_type="dataset", exist_ok=True)
+            found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, branch)
         return found
+
+    def admit(self, api: "HfApi", repository: Repository) -> None:
+        if problem := ownership_problem(api, self.repo_id, repository, self.options):
+            raise self.error(problem.message, problem.advice, InputError)
+        self.admitted = True
+
+    def nothing_to_propose_to(self) -> UnicornError:
+        return InputError(f"there is no {self.repo_id} to open a pull request in", "Leave out --pr to create it.")
+
+    def proposal(self, api: "HfApi") -> str | None:
+        """The commit of an open pull request of ours that holds just this data set, if there is one."""
+        opened = api.get_repo_discussions(
+            self.repo_id, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
+        )
+        for found in opened:
+            if found.title == COMMIT_MESSAGE and found.git_reference:
+                held = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, found.git_reference)
+                if not difference(self.files, held.files):
+                    self.proposed = found.git_reference
+                    return held.head
+        return None
+
+    def check_tag(self, api: "HfApi", change: Difference, head: str | None) -> None:
+        """Refuse a tag that stands on another commit than the one that will hold the data set: before the upload."""
+        stands_on = self.tagged_commit(api)
+        if stands_on is not None and (change or stands_on != head):
+            raise self.error(
+                f"the tag {self.options.tag} of {self.repo_id} stands on another commit ({stands_on[:8]})",
+                "Take another tag, or delete that one on the Hub.",
+                InputError,
+            )
+
+    def tagged(self, api: "HfApi", commit: str) -> str:
+        """Put the tag on the commit, unless it is there."""
+        if self.options.tag and self.tagged_commit(api) != commit:
+            api.create_tag(self.repo_id, tag=self.options.tag, revision=commit, repo_type="dataset")
+        return commit
+
+    def tagged_commit(self, api: "HfApi") -> str | None:
+        if not self.options.tag:
+            return None
+        tags = api.list_repo_refs(self.repo_id, repo_type="dataset").tags
+        return next((tag.target_commit for tag in tags if tag.name == self.options.tag), None)
 
     def check_card(self) -> None:
         """Ask the Hub whether it takes the card: before the data is sent, not after."""
@@ -225,7 +345,14 @@ class _Push:
         for batch in _batches(change.to_send):
             operations = [CommitOperationAdd(file.path, str(file.source)) for file in batch]
             try:
-                api.preupload_lfs_files(self.repo_id, operations, repo_type="dataset", free_memory=False)
+                api.preupload_lfs_files(
+                    self.repo_id,
+                    operations,
+                    repo_type="dataset",
+                    revision=self.options.branch,
+                    create_pr=self.options.pr,
+                    free_memory=False,
+                )
             except (ValueError, RuntimeError) as error:  # a file refused; Xet failing in an hf_xet of old
                 if diagnose(error):
                     raise
@@ -238,7 +365,7 @@ class _Push:
 
     def commit(
         self, api: "HfApi", additions: "list[CommitOperationAdd]", stale: tuple[str, ...], head: str | None
-    ) -> str:
+    ) -> "CommitInfo":
         """One commit on top of `head`; where another came in between, the Hub answers 412 and writes nothing."""
         from huggingface_hub import CommitOperationDelete
 
@@ -247,15 +374,17 @@ class _Push:
         return api.create_commit(
             self.repo_id,
             [*additions, *(CommitOperationDelete(path, is_folder=False) for path in stale)],
-            commit_message="Push with unicorn-hf",
+            commit_message=COMMIT_MESSAGE,
             repo_type="dataset",
+            revision=self.options.branch,
+            create_pr=self.options.pr,
             parent_commit=head,
-        ).oid
+        )
 
-    def verify(self, api: "HfApi", commit: str) -> None:
+    def verify(self, api: "HfApi", revision: str) -> None:
         """Compare what the commit holds with what was read here, by size and hash."""
         self.tell("checking")
-        found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, revision=commit)
+        found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, revision=revision)
         if wrong := difference(self.files, found.files).paths:
             raise self.error(
                 f"the Hub holds something else than was sent: {', '.join(wrong[:3])}, {len(wrong)} in all",
