@@ -11,6 +11,9 @@ import click
 from unicorn_hf.core.errors import InputError, UnicornError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from unicorn_hf.cards.statistics import GapFacts
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.pipeline import BuildResult, Plan
@@ -171,6 +174,88 @@ def card(folder: Path) -> None:
         click.echo(f"Written: {write_card(folder)}")
 
 
+def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]":
+    """The options that say which pictures, `num` of them unless said otherwise."""
+    options = (
+        click.option("--images", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no texts needed."),
+        click.option(
+            "--num-images", type=click.IntRange(min=2), default=num, show_default=True, help="Pictures to take at most."
+        ),
+        click.option("--images-config", help="The config, of a data set."),
+        click.option("--images-split", default="train", show_default=True, help="The split, of a data set."),
+    )
+
+    def with_options(command: "Callable[..., None]") -> "Callable[..., None]":
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+@main.command()
+@_pictures(10_000)
+@click.option("--encoder", required=True, help="The encoder, as for build.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("image_statistics.safetensors"),
+    show_default=True, help="The file to write.",
+)  # fmt: skip
+def calibrate(
+    images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path
+) -> None:
+    """Measure where an encoder's images are: mean and variance of pictures, for `build --image-statistics`.
+
+    The pictures need not have anything to do with the seeds, but should be of the kind that the model will see.
+
+    \b
+    Example:
+      unicorn-hf calibrate --images photos/ --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k
+    """
+    with _errors():
+        from unicorn_hf.representations.calibrate import calibrate as run
+        from unicorn_hf.representations.pictures import PictureSource
+
+        pictures = PictureSource(images, num_images, images_config, images_split)
+        with _progress() as progress:
+            statistics = run(pictures, encoder, out, progress)
+        moments = statistics.moments
+        click.echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
+@_pictures(2000)
+@click.option("--encoder", help="The set's encoder, if it lies elsewhere than its recipe says.")
+@click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
+@click.option("--plot/--no-plot", default=True, help="Draw the picture; needs the extra `plots`.")
+def gap(
+    folder: Path,
+    images: str,
+    num_images: int,
+    images_config: str | None,
+    images_split: str,
+    encoder: str | None,
+    num_texts: int,
+    plot: bool,
+) -> None:
+    """Measure how far the vectors of the built folder DIR are from real pictures, before and after the transfer.
+
+    The figures go into its statistics and its card, the picture into assets/.
+
+    \b
+    Example:
+      unicorn-hf gap unicorn --images photos/
+    """
+    with _errors():
+        from unicorn_hf.pipeline import measure_gap
+        from unicorn_hf.representations.pictures import PictureSource
+
+        pictures = PictureSource(images, num_images, images_config, images_split)
+        with _progress() as progress:
+            facts = measure_gap(folder, pictures, encoder=encoder, num_texts=num_texts, plot=plot, progress=progress)
+        _show_gap(facts)
+
+
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
@@ -279,6 +364,25 @@ def _show_result(result: "BuildResult", out: Path) -> None:
     click.echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
         click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+
+
+def _show_gap(facts: "GapFacts") -> None:
+    names = {
+        "mean_gap": "norm of the gap between the means",
+        "cosine_to_text_mean": "its cosine with the texts' mean",
+        "cosine_to_image_mean": "its cosine with the images' mean",
+        "mean_share": "share of the gap's energy that is in the means",
+        "mmd": "maximum mean discrepancy",
+        "frechet": "Fréchet distance",
+        "paired_cosine": "cosine of an image and its own text",
+    }
+    before, after = facts.before.model_dump(), facts.after.model_dump()
+    click.echo(f"{'':50}{'before':>9}{'after':>9}")
+    for key, name in names.items():
+        if before[key] is not None:
+            click.echo(f"{name:50}{before[key]:>9.4f}{after[key]:>9.4f}")
+    click.echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
+    click.echo(f"{f'of {facts.num_neighbours} nearest texts, kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
 
 
 def _uses_demo_models(recipe: "Recipe") -> bool:

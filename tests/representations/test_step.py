@@ -15,8 +15,8 @@ from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.step import Representations, RepresentationStage, encoder_id, image_side
-from unicorn_hf.representations.transfer_file import ImageStatistics, save_image_statistics
+from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
+from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.representations.transfers import NEED_IMAGES, Identity, MeanShift
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.progress import NoProgress

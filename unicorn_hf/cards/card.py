@@ -70,6 +70,7 @@ def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, M
         recipe=recipe,
         statistics=statistics,
         vectors=statistics.representations,
+        gap=statistics.gap,
         rehearsal=rehearsal(recipe),
         model=model_name(recipe),
         has_image_side=has_image_side(recipe),

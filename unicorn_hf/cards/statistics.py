@@ -66,6 +66,37 @@ class RepresentationFacts(_Facts):
     """None where the image side is not known."""
 
 
+class GapSide(_Facts):
+    """See `unicorn_hf.representations.gap.Gap`."""
+
+    mean_gap: float
+    cosine_to_text_mean: float
+    cosine_to_image_mean: float
+    mean_share: float
+    mmd: float
+    frechet: float
+    paired_cosine: float | None
+
+
+class GapFacts(_Facts):
+    """What `unicorn-hf gap` measured: rows of the set against real images."""
+
+    images: str
+    """What images these were."""
+    num_images: int
+    num_texts: int
+    num_pairs: int
+    """Images whose own text is known."""
+    before: GapSide
+    after: GapSide
+    direction_kept: float
+    """Cosine of the mean gap before and after."""
+    neighbours_kept: float
+    num_neighbours: int
+    picture: str | None
+    """Its path in the folder."""
+
+
 class ShardFacts(_Facts):
     file: str
     num_rows: int
@@ -94,5 +125,7 @@ class Statistics(_Facts):
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts
+    gap: GapFacts | None = None
+    """None until it is measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Sampling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FinishReason = Literal["stop", "length", "context"]
 """`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt is too long, never asked."""
@@ -80,6 +83,20 @@ class TextEncoder(Protocol):
 
     def num_truncated(self, texts: Sequence[str]) -> int:
         """How many of `texts` are longer than the encoder reads."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory."""
+        ...
+
+
+class ImageEncoder(Protocol):
+    """Turns pictures into unit vectors, in the space of the text encoder of the same name."""
+
+    dim: int
+
+    def encode(self, images: "Sequence[Image]") -> NDArray[np.float32]:
+        """Array of shape (len(images), dim), float32, each row of L2 norm 1."""
         ...
 
     def close(self) -> None:

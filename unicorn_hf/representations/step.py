@@ -13,10 +13,10 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Recipe, TransferName
 from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
-from unicorn_hf.engines.specs import EncoderChoice, resolve_encoder
+from unicorn_hf.engines.specs import EncoderChoice
 from unicorn_hf.representations.moments import DomainMoments, Moments
 from unicorn_hf.representations.rows import in_shard
-from unicorn_hf.representations.transfer_file import ImageStatistics, load_image_statistics
+from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import (
     FALLBACK,
     NEED_IMAGES,
@@ -231,11 +231,6 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
             f"Make them again: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
         )
     return statistics
-
-
-def encoder_id(encoder: str) -> str:
-    """Fingerprint of an encoder's model, whatever a recipe says of its batches."""
-    return resolve_encoder(encoder, batch_size=1).identity
 
 
 def _counted(progress: Progress) -> Callable[[EncodingRecord | AlignmentRecord], None]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.core.recipe import TransferName
+from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.moments import DomainMoments, Moments
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic
@@ -135,6 +136,22 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         aligned = Moments(facts.text_count, tensors["aligned_mean"], np.zeros_like(tensors["aligned_mean"]))
     image = _moments(path, "image", facts.image_count, tensors)
     return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
+
+
+def encoder_id(encoder: str) -> str:
+    """Fingerprint of an encoder's model, whatever a recipe says of its batches."""
+    return resolve_encoder(encoder, batch_size=1).identity
+
+
+def check_encoder(folder: Path, encoder: str) -> None:
+    """See that a data set's representations are of this encoder.
+
+    Raises:
+        InputError: they are of another, or the data set has no transfer.
+    """
+    facts, _ = _load(folder / TRANSFER_FILE)
+    if facts.encoder_id != encoder_id(encoder):
+        raise InputError(f"{folder} was made with the encoder {facts.encoder}, and {encoder} is another model")
 
 
 def _side(name: str, moments: Moments) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,50 @@
+"""The image side's statistics, from pictures that need not have anything to do with the texts."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from unicorn_hf.core.published import published_encoder
+from unicorn_hf.engines.images import open_image_encoder
+from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.pictures import PictureSource
+from unicorn_hf.representations.rows import in_shard
+from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
+from unicorn_hf.runtime.progress import Progress
+
+BATCH_SIZE = 64
+T = TypeVar("T")
+
+
+def calibrate(pictures: PictureSource, encoder: str, out: Path, progress: Progress) -> ImageStatistics:
+    """Encode pictures, a batch at a time, and write the statistics of their vectors to `out`.
+
+    Raises:
+        InputError: the encoder has no image side, or the pictures cannot be had, or do not differ.
+        RunError: the encoder cannot be loaded.
+    """
+    tower = open_image_encoder(resolve_encoder(encoder, BATCH_SIZE))
+    progress.start("images", pictures.limit)
+    moments = Moments.merged([], tower.dim)
+    try:
+        for batch in batches(pictures, 4 * BATCH_SIZE):
+            with in_shard(pictures.name, range(moments.count, moments.count + len(batch))):
+                part = Moments.of(tower.encode([picture.image for picture in batch]))
+            moments = Moments.merged([moments, part])
+            progress.known(moments.count, 0)
+    finally:
+        tower.close()
+    progress.finish()
+    moments.check_spread(f"the pictures of {pictures.name}")
+    statistics = ImageStatistics(moments, published_encoder(encoder), encoder_id(encoder), pictures.name)
+    save_image_statistics(out, statistics)
+    return statistics
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,138 @@
+"""How far synthetic image representations are from real ones: the measures of the modality gap, before and after.
+
+All are of two clouds of vectors, texts and images, in float64. Bandwidths and numbers of neighbours are fixed here, so
+that figures of two sets compare.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_NEIGHBOURS = 10
+_BLOCK_ROWS = 1024
+
+Cloud = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The gap between a cloud of text representations and one of image representations."""
+
+    mean_gap: float
+    """L2 norm of the difference of the two means."""
+    cosine_to_text_mean: float
+    """Of the mean gap, from texts to images, with the texts' mean: -1 where that mean alone is the gap."""
+    cosine_to_image_mean: float
+    mean_share: float
+    """Share of the gap's energy E|x - y|² that is in the means: over the pairs where there are some, else over all
+    combinations of a text and an image."""
+    mmd: float
+    """Maximum mean discrepancy: the square root of its unbiased estimate with a Gaussian kernel, whose bandwidth is the
+    median distance of two vectors of both clouds; 0 where the estimate is below."""
+    frechet: float
+    """Fréchet distance of two normal distributions with the clouds' means and covariances (not its square)."""
+    paired_cosine: float | None
+    """Mean cosine of a text and its own image, where pairs exist."""
+
+
+def measure(texts: Cloud, images: Cloud, pairs: tuple[Cloud, Cloud] | None = None) -> Gap:
+    """Args:
+    texts: (rows, dimensions).
+    images: (rows, dimensions); its rows have nothing to do with those of `texts`.
+    pairs: texts and images of which equal rows belong together, for what only pairs can tell.
+    """
+    text_mean, image_mean = texts.mean(axis=0), images.mean(axis=0)
+    gap = image_mean - text_mean
+    if pairs is None:
+        # E|x - y|² of independent x and y.
+        energy = gap @ gap + texts.var(axis=0).sum() + images.var(axis=0).sum()
+        in_mean = gap @ gap
+    else:
+        differences = pairs[1] - pairs[0]
+        energy = np.square(differences).sum(axis=1).mean()
+        in_mean = np.square(differences.mean(axis=0)).sum()
+    return Gap(
+        mean_gap=float(np.linalg.norm(gap)),
+        cosine_to_text_mean=cosine(gap, text_mean),
+        cosine_to_image_mean=cosine(gap, image_mean),
+        mean_share=float(in_mean / energy) if energy else 0.0,
+        mmd=mmd(texts, images),
+        frechet=frechet(texts, images),
+        paired_cosine=float(np.mean(_row_cosines(*pairs))) if pairs else None,
+    )
+
+
+def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """0 where one of the two has no direction."""
+    norms = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / norms) if norms > 0 else 0.0
+
+
+def mmd(one: Cloud, other: Cloud) -> float:
+    """See `Gap.mmd`. Gretton et al., A Kernel Two-Sample Test (JMLR 2012), equation 3."""
+    squared = _squared_distances(np.concatenate([one, other]))
+    bandwidth = float(np.median(squared[np.triu_indices_from(squared, 1)]))
+    if bandwidth <= 0:
+        return 0.0
+    kernel = np.exp(-squared / (2 * bandwidth))
+    n, m = len(one), len(other)
+    within_one = (kernel[:n, :n].sum() - n) / (n * (n - 1))
+    within_other = (kernel[n:, n:].sum() - m) / (m * (m - 1))
+    return float(np.sqrt(max(0.0, within_one + within_other - 2 * kernel[:n, n:].mean())))
+
+
+def frechet(one: Cloud, other: Cloud) -> float:
+    """See `Gap.frechet`. Dowson and Landau (1982); Heusel et al. (1706.08500) for images."""
+    mean = one.mean(axis=0) - other.mean(axis=0)
+    first, second = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
+    values, axes = np.linalg.eigh(np.atleast_2d(first))
+    root = (axes * np.sqrt(values.clip(0))) @ axes.T
+    # tr((AB)^1/2) is the sum of the roots of the eigenvalues of A^1/2 B A^1/2, which is symmetric.
+    cross = np.sqrt(np.linalg.eigvalsh(root @ np.atleast_2d(second) @ root).clip(0)).sum()
+    squared = mean @ mean + np.trace(np.atleast_2d(first)) + np.trace(np.atleast_2d(second)) - 2 * cross
+    return float(np.sqrt(max(0.0, squared)))
+
+
+def neighbours_kept(before: Cloud, after: Cloud, number: int = NUM_NEIGHBOURS) -> float:
+    """Share of each row's nearest rows (by cosine) before that are among its nearest after."""
+    number = min(number, len(before) - 1)
+    if number < 1:
+        return 1.0
+    one, other = _nearest(before, number), _nearest(after, number)
+    return float(np.mean([len(set(a) & set(b)) / number for a, b in zip(one, other, strict=True)]))
+
+
+def projected(clouds: list[Cloud]) -> list[Cloud]:
+    """The clouds' first two principal components, of all of them together with the same weight each."""
+    centre = np.mean([cloud.mean(axis=0) for cloud in clouds], axis=0)
+    covariance = np.mean([(cloud - centre).T @ (cloud - centre) / len(cloud) for cloud in clouds], axis=0)
+    _, axes = np.linalg.eigh(covariance)
+    chosen = axes[:, :-3:-1]
+    # Eigenvectors have no sign of their own: the largest number of each is made positive.
+    chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])
+    return [(cloud - centre) @ chosen for cloud in clouds]
+
+
+def _nearest(cloud: Cloud, number: int) -> NDArray[np.int64]:
+    unit = cloud / np.linalg.norm(cloud, axis=1, keepdims=True)
+    found = np.empty((len(cloud), number), dtype=np.int64)
+    for start in range(0, len(cloud), _BLOCK_ROWS):
+        near = unit[start : start + _BLOCK_ROWS] @ unit.T
+        near[np.arange(len(near)), np.arange(start, start + len(near))] = -np.inf
+        found[start : start + len(near)] = np.argpartition(-near, number - 1, axis=1)[:, :number]
+    return found
+
+
+def _squared_distances(cloud: Cloud) -> NDArray[np.float64]:
+    squares = np.square(cloud).sum(axis=1)
+    distances: NDArray[np.float64] = (squares[:, None] + squares[None, :] - 2 * cloud @ cloud.T).clip(0)
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def _row_cosines(one: Cloud, other: Cloud) -> NDArray[np.float64]:
+    cosines: NDArray[np.float64] = np.einsum("ij,ij->i", one, other) / (
+        np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    )
+    return cosines
