@@ -14,7 +14,7 @@ import pytest
 
 from tests.builders.originals import release, zipped
 from tests.builds import unicorn, write_seeds
-from tests.hub.fixtures import TIMEOUT_S, HubClient
+from tests.hub.fixtures import ROOT, TIMEOUT_S, HubClient
 from tests.hub.server import Fault, HubServer
 
 VERSIONS = ("installed", "4.8", "3.6")
@@ -245,6 +245,23 @@ def test_the_release_at_a_revision_and_after_a_change(installed: Loader) -> None
     assert installed.run(count, json.dumps(first)).value == 3
     code = PLUGIN + "print(json.dumps(error_of(load_dataset, 'unicorn', revision='nowhere')))"
     assert installed.run(code).value["message"] == f"{ORIGINAL} on the Hub has no revision nowhere"
+
+
+def test_the_documented_way_to_add_embeddings(installed: Loader) -> None:
+    installed.hub.add_repository(ORIGINAL, release(1_500, 2))
+    code = (ROOT / "docs" / "loading.md").read_text().rpartition("```python\n")[2].partition("```")[0]
+    assert "open_clip:ViT-L-14/datacomp_xl_s13b_b90k" in code
+    code = code.replace("open_clip:ViT-L-14/datacomp_xl_s13b_b90k", "hashing:16")
+    code += """
+import json
+found = np.array(rows["image_embedding"][:])
+deviations = np.abs(np.linalg.norm(found, axis=1) - 1)
+print(json.dumps([found.shape, float(deviations.max()), rows.column_names]))
+"""
+    shape, deviation, columns = installed.run(code).value
+    assert shape == [1_500, 16]
+    assert deviation < 1e-5
+    assert columns[-1] == "image_embedding"
 
 
 def test_downloaded_files_of_the_release_are_a_folder_too(installed: Loader) -> None:
