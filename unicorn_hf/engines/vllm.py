@@ -4,9 +4,11 @@ import ctypes
 import gc
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import Any
+
+from pydantic import ValidationError
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, FinishReason, Message, Request
@@ -40,6 +42,7 @@ def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
             "VLLM_LOGGING_LEVEL": "ERROR",
             "TRANSFORMERS_VERBOSITY": "error",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "TORCH_CPP_LOG_LEVEL": "ERROR",
         }
     if _is_cpu_build():
         return variables | {
@@ -48,6 +51,8 @@ def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
             # vLLM would give every worker process the same first cores.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),
+            # Threads that wait do not spin: on cores that are shared with anything, spinning halves the rate or worse.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
     # Forked, the engine finds no CUDA driver; inside the worker, it loses 30 % to the interpreter's lock.
     return variables | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
@@ -61,20 +66,19 @@ class VllmGenerator:
         model: what vLLM loads: a folder or a name on the Hub.
 
     Raises:
-        InputError: vLLM is not installed, or cannot run this model with these settings.
-        RunError: the engine does not start: memory, device, network.
+        InputError: vLLM is not installed, or the model is not one to talk with.
+        RunError: the engine does not start: settings, memory, device, network.
     """
 
     deterministic = False
     """Batches form differently from run to run, and with them the last bits that decide between two likely tokens."""
 
     def __init__(self, engine: VllmEngine, model: str) -> None:
-        self._is_cpu = _is_cpu_build()
         with quiet():
-            self._llm: Any = _start(engine, model, self._is_cpu)
+            self._llm: Any = _start(engine, model)
         self._engine = self._llm.llm_engine
         self._max_model_len: int = self._llm.model_config.max_model_len
-        self._template = _ChatTemplate(self._llm.get_tokenizer(), model)
+        self._template = ChatTemplate(self._llm.get_tokenizer(), model)
         self._num_asked = 0
 
     def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
@@ -84,29 +88,9 @@ class VllmGenerator:
             RunError: the engine failed; what it had answered is lost with it.
         """
         answers: dict[int, Answer] = {}
-        waiting: dict[str, int] = {}
-        try:
-            for start in range(0, len(requests), _ADDED_AT_ONCE):
-                some = requests[start : start + _ADDED_AT_ONCE]
-                prompts = self._template.token_ids([request.messages for request in some])
-                for position, (request, prompt) in enumerate(zip(some, prompts, strict=True), start):
-                    room = self._max_model_len - len(prompt)
-                    if room < min(_LEAST_ROOM, request.sampling.max_tokens):
-                        answers[position] = Answer("", "context", len(prompt), 0)
-                        on_answer()
-                    else:
-                        waiting[self._ask(request, prompt, room)] = position
-            while waiting:
-                for output in self._engine.step():
-                    if output.finished:
-                        answers[waiting.pop(output.request_id)] = _answer(output)
-                        on_answer()
-        except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
-            raise _engine_failed(error) from None
-        finally:
-            # After an error or Ctrl-C the engine must not go on with what nobody waits for.
-            if waiting:
-                self._abort(list(waiting))
+        for position, answer in self._answered(requests):
+            answers[position] = answer
+            on_answer()
         return [answers[position] for position in range(len(requests))]
 
     def close(self) -> None:
@@ -122,6 +106,30 @@ class VllmGenerator:
             gc.collect()
         _trim_heap()
 
+    def _answered(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Each request's position and answer, in the order in which they end."""
+        waiting: dict[str, int] = {}
+        try:
+            for start in range(0, len(requests), _ADDED_AT_ONCE):
+                some = requests[start : start + _ADDED_AT_ONCE]
+                prompts = self._template.token_ids([request.messages for request in some])
+                for position, (request, prompt) in enumerate(zip(some, prompts, strict=True), start):
+                    room = self._max_model_len - len(prompt)
+                    if room < min(_LEAST_ROOM, request.sampling.max_tokens):
+                        yield position, Answer("", "context", len(prompt), 0)
+                    else:
+                        waiting[self._ask(request, prompt, room)] = position
+            while waiting:
+                for output in self._engine.step():
+                    if output.finished:
+                        yield waiting.pop(output.request_id), _answer(output)
+        except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
+            raise _engine_error("vLLM failed", error) from None
+        finally:
+            # After an error or Ctrl-C the engine must not go on with what nobody waits for.
+            if waiting:
+                self._abort(list(waiting))
+
     def _ask(self, request: Request, prompt: list[int], room: int) -> str:
         name = str(self._num_asked)
         self._num_asked += 1
@@ -135,8 +143,16 @@ class VllmGenerator:
             log.debug("the engine took no abort", exc_info=True)
 
 
-class _ChatTemplate:
-    """From messages to token ids, as the model was trained to read them."""
+class ChatTemplate:
+    """From messages to token ids, as the model was trained to read them.
+
+    Args:
+        tokenizer: the model's, of transformers.
+        model: its name, for messages to people.
+
+    Raises:
+        InputError: the model has no chat template.
+    """
 
     def __init__(self, tokenizer: Any, model: str) -> None:
         self._tokenizer = tokenizer
@@ -147,12 +163,14 @@ class _ChatTemplate:
         self._takes_system = self._probe_system()
 
     def token_ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Token ids of each conversation, up to where the model's answer begins."""
         # The template writes the special tokens itself.
-        texts = [self._text(messages) for messages in conversations]
+        texts = [self.text(messages) for messages in conversations]
         encoded: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         return encoded
 
-    def _text(self, messages: Sequence[Message]) -> str:
+    def text(self, messages: Sequence[Message]) -> str:
+        """What the model reads, without thinking where the model can be told so."""
         if not self._takes_system:
             messages = _without_system(messages)
         return self._render(messages)
@@ -230,7 +248,8 @@ def _is_cpu_build() -> bool:
     raise InputError("vLLM is not installed", _INSTALL)
 
 
-def _start(engine: VllmEngine, model: str, is_cpu: bool) -> Any:
+def _start(engine: VllmEngine, model: str) -> Any:
+    is_cpu = _is_cpu_build()
     from vllm import LLM
 
     settings: dict[str, Any] = {
@@ -246,6 +265,7 @@ def _start(engine: VllmEngine, model: str, is_cpu: bool) -> Any:
         "enable_prefix_caching": True,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "disable_log_stats": True,
+        "use_tqdm_on_load": debugging(),
     }
     if is_cpu:
         # Compiling takes minutes on few cores. A prompt that is read in parts crashes a request that has a seed.
@@ -255,29 +275,17 @@ def _start(engine: VllmEngine, model: str, is_cpu: bool) -> Any:
     try:
         return LLM(**settings)
     except Exception as error:  # noqa: BLE001 - whatever vLLM raised, it may not pickle
-        raise _does_not_start(model, error) from None
+        raise _engine_error(f"vLLM does not start with the model {model}", error) from None
 
 
-def _does_not_start(model: str, error: Exception) -> InputError | RunError:
+def _engine_error(what: str, error: Exception) -> RunError:
     """A plain error for whatever vLLM raised: its own do not survive the way from a worker to the client."""
-    log.debug("vLLM does not start", exc_info=error)
-    text = _first_lines(error)
-    if isinstance(error, ValueError | TypeError | KeyError | OSError) and not isinstance(error, MemoryError):
-        return InputError(f"vLLM cannot run the model {model}: {text}", _DEBUG_ADVICE)
-    return RunError(f"vLLM does not start with the model {model}: {text}", _DEBUG_ADVICE)
-
-
-def _engine_failed(error: Exception) -> RunError:
-    log.debug("vLLM failed", exc_info=error)
-    return RunError(f"vLLM failed: {_first_lines(error)}", _DEBUG_ADVICE)
-
-
-_DEBUG_ADVICE = "UNICORN_HF_DEBUG=1 shows what vLLM itself says."
-
-
-def _first_lines(error: Exception) -> str:
-    text = str(error).strip() or "no message"
-    return f"{type(error).__name__}: {text[:600]}"
+    log.debug(what, exc_info=error)
+    if isinstance(error, ValidationError):
+        said = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
+    else:
+        said = f"{type(error).__name__}: {error}"
+    return RunError(f"{what}: {' '.join(said.split())[:600]}", "UNICORN_HF_DEBUG=1 shows all that vLLM says.")
 
 
 def _trim_heap() -> None:
