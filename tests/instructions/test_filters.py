@@ -136,7 +136,17 @@ def test_refusals_are_rejected(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["**Red**.", "```red```", "<b>Red</b>", "<image>", 'A sign says "<image>".', "[a](b)", r"Red.\nBlue."]
+    "text",
+    [
+        "**Red**.",
+        "```red```",
+        "<b>Red</b>",
+        "<image>",
+        'A sign says "<image>".',
+        "[a](b)",
+        r"Red.\nBlue.",
+        "A red hat}},",
+    ],
 )
 def test_markup_is_rejected(text: str) -> None:
     assert reason(Turn(DOG.question, text)) == "markup"

@@ -32,7 +32,7 @@ _CAPTION_TALK = re.compile(
     r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n", re.IGNORECASE)
+_MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{}]", re.IGNORECASE)
 _OTHER_OPTIONS = re.compile(
     r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
     r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
