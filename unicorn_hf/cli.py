@@ -227,7 +227,7 @@ def calibrate(
 @_pictures(2000)
 @click.option("--encoder", help="The set's encoder, if it lies elsewhere than its recipe says.")
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
-@click.option("--plot/--no-plot", default=True, help="Draw the picture; needs the extra `plots`.")
+@click.option("--plot/--no-plot", default=True, help="Draw the picture.")
 def gap(
     folder: Path,
     images: str,

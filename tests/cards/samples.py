@@ -131,7 +131,10 @@ def statistics(texts: Texts | None = None, **changes: Any) -> Statistics:
         "engine_deterministic": False,
         "seeds": {"num_seeds": 2417, "sources": [source], "skipped": {texts.reason: 13}},
         "captions": _stage(1201, 1000, {texts.reason: 201}, 1300, 400_123, 170_456),
-        "caption_words": {"mean": 104.25, "min": 41, "max": 233},
+        "caption_words": {
+            "mean": 104.25, "min": 41, "lower": 77, "median": 103, "upper": 149, "max": 233,
+            "histogram": [{"first": 40, "last": 139, "num": 871}, {"first": 140, "last": 239, "num": 129}],
+        },
         "instructions": _stage(490, 400, {texts.reason: 90}, 505, 90_789, 80_987),
         "representations": {
             "encoder": f"open_clip:hf-hub:{texts.encoder}",
@@ -210,5 +213,8 @@ def _config(
         "num_turns": turns,
         "per_domain": dict(domains),
         "per_task": dict(tasks),
+        "turns": {"6": rows},
+        "question_words": {"what": 2501, "other": 209} if tasks else {},
+        "answer_letters": {"A": 283, "D": 281} if tasks else {},
         "shards": [shard],
     }

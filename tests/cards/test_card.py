@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.cards.samples import HOSTILE, MARKDOWN, Texts, body_of, examples, lines_of, recipe, statistics, structure
 from unicorn_hf.cards.card import ExampleRow, example_lines, render_card
+from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.statistics import Statistics
 
 PLACES = [field.name for field in dataclasses.fields(Texts)]
@@ -67,7 +68,9 @@ def test_only_our_own_links_and_no_html() -> None:
     tokens = [child for token in MARKDOWN.parse(page) for child in (token, *(token.children or ()))]
     links = {str(token.attrs["href"]) for token in tokens if token.type == "link_open"}
     assert links == {"https://arxiv.org/abs/2503.22655", "https://pypi.org/project/unicorn-hf/"}
-    assert not [token for token in tokens if token.type in ("html_block", "html_inline", "image")]
+    assert not [token for token in tokens if token.type in ("html_block", "html_inline")]
+    pictures = [str(token.attrs["src"]) for token in tokens if token.type == "image"]
+    assert sorted(pictures) == sorted(draw_charts(statistics()))
 
 
 def test_an_endless_conversation_is_cut_and_its_length_stated() -> None:

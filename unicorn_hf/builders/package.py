@@ -1,6 +1,5 @@
 """From a build's shards to the published Parquet files."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel
 
+from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, instruction, pretrain
-from unicorn_hf.core.words import words
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
@@ -28,7 +25,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "packaging"
-CODE = 2
+CODE = 3
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
@@ -42,30 +39,6 @@ REQUESTS = (
     "Describe this as exactly as you can.",
 )
 """What the human asks in a pretraining row; a hash of the id picks one. The answer is the caption itself."""
-
-
-class ShardStatistics(BaseModel):
-    """Figures of one published shard; they add up over shards."""
-
-    num_rows: int = 0
-    num_caption_words: int = 0
-    min_caption_words: int = 0
-    max_caption_words: int = 0
-    num_turns: int = 0
-    per_domain: dict[str, int] = {}
-    per_task: dict[str, int] = {}
-
-    @classmethod
-    def merged(cls, parts: "Sequence[ShardStatistics]") -> "ShardStatistics":
-        return cls(
-            num_rows=sum(part.num_rows for part in parts),
-            num_caption_words=sum(part.num_caption_words for part in parts),
-            min_caption_words=min(part.min_caption_words for part in parts),
-            max_caption_words=max(part.max_caption_words for part in parts),
-            num_turns=sum(part.num_turns for part in parts),
-            per_domain=_added(part.per_domain for part in parts),
-            per_task=_added(part.per_task for part in parts),
-        )
 
 
 class PackagingRecord(Record):
@@ -124,7 +97,7 @@ class PackageJob:
         with atomic(self.path) as temporary, _writer(temporary, schema) as writer:
             for table in _regrouped((self._table(part, schema) for part in self.parts), self.row_group_rows):
                 writer.write_table(table)
-                statistics.append(_statistics(table))
+                statistics.append(ShardStatistics.of(table))
                 num_arrow_bytes += table.nbytes
                 for _ in range(table.num_rows):
                     on_row()
@@ -281,27 +254,3 @@ def _regrouped(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
             waiting = waiting.slice(num_rows)
     if waiting is not None and waiting.num_rows:
         yield waiting
-
-
-def _statistics(table: pa.Table) -> ShardStatistics:
-    lengths = [len(words(caption)) for caption in table.column("caption").to_pylist()]
-    return ShardStatistics(
-        num_rows=table.num_rows,
-        num_caption_words=sum(lengths),
-        min_caption_words=min(lengths),
-        max_caption_words=max(lengths),
-        num_turns=pc.sum(pc.list_value_length(table.column("conversations"))).as_py() // 2,
-        per_domain=_counted(table, "domain"),
-        per_task=_counted(table, "task") if "task" in table.column_names else {},
-    )
-
-
-def _counted(table: pa.Table, column: str) -> dict[str, int]:
-    return dict(sorted(Counter(table.column(column).to_pylist()).items()))
-
-
-def _added(counts: Iterator[dict[str, int]]) -> dict[str, int]:
-    merged: Counter[str] = Counter()
-    for count in counts:
-        merged.update(count)
-    return dict(sorted(merged.items()))

@@ -1,28 +1,15 @@
-"""The picture of the gap: two clouds before and after the transfer. matplotlib is the extra `plots`."""
+"""The picture of the gap: two clouds before and after the transfer."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unicorn_hf.core.errors import InputError
 from unicorn_hf.runtime.files import atomic
 
 Points = NDArray[np.float64]
 _TEXT, _IMAGE = "#2563eb", "#f97316"
 _MAX_POINTS = 1500
-
-
-def check_plots() -> None:
-    """
-    Raises:
-        InputError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        advice = "pip install 'unicorn-hf[plots]', or take --no-plot."
-        raise InputError("the picture needs matplotlib", advice) from None
 
 
 def plot_gap(path: Path, before: tuple[Points, Points], after: tuple[Points, Points], titles: tuple[str, str]) -> None:

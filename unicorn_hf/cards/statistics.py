@@ -31,10 +31,22 @@ class StageFacts(_Facts):
     num_output_tokens: int
 
 
+class Bin(_Facts):
+    first: int
+    last: int
+    num: int
+
+
 class WordFacts(_Facts):
     mean: float
     min: int
+    lower: int
+    """A tenth of the captions have so many words or fewer."""
+    median: int
+    upper: int
+    """Nine tenths have so many or fewer."""
     max: int
+    histogram: tuple[Bin, ...]
 
 
 class ImageFacts(_Facts):
@@ -112,6 +124,12 @@ class ConfigFacts(_Facts):
     num_turns: int
     per_domain: dict[str, int]
     per_task: dict[str, int]
+    turns: dict[str, int]
+    """Conversations by their number of pairs."""
+    question_words: dict[str, int]
+    """Questions of the tasks by their first word; rare ones together as `other`."""
+    answer_letters: dict[str, int]
+    """Choices by the letter of the right answer."""
     shards: tuple[ShardFacts, ...]
 
 

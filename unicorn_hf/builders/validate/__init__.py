@@ -27,6 +27,7 @@ from unicorn_hf.runtime.progress import NoProgress, Progress
 __all__ = ["Kind", "Problem", "Report", "validate_folder"]
 
 _BATCH_ROWS = 1000
+_SUMS = ("num_turns", "per_domain", "per_task", "turns", "question_words", "answer_letters")
 _NOT_UNIT = frozenset({"mean_shift_raw"})
 """Transfers that leave a vector as long as it comes out."""
 
@@ -173,17 +174,23 @@ class _Check:
         return good
 
     def _check_sums(self, config: str, facts: ConfigFacts, checks: RowChecks, ledger: Ledger) -> None:
-        found = {
-            "num_rows": ledger.num_rows,
-            "num_turns": checks.num_turns,
-            "per_domain": checks.per_domain,
-            "per_task": checks.per_task,
-            "num_file_bytes": sum(shard.num_bytes for shard in facts.shards),
-        }
-        for name, number in found.items():
-            if number != getattr(facts, name):
-                message = f"{quoted(getattr(facts, name))}, but the shards hold {quoted(number)}"
-                self.findings.add("counts", STATISTICS, message, field=f"{config}.{name}")
+        figures = checks.figures
+        said = {f"{config}.{name}": getattr(facts, name) for name in (*_SUMS, "num_rows", "num_file_bytes")}
+        found = {f"{config}.{name}": getattr(figures, name) for name in _SUMS}
+        found[f"{config}.num_rows"] = ledger.num_rows
+        found[f"{config}.num_file_bytes"] = sum(shard.num_bytes for shard in facts.shards)
+        if config == "pretrain" and self._facts:
+            words = self._facts.caption_words
+            said |= {f"caption_words.{name}": getattr(words, name) for name in ("mean", "min", "median", "max")}
+            found["caption_words.mean"] = round(figures.mean_caption_words, 2)
+            found |= {
+                f"caption_words.{name}": figures.caption_words_at(share)
+                for name, share in (("min", 0), ("median", 0.5), ("max", 1))
+            }
+        for field, number in found.items():
+            if number != said[field]:
+                message = f"{quoted(said[field])}, but the shards hold {quoted(number)}"
+                self.findings.add("counts", STATISTICS, message, field=field)
 
     def _check_transfer(self) -> None:
         from safetensors import SafetensorError, safe_open

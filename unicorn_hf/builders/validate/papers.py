@@ -36,7 +36,17 @@ class ConfigFacts(BaseModel):
     num_turns: int
     per_domain: dict[str, int]
     per_task: dict[str, int]
+    turns: dict[int, int]
+    question_words: dict[str, int]
+    answer_letters: dict[str, int]
     shards: tuple[ShardFacts, ...]
+
+
+class WordFacts(BaseModel):
+    mean: float
+    min: int
+    median: int
+    max: int
 
 
 class RepresentationFacts(BaseModel):
@@ -50,6 +60,7 @@ class RepresentationFacts(BaseModel):
 class Facts(BaseModel):
     """What is looked at in `statistics.json`; it says more."""
 
+    caption_words: WordFacts
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts

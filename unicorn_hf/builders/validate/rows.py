@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.recipe import TASKS, Recipe
 from unicorn_hf.core.words import words
@@ -16,6 +17,7 @@ from unicorn_hf.instructions.tasks import LETTERS
 
 IMAGE = "<image>"
 _TEXTS = ("id", "caption", "seed", "domain", "task")
+_COUNTED = ("caption", "conversations", "domain")
 _NORM_TOLERANCE = {np.dtype(np.float16): 1e-3, np.dtype(np.float32): 1e-5}
 """Twice what rounding to this type can do to a norm, and more."""
 _CHOICE = re.compile(r".+?" + "".join(rf"\n{letter}\. (.+?)" for letter in LETTERS), re.DOTALL)
@@ -30,9 +32,8 @@ class RowChecks:
     recipe: Recipe | None
     """Says how many pairs a conversation has; not checked where it cannot be read."""
     unit_norm: bool
-    num_turns: int = 0
-    per_domain: dict[str, int] = field(default_factory=dict)
-    per_task: dict[str, int] = field(default_factory=dict)
+    figures: ShardStatistics = field(default_factory=ShardStatistics)
+    """Of the rows so far, if all had the columns that are counted."""
 
     def check(self, batch: pa.RecordBatch, file: str, start: int) -> None:
         """Check some rows of a shard, of which the first is its row `start`; columns may be missing."""
@@ -41,16 +42,14 @@ class RowChecks:
             for row, value in enumerate(columns.get(name, ()), start):
                 if value is None or not value.strip():
                     self._add("empty", file, "null" if value is None else "no text in it", row, name)
-        for name, counts in (("domain", self.per_domain), ("task", self.per_task)):
-            for value in columns.get(name, ()):
-                counts[value] = counts.get(value, 0) + 1
+        if set(_COUNTED) <= set(columns):
+            self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
             if value not in TASKS:
                 self._add("task", file, f"{quoted(value)} is none of {', '.join(TASKS)}", row, "task")
         captions, tasks = columns.get("caption"), columns.get("task")
         for place, turns in enumerate(columns.get("conversations", ())):
             at = (file, start + place)
-            self.num_turns += len(turns or ()) // 2
             if self._turns_hold(turns, *at):
                 self._check_image(turns, *at)
                 if self.config == "pretrain" and captions:

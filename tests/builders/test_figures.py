@@ -1,0 +1,81 @@
+"""What is counted of rows: the same however they are cut into parts."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unicorn_hf.builders.figures import OTHER, QUESTION_WORDS, ShardStatistics
+from unicorn_hf.core.schemas import instruction
+
+SCHEMA = instruction(2, "float16").remove(3)
+
+
+def row(task: str, *pairs: tuple[str, str], caption: str = "A red jar.", domain: str = "d") -> dict[str, Any]:
+    turns = [
+        {"from": sender, "value": text} for pair in pairs for sender, text in zip(("human", "gpt"), pair, strict=True)
+    ]
+    return {"id": "0", "caption": caption, "conversations": turns, "seed": "s", "domain": domain, "task": task}
+
+
+def table(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+
+
+def test_rows_are_counted() -> None:
+    choices = [("<image>\nWhat is it?\nA. a\nB. b", "A"), ("What's that?", "C"), ("HOW many?", "A")]
+    answers = [("<image>\nIs it red?", "A"), ("\n Zebra?", "No."), ("", "")]
+    found = ShardStatistics.of(
+        table(row("multiple_choice", *choices), row("question_answering", *answers, caption="Two.", domain="e"))
+    )
+    assert found.model_dump() == {
+        "num_rows": 2,
+        "num_turns": 6,
+        "caption_words": {1: 1, 3: 1},
+        "per_domain": {"d": 1, "e": 1},
+        "per_task": {"multiple_choice": 1, "question_answering": 1},
+        "turns": {3: 2},
+        "question_words": {"how": 1, "is": 1, OTHER: 3, "what": 1},
+        "answer_letters": {"A": 2, "C": 1},
+    }
+
+
+def test_descriptions_have_no_questions() -> None:
+    found = ShardStatistics.of(table(row("x", ("<image>\nWhat is it?", "A jar."))).drop_columns(["task"]))
+    assert (found.num_turns, found.question_words, found.answer_letters, found.per_task) == (1, {}, {}, {})
+
+
+def test_what_is_null_is_left_out() -> None:
+    nothing = dict.fromkeys(SCHEMA.names)
+    broken = row("multiple_choice", ("What?", "A")) | {"conversations": [{"from": None, "value": None}, None, None]}
+    found = ShardStatistics.of(table(nothing, broken))
+    assert (found.num_rows, found.num_turns, found.caption_words) == (2, 1, {3: 1})
+
+
+rows = st.builds(
+    row,
+    st.sampled_from(["multiple_choice", "question_answering"]),
+    st.tuples(st.sampled_from([*sorted(QUESTION_WORDS)[:4], "zebra", ""]), st.sampled_from("ABCDx")),
+    caption=st.integers(0, 30).map(lambda number: "word " * number),
+    domain=st.sampled_from("ab"),
+)
+
+
+@given(st.lists(rows, min_size=1, max_size=12), st.data())
+def test_parts_add_up(found: list[dict[str, Any]], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(found)))
+    whole = ShardStatistics.of(table(*found))
+    parts = [ShardStatistics.of(table(*part)) for part in (found[:cut], found[cut:])]
+    assert ShardStatistics.merged(parts) == whole
+    assert ShardStatistics.model_validate_json(whole.model_dump_json()) == whole
+    lengths = sorted(len(one["caption"].split()) for one in found)
+    assert whole.mean_caption_words == pytest.approx(sum(lengths) / len(lengths))
+    assert (whole.caption_words_at(0), whole.caption_words_at(1)) == (lengths[0], lengths[-1])
+    assert whole.caption_words_at(0.5) == lengths[(len(lengths) - 1) // 2]
+
+
+def test_questions_without_end_are_not_read_to_it() -> None:
+    long = "w" * 5_000_000
+    assert ShardStatistics.of(table(row("question_answering", (long, long)))).question_words == {OTHER: 1}

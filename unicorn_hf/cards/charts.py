@@ -1,0 +1,183 @@
+"""The card's charts: PNG files, drawn from the statistics alone. Equal statistics give equal bytes."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.cards.text import shortened, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BARS, _SECOND, _INK, _QUIET, _GRID = "#2563eb", "#f59e0b", "#1f2937", "#6b7280", "#e5e7eb"
+_WIDTH_INCHES, _DPI = 8.0, 110
+_MAX_BARS = 12
+_MAX_LABEL = 28
+
+
+def draw_charts(statistics: Statistics) -> dict[str, bytes]:
+    """The PNG files by their path in the published folder."""
+    charts: dict[str, Callable[[Statistics], Figure]] = {
+        "caption-lengths": _caption_lengths,
+        "task-mix": _task_mix,
+        "question-words": _question_words,
+        "domain-mix": _domain_mix,
+    }
+    with _plain_matplotlib():
+        return {f"assets/{name}.png": _png(draw(statistics)) for name, draw in charts.items()}
+
+
+def _caption_lengths(statistics: Statistics) -> "Figure":
+    facts = statistics.caption_words
+    figure, axes = _figure("Caption lengths", f"{statistics.pretrain.num_rows:,} captions, by number of words", 3.2)
+    starts = [bin_.first for bin_ in facts.histogram]
+    width = facts.histogram[0].last - facts.histogram[0].first + 1
+    axes.bar(starts, [bin_.num for bin_ in facts.histogram], width=width * 0.92, align="edge", color=_BARS)
+    axes.axvline(facts.median, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    # Room for the label above the bars.
+    axes.set_ylim(0, (max(bin_.num for bin_ in facts.histogram) or 1) * 1.18)
+    left = facts.median > (starts[0] + starts[-1] + width) / 2
+    axes.annotate(
+        f"median {facts.median:,}", (facts.median, 1), xycoords=("data", "axes fraction"),
+        xytext=(-5 if left else 5, -2), textcoords="offset points", va="top", ha="right" if left else "left",
+        fontsize=9, color=_INK,
+    )  # fmt: skip
+    axes.set_xlabel("words")
+    axes.set_ylabel("captions")
+    axes.yaxis.set_major_formatter(_thousands())
+    axes.xaxis.set_major_formatter(_thousands())
+    axes.yaxis.grid(True, color=_GRID, linewidth=0.8)
+    axes.set_xlim(starts[0] - width * 0.5, starts[-1] + width * 1.5)
+    return figure
+
+
+def _task_mix(statistics: Statistics) -> "Figure":
+    facts = statistics.instruction
+    counts = _ranked({name.replace("_", " "): number for name, number in facts.per_task.items()})
+    figure, axes = _figure("Task mix", f"{facts.num_rows:,} conversations", _bars_height(len(counts)))
+    _bars(axes, counts, sum(facts.per_task.values()))
+    return figure
+
+
+def _question_words(statistics: Statistics) -> "Figure":
+    counts = _ranked(statistics.instruction.question_words, last="other")
+    number = sum(statistics.instruction.question_words.values())
+    subtitle = f"{number:,} questions of the conversations, by their first word"
+    figure, axes = _figure("Question words", subtitle, _bars_height(len(counts)))
+    _bars(axes, counts, number)
+    return figure
+
+
+def _domain_mix(statistics: Statistics) -> "Figure":
+    pretrain, instruction = statistics.pretrain.per_domain, statistics.instruction.per_domain
+    shown = [name for name, _ in _ranked(pretrain)]
+    figure, axes = _figure("Domain mix", "share of each config's rows", _bars_height(len(shown), 0.5))
+    for offset, (config, counts, colour) in enumerate(
+        (("pretrain", pretrain, _BARS), ("instruction", instruction, _SECOND))
+    ):
+        listed = {name: counts.get(name, 0) for name in shown}
+        rest = sum(counts.values()) - sum(listed.values())
+        listed |= {shown[-1]: listed[shown[-1]] + rest} if rest else {}
+        whole = sum(counts.values()) or 1
+        places = [place + 0.4 * offset for place in range(len(shown))]
+        shares = [100 * number / whole for number in listed.values()]
+        axes.barh(places, shares, height=0.36, color=colour, label=config)
+        for place, share in zip(places, shares, strict=True):
+            axes.annotate(f"{share:.1f} %", (share, place), **_BESIDE)
+    axes.set_yticks([place + 0.2 for place in range(len(shown))], [_label(name) for name in shown], parse_math=False)
+    _bare(axes, -0.35, len(shown) - 0.25)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
+    return figure
+
+
+_BESIDE: dict[str, Any] = {
+    "xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 9, "color": _INK,
+}  # fmt: skip
+
+
+def _bars(axes: "Axes", counts: Sequence[tuple[str, int]], whole: int) -> None:
+    """A bar for each count, with the number and its share beside it."""
+    axes.barh(range(len(counts)), [number for _, number in counts], height=0.62, color=_BARS)
+    for place, (_, number) in enumerate(counts):
+        axes.annotate(f"{number:,}  ({100 * number / (whole or 1):.1f} %)", (number, place), **_BESIDE)
+    axes.set_yticks(range(len(counts)), [_label(name) for name, _ in counts], parse_math=False)
+    _bare(axes, -0.5, len(counts) - 0.5)
+
+
+def _bare(axes: "Axes", first: float, last: float) -> None:
+    """Bars from `first` down to `last`; the numbers stand beside them, so the scale need not."""
+    axes.set_ylim(last, first)
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, (axes.get_xlim()[1] or 1) * 1.18)
+
+
+def _ranked(counts: Mapping[str, int], last: str = "") -> list[tuple[str, int]]:
+    """Largest first, `last` and what is too much for a chart at the end; something even where there is nothing."""
+    ranked = sorted(((name, n) for name, n in counts.items() if name != last), key=lambda item: (-item[1], item[0]))
+    if len(ranked) > _MAX_BARS:
+        rest = ranked[_MAX_BARS - 1 :]
+        more = last or f"{len(rest)} more"
+        ranked = [*ranked[: _MAX_BARS - 1], (more, sum(number for _, number in rest))]
+        if last and last in counts:
+            ranked[-1] = (last, ranked[-1][1] + counts[last])
+    elif last and counts.get(last):
+        ranked.append((last, counts[last]))
+    return ranked or [("none", 0)]
+
+
+def _label(name: str) -> str:
+    short = shortened(" ".join(name.split()), _MAX_LABEL)
+    return visible(short if len(name) <= _MAX_LABEL else short[: _MAX_LABEL + 1])
+
+
+def _bars_height(number: int, each: float = 0.32) -> float:
+    return 0.75 + each * number
+
+
+def _figure(title: str, subtitle: str, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=20)
+    axes.annotate(
+        subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", fontsize=9, color=_QUIET
+    )
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_QUIET)
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.xaxis.label.set_color(_QUIET)
+    axes.yaxis.label.set_color(_QUIET)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _thousands() -> Any:
+    from matplotlib.ticker import StrMethodFormatter
+
+    return StrMethodFormatter("{x:,.0f}")
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    # The version of matplotlib would be written into the file otherwise.
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+@contextmanager
+def _plain_matplotlib() -> Iterator[None]:
+    """matplotlib as it comes, whatever the user's settings; it says nothing of letters that its font lacks."""
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        warnings.filterwarnings("ignore", category=UserWarning, module="matplotlib|unicorn_hf")
+        yield
