@@ -6,6 +6,7 @@
 True
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ class _Check:
             with pq.ParquetFile(self._folder / name) as file:
                 good = self._fitting(name, file.schema_arrow, schema)
                 row = 0
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=good, use_threads=False):
+                for batch in _batches(file, good):
                     checks.check(batch, name, row)
                     ledger.add(batch)
                     row += batch.num_rows
@@ -206,3 +207,9 @@ class _Check:
                         self.findings.add("not_finite", TRANSFER, "a number in it is infinite or none", field=key)
         except (SafetensorError, OSError, TypeError) as error:
             self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")
+
+
+def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    # Group by group: over several groups, `iter_batches` keeps what it has read until the file's end.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)

@@ -73,11 +73,12 @@ def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) ->
     if not found.any():
         return
     ours = np.concatenate(instruction.contents)[found]
-    theirs = np.concatenate(pretrain.contents)[order[places[found]]]
+    of_caption = order[places[found]]
+    theirs = np.concatenate(pretrain.contents)[of_caption]
     rows = np.flatnonzero(found)
     for place, column in np.argwhere((ours != theirs) & (ours != 0) & (theirs != 0)):
         file, number = instruction.place(int(rows[place]))
-        other = " row ".join(map(str, pretrain.place(int(order[places[found]][place]))))
+        other = " row ".join(map(str, pretrain.place(int(of_caption[place]))))
         message = f"not what stands with this id in {other}"
         findings.add("join", file, message, row=number, field=SHARED[column])
 
