@@ -64,7 +64,7 @@ def test_each_caption_of_the_set_has_its_vector_in_its_order(captions: Captions,
             table = pa.ipc.open_file(made.path(partition)).read_all()
             assert table.schema.equals(embeddings(DIM))
             assert table.column("id").to_pylist() == [row_id for row_id, _ in texts]
-            vectors = read_vectors(made.path(partition), DIM)
+            vectors = read_vectors(made.path(partition))
             np.testing.assert_array_equal(vectors, np.stack([vector_of(text, DIM) for _, text in texts]))
         else:
             assert not made.path(partition).exists()
@@ -132,11 +132,7 @@ def test_realign_takes_a_second_pass_over_all_partitions(captions: Captions, tmp
     made = run(captions, tmp_path, TableEncoder(DIM), "realign", SIDE)
     texts = all_vectors(captions)
     moved = np.concatenate(
-        [
-            made.transfer.apply_text(read_vectors(made.path(name), DIM))
-            for name in captions.texts
-            if captions.texts[name]
-        ]
+        [made.transfer.apply_text(read_vectors(made.path(name))) for name in captions.texts if captions.texts[name]]
     )
     expected = formulas.realign(texts.astype(np.float64), IMAGES.astype(np.float64))
     np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-6)

@@ -32,7 +32,7 @@ TEXT = DomainMoments.of(TEXTS, ["birds", "food", "food"] * 20)
 def statistics_for(name: TransferName, *, images: bool = True) -> TransferStatistics:
     statistics = TransferStatistics(TEXT.overall, Moments.of(IMAGES) if images else None, seed=3)
     if name == "realign":
-        aligned = Alignment.fit(statistics).moments(TEXTS)
+        aligned = Alignment.fit(statistics).mean(TEXTS)
         statistics = TransferStatistics(statistics.text, statistics.image, aligned, seed=3)
     return statistics
 

@@ -14,7 +14,7 @@ from unicorn_hf.cards.provenance import FORMULAS, IN_IMAGE_SPACE
 from unicorn_hf.cli import _TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import TransferName
-from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.moments import Moments, SetMean
 from unicorn_hf.representations.rows import RowError
 from unicorn_hf.representations.transfers import (
     NEED_IMAGES,
@@ -38,7 +38,7 @@ def fitted(name: TransferName, texts: Vectors, images: Vectors | None, cuts: lis
     statistics = TransferStatistics(text, image, seed=seed)
     if name == "realign":
         alignment = Alignment.fit(statistics)
-        aligned = Moments.merged([alignment.moments(part) for part in parts], texts.shape[1])
+        aligned = SetMean.merged([alignment.mean(part) for part in parts])
         statistics = TransferStatistics(text, image, aligned, seed=seed)
     return fit(name, statistics)
 
@@ -163,10 +163,11 @@ def test_a_row_that_cannot_be_moved_is_named(name: TransferName, bad: float | st
 @pytest.mark.parametrize("name", sorted(NEED_IMAGES))
 def test_images_that_are_missing_or_do_not_fit_are_refused(name: TransferName) -> None:
     text = Moments.of(units(9, 4))
+    mean = SetMean(9, text.mean)
     with pytest.raises(InputError, match="needs the statistics of images"):
-        TRANSFERS[name].fit(TransferStatistics(text, None, text))
+        TRANSFERS[name].fit(TransferStatistics(text, None, mean))
     with pytest.raises(InputError, match="have 5 dimensions, the text representations 4"):
-        TRANSFERS[name].fit(TransferStatistics(text, Moments.of(units(9, 5)), text))
+        TRANSFERS[name].fit(TransferStatistics(text, Moments.of(units(9, 5)), mean))
 
 
 # -- the consumer's side -----------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, instr
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
-from unicorn_hf.representations.vectors import read_vectors
+from unicorn_hf.representations.vectors import read_vectors, vector_column
+from unicorn_hf.runtime.ahead import ahead
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
@@ -95,7 +96,8 @@ class PackageJob:
         statistics: list[ShardStatistics] = []
         num_arrow_bytes = 0
         with atomic(self.path) as temporary, _writer(temporary, schema) as writer:
-            for table in _regrouped((self._table(part, schema) for part in self.parts), self.row_group_rows):
+            tables = (self._table(part, schema) for part in self.parts)
+            for table in ahead(_regrouped(tables, self.row_group_rows)):
                 writer.write_table(table)
                 statistics.append(ShardStatistics.of(table))
                 num_arrow_bytes += table.nbytes
@@ -112,7 +114,7 @@ class PackageJob:
 
     def _table(self, part: Part, schema: pa.Schema) -> pa.Table:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
-        vectors, rows = read_vectors(part.embeddings, self.dim), part.captions.rows
+        vectors, rows = read_vectors(part.embeddings), part.captions.rows
         if self.config == "pretrain":
             conversations, task = _descriptions(captions), None
         else:
@@ -128,7 +130,7 @@ class PackageJob:
             "id": captions.column("id"),
             "caption": captions.column("caption"),
             "conversations": conversations,
-            "image_embedding": pa.FixedSizeListArray.from_arrays(pa.array(moved.astype(self.dtype).ravel()), self.dim),
+            "image_embedding": vector_column(moved, self.dtype),
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }

@@ -69,6 +69,13 @@ MOMENTS = pa.schema(
     ]
 )
 
+MEANS = pa.schema(
+    [
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("mean", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+
 
 def embeddings(dim: int) -> pa.Schema:
     """Representations as the encoder gave them, before the transfer: float32, so that the transfer stays exact."""

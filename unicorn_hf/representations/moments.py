@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.schemas import MOMENTS
-from unicorn_hf.representations.rows import RowError, Vectors, blocks
+from unicorn_hf.core.schemas import MEANS, MOMENTS
+from unicorn_hf.representations.rows import RowError, Vectors, blocks, exactly
 
 _SAME = 1e-12
 """Mean squared distance from the mean below which float32 unit vectors differ by rounding alone."""
@@ -42,7 +42,7 @@ class Moments:
 
     @classmethod
     def _of_block(cls, start: int, block: Vectors) -> Self:
-        exact = block.astype(np.float64)
+        exact = exactly(block)
         _check(exact, start)
         mean = exact.mean(axis=0)
         exact -= mean
@@ -98,6 +98,33 @@ _ADVICE = "A transfer needs vectors that differ: --transfer none keeps them as t
 
 
 @dataclass(frozen=True)
+class SetMean:
+    """Count and mean alone, in float64; merges as `Moments` do."""
+
+    count: int
+    mean: NDArray[np.float64]
+
+    @classmethod
+    def merged(cls, parts: "Sequence[SetMean]") -> Self:
+        count = sum(part.count for part in parts)
+        near = parts[0].mean
+        moved = np.sum([part.count * (part.mean - near) for part in parts], axis=0)
+        return cls(count, near + moved / count)
+
+    @property
+    def identity(self) -> str:
+        return fingerprint(self.count, self.mean.tobytes().hex())
+
+    def to_table(self) -> pa.Table:
+        return pa.table([[self.count], [self.mean.tolist()]], schema=MEANS)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        row = table.to_pylist()[0]
+        return cls(row["count"], np.array(row["mean"]))
+
+
+@dataclass(frozen=True)
 class DomainMoments:
     """Moments of a set by the domain of its rows, in the order of the domains' names, and of all together."""
 
@@ -131,11 +158,6 @@ class DomainMoments:
                 if len(waiting) == _MERGED_AT_ONCE:
                     waiting[:] = [Moments.merged(waiting)]
         return cls._of_parts({name: Moments.merged(by_name[name]) for name in sorted(by_name)}, dim)
-
-    @classmethod
-    def of_all(cls, moments: Moments) -> Self:
-        """Of a set whose domains are all one."""
-        return cls({"": moments}, moments)
 
     @classmethod
     def _of_parts(cls, domains: dict[str, Moments], dim: int) -> Self:

@@ -35,6 +35,12 @@ def blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
         yield start, vectors[start : start + size]
 
 
+def exactly(block: Vectors) -> NDArray[np.float64]:
+    """A copy in float64."""
+    # NumPy goes from half to double by way of slow code, and from half to single and on to double by faster.
+    return block.astype(np.float32).astype(np.float64) if block.dtype == np.float16 else block.astype(np.float64)
+
+
 @contextmanager
 def in_shard(shard: str, rows: Sequence[int] | None = None) -> Iterator[None]:
     """Errors about a row of an array become errors about a row of `shard`; `rows` are the array's rows in it.

@@ -12,9 +12,9 @@ import numpy as np
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Recipe, TransferName
-from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
+from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
 from unicorn_hf.engines.specs import EncoderChoice
-from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import (
@@ -94,7 +94,7 @@ class AlignmentRecord(Record):
 
 @dataclass(frozen=True)
 class AlignJob:
-    """The moments of one partition's aligned representations: the second pass that `realign` needs."""
+    """The mean of one partition's aligned representations: the second pass that `realign` needs."""
 
     step: Step
     captions: Picked
@@ -110,13 +110,12 @@ class AlignJob:
 
     def run(self, on_row: Callable[[], None]) -> AlignmentRecord:
         name, rows = self.captions.partition, self.captions.rows
-        vectors = read_vectors(self.embeddings, len(self.alignment.text_mean))
         with in_shard(name, rows):
-            moments = DomainMoments.of_all(self.alignment.moments(vectors))
-        write_table(self.step.shard(name, "moments"), moments.to_table(), MOMENTS)
+            mean = self.alignment.mean(read_vectors(self.embeddings))
+        write_table(self.step.shard(name, "mean"), mean.to_table(), MEANS)
         for _ in rows:
             on_row()
-        sizes = self.step.sizes(name, "moments")
+        sizes = self.step.sizes(name, "mean")
         return self.step.finish(name, AlignmentRecord(inputs=self.inputs, num_bytes=sizes, num_rows=len(rows)))
 
 
@@ -170,7 +169,7 @@ class RepresentationStage:
         jobs = [EncodeJob(self.step, picked, self.encoder, block_rows) for picked in self.captions]
         records = pool.run(jobs, _counted(progress))
         progress.finish()
-        text = self._merged(self.step)
+        text = self._text_moments()
         statistics = TransferStatistics(
             text.overall, self.image.moments if self.image else None, seed=self.recipe.random_seed
         )
@@ -208,10 +207,11 @@ class RepresentationStage:
         jobs = [AlignJob(step, picked, self.step.shard(picked.partition, KIND), alignment) for picked in self.captions]
         pool.run(jobs, _counted(progress))
         progress.finish()
-        return replace(statistics, aligned=self._merged(step).overall)
+        tables = (read_table(step.shard(picked.partition, "mean"), MEANS) for picked in self.captions)
+        return replace(statistics, aligned=SetMean.merged([SetMean.from_table(table) for table in tables]))
 
-    def _merged(self, step: Step) -> DomainMoments:
-        tables = (read_table(step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
+    def _text_moments(self) -> DomainMoments:
+        tables = (read_table(self.step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
         return DomainMoments.merged(DomainMoments.from_table(table) for table in tables)
 
 

@@ -14,7 +14,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.engines.specs import resolve_encoder
-from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic
 
@@ -133,7 +133,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         raise InputError(f"{path} holds no transfer", _ADVICE)
     aligned = None
     if "aligned_mean" in tensors:
-        aligned = Moments(facts.text_count, tensors["aligned_mean"], np.zeros_like(tensors["aligned_mean"]))
+        aligned = SetMean(facts.text_count, tensors["aligned_mean"])
     image = _moments(path, "image", facts.image_count, tensors)
     return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
 

@@ -20,11 +20,12 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.representations.arrays import moved_images
-from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.rows import RowError, Vectors, blocks, rows_from
+from unicorn_hf.representations.moments import Moments, SetMean
+from unicorn_hf.representations.rows import RowError, Vectors, blocks, exactly, rows_from
 
 Array = TypeVar("Array")
 """A NumPy array or a torch tensor: what is given is what comes back."""
+Real = TypeVar("Real", np.float32, np.float64)
 Mean = NDArray[np.float64]
 Block = NDArray[np.float32]
 Move = Callable[[Block, int], None]
@@ -41,8 +42,8 @@ class TransferStatistics:
 
     text: Moments
     image: Moments | None = None
-    aligned: Moments | None = None
-    """For `realign`: of `Alignment.fit(...).apply_text` of all text representations."""
+    aligned: SetMean | None = None
+    """For `realign`: of all text representations, aligned. See `Alignment`."""
     seed: int = 0
     """For `c3`'s noise."""
 
@@ -272,41 +273,36 @@ class PerDimension:
 
 @dataclass(frozen=True)
 class Alignment:
-    """The first part of `realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y)."""
+    """The first part of `realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y).
 
-    text_mean: Mean
+    N(.) does not see a positive factor, so e' = N(y - centre) with the one vector centre = mu_y - mu_x / s.
+    """
+
+    centre: Mean
     image_mean: Mean
-    scale: float
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         text, image = statistics.text, statistics.known_image
         text.check_spread("the text representations")
         image.check_spread("the image representations")
-        return cls(text.mean, image.mean, float(np.sqrt(image.trace / text.trace)))
+        scale = np.sqrt(image.trace / text.trace)
+        return cls(text.mean - image.mean / scale, image.mean)
 
-    def apply_text(self, vectors: Vectors) -> NDArray[np.float32]:
-        return _by_blocks(vectors, self.in_place())
+    def mean(self, vectors: Vectors) -> SetMean:
+        """The mean of the rows' e', without making them: what `realign` needs of all text representations.
 
-    def moments(self, vectors: Vectors) -> Moments:
-        """Of e', block by block: what `realign` needs of all text representations."""
-        parts = []
+        |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y less a part of the
+        centre: two products of a matrix with a vector. In float64, which makes up for what cancels.
+        """
+        total, square = np.zeros(len(self.centre)), float(self.centre @ self.centre)
         for start, block in blocks(vectors):
+            exact = exactly(block)
+            squares = np.einsum("ij,ij->i", exact, exact) - 2 * (exact @ self.centre) + square
             with rows_from(start):
-                parts.append(Moments.of(self.apply_text(block)))
-        return Moments.merged(parts, vectors.shape[1])
-
-    def in_place(self) -> Move:
-        centre, image_mean = _Centre(self.text_mean), self.image_mean.astype(np.float32)
-        scale = np.float32(self.scale)
-
-        def move(block: Block, _: int) -> None:
-            centre.take_from(block)
-            block *= scale
-            block += image_mean
-            _normalise(block)
-
-        return move
+                weights = 1 / _checked(np.sqrt(squares.clip(0)))
+            total += weights @ exact - weights.sum() * self.centre
+        return SetMean(len(vectors), total / max(1, len(vectors)))
 
 
 @dataclass(frozen=True)
@@ -323,16 +319,17 @@ class Realign:
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         if statistics.aligned is None:
-            raise ValueError("realign is fitted to the moments of the aligned text representations too")
+            raise ValueError("realign is fitted to the mean of the aligned text representations too")
         return cls(Alignment.fit(statistics), statistics.aligned.mean)
 
     def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
-        align = self.alignment.in_place()
-        centre = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
+        first = _Centre(self.alignment.centre)
+        second = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
 
-        def move(block: Block, start: int) -> None:
-            align(block, start)
-            block -= centre
+        def move(block: Block, _: int) -> None:
+            first.take_from(block)
+            _normalise(block)
+            block -= second
             _normalise(block)
 
         return _by_blocks(vectors, move)
@@ -388,11 +385,14 @@ def _normalise(block: Block) -> None:
 
 
 def _norms(block: Block) -> NDArray[np.float32]:
+    return _checked(np.sqrt(np.einsum("ij,ij->i", block, block)))
+
+
+def _checked(norms: NDArray[Real]) -> NDArray[Real]:
     """
     Raises:
-        RowError: a row's norm is zero, or nearly, or not finite: the row has no direction.
+        RowError: a norm is zero, or nearly, or not finite: the row has no direction.
     """
-    norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", block, block))
     bad = np.flatnonzero(~(norms > NO_DIRECTION) | ~np.isfinite(norms))
     if len(bad):
         reason = f"the vector has no direction before or after the transfer (norm {norms[bad[0]]})"
