@@ -222,7 +222,9 @@ class _Build:
         seeds, seeds_record = prepare_seeds(
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
-        environment = self._generator.environment(max(1, cpu_count() // self._plan.num_workers))
+        num_threads = max(1, cpu_count() // self._plan.num_workers)
+        # For the encoder too: without a bound each worker's torch takes all cores.
+        environment = {"OMP_NUM_THREADS": str(num_threads)} | self._generator.environment(num_threads)
         with open_pool(self._plan.num_workers, environment, self._on_event) as pool:
             captions = CaptionStage(recipe, seeds, self._generator, work_dir).run(pool, progress)
             picked = captions.picked
