@@ -36,10 +36,19 @@ def records(folder: Path) -> int:
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
+    """The command in a process group of its own, as a terminal starts it.
+
+    A test run in the background of a script has interrupts switched off, which its children would inherit.
+    """
     return subprocess.Popen(
-        command(*arguments(folder)), cwd=folder, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        command(*arguments(folder)),
+        cwd=folder,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def children(pid: int) -> set[int]:
