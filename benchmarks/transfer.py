@@ -1,6 +1,6 @@
 """What a transfer costs: 100,000 float16 vectors of 1,280 dimensions on disk, transferred and written back.
 
-    python benchmarks/transfer.py [--rows 100000] [--dim 1280] [--repeats 3] [--workers 2]
+    python benchmarks/transfer.py [--rows 100000] [--dim 1280] [--repeats 3] [--workers 2] [--arrow]
     python benchmarks/transfer.py --formats
 
 Each figure is the best of the repeats, which take turns, so that what else the machine does meets all alike. Compared
@@ -10,8 +10,7 @@ are
 - floor: the same vectors read from the same files and written in the same form, nothing done between;
 - ours: the library's passes over the shards (moments; for realign the mean of the aligned vectors; the transfer) and
   the published form (Parquet, zstd, row groups of 1,000). "Moments known" leaves the first pass out: in a build the
-  encoder step takes the moments while the vectors are in memory. "In turns" makes and writes one after the other, as
-  the library did before it made the next rows while the last ones are written.
+  encoder step takes the moments while the vectors are in memory.
 
 Floor and ours run on worker processes of a Dask cluster; its start and the imports are left out. Peak memory is the
 largest resident set of a worker, or of the reference's process. Vectors come in shards of 512 rows, Arrow IPC, as the
@@ -36,8 +35,8 @@ import pyarrow.parquet as pq
 
 SHARD_ROWS, ROW_GROUP_ROWS, NUM_IMAGES = 512, 1000, 10_000
 ACTIONS = (
-    "floor", "mean_shift", "mean_shift, moments known", "mean_shift, in turns", "realign", "realign, moments known",
-    "realign, in turns", "mean_shift, reference", "realign, reference",
+    "floor", "mean_shift", "mean_shift, moments known", "realign", "realign, moments known",
+    "mean_shift, reference", "realign, reference",
 )  # fmt: skip
 
 
@@ -47,12 +46,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=1280)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--arrow", action="store_true", help="write back as Arrow IPC, as the vectors are read")
     parser.add_argument("--formats", action="store_true", help="measure forms of the shards instead")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        print(json.dumps(measured(options.only, options.folder, options.workers)))
+        print(json.dumps(measured(options.only, options.folder, options.workers, options.arrow)))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,16 +60,17 @@ def main() -> None:
             formats(folder, min(options.rows, 20_000), options.dim, options.repeats)
             return
         prepare(folder, options.rows, options.dim)
-        compare(folder, options.repeats, options.workers)
+        compare(folder, options.repeats, options.workers, options.arrow)
 
 
-def compare(folder: Path, repeats: int, workers: int) -> None:
+def compare(folder: Path, repeats: int, workers: int, arrow: bool) -> None:
     best: dict[str, dict[str, float]] = {}
     for repeat in range(repeats):
         for action in ACTIONS:
             if repeat and action.endswith("reference"):
                 continue  # Slow, and far from where a repeat would matter.
             command = [sys.executable, __file__, "--only", action, "--folder", str(folder), "--workers", str(workers)]
+            command += ["--arrow"] * arrow
             found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
             before = best.setdefault(action, found)
             best[action] = {key: min(value, before[key]) for key, value in found.items()}
@@ -82,10 +83,10 @@ def compare(folder: Path, repeats: int, workers: int) -> None:
             line += f"{reference['s'] / found['s']:>10.1f}{found['peak_mb'] / reference['peak_mb']:>11.2f}"
         print(line)
     for name in ("mean_shift", "realign"):
-        print(f"largest difference from the reference, {name}: {difference(folder, name):.1e} (float16)")
+        print(f"largest difference from the reference, {name}: {difference(folder, name, arrow):.1e} (float16)")
 
 
-def measured(action: str, folder: Path, workers: int) -> dict[str, float]:
+def measured(action: str, folder: Path, workers: int, arrow: bool) -> dict[str, float]:
     name, _, how = action.partition(", ")
     if how == "reference":
         started, cpu_started = time.perf_counter(), time.process_time()
@@ -96,12 +97,23 @@ def measured(action: str, folder: Path, workers: int) -> dict[str, float]:
             "passes_s": 0.0,
             "peak_mb": peak_mb(),
         }
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        # As the library's own pool: Dask's default, MALLOC_TRIM_THRESHOLD_, gives each block's memory back at once, and
+        # getting it again doubles what a pass takes.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": "1"}}),
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
         Client(cluster) as client,
     ):
+        # Imports, and what a first task brings with it.
+        client.gather(
+            [
+                client.submit(moments_of, files, workers=[address], pure=False)
+                for address, files in zip(client.scheduler_info()["workers"], chunks(folder, 40), strict=False)
+            ]
+        )
         client.run(warm)
         known = moments(client, folder, workers) if how == "moments known" else None
         cpu_started = sum(client.run(time.process_time).values())
@@ -109,8 +121,8 @@ def measured(action: str, folder: Path, workers: int) -> dict[str, float]:
         fitted = None if name == "floor" else fit_to(name, client, folder, workers, known)
         passes_s = time.perf_counter() - started
         files = chunks(folder, workers)
-        targets = [folder / f"{name}-{number}.parquet" for number in range(len(files))]
-        client.gather(client.map(write, files, targets, fitted=fitted, at_once=how != "in turns", pure=False))
+        targets = [folder / f"{name}-{number}.{'arrow' if arrow else 'parquet'}" for number in range(len(files))]
+        client.gather(client.map(write, files, targets, fitted=fitted, pure=False))
         seconds = time.perf_counter() - started
         cpu_s = sum(client.run(time.process_time).values()) - cpu_started
         return {"s": seconds, "cpu_s": cpu_s, "passes_s": passes_s, "peak_mb": max(client.run(peak_mb).values())}
@@ -171,11 +183,10 @@ def mean_of(paths: list[Path], alignment: Any) -> Any:
     return SetMean.merged([alignment.mean(read_vectors(path)) for path in paths])
 
 
-def write(paths: list[Path], target: Path, fitted: Any, at_once: bool) -> None:
+def write(paths: list[Path], target: Path, fitted: Any) -> None:
     """The published form of vectors and ids, by the code that writes published shards; as they are if not fitted."""
     from unicorn_hf.builders.package import _regrouped, _writer
     from unicorn_hf.representations.vectors import read_vectors, vector_column
-    from unicorn_hf.runtime.ahead import ahead
 
     dim = read_vectors(paths[0]).shape[1]
     schema = pa.schema([("id", pa.string()), ("image_embedding", pa.list_(pa.float16(), dim))])
@@ -187,8 +198,8 @@ def write(paths: list[Path], target: Path, fitted: Any, at_once: bool) -> None:
             yield pa.table([ids(int(path.stem.partition("-")[2]), len(vectors)), column], schema=schema)
 
     groups = _regrouped(tables(), ROW_GROUP_ROWS)
-    with _writer(target, schema) as writer:
-        for group in ahead(groups) if at_once else groups:
+    with pa.ipc.new_file(str(target), schema) if target.suffix == ".arrow" else _writer(target, schema) as writer:
+        for group in groups:
             writer.write_table(group)
 
 
@@ -226,11 +237,12 @@ def reference(name: str, folder: Path) -> None:
         pickle.dump(records, file)
 
 
-def difference(folder: Path, name: str) -> float:
+def difference(folder: Path, name: str, arrow: bool) -> float:
     with (folder / f"{name}.pkl").open("rb") as file:
         theirs = np.stack([record["embed"] for record in pickle.load(file)])  # noqa: S301 - written by `reference`
-    paths = sorted(folder.glob(f"{name}-*.parquet"))
-    chunks = pa.concat_tables([pq.read_table(path) for path in paths]).column("image_embedding").chunks
+    paths = sorted(folder.glob(f"{name}-*.{'arrow' if arrow else 'parquet'}"))
+    tables = [pa.ipc.open_file(str(path)).read_all() if arrow else pq.read_table(path) for path in paths]
+    chunks = pa.concat_tables(tables).column("image_embedding").chunks
     ours = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks]).reshape(theirs.shape)
     parts = zip(np.array_split(ours, 50), np.array_split(theirs, 50), strict=True)
     return max(float(np.abs(a.astype(np.float32) - b.astype(np.float32)).max()) for a, b in parts)

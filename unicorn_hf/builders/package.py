@@ -18,7 +18,6 @@ from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.representations.vectors import read_vectors, vector_column
-from unicorn_hf.runtime.ahead import ahead
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
@@ -96,8 +95,7 @@ class PackageJob:
         statistics: list[ShardStatistics] = []
         num_arrow_bytes = 0
         with atomic(self.path) as temporary, _writer(temporary, schema) as writer:
-            tables = (self._table(part, schema) for part in self.parts)
-            for table in ahead(_regrouped(tables, self.row_group_rows)):
+            for table in _regrouped((self._table(part, schema) for part in self.parts), self.row_group_rows):
                 writer.write_table(table)
                 statistics.append(ShardStatistics.of(table))
                 num_arrow_bytes += table.nbytes
