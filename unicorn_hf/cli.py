@@ -296,13 +296,13 @@ def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]
         if llm:
             raise InputError("--llm names a model, and --engine echo has none", "Leave one of the two away.")
         return {"engine": {"kind": "echo"}}
-    from unicorn_hf.core.recipe_file import load_recipe
-
-    kind = load_recipe(recipe).engine.kind
     if llm:
         return {"engine": {"kind": "vllm", "model": llm}}
-    if engine == "vllm" and kind != "vllm":
-        raise InputError(f"the recipe {recipe} names no model for vllm", "Say which: --llm MODEL_OR_FOLDER.")
+    if engine == "vllm":
+        from unicorn_hf.core.recipe_file import load_recipe
+
+        if load_recipe(recipe).engine.kind != "vllm":
+            raise InputError(f"the recipe {recipe} names no model for vllm", "Say which: --llm MODEL_OR_FOLDER.")
     return {}
 
 

@@ -43,9 +43,9 @@ def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, objec
         InputError: there is no such recipe, or it does not hold: the message names line, key and nearest valid name.
     """
     document = read_document(name_or_path)
-    validate(document)
+    recipe = validate(document)
     if not overrides:
-        return validate(document)
+        return recipe
     data = document.data
     for key, value in overrides.items():
         data = _with(data, key.split("."), value)

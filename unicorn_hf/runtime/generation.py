@@ -1,7 +1,7 @@
 """From a partition's candidates to its shards: kept rows, rejections with their raw text, and the counts of both."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,10 +87,3 @@ class Outcomes:
 def most_common(rejected: Mapping[str, int], number: int = 4) -> str:
     """The commonest reasons as a phrase, e.g. `1,204 too_short, 33 markup`."""
     return ", ".join(f"{count:,} {reason}" for reason, count in Counter(rejected).most_common(number))
-
-
-def total(records: Sequence[GenerationRecord]) -> Counts:
-    counts = Counts()
-    for record in records:
-        counts = counts.plus(record.counts)
-    return counts
