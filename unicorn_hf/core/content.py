@@ -1,0 +1,47 @@
+"""Content words: what a text is about, in a form that inflections of a word share. English, as the filters are."""
+
+from functools import lru_cache
+from typing import Any
+
+from unicorn_hf.core.words import words
+
+_FUNCTION_WORDS = frozenset(
+    """
+    a an the this that these those there here it its he him his she her hers they them their theirs we us our ours i me
+    my mine you your yours who whom whose which what where when why how whether and or nor but if then than so as of in
+    on at by to from for with without into onto out off up down over under above below between among through across
+    along around about against behind before after beside besides near next toward towards upon within while during
+    until since because though although is are was were be been being am do does did doing done has have had having can
+    could will would shall should may might must not no yes none any some all both each every either neither one ones
+    other another such same own too very just only also even still again once more most less least much many few
+    several lot lots like let get gets got someone something anyone anything everyone everything nobody nothing
+    itself himself herself themselves isn't aren't wasn't weren't doesn't don't didn't can't couldn't won't wouldn't
+    it's that's there's what's who's he's she's
+    """.split()
+)
+
+
+def content_words(text: str) -> list[str]:
+    """Stems of the words of `text` that carry its meaning, in order, function words left out.
+
+    Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`.
+    """
+    found = (_without_possessive(word) for word in words(text.replace("’", "'")))
+    return [_stem(word) for word in found if word not in _FUNCTION_WORDS]
+
+
+def _without_possessive(word: str) -> str:
+    return word.removesuffix("'s") if word not in _FUNCTION_WORDS else word
+
+
+@lru_cache(maxsize=2**17)
+def _stem(word: str) -> str:
+    stem: str = _stemmer().stemWord(word)
+    return stem
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
