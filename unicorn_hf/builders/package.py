@@ -25,7 +25,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "packaging"
-CODE = 3
+CODE = 4
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
@@ -91,11 +91,12 @@ class PackageJob:
         return self.step.find(self.partition, self.inputs, PackagingRecord)
 
     def run(self, on_row: Callable[[], None]) -> PackagingRecord:
-        schema = pretrain(self.dim, self.dtype) if self.config == "pretrain" else instruction(self.dim, self.dtype)
+        from unicorn_hf.builders.unicorn import rows_of
+
         statistics: list[ShardStatistics] = []
         num_arrow_bytes = 0
-        with atomic(self.path) as temporary, _writer(temporary, schema) as writer:
-            for table in _regrouped((self._table(part, schema) for part in self.parts), self.row_group_rows):
+        with atomic(self.path) as temporary, _writer(temporary, self.schema) as writer:
+            for table in rows_of(self, self.config, self.row_group_rows):
                 writer.write_table(table)
                 statistics.append(ShardStatistics.of(table))
                 num_arrow_bytes += table.nbytes
@@ -110,7 +111,14 @@ class PackageJob:
         )
         return self.step.finish(self.partition, record)
 
-    def _table(self, part: Part, schema: pa.Schema) -> pa.Table:
+    @property
+    def schema(self) -> pa.Schema:
+        return pretrain(self.dim, self.dtype) if self.config == "pretrain" else instruction(self.dim, self.dtype)
+
+    def tables(self) -> Iterator[pa.Table]:
+        return map(self._table, self.parts)
+
+    def _table(self, part: Part) -> pa.Table:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
         vectors, rows = read_vectors(part.embeddings), part.captions.rows
         if self.config == "pretrain":
@@ -132,7 +140,7 @@ class PackageJob:
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }
-        return pa.table(columns if task is None else columns | {"task": task}, schema=schema)
+        return pa.table(columns if task is None else columns | {"task": task}, schema=self.schema)
 
 
 @dataclass(frozen=True)
@@ -240,17 +248,8 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         # Nobody asks for rows by the least number in a vector, and looking for it takes as long as writing.
         write_statistics=[name for name in ("id", "seed", "domain", "task") if name in schema.names],
         write_page_index=True,
+        # Pages end by their content: an upload of a changed set finds the pages that stayed.
+        use_content_defined_chunking=True,
         store_schema=True,
     )
 
-
-def _regrouped(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `num_rows`, the last one shorter."""
-    waiting: pa.Table | None = None
-    for table in tables:
-        waiting = table if waiting is None else pa.concat_tables([waiting, table])
-        while waiting.num_rows >= num_rows:
-            yield waiting.slice(0, num_rows)
-            waiting = waiting.slice(num_rows)
-    if waiting is not None and waiting.num_rows:
-        yield waiting

@@ -1,4 +1,4 @@
-"""The `datasets` builder: a build's Parquet shards, or the original authors' release, as the configs' rows.
+"""The `datasets` builder: a build's shards, published or not yet, or the original authors' release, as configs' rows.
 
 >>> from unicorn_hf.builders.unicorn import Unicorn
 >>> builder = Unicorn(config_name="pretrain", data_dir="unicorn")  # doctest: +SKIP
@@ -6,12 +6,14 @@
 >>> builder.as_dataset("train")  # doctest: +SKIP
 
 `load_dataset("unicorn", ...)` comes here too, for the original release, once `unicorn_hf.datasets_plugin` is imported.
+Packaging takes the rows that it writes from here: `rows_of`.
 """
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import datasets
 import pyarrow as pa
@@ -41,16 +43,93 @@ class UnicornConfig(datasets.BuilderConfig):  # type: ignore[misc]
     columns: list[str] | None = None
 
 
+class Shard(Protocol):
+    """Rows of a config, from wherever they come."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows in order, a bounded number at a time."""
+        ...
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a published build or of the original release."""
+
+    name: str
+    file: str
+    """Path or address of what `name` was downloaded to."""
+    config: str
+    columns: list[str] | None
+
+    @property
+    def schema(self) -> pa.Schema:
+        if not self._is_parquet:
+            schema = original.schema(self.config)
+        else:
+            with _open(self.file) as stream:
+                schema = pq.read_schema(stream).remove_metadata()
+        if missing := set(self.columns or ()) - set(schema.names):
+            name = Path(self.name).name
+            raise InputError(f"no column {', '.join(sorted(missing))} in {name}", f"It has {schema.names}.")
+        return pa.schema([schema.field(column) for column in self.columns or schema.names])
+
+    def tables(self) -> Iterator[pa.Table]:
+        try:
+            with _open(self.file) as stream:
+                yield from self._published(stream) if self._is_parquet else self._original(stream)
+        except InputError as error:
+            raise UnreadableError(error.message, error.advice) from error
+        except pa.ArrowInvalid as error:
+            raise UnreadableError(f"{self.name}: not readable as Parquet ({error})", "Get the file again.") from error
+
+    @property
+    def _is_parquet(self) -> bool:
+        return self.name.endswith(".parquet")
+
+    def _published(self, stream: IO[bytes]) -> Iterator[pa.Table]:
+        file = pq.ParquetFile(stream)
+        # One row group at a time: asked for all, pyarrow reads far ahead.
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(row_groups=[group], columns=self.columns):
+                yield pa.Table.from_batches([batch])
+
+    def _original(self, stream: IO[bytes]) -> Iterator[pa.Table]:
+        for table in original.tables(stream, Path(self.name).name, self.config):
+            yield table.select(self.columns or table.column_names)
+
+
+def rows_of(shard: Shard, config: str, num_rows: int) -> Iterator[pa.Table]:
+    """A shard's rows as the builder gives them, in tables of `num_rows`, the last one shorter."""
+    # The builder wants a place for its lock, though a stream stores nothing.
+    with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as folder:
+        builder = Unicorn(config_name=config, shards=[shard], cache_dir=folder)
+        yield from builder.as_streaming_dataset("train").with_format("arrow").iter(batch_size=num_rows)
+
+
 class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
-    """One split, `train`. `data_dir` is a built folder, or one with the files of the original release."""
+    """One split, `train`.
+
+    Args:
+        data_dir: a built folder, or one with the files of the original release.
+        shards: instead of files, the shards of a build under way.
+    """
 
     BUILDER_CONFIG_CLASS = UnicornConfig
     BUILDER_CONFIGS = [UnicornConfig(name=name) for name in places.CONFIGS]  # noqa: RUF012
     DEFAULT_CONFIG_NAME = "pretrain"
 
     def __init__(
-        self, *args: Any, config_name: str | None = None, data_dir: str | Path | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        config_name: str | None = None,
+        data_dir: str | Path | None = None,
+        shards: Sequence[Shard] = (),
+        **kwargs: Any,
     ) -> None:
+        self._shards = list(shards)
         if data_dir is not None and kwargs.get("data_files") is None:
             # As data files and not as a folder: the cache then knows them by their size and time.
             kwargs["data_files"] = _found(Path(data_dir).expanduser(), config_name or self.DEFAULT_CONFIG_NAME)
@@ -60,43 +139,22 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo()
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        shards = self._shards or self._files(dl_manager)
+        self.info.features = datasets.Features.from_arrow_schema(shards[0].schema)
+        return [datasets.SplitGenerator(name="train", gen_kwargs={"shards": shards})]
+
+    def _files(self, dl_manager: Any) -> list[Shard]:
         if not self.config.data_files:
             raise InputError("the builder was given nothing to read", 'Give a folder: data_dir="unicorn".')
         names = [str(name) for name in self.config.data_files["train"]]
         files = dl_manager.download(names)
-        schema = self._schema(names[0], files[0])
-        self.info.features = datasets.Features.from_arrow_schema(schema)
-        return [datasets.SplitGenerator(name="train", gen_kwargs={"names": names, "files": files})]
+        config, columns = self.config.name, self.config.columns
+        return [DataFile(name, file, config, columns) for name, file in zip(names, files, strict=True)]
 
-    def _schema(self, name: str, file: str) -> pa.Schema:
-        if not name.endswith(".parquet"):
-            schema = original.schema(self.config.name)
-        else:
-            with _open(file) as stream:
-                schema = pq.read_schema(stream).remove_metadata()
-        if missing := set(self.config.columns or ()) - set(schema.names):
-            raise InputError(f"no column {', '.join(sorted(missing))} in {Path(name).name}", f"It has {schema.names}.")
-        return pa.schema([schema.field(column) for column in self.config.columns or schema.names])
-
-    def _generate_tables(self, names: list[str], files: list[str]) -> Iterator[tuple[Any, pa.Table]]:
-        for shard, (name, file) in enumerate(zip(names, files, strict=True)):
-            with _open(file) as stream:
-                for batch, table in enumerate(self._tables(stream, name)):
-                    yield Key(shard, batch), table
-
-    def _tables(self, stream: IO[bytes], name: str) -> Iterator[pa.Table]:
-        columns = self.config.columns
-        try:
-            if name.endswith(".parquet"):
-                for batch in pq.ParquetFile(stream).iter_batches(columns=columns):
-                    yield pa.Table.from_batches([batch])
-            else:
-                for table in original.tables(stream, Path(name).name, self.config.name):
-                    yield table.select(columns or table.column_names)
-        except InputError as error:
-            raise UnreadableError(error.message, error.advice) from error
-        except pa.ArrowInvalid as error:
-            raise UnreadableError(f"{name}: not readable as Parquet ({error})", "Get the file again.") from error
+    def _generate_tables(self, shards: list[Shard]) -> Iterator[tuple[Any, pa.Table]]:
+        for number, shard in enumerate(shards):
+            for batch, table in enumerate(shard.tables()):
+                yield Key(number, batch), table
 
 
 def _open(file: str) -> IO[bytes]:
