@@ -252,4 +252,3 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         use_content_defined_chunking=True,
         store_schema=True,
     )
-

@@ -27,8 +27,8 @@ def draw_charts(statistics: Statistics) -> dict[str, bytes]:
         "question-words": _question_words,
         "domain-mix": _domain_mix,
     }
-    with _plain_matplotlib():
-        return {f"assets/{name}.png": _png(draw(statistics)) for name, draw in charts.items()}
+    with plain_matplotlib():
+        return {f"assets/{name}.png": png(draw(statistics)) for name, draw in charts.items()}
 
 
 def _caption_lengths(statistics: Statistics) -> "Figure":
@@ -165,7 +165,8 @@ def _thousands() -> Any:
     return StrMethodFormatter("{x:,.0f}")
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """The figure as a file; equal figures give equal bytes."""
     file = io.BytesIO()
     # The version of matplotlib would be written into the file otherwise.
     figure.savefig(file, format="png", metadata={"Software": None})
@@ -173,7 +174,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 @contextmanager
-def _plain_matplotlib() -> Iterator[None]:
+def plain_matplotlib() -> Iterator[None]:
     """matplotlib as it comes, whatever the user's settings; it says nothing of letters that its font lacks."""
     import matplotlib
 

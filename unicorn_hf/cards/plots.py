@@ -1,11 +1,16 @@
 """The picture of the gap: two clouds before and after the transfer."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unicorn_hf.runtime.files import atomic
+from unicorn_hf.cards.charts import plain_matplotlib, png
+from unicorn_hf.runtime.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Points = NDArray[np.float64]
 _TEXT, _IMAGE = "#2563eb", "#f97316"
@@ -14,6 +19,11 @@ _MAX_POINTS = 1500
 
 def plot_gap(path: Path, before: tuple[Points, Points], after: tuple[Points, Points], titles: tuple[str, str]) -> None:
     """Write a PNG of texts and images, in two dimensions, before and after; equal points give equal bytes."""
+    with plain_matplotlib():
+        write_bytes(path, png(_drawn(before, after, titles)))
+
+
+def _drawn(before: tuple[Points, Points], after: tuple[Points, Points], titles: tuple[str, str]) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.4), dpi=120, layout="constrained")
@@ -29,5 +39,4 @@ def plot_gap(path: Path, before: tuple[Points, Points], after: tuple[Points, Poi
         axes.set_yticks([])
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, markerscale=2.5)
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        figure.savefig(file, format="png", metadata={"Software": None})
+    return figure
