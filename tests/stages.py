@@ -1,7 +1,7 @@
 """Stages run in this process: a pool without workers, engines that say what they are told to, and what was asked."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.core.recipe import FileSource, Recipe
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.engines.echo import EchoGenerator
@@ -58,19 +58,23 @@ class Scripted:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
-        answers = []
-        for request in requests:
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        for position, request in enumerate(requests):
             said = self.say(request, sum(before.id == request.id for before in self.asked))
             self.asked.append(request)
-            answers.append(said if isinstance(said, Answer) else Answer(said, "stop", 5, 50))
-            on_answer()
-        return answers
+            yield position, said if isinstance(said, Answer) else Answer(said, "stop", 5, 50)
+
+
+def answers_of(generator: TextGenerator, requests: Sequence[Request]) -> list[Answer]:
+    """Answers in the order of the requests, each request answered once."""
+    answers = dict(generator.generate(requests))
+    assert len(answers) == len(requests)
+    return [answers[position] for position in range(len(requests))]
 
 
 def echo(request: Request, time: int) -> Answer:
     """What the rehearsal's engine says."""
-    return EchoGenerator().generate([request], lambda: None)[0]
+    return answers_of(EchoGenerator(), [request])[0]
 
 
 @dataclass

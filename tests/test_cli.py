@@ -2,11 +2,18 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from click.testing import CliRunner
 
 from tests.builds import ECHO, rows, unicorn, write_seeds
+from unicorn_hf import pipeline
+from unicorn_hf.cli import main
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import EchoEngine, Recipe, VllmEngine
 
 HEAVY = ("torch", "vllm", "dask", "distributed", "transformers", "datasets", "pyarrow", "numpy")
 
@@ -158,3 +165,51 @@ def test_a_build_of_ours_is_replaced_and_another_folder_is_not(tmp_path: Path) -
     assert unicorn(*arguments, "--captions", 4, cwd=tmp_path).returncode == 0
     assert unicorn(*arguments, "--captions", 6, cwd=tmp_path).returncode == 0
     assert len(rows(tmp_path / "unicorn", "pretrain")) == 6
+
+
+@pytest.fixture
+def recipe_of_build(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
+    """The recipe that a command line comes to."""
+    planned: list[Recipe] = []
+
+    def plan(recipe: Recipe, *_: object) -> NoReturn:
+        planned.append(recipe)
+        raise InputError("enough")
+
+    monkeypatch.setattr(pipeline, "plan", plan)
+
+    def recipe_of(*arguments: object) -> Recipe:
+        planned.clear()
+        told = CliRunner().invoke(main, ["build", *map(str, arguments)]).output
+        assert planned, told
+        return planned[0]
+
+    return recipe_of
+
+
+def test_llm_replaces_the_model_and_its_revision_and_nothing_else(
+    recipe_of_build: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "seeds: {sources: [{path: seeds.txt, kind: file}]}\ncaptions: {num: 6}\ninstructions: {num: 2}\n"
+        "representations: {encoder: 'hashing:8'}\n"
+        "engine: {kind: vllm, model: org/one, revision: v7, max_model_len: 4096, tensor_parallel_size: 4}\n"
+    )
+    engine = recipe_of_build(path, "--llm", "org/two").engine
+    assert engine == VllmEngine(model="org/two", max_model_len=4096, tensor_parallel_size=4)
+    assert recipe_of_build(path, "--llm", "org/two", "--engine", "vllm").engine == engine
+    assert recipe_of_build(path).engine == engine.model_copy(update={"model": "org/one", "revision": "v7"})
+    assert recipe_of_build(path, "--engine", "echo").engine == EchoEngine()
+
+
+def test_a_recipe_without_a_model_takes_one(recipe_of_build: Callable[..., Recipe], tmp_path: Path) -> None:
+    path = tmp_path / "echo.yaml"
+    path.write_text(
+        "seeds: {sources: [{path: seeds.txt, kind: file}]}\ncaptions: {num: 6}\ninstructions: {num: 2}\n"
+        "representations: {encoder: 'hashing:8'}\nengine: {kind: echo}\n"
+    )
+    assert recipe_of_build(path, "--llm", "org/two").engine == VllmEngine(model="org/two")
+    told = CliRunner().invoke(main, ["build", str(path), "--engine", "vllm"])
+    assert told.exit_code == 2
+    assert "names no model for vllm" in told.stderr

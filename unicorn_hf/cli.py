@@ -52,7 +52,7 @@ def main() -> None:
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
 @click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
 @click.option("--engine", type=click.Choice(["vllm", "echo"]), help="What writes: a model, or rehearsal text.")
-@click.option("--llm", help="The model: a Hub name or a folder.")
+@click.option("--llm", help="The model: a Hub name or a folder. The recipe's other engine settings stay.")
 @click.option("--encoder", help="The text encoder: open_clip:MODEL/PRETRAINED or hashing:DIM.")
 @click.option("--transfer", type=click.Choice(_TRANSFERS), help="From text to image representations.")
 @click.option(
@@ -296,14 +296,16 @@ def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]
         if llm:
             raise InputError("--llm names a model, and --engine echo has none", "Leave one of the two away.")
         return {"engine": {"kind": "echo"}}
-    if llm:
-        return {"engine": {"kind": "vllm", "model": llm}}
-    if engine == "vllm":
-        from unicorn_hf.core.recipe_file import load_recipe
+    if not engine and not llm:
+        return {}
+    from unicorn_hf.core.recipe_file import load_recipe
 
-        if load_recipe(recipe).engine.kind != "vllm":
+    if load_recipe(recipe).engine.kind != "vllm":
+        if not llm:
             raise InputError(f"the recipe {recipe} names no model for vllm", "Say which: --llm MODEL_OR_FOLDER.")
-    return {}
+        return {"engine": {"kind": "vllm", "model": llm}}
+    # The revision is that of the recipe's model.
+    return {"engine.model": llm, "engine.revision": None} if llm else {}
 
 
 def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:

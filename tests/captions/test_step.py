@@ -217,3 +217,18 @@ def test_answers_that_leave_no_room_are_rejected_as_such(seeds: Path, tmp_path: 
     assert made.num == 20
     assert set(made.counts.rejected) == {"too_long_for_model"}
     assert {row["detail"] for row in rejections(tmp_path / "work")} == {"9000 tokens of prompt"}
+
+
+def test_a_row_that_got_no_answer_is_counted_and_asked_again_by_the_next_run(seeds: Path, tmp_path: Path) -> None:
+    def fail(request: Request, time: int) -> Answer | str:
+        return Answer("status 500", "failed", 0, 0) if request.subject == "seed number 3" else echo(request, time)
+
+    recipe = recipe_of(seeds, captions=20)
+    first = run(recipe, tmp_path, Scripted(fail))
+    assert first.counts.rejected == {"not_answered": 1}
+    assert first.counts.num_candidates == 21
+    generator = Scripted(echo)
+    second = run(recipe, tmp_path, generator)
+    assert [request.subject for request in generator.asked] == ["seed number 3"]
+    assert second.counts.rejected == {}
+    assert [row["seed"] for row in rows(second)] == seed_order(recipe, tmp_path)

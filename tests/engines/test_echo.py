@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unicorn_hf
+from tests.stages import answers_of
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import judge as judge_caption
 from unicorn_hf.core.generation import Answer, Message, Request
@@ -71,7 +72,7 @@ def conversation_request(caption: str, task: TaskName, pairs: PairRange) -> Requ
 
 
 def generate(*requests: Request) -> list[Answer]:
-    return EchoGenerator().generate(requests, lambda: None)
+    return answers_of(EchoGenerator(), requests)
 
 
 def caption_outcome(answer: Answer) -> str | Rejected:
@@ -155,11 +156,9 @@ def test_no_two_texts_of_a_conversation_are_equal_however_long_it_is() -> None:
     assert len(set(texts)) == len(texts) == 10_000
 
 
-def test_answers_come_in_order_and_each_is_told() -> None:
+def test_each_request_is_answered() -> None:
     requests = [caption_request("a dog", sample) for sample in range(7)]
-    told: list[None] = []
-    answers = EchoGenerator().generate(requests, lambda: told.append(None))
-    assert len(told) == 7
+    answers = answers_of(EchoGenerator(), requests)
     assert answers == [generate(request)[0] for request in requests]
     assert all(answer.finish_reason == "stop" for answer in answers)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.stages import answers_of
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import Sampling, VllmEngine
@@ -35,11 +36,9 @@ def _start(model: str, engine: VllmEngine = ENGINE) -> None:
     _generator = VllmGenerator(engine, model)
 
 
-def _generate(requests: list[Request]) -> tuple[list[Answer], int]:
+def _generate(requests: list[Request]) -> list[Answer]:
     assert _generator
-    calls: list[None] = []
-    answers = _generator.generate(requests, lambda: calls.append(None))
-    return answers, len(calls)
+    return answers_of(_generator, requests)
 
 
 def _close() -> None:
@@ -84,9 +83,7 @@ def ask(worker: Run, model: str) -> Callable[[list[Request]], list[Answer]]:
     worker(_start, model)
 
     def ask(requests: list[Request]) -> list[Answer]:
-        answers: list[Answer]
-        answers, num_calls = worker(_generate, requests)
-        assert num_calls == len(requests)
+        answers: list[Answer] = worker(_generate, requests)
         return answers
 
     return ask
@@ -188,7 +185,7 @@ def test_a_closed_engine_gives_its_memory_back_and_another_starts(ask: Ask, work
     closed = worker(_resident_mib)
     assert before - closed > 1024, f"{before:.0f} MiB before, {closed:.0f} MiB after"
     worker(_start, model)
-    answers, _ = worker(_generate, [request("What is the capital of France?")])
+    answers = worker(_generate, [request("What is the capital of France?")])
     assert "Paris" in answers[0].text
     worker(_close)
     assert worker(_resident_mib) < closed + 200

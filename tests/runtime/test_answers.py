@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +34,14 @@ def never() -> Scripted:
     raise AssertionError("an engine was opened")
 
 
+def texts(answers: Sequence[Answer]) -> list[str]:
+    return [answer.text for answer in answers]
+
+
 def test_answers_come_in_order_and_each_row_is_told_once(tmp_path: Path) -> None:
     requests = requests_of(5)
     answers, told = ask(tmp_path / "a.parquet", requests, Scripted(echo))
-    assert answers == [echo(request, 0) for request in requests]
+    assert texts(answers) == [echo(request, 0).text for request in requests]
     assert told == 5
 
 
@@ -57,7 +63,7 @@ def test_only_what_is_missing_is_asked(tmp_path_factory: pytest.TempPathFactory,
         generator = Scripted(echo)
         requests = [all_requests[index] for index in batch]
         answers, told = ask(path, requests, generator)
-        assert answers == [echo(request, 0) for request in requests]
+        assert texts(answers) == [echo(request, 0).text for request in requests]
         assert told == len(batch)
         assert {request.id for request in generator.asked} == {f"row {index}" for index in batch - known}
         known |= batch
@@ -82,21 +88,50 @@ def test_a_request_that_asks_otherwise_is_asked_again(changes: dict[str, object]
 
 def test_all_of_an_answer_is_stored(tmp_path: Path) -> None:
     (request,) = requests_of(1)
-    answer = Answer("caf\u00e9\x00\n猫 ", "length", 123, 456)
-    ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: answer))
-    assert ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: pytest.fail("asked")))[0] == [answer]
+    answer = Answer("caf\u00e9\x00\n猫 ", "length", 123, 456, num_retries=7)
+    asked = ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: answer))[0]
+    stored = ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: pytest.fail("asked")))[0]
+    assert stored == asked == [replace(answer, seconds=asked[0].seconds)]
+    assert asked[0].seconds > 0
 
 
-def test_an_engine_that_fails_stores_nothing_and_loses_nothing(tmp_path: Path) -> None:
-    def fail(request: Request, time: int) -> str:
-        raise RuntimeError("out of memory")
+def test_what_came_before_an_engine_failed_is_stored(tmp_path: Path) -> None:
+    def fail(request: Request, time: int) -> Answer:
+        if request.id == "row 4":
+            raise RuntimeError("out of memory")
+        return echo(request, time)
 
     ask(tmp_path / "a.parquet", requests_of(3), Scripted(echo))
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(tmp_path / "a.parquet", requests_of(6), Scripted(fail))
     generator = Scripted(echo)
     ask(tmp_path / "a.parquet", requests_of(6), generator)
-    assert [request.id for request in generator.asked] == ["row 3", "row 4", "row 5"]
+    assert [request.id for request in generator.asked] == ["row 4", "row 5"]
+
+
+def test_a_failed_answer_is_told_and_asked_again(tmp_path: Path) -> None:
+    def fail(request: Request, time: int) -> Answer:
+        return Answer("no", "failed", 0, 0) if request.id == "row 1" else echo(request, time)
+
+    answers, told = ask(tmp_path / "a.parquet", requests_of(3), Scripted(fail))
+    assert [answer.finish_reason for answer in answers] == ["stop", "failed", "stop"]
+    assert told == 3
+    generator = Scripted(echo)
+    answers, _ = ask(tmp_path / "a.parquet", requests_of(3), generator)
+    assert [request.id for request in generator.asked] == ["row 1"]
+    assert texts(answers) == [echo(request, 0).text for request in requests_of(3)]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", None], ids=["empty", "damaged", "of another version"])
+def test_a_shard_that_cannot_be_read_is_asked_again(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    if content is None:
+        pq.write_table(pa.table({"key": ["a"], "text": ["b"]}), path)
+    else:
+        path.write_bytes(content)
+    generator = Scripted(echo)
+    ask(path, requests_of(2), generator)
+    assert len(generator.asked) == 2
 
 
 def test_no_requests_are_no_answers(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tests.runtime.test_answers import requests_of
 from tests.stages import rejections
 from unicorn_hf.core.generation import Answer
-from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
 from unicorn_hf.runtime.steps import Step
 
 REASONS = st.dictionaries(st.sampled_from(["too_short", "markup", "refusal"]), st.integers(1, 9))
@@ -47,7 +47,11 @@ def test_counts_add_up_in_any_order(parts: list[Counts]) -> None:
 def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -> None:
     step = Step.of(tmp_path, "captions", 1)
     requests = requests_of(3)
-    answers = [Answer("kept", "stop", 10, 1), Answer("** raw \n", "stop", 20, 2), Answer("", "length", 30, 3)]
+    answers = [
+        Answer("kept", "stop", 10, 1, num_retries=2, seconds=0.5),
+        Answer("** raw \n", "stop", 20, 2, num_retries=1, seconds=0.25),
+        Answer("", "length", 30, 3),
+    ]
     outcomes = Outcomes("captions", answers=answers)
     kept = {"id": "row 0", "caption": "kept", "digest": 7, "seed": "seed 0", "source": "f", "domain": "d"}
     outcomes.kept.append(kept)
@@ -75,6 +79,18 @@ def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -
         num_prompt_tokens=60,
         num_output_tokens=6,
     )
+    assert record.usage == Usage(num_retries=3, seconds=0.75)
+    assert record.usage.plus(record.usage) == Usage(num_retries=6, seconds=1.5)
+
+
+def test_a_partition_with_a_row_that_got_no_answer_is_made_again(tmp_path: Path) -> None:
+    step = Step.of(tmp_path, "captions", 1)
+    (request,) = requests_of(1)
+    outcomes = Outcomes("captions", answers=[Answer("the server said no", "failed", 0, 0)])
+    outcomes.reject(request, Rejected(NOT_ANSWERED, "the server said no"), "")
+    record = outcomes.write(step, "000", "inputs", CAPTIONS)
+    assert record.counts.rejected == {"not_answered": 1}
+    assert step.find("000", "inputs", GenerationRecord) is None
 
 
 def test_a_partition_that_keeps_nothing_is_whole_too(tmp_path: Path) -> None:

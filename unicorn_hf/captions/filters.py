@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from unicorn_hf.core.generation import Answer
-from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.recipe import CaptionFilters
 from unicorn_hf.core.talk import refusal, unquoted
 from unicorn_hf.core.words import words
@@ -79,8 +79,8 @@ def clean(text: str) -> str:
 
 def check_caption(caption: str, answer: Answer, filters: CaptionFilters) -> Rejected | None:
     """The first filter that the caption does not pass, in a fixed order; None if it passes all."""
-    if answer.finish_reason == "context":
-        return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
+    if nothing := unanswered(answer):
+        return nothing
     for name, check in _CHECKS.items():
         detail = check(caption, answer, filters)
         if detail is not None:

@@ -23,7 +23,7 @@ from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked, SeedShards
@@ -93,6 +93,7 @@ class CaptionSet:
 
     picked: list[Picked] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
+    usage: Usage = field(default_factory=Usage)
     num_surplus: int = 0
     """Kept by the filters, but more than were wanted: the tail of the last partition."""
 
@@ -206,6 +207,7 @@ class CaptionStage:
                 rejected={"duplicate": num_duplicates} if num_duplicates else {},
             )
         )
+        made.usage = made.usage.plus(record.usage)
         made.num_surplus += num_surplus
 
 

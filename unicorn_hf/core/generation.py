@@ -1,6 +1,6 @@
 """What passes between the stages and the engines: requests, answers, and the two Protocols that engines implement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,8 +13,12 @@ from unicorn_hf.core.recipe import Sampling
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FinishReason = Literal["stop", "length", "context"]
-"""`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt is too long, never asked."""
+FinishReason = Literal["stop", "length", "context", "failed"]
+"""`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt is too long for the model.
+
+`failed`: there is no answer, though the engine works for others; the text says why. It is never stored: the next run asks
+again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +55,25 @@ class Answer:
     finish_reason: FinishReason
     num_prompt_tokens: int
     num_output_tokens: int
+    num_retries: int = 0
+    """How often it was asked for again before it came."""
+    seconds: float = 0.0
+    """Its share of the time that the engine worked; measured where answers are stored."""
 
 
 class TextGenerator(Protocol):
-    """Answers requests. One lives in each worker process and serves partition after partition."""
+    """Answers requests. One lives in each worker process and serves its partitions, several at once."""
 
     deterministic: bool
     """True if the same request always gets the same text, whatever else is in the batch and whatever the machine."""
 
-    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
-        """Answers in the order of `requests`; calls `on_answer` as each one is done.
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Each request's position and answer, as they come. May be called by several threads at once.
+
+        An iterator that is closed early takes back what is still asked.
 
         Raises:
-            RunError: the engine failed; the message says what to do.
+            RunError: the engine failed; the message says what to do. Answers that came before stay good.
         """
         ...
 

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from unicorn_hf.core.generation import Answer
+
+NOT_ANSWERED = "not_answered"
+"""The reason of rows whose request failed: a later run asks for them again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -9,3 +14,12 @@ class Rejected:
 
     reason: str
     detail: str
+
+
+def unanswered(answer: Answer) -> Rejected | None:
+    """Why there is nothing to judge in an answer; None where there is."""
+    if answer.finish_reason == "context":
+        return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
+    if answer.finish_reason == "failed":
+        return Rejected(NOT_ANSWERED, answer.text)
+    return None

@@ -22,6 +22,9 @@ ANSWERS = pa.schema(
         pa.field("finish_reason", pa.string(), nullable=False),
         pa.field("num_prompt_tokens", pa.int32(), nullable=False),
         pa.field("num_output_tokens", pa.int32(), nullable=False),
+        pa.field("num_retries", pa.int32(), nullable=False),
+        # The answer's share of the time that its engine worked.
+        pa.field("seconds", pa.float64(), nullable=False),
     ]
 )
 

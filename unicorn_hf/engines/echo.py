@@ -6,7 +6,7 @@ works; it never stands in for a model.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -47,12 +47,9 @@ class EchoGenerator:
 
     deterministic = True
 
-    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
-        answers = []
-        for request in requests:
-            answers.append(_answer(request))
-            on_answer()
-        return answers
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        for position, request in enumerate(requests):
+            yield position, _answer(request)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -4,7 +4,7 @@ import ctypes
 import gc
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -81,17 +81,13 @@ class VllmGenerator:
         self._template = ChatTemplate(self._llm.get_tokenizer(), model)
         self._num_asked = 0
 
-    def generate(self, requests: Sequence[Request], on_answer: Callable[[], None]) -> list[Answer]:
-        """Answers in the order of `requests`; `on_answer` is called as each request ends.
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Each request's position and answer, as they end.
 
         Raises:
-            RunError: the engine failed; what it had answered is lost with it.
+            RunError: the engine failed.
         """
-        answers: dict[int, Answer] = {}
-        for position, answer in self._answered(requests):
-            answers[position] = answer
-            on_answer()
-        return [answers[position] for position in range(len(requests))]
+        yield from self._answered(requests)
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""

@@ -15,7 +15,7 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
-from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.prompts import Prompt, load_prompt
 from unicorn_hf.core.recipe import Instructions, PairRange, Recipe, TaskName
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
@@ -25,7 +25,7 @@ from unicorn_hf.instructions.tasks import Turn, conversation, json_schema, parse
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, most_common
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
@@ -121,8 +121,8 @@ class Candidate:
 
 def judge(candidate: Candidate, answer: Answer, pairs: PairRange, prompt: Prompt) -> tuple[Turn, ...] | Rejected:
     """The turns that an answer holds, or why it is not kept."""
-    if answer.finish_reason == "context":
-        return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
+    if nothing := unanswered(answer):
+        return nothing
     if answer.finish_reason == "length":
         return Rejected("unfinished", "cut at max_tokens")
     turns = parse(candidate.task, answer.text, candidate.id)
@@ -167,6 +167,7 @@ class InstructionSet:
 
     picked: dict[str, list[Picked]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    usage: Usage = field(default_factory=Usage)
     per_task: Counter[TaskName] = field(default_factory=Counter)
     num_surplus: int = 0
     """Kept by the filters, but more than their task had room for."""
@@ -270,6 +271,7 @@ class InstructionStage:
         picked = Picked(job.partition, path, job.inputs, tuple(rows))
         made.picked.setdefault(job.captions.partition, []).append(picked)
         made.counts = made.counts.plus(record.counts).plus(Counts(num_kept=-num_surplus, num_candidates=-num_surplus))
+        made.usage = made.usage.plus(record.usage)
         made.num_surplus += num_surplus
 
     def _shortfall(self, made: InstructionSet) -> str:

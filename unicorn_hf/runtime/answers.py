@@ -1,12 +1,22 @@
 """Raw answers, kept apart from what is parsed out of them: what was answered once is never asked again."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
+
+import pyarrow as pa
 
 from unicorn_hf.core.generation import Answer, FinishReason, Request, TextGenerator
 from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
+from unicorn_hf.runtime.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
+
+_working = Stopwatch()
+"""Of this process's engine: the partitions that it serves at once share its time."""
 
 
 class AnswerStore:
@@ -17,22 +27,55 @@ class AnswerStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows = {str(row["key"]): row for row in read_table(path, ANSWERS).to_pylist()} if path.exists() else {}
+        self._rows = {str(row["key"]): row for row in _stored(path)}
 
     def answer(
         self, requests: Sequence[Request], generator: Callable[[], TextGenerator], on_answer: Callable[[], None]
     ) -> list[Answer]:
-        """Answers in the order of `requests`. Only what is not stored is asked; else `generator` is not called."""
+        """Answers in the order of `requests`. Only what is not stored is asked; else `generator` is not called.
+
+        Answers that came are stored even where the engine fails before the last of them. Failed ones are not stored.
+        """
         keys = [request.key for request in requests]
         missing = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in self._rows]
         for _ in range(len(requests) - len(missing)):
             on_answer()
-        if missing:
-            answers = generator().generate([request for _, request in missing], on_answer)
-            for (key, request), answer in zip(missing, answers, strict=True):
-                self._rows[key] = _row(key, request, answer)
-            write_table(self._path, rows_table(list(self._rows.values()), ANSWERS), ANSWERS)
-        return [_answer(self._rows[key]) for key in keys]
+        failed = self._ask(missing, generator(), on_answer) if missing else {}
+        return [failed.get(key) or _answer(self._rows[key]) for key in keys]
+
+    def _ask(
+        self, missing: Sequence[tuple[str, Request]], generator: TextGenerator, on_answer: Callable[[], None]
+    ) -> dict[str, Answer]:
+        """Ask and store; the failed answers are returned."""
+        came: dict[int, Answer] = {}
+        with _working.lap() as lap:
+            try:
+                for position, answer in generator.generate([request for _, request in missing]):
+                    came[position] = answer
+                    on_answer()
+            finally:
+                self._store(missing, came, lap.seconds())
+        return {missing[at][0]: answer for at, answer in came.items() if answer.finish_reason == "failed"}
+
+    def _store(self, asked: Sequence[tuple[str, Request]], came: dict[int, Answer], seconds: float) -> None:
+        good = {position: answer for position, answer in came.items() if answer.finish_reason != "failed"}
+        if not good:
+            return
+        for position in sorted(good):
+            key, request = asked[position]
+            self._rows[key] = _row(key, request, replace(good[position], seconds=seconds / len(good)))
+        write_table(self._path, rows_table(list(self._rows.values()), ANSWERS), ANSWERS)
+
+
+def _stored(path: Path) -> list[dict[str, object]]:
+    if not path.exists():
+        return []
+    try:
+        rows: list[dict[str, object]] = read_table(path, ANSWERS).to_pylist()
+    except (pa.ArrowInvalid, KeyError, OSError):
+        log.warning("%s is of another version or damaged: its rows are asked again", path)
+        return []
+    return rows
 
 
 def _row(key: str, request: Request, answer: Answer) -> dict[str, object]:
@@ -43,6 +86,8 @@ def _row(key: str, request: Request, answer: Answer) -> dict[str, object]:
         "finish_reason": answer.finish_reason,
         "num_prompt_tokens": answer.num_prompt_tokens,
         "num_output_tokens": answer.num_output_tokens,
+        "num_retries": answer.num_retries,
+        "seconds": answer.seconds,
     }
 
 
@@ -52,4 +97,6 @@ def _answer(row: dict[str, object]) -> Answer:
         finish_reason=cast(FinishReason, row["finish_reason"]),
         num_prompt_tokens=cast(int, row["num_prompt_tokens"]),
         num_output_tokens=cast(int, row["num_output_tokens"]),
+        num_retries=cast(int, row["num_retries"]),
+        seconds=cast(float, row["seconds"]),
     )

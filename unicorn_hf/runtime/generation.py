@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.steps import Record, Step
@@ -43,8 +43,27 @@ class Counts(BaseModel):
         )
 
 
+class Usage(BaseModel):
+    """What the answers took of the engine. Unlike the counts it differs from run to run: it is never published as fact.
+
+    Answers keep it in store, so that captions that are derived again from stored answers say what these have cost.
+    """
+
+    num_retries: int = 0
+    seconds: float = 0.0
+    """Time that an engine worked, over all workers: two workers for one second are two. Without its start."""
+
+    def plus(self, other: "Usage") -> "Usage":
+        return Usage(num_retries=self.num_retries + other.num_retries, seconds=self.seconds + other.seconds)
+
+
 class GenerationRecord(Record):
     counts: Counts
+    usage: Usage = Usage()
+
+    @property
+    def is_final(self) -> bool:
+        return NOT_ANSWERED not in self.counts.rejected
 
 
 @dataclass
@@ -80,8 +99,12 @@ class Outcomes:
             num_prompt_tokens=sum(answer.num_prompt_tokens for answer in self.answers),
             num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),
         )
+        usage = Usage(
+            num_retries=sum(answer.num_retries for answer in self.answers),
+            seconds=round(sum(answer.seconds for answer in self.answers), 3),
+        )
         num_bytes = step.sizes(partition, self.stage, REJECTED)
-        return step.finish(partition, GenerationRecord(inputs=inputs, num_bytes=num_bytes, counts=counts))
+        return step.finish(partition, GenerationRecord(inputs=inputs, num_bytes=num_bytes, counts=counts, usage=usage))
 
 
 def most_common(rejected: Mapping[str, int], number: int = 4) -> str:

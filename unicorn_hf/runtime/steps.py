@@ -24,6 +24,11 @@ class Record(BaseModel):
     num_bytes: dict[str, int]
     """Size of each of the partition's shards by its kind; a shard of another size was damaged since."""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the partition is done for good, or good for the run that made it alone."""
+        return True
+
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -43,7 +48,7 @@ class Step:
         return self.folder / (f"{partition}.{kind}" if "." in kind else f"{partition}.{kind}.parquet")
 
     def find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
-        """The partition's record, if it is of these inputs and its shards are there at their recorded sizes.
+        """The partition's record, if it is final, of these inputs, and its shards are there at their recorded sizes.
 
         Else the partition will be made again, and a record that is there is taken away before: it must not be found
         beside shards that were written after it.
@@ -62,7 +67,7 @@ class Step:
         except ValidationError:
             log.warning("%s is of another version or damaged: the partition is made again", path)
             return None
-        if record.inputs != inputs:
+        if record.inputs != inputs or not record.is_final:
             return None
         for kind, num_bytes in record.num_bytes.items():
             if _size(self.shard(partition, kind)) != num_bytes:
