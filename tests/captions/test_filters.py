@@ -4,7 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unicorn_hf.captions.filters import check_caption, clean, repeated_fraction
+from unicorn_hf.captions.filters import Draft, check_caption, clean
+from unicorn_hf.captions.filters.lists import rhetoric
+from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
+from unicorn_hf.captions.filters.shape import repeated_fraction
 from unicorn_hf.captions.step import PROMPTS, judge
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
@@ -17,17 +20,20 @@ GOOD = (
     "eyes are bright yellow with black pupils, and its short, curved beak is grey. The feathers on its chest are pale "
     "with dark brown streaks, and its talons grip the rough bark."
 )
-NO_LENGTH = CaptionFilters(min_words=1, max_words=2000)
+NO_LENGTH = CaptionFilters(
+    min_words=1, max_words=2000, min_added_words=0, min_seed_coverage=0, check_language=False, max_rhetoric=1000
+)
 
 
 def answered(text: str, finish_reason: str = "stop") -> Answer:
     return Answer(text, finish_reason, 7, 70)  # type: ignore[arg-type]
 
 
-def reason(text: str, filters: CaptionFilters = NO_LENGTH, finish_reason: str = "stop") -> str | None:
+def reason(
+    text: str, filters: CaptionFilters = NO_LENGTH, finish_reason: str = "stop", seed: str = "an owl"
+) -> str | None:
     """The name of the filter that the answer fails, or None."""
-    answer = answered(text, finish_reason)
-    rejected = check_caption(clean(text), answer, filters)
+    rejected = check_caption(Draft(answered(text, finish_reason), seed), filters)
     return rejected.reason if rejected else None
 
 
@@ -239,7 +245,7 @@ def test_each_filter_of_wording_can_be_switched_off(text: str, switch: str) -> N
 @given(st.integers(1, 60), st.integers(1, 30), st.integers(0, 30))
 def test_bounds_of_length_hold(number: int, low: int, room: int) -> None:
     text = " ".join(f"word{index}" for index in range(number)) + "."
-    filters = CaptionFilters(min_words=low, max_words=low + room)
+    filters = NO_LENGTH.model_copy(update={"min_words": low, "max_words": low + room})
     expected = "too_short" if number < low else "too_long" if number > low + room else None
     assert reason(text, filters) == expected
 
@@ -303,7 +309,7 @@ def test_cleaning_again_changes_nothing_and_leaves_one_line(text: str) -> None:
 @given(st.text())
 def test_any_answer_is_a_caption_or_a_rejection(text: str) -> None:
     prompt = load_prompt("caption-v1-short", PROMPTS)
-    outcome = judge(answered(text), NO_LENGTH, prompt)
+    outcome = judge(Draft(answered(text), "an owl"), NO_LENGTH, prompt)
     if isinstance(outcome, Rejected):
         assert outcome.reason
         assert outcome.detail
@@ -316,7 +322,159 @@ def test_an_answer_that_copies_an_example_is_rejected() -> None:
     plain = Prompt(version="1", system="s", user="{subject}")
     prompt = plain.model_copy(update={"examples": (Example(subject="an owl", answer=GOOD),)})
     copied = f"A dog lies there. {GOOD}"
-    outcome = judge(answered(copied), CaptionFilters(), prompt)
+    outcome = judge(Draft(answered(copied), "an owl"), CaptionFilters(), prompt)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "copied_example"
-    assert judge(answered(copied), CaptionFilters(), plain) == copied
+    assert judge(Draft(answered(copied), "an owl"), CaptionFilters(), plain) == copied
+
+
+SEED = "an owl on a branch"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A castle, a testament to its builders, stands there.", ["testament to"]),
+        ("A breathtaking, MAJESTIC eagle.", ["breathtaking", "majestic"]),
+        ("Its colours evoke a sense of calm.", ["evoke", "a sense of"]),
+        ("I see my dog.", ["i see", "my"]),
+        ("An owl sits on a branch.", []),
+        ("A US flag hangs beside a sleeping beauty salon.", []),
+        ("The weather is awful, and a tapestried chair is bewitched.", []),
+    ],
+)
+def test_evaluative_words_are_found(text: str, found: list[str]) -> None:
+    assert rhetoric(text) == found
+
+
+def test_what_the_seed_says_is_not_unfounded() -> None:
+    assert rhetoric("A majestic eagle over a serene lake.", "a Majestic eagle") == ["serene"]
+
+
+def test_signs_may_praise_what_a_caption_may_not() -> None:
+    strict = NO_LENGTH.model_copy(update={"max_rhetoric": 0})
+    assert reason('A sign reads "Stunning views".', strict) is None
+    assert reason("A sign with stunning views.", strict) == "rhetoric"
+
+
+@given(st.integers(0, 6), st.integers(0, 6))
+def test_the_bound_of_rhetoric_holds(number: int, most: int) -> None:
+    text = "A dog lies there" + "".join(f", stunning {index}" for index in range(number)) + "."
+    filters = NO_LENGTH.model_copy(update={"max_rhetoric": most})
+    assert reason(text, filters) == ("rhetoric" if number > most else None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A woman masturbates.", "A DECAPITATED body lies there.", "A naked  girl.", "A porn magazine.", "He is tortured."],
+)
+def test_unsafe_content_is_rejected(text: str) -> None:
+    assert reason(text) == "unsafe"
+    assert reason(text, NO_LENGTH.model_copy(update={"forbid_unsafe": False})) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A cock crows beside a hen; a great tit and a blue-footed booby sit on a wall.",
+        "A robin with a red breast sits on a pussy willow.",
+        "Dick Tracy rides an ass past Scunthorpe, Essex and Middlesex.",
+        "A cockatoo and a peacock stand behind a titmouse.",
+        "A nude statue of marble stands in the museum.",
+        "A retriever bitch lies beside her pups.",
+        "A blood orange, a corpse flower and dead wood.",
+        "A therapist shows grapes and rapeseed to a drapery maker.",
+        "A knight with a sword stands by a gun and a chicken breast.",
+        "A shiitake mushroom and a matchbox in a bondage-free analysis.",
+    ],
+)
+def test_words_that_only_look_unsafe_are_kept(text: str) -> None:
+    assert reason(text) is None
+
+
+def test_a_recipe_adds_unsafe_words_of_its_own() -> None:
+    filters = NO_LENGTH.model_copy(update={"unsafe_words": ("cigar*", "glass of (wine)")})
+    assert reason("A man with cigarettes.", filters) == "unsafe"
+    assert reason("A glass of  (wine) stands there.", filters) == "unsafe"
+    assert reason("A glass of wine stands there.", filters) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "passes"),
+    [
+        (GOOD, ("en",), True),
+        (GOOD, ("de",), False),
+        (GOOD, ("de", "en-GB"), True),
+        ("Eine braune Eule sitzt auf einem dicken, kahlen Ast und schaut nach vorn.", ("en",), False),
+        ("Eine braune Eule sitzt auf einem dicken, kahlen Ast und schaut nach vorn.", ("de",), True),
+        ("Un hibou brun est assis sur une branche nue et regarde devant lui.", ("en",), False),
+        ("一只棕色的猫头鹰站在粗壮的树枝上，身体侧向一边，脸朝前方。", ("zh",), True),
+        ("一只棕色的猫头鹰站在粗壮的树枝上，身体侧向一边，脸朝前方。", ("en",), False),
+        ("茶色のフクロウが太い枝にとまって、こちらを見ています。", ("ja",), True),
+        (GOOD + " 旁边有一盏灯。", ("en",), False),
+        (GOOD + ' A sign reads "旁边有一盏灯".', ("en",), True),
+        (GOOD + " A π and a β are painted on it.", ("en",), True),
+        ("Two dogs.", ("en",), True),
+        (GOOD, ("tlh",), True),
+    ],
+)
+def test_captions_are_in_the_recipes_language(text: str, languages: tuple[str, ...], passes: bool) -> None:
+    draft = Draft(answered(text), SEED, languages)
+    rejected = check_caption(draft, NO_LENGTH.model_copy(update={"check_language": True}))
+    assert (rejected is None) == passes
+    assert passes or (rejected and rejected.reason == "language")
+    assert check_caption(draft, NO_LENGTH) is None
+
+
+@pytest.mark.parametrize(
+    ("seed", "text", "lost"),
+    [
+        ("an owl on a branch", "Owls sit on branches.", []),
+        ("a child with two mice", "Children hold a mouse; two in all.", []),
+        ("a running dog", "A dog runs.", []),
+        ("a photo of a Birman, a kind of cat", "A Birman cat lies there.", []),
+        ("a high-backed chair", "A chair with a high back.", []),
+        ("the owl's nest", "A nest of an owl.", []),
+        ("an owl on a branch", "A cat lies on a sofa.", ["owl", "branch"]),
+        ("一只猫", "猫坐在垫子上。", ["一", "只"]),
+        ("", "A cat.", []),
+        ("the photo", "A cat.", ["photo"]),
+    ],
+)
+def test_lost_words_of_the_seed_are_found(seed: str, text: str, lost: list[str]) -> None:
+    assert lost_words(seed_words(seed), text) == lost
+
+
+@given(st.text(), st.text())
+def test_a_caption_that_holds_its_seed_has_lost_nothing(seed: str, more: str) -> None:
+    assert lost_words(seed_words(seed), f"{more}\n{seed}\n{more}") == []
+    assert added_words(seed, seed) == set()
+
+
+@given(st.integers(1, 12), st.integers(0, 12), st.integers(0, 100).map(lambda share: share / 100))
+def test_the_bound_of_seed_coverage_holds(number: int, kept: int, share: float) -> None:
+    names = [f"q{chr(97 + index)}zz" for index in range(number)]
+    kept = min(kept, number)
+    filters = NO_LENGTH.model_copy(update={"min_seed_coverage": share})
+    expected = "lost_seed" if kept < share * number else None
+    assert reason(f"Here stand {' '.join(names[:kept])} together.", filters, seed=" ".join(names)) == expected
+
+
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_the_bound_of_what_is_added_holds(number: int, least: int) -> None:
+    text = " ".join(["an owl", *(f"q{chr(97 + index)}zz" for index in range(number))]) + "."
+    filters = NO_LENGTH.model_copy(update={"min_added_words": least})
+    assert reason(text, filters, seed="an owl") == ("little_added" if number < least else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("一只棕色的猫头鹰站在粗壮的树枝上，身体侧向一边，脸朝前方。" * 2, "too_short"),
+        ("一只棕色的猫头鹰站在粗壮的树枝上，身体侧向一边，脸朝前方。" * 4, None),
+        ("नीली चिड़िया पेड़ की डाल पर बैठी है।", "too_short"),
+        ("ที่บ้านมีแมว " * 30, None),
+    ],
+)
+def test_the_length_band_is_right_for_scripts_without_spaces(text: str, expected: str | None) -> None:
+    assert reason(text, NO_LENGTH.model_copy(update={"min_words": 40, "max_repeated_fraction": 1.0})) == expected

@@ -88,7 +88,7 @@ def test_captions_of_the_same_words_are_one(seeds: Path, tmp_path: Path) -> None
         number = int(request.subject.removeprefix("seed number "))
         if not first:
             return text
-        twin = Request(str(number % 10), "twins", request.messages, request.sampling, 0)
+        twin = Request(str(number % 10), "seed number", request.messages, request.sampling, 0)
         return echo(twin, 0).text.replace(", ", " , ") if number % 2 else echo(twin, 0).text
 
     made = run(recipe, tmp_path, Scripted(say))

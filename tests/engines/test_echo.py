@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import unicorn_hf
 from tests.stages import answers_of
+from unicorn_hf.captions.filters import Draft
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import judge as judge_caption
 from unicorn_hf.core.generation import Answer, Message, Request
@@ -75,8 +76,8 @@ def generate(*requests: Request) -> list[Answer]:
     return answers_of(EchoGenerator(), requests)
 
 
-def caption_outcome(answer: Answer) -> str | Rejected:
-    return judge_caption(answer, CaptionFilters(), load_prompt("caption-v1-short", CAPTION_PROMPTS))
+def caption_outcome(answer: Answer, seed: str) -> str | Rejected:
+    return judge_caption(Draft(answer, seed), CaptionFilters(), load_prompt("caption-v1-short", CAPTION_PROMPTS))
 
 
 def conversation_outcome(task: TaskName, request: Request, answer: Answer, pairs: PairRange) -> object:
@@ -89,28 +90,28 @@ def test_every_bundled_seed_gives_a_caption_that_passes_the_default_filters() ->
     assert len(seeds) == 400
     requests = [caption_request(seed, sample) for seed in seeds for sample in range(4)]
     answers = generate(*requests)
-    rejected = {answer.text: outcome for answer in answers if isinstance(outcome := caption_outcome(answer), Rejected)}
-    assert not rejected
+    outcomes = [caption_outcome(answer, request.subject) for request, answer in zip(requests, answers, strict=True)]
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Rejected)]
     assert len({answer.text for answer in answers}) == len(requests), "each seed and sample has a caption of its own"
 
 
 def test_words_of_the_seed_come_back() -> None:
     (answer,) = generate(caption_request("two bicycles outside a bakery"))
-    assert "bicycles outside bakery" in answer.text.lower()
+    assert "two bicycles outside a bakery" in answer.text.lower()
 
 
 @pytest.mark.parametrize("seed", HOSTILE)
 def test_a_hostile_seed_gives_captions_that_pass_the_default_filters(seed: str) -> None:
     answers = generate(*(caption_request(seed, sample) for sample in range(20)))
     for answer in answers:
-        assert isinstance(caption_outcome(answer), str), caption_outcome(answer)
+        assert isinstance(caption_outcome(answer, seed), str), caption_outcome(answer, seed)
     assert len({answer.text for answer in answers}) == 20
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_seed_gives_a_caption_that_passes_the_default_filters(seed: str) -> None:
     (answer,) = generate(caption_request(seed))
-    assert isinstance(caption_outcome(answer), str), caption_outcome(answer)
+    assert isinstance(caption_outcome(answer, seed), str), caption_outcome(answer, seed)
 
 
 @pytest.mark.parametrize("task", TASKS)

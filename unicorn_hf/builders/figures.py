@@ -7,7 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pydantic import BaseModel
 
-from unicorn_hf.core.words import words
+from unicorn_hf.core.words import num_words, words
 from unicorn_hf.instructions.tasks import LETTERS
 
 QUESTION_WORDS = frozenset(
@@ -49,7 +49,7 @@ class ShardStatistics(BaseModel):
         return cls(
             num_rows=rows.num_rows,
             num_turns=sum(map(len, pairs)),
-            caption_words=_counted(len(words(caption)) for caption in captions if caption is not None),
+            caption_words=_counted(num_words(caption) for caption in captions if caption is not None),
             per_domain=_counted(rows.column("domain").to_pylist()),
             per_task=_counted(tasks or ()),
             turns=_counted(map(len, pairs)),

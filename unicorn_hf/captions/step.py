@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unicorn_hf.captions.filters import check_caption, clean
+from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.generation import Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Prompt, load_prompt
@@ -32,7 +32,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 3
+CODE = 4
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
@@ -50,6 +50,7 @@ class CaptionJob:
     config: Captions
     generator: GeneratorSpec
     random_seed: int
+    languages: tuple[str, ...]
 
     def find(self) -> GenerationRecord | None:
         return self.step.find(self.partition, self.inputs, GenerationRecord)
@@ -61,7 +62,8 @@ class CaptionJob:
         answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
         outcomes = Outcomes(STAGE, answers=answers)
         for row, request, answer in zip(seeds, requests, answers, strict=True):
-            caption = judge(answer, self.config.filters, self.prompt)
+            draft = Draft(answer, row["seed"], self.languages)
+            caption = judge(draft, self.config.filters, self.prompt)
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
             else:
@@ -79,12 +81,11 @@ class CaptionJob:
         )
 
 
-def judge(answer: Answer, filters: CaptionFilters, prompt: Prompt) -> str | Rejected:
+def judge(draft: Draft, filters: CaptionFilters, prompt: Prompt) -> str | Rejected:
     """The caption that an answer holds, or why it is none."""
-    caption = clean(answer.text)
-    if copied := prompt.copied(caption):
+    if copied := prompt.copied(draft.caption):
         return Rejected("copied_example", copied)
-    return check_caption(caption, answer, filters) or caption
+    return check_caption(draft, filters) or draft.caption
 
 
 @dataclass
@@ -116,7 +117,7 @@ class CaptionStage:
         self._prompt = load_prompt(config.prompt, PROMPTS)
         asking = (self.generator.identity, self._prompt, config.sampling, self.recipe.random_seed)
         self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
-        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, CODE)
+        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, self.recipe.language, CODE)
 
     def run(self, pool: WorkerPool, progress: Progress) -> CaptionSet:
         """Make the captions.
@@ -184,6 +185,7 @@ class CaptionStage:
             config=self.recipe.captions,
             generator=self.generator,
             random_seed=self.recipe.random_seed,
+            languages=self.recipe.language,
         )
 
     def _pick(self, made: CaptionSet, job: CaptionJob, record: GenerationRecord, wanted: int, seen: set[int]) -> None:

@@ -19,6 +19,13 @@ _FUNCTION_WORDS = frozenset(
     it's that's there's what's who's he's she's
     """.split()
 )
+# What takes another vowel or ending than the stemmer knows, of things and poses that are common in pictures.
+_IRREGULAR = {
+    "men": "man", "women": "woman", "people": "person", "children": "child", "feet": "foot", "teeth": "tooth",
+    "geese": "goose", "mice": "mouse", "wolves": "wolf", "leaves": "leaf", "knives": "knife", "shelves": "shelf",
+    "loaves": "loaf", "calves": "calf", "ran": "run", "sat": "sit", "stood": "stand", "held": "hold", "wore": "wear",
+    "worn": "wear", "rode": "ride", "ridden": "ride", "ate": "eat", "eaten": "eat", "drove": "drive", "flew": "fly",
+}  # fmt: skip
 
 
 def content_words(text: str) -> list[str]:
@@ -36,7 +43,7 @@ def _without_possessive(word: str) -> str:
 
 @lru_cache(maxsize=2**17)
 def _stem(word: str) -> str:
-    stem: str = _stemmer().stemWord(word)
+    stem: str = _stemmer().stemWord(_IRREGULAR.get(word, word))
     return stem
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -123,6 +123,17 @@ class CaptionFilters(Section):
     forbid_caption_talk: bool = True
     forbid_refusals: bool = True
     forbid_markup: bool = True
+    check_language: bool = True
+    """Whether captions must be in the recipe's `language`, and in no second script; quoted words may."""
+    max_rhetoric: NonNegativeInt = 0
+    """Words and phrases that judge or praise, and that the seed does not have."""
+    min_seed_coverage: Fraction = 0.5
+    """Share of the seed's content words that the caption has in some form."""
+    min_added_words: NonNegativeInt = 12
+    """Content words that the caption has and the seed has not."""
+    forbid_unsafe: bool = True
+    unsafe_words: Strings = ()
+    """Words and phrases beside those of the list of unsafe content; `*` stands for the rest of a word."""
 
     @model_validator(mode="after")
     def _band_is_open(self) -> "CaptionFilters":

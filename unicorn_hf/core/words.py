@@ -2,9 +2,34 @@
 
 import re
 
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+import regex
+
+_ASCII_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+_EAST_ASIAN = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}々〆ー"
+_SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_LETTER = rf"[\w\p{{M}}--[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]]"
+_WORD = regex.compile(
+    rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’-]{_LETTER}+)*", regex.VERSION1 | regex.UNICODE
+)
+_CHARACTERS_PER_WORD = ((regex.compile(f"[{_EAST_ASIAN}]"), 2), (regex.compile(f"[{_SOUTH_EAST_ASIAN}]"), 4))
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words; digits count, punctuation does not, `don't` and `black-eyed` are one each."""
-    return _WORD.findall(text.lower())
+    """Lower-case words; digits count, punctuation does not, `don't` and `black-eyed` are one each.
+
+    In scripts that put no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) each character
+    with its marks is one, as Unicode's default word boundaries (UAX 29) have it for Han.
+    """
+    lowered = text.lower()
+    return _ASCII_WORD.findall(lowered) if lowered.isascii() else _WORD.findall(lowered)
+
+
+def num_words(text: str) -> int:
+    """How long a text is in words: where a character is no word, two (East Asia) or four (South-East Asia) are one."""
+    found = words(text)
+    if text.isascii():
+        return len(found)
+    for character, number in _CHARACTERS_PER_WORD:
+        single = sum(character.match(word) is not None for word in found)
+        found = [word for word in found if not character.match(word)] + [""] * -(-single // number)
+    return len(found)

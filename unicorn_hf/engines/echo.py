@@ -33,9 +33,9 @@ _LIGHTS = "soft bright pale warm cold even dim low clear".split()
 _SIDES = "left right back front top bottom centre".split()
 _NUMBERS = "two three four five six seven".split()
 _SHORT_WORD = 3
-_MAX_SEED_WORDS = 30
+_MAX_SEED_WORDS = 300
 _MAX_WORD = 24
-# Beginnings of words that the filters may take for talk of the caption, of options, or of the one who writes.
+# Beginnings of words that filters of conversations may take for talk of a caption, or of options.
 _NOT_ECHOED = (
     "caption descri imag pictur photo snapshot prompt seed paragraph passage text sentence information context story"
     " narrative excerpt mention stated specif option choice answer sorry apolog hope help"
@@ -60,20 +60,23 @@ def _answer(request: Request) -> Answer:
     if request.json_schema is None:
         text = _paragraph(rng, request.subject)
     else:
-        nouns = _echoed(request.subject) or ["scene"]
+        nouns = _nouns(request.subject) or ["scene"]
         text = json.dumps(_value(json.loads(request.json_schema), rng, nouns, set()), separators=(",", ":"))
     num_prompt_tokens = sum(len(message.content) for message in request.messages) // 4
     return Answer(text, "stop", num_prompt_tokens, len(text) // 4)
 
 
 def _paragraph(rng: Random, seed: str) -> str:
-    subject = " ".join(_echoed(seed)[:_MAX_SEED_WORDS]) or "something"
-    sentences = [f"{subject.capitalize()} {rng.choice(_VERBS)} at the {rng.choice(_SIDES)}."]
+    # The seed's words stand on a sign, in quotation marks: there they may say what a caption may not. Once each:
+    # repeated ones could make a loop.
+    seed_words = list(dict.fromkeys(words(seed.replace("_", " "))))[:_MAX_SEED_WORDS]
+    sign = f"sign with the words “{' '.join(seed_words)}”" if seed_words else "sign without words"
+    sentences = [f"A {rng.choice(_COLOURS)} {sign} {rng.choice(_VERBS)} at the {rng.choice(_SIDES)}."]
     sentences += [_sentence(rng) for _ in range(rng.randint(7, 10))]
     return " ".join(sentences)
 
 
-def _echoed(text: str) -> list[str]:
+def _nouns(text: str) -> list[str]:
     """The subject's telling words, once each: short words could make phrases of them, repeated ones a loop."""
     found = [
         word[:_MAX_WORD]

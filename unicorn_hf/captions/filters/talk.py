@@ -1,13 +1,6 @@
-"""What a caption must be to be kept. Each filter has a name, which is the reason that a rejection is counted under."""
+"""Words that a model says to the one who asked, or about the picture and the caption, instead of the scene."""
 
 import re
-from collections.abc import Callable
-
-from unicorn_hf.core.generation import Answer
-from unicorn_hf.core.outcome import Rejected, unanswered
-from unicorn_hf.core.recipe import CaptionFilters
-from unicorn_hf.core.talk import refusal, unquoted
-from unicorn_hf.core.words import words
 
 # Friendly words around the caption, from a model that chats.
 _CHATTER = re.compile(
@@ -66,55 +59,15 @@ _OF_THE_CAMERA = re.compile(
 _MARKUP = re.compile(
     r"(?:^|\n)\s*(?:[-*•#>]|#{2,6}|\d+[.)])\s|\*\*|__|```|</?[a-z][^<>]*>|\]\(|(?:^|\n)\s*\||\\n|\n\s*\n", re.IGNORECASE
 )
-_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’»)]*$")
 
 
-def clean(text: str) -> str:
-    """An answer as a caption: no surrounding space or quotation marks, one line. Idempotent."""
-    text = " ".join(text.split())
-    while len(text) > 1 and text[0] in '"“' and text[-1] in '"”' and not any(mark in text[1:-1] for mark in '"“”'):
-        text = text[1:-1].strip()
-    return text
+def chatter(text: str) -> str | None:
+    """Friendly words to the one who asked."""
+    return _found(_CHATTER, text)
 
 
-def check_caption(caption: str, answer: Answer, filters: CaptionFilters) -> Rejected | None:
-    """The first filter that the caption does not pass, in a fixed order; None if it passes all."""
-    if nothing := unanswered(answer):
-        return nothing
-    for name, check in _CHECKS.items():
-        detail = check(caption, answer, filters)
-        if detail is not None:
-            return Rejected(name, detail)
-    return None
-
-
-def repeated_fraction(text: str, run: int = 4) -> float:
-    """Share of the text's runs of `run` words that stand in it before: 0 for prose, towards 1 for a loop."""
-    tokens = words(text)
-    runs = [tuple(tokens[start : start + run]) for start in range(len(tokens) - run + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
-
-
-def _empty(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    return None if caption else "no text"
-
-
-def _unfinished(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    if answer.finish_reason == "length":
-        return "cut at max_tokens"
-    return None if _SENTENCE_END.search(caption) else f"ends with {caption[-20:]!r}"
-
-
-def _refusal(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    if not filters.forbid_refusals:
-        return None
-    return refusal(caption) or _found(_CHATTER, unquoted(caption))
-
-
-def _caption_talk(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    if not filters.forbid_caption_talk:
-        return None
-    text = unquoted(caption)
+def caption_talk(text: str) -> str | None:
+    """Talk of the caption, of the prompt, or of the picture that the scene could be of."""
     for pattern in (_LABEL, _OPENING, _CAPTION_TALK):
         if found := _found(pattern, text):
             return found
@@ -126,38 +79,11 @@ def _caption_talk(caption: str, answer: Answer, filters: CaptionFilters) -> str 
     return None
 
 
-def _markup(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    # In the answer as it was: the caption is one line.
-    return _found(_MARKUP, answer.text.strip()) if filters.forbid_markup else None
-
-
-def _too_short(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    count = len(words(caption))
-    return f"{count} words" if count < filters.min_words else None
-
-
-def _too_long(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    count = len(words(caption))
-    return f"{count} words" if count > filters.max_words else None
-
-
-def _repetition(caption: str, answer: Answer, filters: CaptionFilters) -> str | None:
-    fraction = repeated_fraction(caption)
-    return f"{fraction:.2f} of its 4-word runs repeat" if fraction > filters.max_repeated_fraction else None
+def markup(text: str) -> str | None:
+    """Lists, headings, emphasis, HTML, links, empty lines."""
+    return _found(_MARKUP, text)
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str | None:
     match = pattern.search(text)
     return match.group().strip() or "an empty line" if match else None
-
-
-_CHECKS: dict[str, Callable[[str, Answer, CaptionFilters], str | None]] = {
-    "empty": _empty,
-    "unfinished": _unfinished,
-    "refusal": _refusal,
-    "caption_talk": _caption_talk,
-    "markup": _markup,
-    "too_short": _too_short,
-    "too_long": _too_long,
-    "repetition": _repetition,
-}

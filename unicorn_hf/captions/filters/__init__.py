@@ -1,0 +1,104 @@
+"""What a caption must be to be kept. Each filter has a name, which is the reason that a rejection is counted under."""
+
+from collections.abc import Callable
+
+from unicorn_hf.captions.filters import talk
+from unicorn_hf.captions.filters.draft import Draft, clean
+from unicorn_hf.captions.filters.lists import rhetoric, unsafe
+from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
+from unicorn_hf.captions.filters.shape import repeated_fraction, unfinished
+from unicorn_hf.core.language import foreign
+from unicorn_hf.core.outcome import Rejected, unanswered
+from unicorn_hf.core.recipe import CaptionFilters
+from unicorn_hf.core.talk import refusal
+from unicorn_hf.core.words import num_words
+
+__all__ = ["Draft", "check_caption", "clean"]
+
+
+def check_caption(draft: Draft, filters: CaptionFilters) -> Rejected | None:
+    """The first filter that the caption does not pass, in a fixed order; None if it passes all."""
+    if nothing := unanswered(draft.answer):
+        return nothing
+    for name, check in _CHECKS.items():
+        detail = check(draft, filters)
+        if detail is not None:
+            return Rejected(name, detail)
+    return None
+
+
+def _empty(draft: Draft, filters: CaptionFilters) -> str | None:
+    return None if draft.caption else "no text"
+
+
+def _unfinished(draft: Draft, filters: CaptionFilters) -> str | None:
+    return "cut at max_tokens" if draft.answer.finish_reason == "length" else unfinished(draft.caption)
+
+
+def _refusal(draft: Draft, filters: CaptionFilters) -> str | None:
+    return (refusal(draft.caption) or talk.chatter(draft.unquoted)) if filters.forbid_refusals else None
+
+
+def _caption_talk(draft: Draft, filters: CaptionFilters) -> str | None:
+    return talk.caption_talk(draft.unquoted) if filters.forbid_caption_talk else None
+
+
+def _markup(draft: Draft, filters: CaptionFilters) -> str | None:
+    # In the answer as it was: the caption is one line.
+    return talk.markup(draft.answer.text.strip()) if filters.forbid_markup else None
+
+
+def _unsafe(draft: Draft, filters: CaptionFilters) -> str | None:
+    return unsafe(draft.caption, filters.unsafe_words) if filters.forbid_unsafe else None
+
+
+def _language(draft: Draft, filters: CaptionFilters) -> str | None:
+    return foreign(draft.unquoted, draft.languages) if filters.check_language else None
+
+
+def _too_short(draft: Draft, filters: CaptionFilters) -> str | None:
+    number = num_words(draft.caption)
+    return f"{number} words" if number < filters.min_words else None
+
+
+def _too_long(draft: Draft, filters: CaptionFilters) -> str | None:
+    number = num_words(draft.caption)
+    return f"{number} words" if number > filters.max_words else None
+
+
+def _repetition(draft: Draft, filters: CaptionFilters) -> str | None:
+    fraction = repeated_fraction(draft.caption)
+    return f"{fraction:.2f} of its 4-word runs repeat" if fraction > filters.max_repeated_fraction else None
+
+
+def _rhetoric(draft: Draft, filters: CaptionFilters) -> str | None:
+    found = rhetoric(draft.unquoted, draft.seed)
+    return ", ".join(found) if len(found) > filters.max_rhetoric else None
+
+
+def _lost_seed(draft: Draft, filters: CaptionFilters) -> str | None:
+    wanted = seed_words(draft.seed)
+    lost = lost_words(wanted, draft.caption)
+    return f"lost: {', '.join(lost)}" if len(wanted) - len(lost) < filters.min_seed_coverage * len(wanted) else None
+
+
+def _little_added(draft: Draft, filters: CaptionFilters) -> str | None:
+    number = len(added_words(draft.seed, draft.caption))
+    return f"{number} content words added" if number < filters.min_added_words else None
+
+
+_CHECKS: dict[str, Callable[[Draft, CaptionFilters], str | None]] = {
+    "empty": _empty,
+    "unfinished": _unfinished,
+    "refusal": _refusal,
+    "caption_talk": _caption_talk,
+    "markup": _markup,
+    "unsafe": _unsafe,
+    "too_short": _too_short,
+    "too_long": _too_long,
+    "language": _language,
+    "repetition": _repetition,
+    "rhetoric": _rhetoric,
+    "lost_seed": _lost_seed,
+    "little_added": _little_added,
+}

@@ -1,0 +1,35 @@
+"""What a caption keeps of its seed, and what it adds to it: by content words, stemmed."""
+
+from unicorn_hf.core.content import content_words
+
+# A seed may speak of the picture that it stands for; a caption may not.
+_OF_THE_PICTURE = frozenset(
+    content_words("image picture photo photograph snapshot close-up closeup close view shot kind type sort breed")
+)
+_FEWEST_LETTERS = 4
+
+
+def seed_words(seed: str) -> list[str]:
+    """The seed's content words, once each, that a caption of it should have too."""
+    found = dict.fromkeys(_parts(seed))
+    return [word for word in found if word not in _OF_THE_PICTURE] or list(found)
+
+
+def lost_words(wanted: list[str], caption: str) -> list[str]:
+    """Those of `wanted` that the caption has in no form; `tree` is in `treetop`, `child` in `children`."""
+    have = set(_parts(caption))
+    long = [word for word in have if len(word) >= _FEWEST_LETTERS]
+    return [word for word in wanted if word not in have and not _has_form(word, long)]
+
+
+def added_words(seed: str, caption: str) -> set[str]:
+    """The content words of the caption that the seed has not."""
+    return set(_parts(caption)) - set(_parts(seed))
+
+
+def _has_form(word: str, long: list[str]) -> bool:
+    return any(word.startswith(other) or (len(word) >= _FEWEST_LETTERS and other.startswith(word)) for other in long)
+
+
+def _parts(text: str) -> list[str]:
+    return content_words(text.replace("-", " ").replace("_", " "))
