@@ -38,6 +38,7 @@ from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
+from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
@@ -275,6 +276,7 @@ class _Build:
         return Statistics(
             engine=published_name(self._generator.name),
             engine_deterministic=self._generator.deterministic,
+            model_license=model_license(recipe.engine),
             seeds=SeedFacts(
                 num_seeds=seeds.num_seeds,
                 sources=tuple(SourceFacts(**source.model_dump()) for source in seeds.sources),

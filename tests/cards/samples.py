@@ -79,6 +79,7 @@ class Texts:
     path: str = "captions.txt"
     domain: str = "open-domain"
     license: str = "a licence"
+    model_license: str = "apache-2.0"
     model: str = "Org/Model"
     revision: str = "main"
     prompt: str = "caption-v1"
@@ -129,6 +130,7 @@ def statistics(texts: Texts | None = None, **changes: Any) -> Statistics:
     data: dict[str, Any] = {
         "engine": texts.model,
         "engine_deterministic": False,
+        "model_license": texts.model_license,
         "seeds": {"num_seeds": 2417, "sources": [source], "skipped": {texts.reason: 13}},
         "captions": _stage(1201, 1000, {texts.reason: 201}, 1300, 400_123, 170_456),
         "caption_words": {

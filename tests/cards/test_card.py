@@ -171,9 +171,16 @@ def test_the_code_at_inference_does_what_the_library_does() -> None:
 def test_licences_are_listed_and_doubts_stated(license: str, known: bool) -> None:
     page = card(Texts(license=license))
     assert f"| Some captions | 2,417 | {license} |" in page
-    assert ("All seeds are under `mit`" in page) == known
-    assert ("check each source above before you use or share this set" in page) == (not known)
-    assert "The terms of that model hold too" in page
+    assert ("this card states `mit`" in page) == known
+    assert ("before you use or share this set" in page) == (not known)
+
+
+def test_the_models_licence_is_stated_with_what_it_asks() -> None:
+    assert "which is under apache-2.0, which asks nothing" in card(Texts(license="mit"))
+    page = card(Texts(license="mit", model_license="llama3.1"))
+    assert "begins with Llama" in page
+    assert "this card states" not in page
+    assert "Its licence is not known" in card(Texts(license="mit"), model_license=None)
 
 
 def test_promises_of_a_rebuild_follow_the_engine() -> None:

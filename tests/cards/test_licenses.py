@@ -2,7 +2,7 @@
 
 import pytest
 
-from unicorn_hf.cards.licenses import conditions, derive, hub_id
+from unicorn_hf.cards.licenses import conditions, derive, hub_id, model_conditions
 from unicorn_hf.cards.statistics import SourceFacts
 
 
@@ -46,12 +46,13 @@ def test_a_licence_is_known_by_its_id_on_the_hub_or_in_spdx(given: str, found: s
     ],
 )
 def test_one_licence_of_all_sources_is_the_cards(given: list[str], found: str) -> None:
-    assert derive(sources(*given)).id == found
-    assert derive(sources(*given)).is_known == (found != "other")
+    license = derive(sources(*given), "apache-2.0")
+    assert license.id == found
+    assert license.is_known == (found != "other") == (not license.problems)
 
 
 def test_a_source_that_gave_nothing_has_no_say() -> None:
-    assert derive([*sources("mit"), *sources("unknown", num_seeds=0)]).id == "mit"
+    assert derive([*sources("mit"), *sources("unknown", num_seeds=0)], "mit").id == "mit"
 
 
 def test_creative_commons_conditions_are_spelled_out() -> None:
@@ -61,3 +62,35 @@ def test_creative_commons_conditions_are_spelled_out() -> None:
     assert len(conditions("cc-by-nc-nd-4.0")) == 2
     assert conditions("apache-2.0") == []
     assert conditions("unknown") == ["the Hub lists no such licence: read its terms at the source"]
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (None, "is not known"),
+        ("llama3.1", "begins with Llama"),
+        ("LLAMA2", "any language model but Llama"),
+        ("gemma", "go on to models"),
+        ("cc-by-nc-4.0", "no commercial use"),
+        ("a licence of their own", "read its terms"),
+    ],
+)
+def test_a_model_whose_licence_asks_something_leaves_the_licence_open(model: str | None, says: str) -> None:
+    license = derive(sources("mit"), model)
+    assert license.id == "other"
+    assert len(license.problems) == 1
+    assert says in license.problems[0]
+
+
+@pytest.mark.parametrize("model", ["apache-2.0", "MIT", "bsd-3-clause", "cc-by-4.0"])
+def test_a_free_model_leaves_the_seeds_licence(model: str) -> None:
+    assert derive(sources("cc-by-sa-4.0"), model).id == "cc-by-sa-4.0"
+    assert model_conditions(model) == []
+
+
+def test_rehearsal_text_has_no_model() -> None:
+    assert derive(sources("mit"), None, written_by_model=False).id == "mit"
+
+
+def test_seeds_that_allow_no_adapted_versions_are_warned_of() -> None:
+    assert "no adapted versions" in derive(sources("cc-by-nd-4.0"), "mit").problems[0]

@@ -36,9 +36,17 @@ def test_hostile_text_stays_in_its_string(text: str) -> None:
     data = yaml.safe_load(found.data.to_yaml())
     assert set(data) == KEYS
     without_title = {key: value for key, value in data.items() if key != "pretty_name"}
-    assert without_title == {key: value for key, value in metadata().items() if key != "pretty_name"}
+    assert without_title == {
+        key: value for key, value in metadata(Texts(model="a folder")).items() if key != "pretty_name"
+    }
     assert len(data["pretty_name"]) < 2000
     assert "\n" not in data["pretty_name"]
+
+
+def test_the_model_is_named_where_the_hub_has_it() -> None:
+    assert metadata()["base_model"] == "Org/Model"
+    for model in ("demo:smollm2", "folder", "a/../b", "a/b/c"):
+        assert "base_model" not in metadata(Texts(model=model))
 
 
 def test_a_language_that_the_hub_does_not_take_stays_out_of_the_yaml() -> None:
@@ -48,7 +56,7 @@ def test_a_language_that_the_hub_does_not_take_stays_out_of_the_yaml() -> None:
 
 def test_several_licences_are_other_and_have_a_name() -> None:
     found = metadata(Texts(license="no licence that anyone knows"))
-    assert (found["license"], found["license_name"]) == ("other", "see-seed-licenses")
+    assert (found["license"], found["license_name"]) == ("other", "see-licenses-in-card")
     found = metadata(Texts(license="MIT"))
     assert found["license"] == "mit"
     assert "license_name" not in found

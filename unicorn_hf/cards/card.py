@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unicorn_hf.cards.licenses import conditions, derive
+from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
 from unicorn_hf.cards.provenance import (
     IN_IMAGE_SPACE,
+    card_license,
     diagram,
     has_image_side,
     model_name,
@@ -77,7 +78,8 @@ def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, M
         in_image_space=statistics.representations.transfer in IN_IMAGE_SPACE,
         diagram=diagram(recipe, statistics),
         examples={name: example_lines(row, statistics) for name, row in rows.items()},
-        license=derive(statistics.seeds.sources),
+        license=card_license(recipe, statistics),
+        model_conditions=model_conditions(statistics.model_license) if statistics.model_license else [],
         conditions={source.license: conditions(source.license) for source in statistics.seeds.sources},
         rebuild=rebuild(recipe, statistics),
         versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from unicorn_hf.cards.licenses import OTHER_NAME, derive
-from unicorn_hf.cards.provenance import rehearsal
+from unicorn_hf.cards.licenses import OTHER_NAME
+from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
 from unicorn_hf.cards.statistics import ConfigFacts, Statistics
 from unicorn_hf.cards.text import shortened, visible
 from unicorn_hf.core.recipe import DatasetSource, Recipe
@@ -22,7 +22,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
     """The block between the lines of `---`, as YAML with a line end."""
     from huggingface_hub import DatasetCardData
 
-    license = derive(statistics.seeds.sources)
+    license = card_license(recipe, statistics)
     languages = [code for code in recipe.language if _LANGUAGE.fullmatch(code)]
     data = DatasetCardData(
         pretty_name=visible(shortened(" ".join(recipe.title.split()), _MAX_TITLE)),
@@ -34,6 +34,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
         task_categories=list(TASK_CATEGORIES),
         size_categories=[size_category(statistics.pretrain.num_rows)],
         source_datasets=source_datasets(recipe) or None,
+        base_model=base_model(recipe),
         tags=[*TAGS, *([REHEARSAL_TAG] if rehearsal(recipe) else [])],
         configs=[_config(name, default=name == "pretrain") for name in _configs(statistics)],
         dataset_info=[_dataset_info(name, facts, statistics) for name, facts in _configs(statistics).items()],

@@ -1,9 +1,11 @@
 """What a recipe and its statistics say about how a set was made: a rehearsal or not, a diagram, how to redo it."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
@@ -11,6 +13,7 @@ from unicorn_hf.core.recipe import PACKAGE_PREFIX, DatasetSource, EchoEngine, Re
 
 _DEMO = "demo:"
 _MAX_NAME = 60
+_HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def rehearsal(recipe: Recipe) -> list[str]:
@@ -40,6 +43,18 @@ def model_name(recipe: Recipe) -> str:
         return "echo"
     revision = f" at revision {recipe.engine.revision}" if recipe.engine.revision else ""
     return f"{recipe.engine.model}{revision}"
+
+
+def base_model(recipe: Recipe) -> str | None:
+    """The language model's name on the Hub; None where it has none there."""
+    model = "" if isinstance(recipe.engine, EchoEngine) else recipe.engine.model
+    return model if _HUB_MODEL.fullmatch(model) and ".." not in model else None
+
+
+def card_license(recipe: Recipe, statistics: Statistics) -> License:
+    """The licence of the set, by its seeds' and its model's."""
+    written = not isinstance(recipe.engine, EchoEngine)
+    return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written)
 
 
 def prompts(recipe: Recipe) -> dict[str, str]:

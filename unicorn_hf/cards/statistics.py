@@ -136,6 +136,8 @@ class ConfigFacts(_Facts):
 class Statistics(_Facts):
     engine: str
     engine_deterministic: bool
+    model_license: str | None = None
+    """By the recipe or by the model's own card; None where neither says it."""
     seeds: SeedFacts
     captions: StageFacts
     caption_words: WordFacts

@@ -102,6 +102,8 @@ class VllmEngine(Section):
     max_num_seqs: PositiveInt = 256
     cpu_kvcache_gib: PositiveInt = 2
     trust_remote_code: bool = False
+    license: str | None = None
+    """The model's licence, for the card; what the model's own card says unless given."""
 
 
 class EchoEngine(Section):
