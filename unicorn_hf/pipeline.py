@@ -350,6 +350,7 @@ def _config_facts(config: PackagedConfig) -> ConfigFacts:
         turns={str(number): num for number, num in statistics.turns.items()},
         question_words=statistics.question_words,
         answer_letters=statistics.answer_letters,
+        personal=statistics.personal,
         shards=tuple(
             ShardFacts(
                 file=name,

@@ -39,6 +39,7 @@ def test_rows_are_counted() -> None:
         "turns": {3: 2},
         "question_words": {"how": 1, "is": 1, OTHER: 3, "what": 1},
         "answer_letters": {"A": 2, "C": 1},
+        "personal": {},
     }
 
 

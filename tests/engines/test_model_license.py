@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.fixtures import HubClient
-from tests.hub.server import HubServer
 from unicorn_hf.core.recipe import EchoEngine, VllmEngine
 from unicorn_hf.engines.model_license import model_license
 

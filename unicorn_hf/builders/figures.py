@@ -7,6 +7,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pydantic import BaseModel
 
+from unicorn_hf.builders.personal import rows_with
 from unicorn_hf.core.words import num_words, words
 from unicorn_hf.instructions.tasks import LETTERS
 
@@ -37,6 +38,8 @@ class ShardStatistics(BaseModel):
     """Questions of the tasks by their first word, or `other`."""
     answer_letters: dict[str, int] = {}
     """Choices by the letter of the right answer."""
+    personal: dict[str, int] = {}
+    """Rows that hold a mark of personal data, by its kind."""
 
     @classmethod
     def of(cls, rows: pa.Table | pa.RecordBatch) -> "ShardStatistics":
@@ -55,6 +58,7 @@ class ShardStatistics(BaseModel):
             turns=_counted(map(len, pairs)),
             question_words=_counted(map(_first_word, questions)),
             answer_letters=_counted(answer for found in choices for _, answer in found if answer in LETTERS),
+            personal=rows_with(rows),
         )
 
     @classmethod
@@ -68,6 +72,7 @@ class ShardStatistics(BaseModel):
             turns=_added(part.turns for part in parts),
             question_words=_added(part.question_words for part in parts),
             answer_letters=_added(part.answer_letters for part in parts),
+            personal=_added(part.personal for part in parts),
         )
 
     @property

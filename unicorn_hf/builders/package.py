@@ -25,7 +25,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "packaging"
-CODE = 4
+CODE = 5
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (

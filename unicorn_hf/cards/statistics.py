@@ -130,6 +130,8 @@ class ConfigFacts(_Facts):
     """Questions of the tasks by their first word; rare ones together as `other`."""
     answer_letters: dict[str, int]
     """Choices by the letter of the right answer."""
+    personal: dict[str, int] | None = None
+    """Rows that hold a mark of personal data, by its kind; None where nobody looked."""
     shards: tuple[ShardFacts, ...]
 
 

@@ -14,7 +14,7 @@ _DEMO_LICENSE = "apache-2.0"
 def model_license(engine: Engine) -> str | None:
     """The licence that the recipe states, else that of the model's card in its folder or on the Hub.
 
-    A licence that the card calls `other` is known by its `license_name`. None where no card is found, or it says nothing.
+    A licence that the card calls `other` is known by its `license_name`. None where no card states one.
     """
     if isinstance(engine, EchoEngine):
         return None

@@ -178,6 +178,8 @@ class _Check:
         figures = checks.figures
         said = {f"{config}.{name}": getattr(facts, name) for name in (*_SUMS, "num_rows", "num_file_bytes")}
         found = {f"{config}.{name}": getattr(figures, name) for name in _SUMS}
+        if facts.personal is not None:
+            said[f"{config}.personal"], found[f"{config}.personal"] = facts.personal, figures.personal
         found[f"{config}.num_rows"] = ledger.num_rows
         found[f"{config}.num_file_bytes"] = sum(shard.num_bytes for shard in facts.shards)
         if config == "pretrain" and self._facts:

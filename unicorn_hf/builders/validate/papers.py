@@ -39,6 +39,8 @@ class ConfigFacts(BaseModel):
     turns: dict[int, int]
     question_words: dict[str, int]
     answer_letters: dict[str, int]
+    personal: dict[str, int] | None = None
+    """None in a set of a version that did not look."""
     shards: tuple[ShardFacts, ...]
 
 

@@ -1,0 +1,83 @@
+"""Marks of personal data that rules can find: e-mail addresses, phone numbers, IP addresses, user names.
+
+Names of people and places of living are not looked for: no rule tells them from others.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_WORTH_READING = r"@|\d(?:[\d ().:/-]{5,})\d|[0-9a-fA-F]:[0-9a-fA-F:]*:"
+"""What every mark holds. Arrow looks for it, so that Python reads the few texts that have it."""
+_MAX_CHARACTERS = 20_000
+"""Read of one text; the longest captions of the paper have 3,000."""
+_EMAIL = re.compile(r"[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b", re.IGNORECASE)
+_USER_NAME = re.compile(r"(?<![\w@/.])@[a-z_]\w{2,29}(?![\w@])", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:]*)(?![\w:]|\.\d)", re.IGNORECASE
+)
+_REGION = "US"
+"""Where a phone number without a country code is from; those with one are found of all countries."""
+
+
+def _has_phone_number(text: str) -> bool:
+    from phonenumbers import PhoneNumberMatcher
+
+    return PhoneNumberMatcher(text, _REGION).has_next()
+
+
+def _has_ip_address(text: str) -> bool:
+    return any(map(_is_public, _ADDRESS.findall(text)))
+
+
+def _is_public(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_global
+    except ValueError:
+        return False
+
+
+KINDS: Mapping[str, Callable[[str], object]] = {
+    "e-mail address": _EMAIL.search,
+    "phone number": _has_phone_number,
+    "IP address": _has_ip_address,
+    "user name": _USER_NAME.search,
+}
+
+
+def kinds_in(text: str) -> set[str]:
+    """The kinds of marks that a text holds."""
+    return {kind for kind, holds in KINDS.items() if holds(text[:_MAX_CHARACTERS])}
+
+
+def rows_with(rows: pa.Table | pa.RecordBatch) -> dict[str, int]:
+    """How many rows hold each kind, in caption, seed or conversation; kinds that none holds are left out."""
+    found: dict[str, set[int]] = {kind: set() for kind in KINDS}
+    for places, texts in (_column(rows, "caption"), _column(rows, "seed"), _turns(rows)):
+        for place, text in _worth_reading(places, texts):
+            for kind in kinds_in(text):
+                found[kind].add(place)
+    return {kind: len(places) for kind, places in found.items() if places}
+
+
+_Texts = tuple[np.ndarray, pa.Array]
+"""Rows' places, and a text of each."""
+
+
+def _column(rows: pa.Table | pa.RecordBatch, name: str) -> _Texts:
+    column = rows.column(name)
+    return np.arange(rows.num_rows), column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _turns(rows: pa.Table | pa.RecordBatch) -> _Texts:
+    _, column = _column(rows, "conversations")
+    return pc.list_parent_indices(column).to_numpy(), pc.struct_field(pc.list_flatten(column), "value")
+
+
+def _worth_reading(places: np.ndarray, texts: pa.Array) -> Iterable[tuple[int, str]]:
+    hits = pc.fill_null(pc.match_substring_regex(texts, _WORTH_READING), False)
+    return zip(places[hits.to_numpy(zero_copy_only=False)].tolist(), texts.filter(hits).to_pylist(), strict=True)
