@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unicorn_hf.cards.statistics import GapFacts
-    from unicorn_hf.core.recipe import Recipe
+    from unicorn_hf.core.recipe import DatasetSource, FileSource, Recipe
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
@@ -258,6 +258,45 @@ def gap(
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
+@click.option(
+    "--with",
+    "evaluation",
+    required=True,
+    metavar="FILE|DATASET",
+    help="The evaluation set's texts: a .txt, .csv, .tsv, .jsonl, .json or .parquet file, or a data set of the Hub.",
+)
+@click.option("--column", help="The column with its texts; needed of a data set, and of a file with several.")
+@click.option("--config", help="Of a data set: its config.")
+@click.option("--split", default="test", show_default=True, help="Of a data set: its split.")
+@click.option("--name", help="What the card calls it.  [default: the file's or the data set's name]")
+def overlap(
+    folder: Path, evaluation: str, column: str | None, config: str | None, split: str, name: str | None
+) -> None:
+    """Count the rows of the built folder DIR that share text with an evaluation set: eight words in a row.
+
+    The figures go into its statistics and its card, beside those of other evaluation sets.
+
+    \b
+    Example:
+      unicorn-hf overlap unicorn --with questions.jsonl --column question
+      unicorn-hf overlap unicorn --with lmms-lab/POPE --column question
+    """  # fmt: skip
+    with _errors():
+        from unicorn_hf.pipeline import measure_overlap
+
+        with _progress() as progress:
+            source = _evaluation_source(evaluation, column, config, split, name)
+            facts, examples = measure_overlap(folder, source, progress=progress)
+        click.echo(
+            f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
+            f"{facts.run_words} words in a row with one of the {facts.num_texts:,} texts of {facts.name}"
+        )
+        if examples:
+            click.echo(f"The first of them: {', '.join(examples)}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
     """Delete the work files of the build in DIR; the published folder stays.
 
@@ -366,6 +405,19 @@ def _show_result(result: "BuildResult", out: Path) -> None:
     click.echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
         click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+
+
+def _evaluation_source(
+    path: str, column: str | None, config: str | None, split: str, name: str | None
+) -> "FileSource | DatasetSource":
+    from unicorn_hf.core.recipe import DatasetSource, FileSource
+    from unicorn_hf.seeds.sources import SUFFIXES
+
+    if Path(path).suffix.lower() in SUFFIXES:
+        return FileSource(path=path, column=column, name=name)
+    if not column:
+        raise InputError(f"--column is needed: which column of {path} holds its texts?")
+    return DatasetSource(kind="dataset", path=path, config=config, split=split, column=column, name=name)
 
 
 def _show_gap(facts: "GapFacts") -> None:

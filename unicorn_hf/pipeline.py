@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, is_build, replaced
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
@@ -24,6 +26,7 @@ from unicorn_hf.cards.statistics import (
     GapFacts,
     GapSide,
     ImageFacts,
+    OverlapFacts,
     RepresentationFacts,
     SeedFacts,
     ShardFacts,
@@ -36,7 +39,7 @@ from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
-from unicorn_hf.core.recipe import EchoEngine, Recipe
+from unicorn_hf.core.recipe import DatasetSource, EchoEngine, FileSource, Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
@@ -62,6 +65,7 @@ from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.seeds.sources import read_source, source_names
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
@@ -372,8 +376,7 @@ def write_card(folder: str | Path) -> Path:
         InputError: `folder` is no build, or a file of it cannot be read.
     """
     folder = Path(folder)
-    if not is_build(folder):
-        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    _check_build(folder)
     recipe = published_recipe(load_recipe(folder / RECIPE))
     try:
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
@@ -413,8 +416,7 @@ def measure_gap(
         RunError: the encoder cannot be loaded.
     """
     folder, progress = Path(folder), progress or NoProgress()
-    if not is_build(folder):
-        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    _check_build(folder)
     encoder = encoder or load_recipe(folder / RECIPE).representations.encoder
     check_encoder(folder, encoder)
     measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
@@ -437,10 +439,58 @@ def measure_gap(
         num_neighbours=NUM_NEIGHBOURS,
         picture=picture,
     )
-    statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
-    write_json(folder / STATISTICS, statistics.model_copy(update={"gap": facts}).model_dump(mode="json"))
-    write_card(folder)
+    _tell_in_card(folder, lambda _: {"gap": facts})
     return facts
+
+
+def measure_overlap(
+    folder: str | Path, evaluation: FileSource | DatasetSource, *, progress: Progress | None = None
+) -> tuple[OverlapFacts, list[str]]:
+    """Count the rows of the set in `folder` that share text with an evaluation set, and tell it in the card.
+
+    Args:
+        folder: a published folder; its statistics and card are written anew.
+        evaluation: where the evaluation set's texts are; one of the same name that was measured before is replaced.
+        progress: is told how far it is.
+
+    Returns:
+        What was found, and the ids of the first such rows.
+
+    Raises:
+        InputError: `folder` is no build, or the evaluation set cannot be read or holds no text.
+    """
+    folder, progress = Path(folder), progress or NoProgress()
+    _check_build(folder)
+    (name,) = source_names([evaluation])
+    texts = EvaluationTexts(read_source(evaluation, random_seed=0))
+    if not texts.num:
+        raise InputError(f"no text in {evaluation.path}")
+    found = overlapping(folder, texts, progress)
+    facts = OverlapFacts(
+        name=name,
+        num_texts=texts.num,
+        run_words=RUN_WORDS,
+        num_pretrain=found.num_rows["pretrain"],
+        num_instruction=found.num_rows["instruction"],
+    )
+    _tell_in_card(folder, lambda known: {"overlaps": _with(known.overlaps, facts)})
+    return facts, found.examples
+
+
+def _with(overlaps: Sequence[OverlapFacts], facts: OverlapFacts) -> tuple[OverlapFacts, ...]:
+    others = [known for known in overlaps if known.name != facts.name]
+    return tuple(sorted([*others, facts], key=lambda known: known.name))
+
+
+def _check_build(folder: Path) -> None:
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+
+
+def _tell_in_card(folder: Path, change: Callable[[Statistics], dict[str, object]]) -> None:
+    statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+    write_json(folder / STATISTICS, statistics.model_copy(update=change(statistics)).model_dump(mode="json"))
+    write_card(folder)
 
 
 def _gap_side(gap: Gap) -> GapSide:

@@ -109,6 +109,18 @@ class GapFacts(_Facts):
     """Its path in the folder."""
 
 
+class OverlapFacts(_Facts):
+    """What `unicorn-hf overlap` found: rows that share text with an evaluation set."""
+
+    name: str
+    num_texts: int
+    """Texts of the evaluation set."""
+    run_words: int
+    """Words in a row that a row and a text must share."""
+    num_pretrain: int
+    num_instruction: int
+
+
 class ShardFacts(_Facts):
     file: str
     num_rows: int
@@ -149,5 +161,7 @@ class Statistics(_Facts):
     instruction: ConfigFacts
     gap: GapFacts | None = None
     """None until it is measured."""
+    overlaps: tuple[OverlapFacts, ...] = ()
+    """By the evaluation set's name; empty until it is measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""

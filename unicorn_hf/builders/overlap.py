@@ -1,0 +1,94 @@
+"""Rows that share text with an evaluation set: what a model would be tested on and was trained on, if by text alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.core.words import words
+from unicorn_hf.runtime.progress import Progress
+
+RUN_WORDS = 8
+"""Words in a row that two texts must share; shorter ones are in half of all English texts about everyday things.
+
+PaLM (2204.02311, section 8) and others take 8; GPT-3 (2005.14165, appendix C) 8 to 13.
+"""
+_COLUMNS = ("caption", "seed", "conversations")
+_NUM_EXAMPLES = 3
+
+
+class EvaluationTexts:
+    """Texts of an evaluation set, by their runs of words.
+
+    A text shorter than a run overlaps only with one of the very same words.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.num = 0
+        self._runs: set[int] = set()
+        self._short: set[int] = set()
+        for text in texts:
+            found = words(text)
+            self.num += bool(found)
+            if len(found) >= RUN_WORDS:
+                self._runs.update(_runs(found))
+            elif found:
+                self._short.add(hash(tuple(found)))
+
+    def overlap(self, text: str) -> bool:
+        """Whether the set has a text that shares a run of words with this one, or is this one."""
+        found = words(text)
+        if len(found) < RUN_WORDS:
+            return hash(tuple(found)) in self._short
+        return not self._runs.isdisjoint(_runs(found))
+
+
+@dataclass
+class Overlap:
+    """What of a published set overlaps with an evaluation set."""
+
+    num_rows: dict[str, int] = field(default_factory=dict)
+    """Rows that do, by config."""
+    examples: list[str] = field(default_factory=list)
+    """Ids of the first ones."""
+
+
+def overlapping(folder: Path, texts: EvaluationTexts, progress: Progress) -> Overlap:
+    """Look for the texts in caption, seed and conversation of every row; a batch of rows is in memory at a time.
+
+    In `pretrain`, where the conversation is the caption once more, caption and seed are looked at.
+    """
+    paths = {
+        config: [folder / name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
+        for config in CONFIGS
+    }
+    progress.start("overlap", sum(pq.read_metadata(path).num_rows for found in paths.values() for path in found))
+    result, done = Overlap(dict.fromkeys(CONFIGS, 0)), 0
+    for config, found in paths.items():
+        columns = _COLUMNS if config == "instruction" else _COLUMNS[:2]
+        for row_id, own in _rows(found, columns):
+            if any(map(texts.overlap, own)):
+                result.num_rows[config] += 1
+                if len(result.examples) < _NUM_EXAMPLES and row_id not in result.examples:
+                    result.examples.append(row_id)
+            done += 1
+            progress.known(done, 0)
+    progress.finish()
+    return result
+
+
+def _runs(found: Sequence[str]) -> Iterator[int]:
+    return (hash(tuple(found[start : start + RUN_WORDS])) for start in range(len(found) - RUN_WORDS + 1))
+
+
+def _rows(paths: Iterable[Path], columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each row's id and texts."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(row_groups=[group], columns=["id", *columns]):
+                    for row in batch.to_pylist():
+                        turns = [turn["value"] for turn in row.get("conversations") or ()]
+                        yield row["id"], [text for text in (row["caption"], row["seed"], *turns) if text]
