@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 FinishReason = Literal["stop", "length", "context", "failed"]
 """`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt does not fit the model.
 
-`failed`: there is no answer, though the engine works for others; the text says why. It is never stored: the next run asks
-again.
+`failed`: there is no answer, though the engine works for others; the text says why. It is never stored: the next run
+asks again.
 """
 
 
