@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unicorn_hf.core.generation import Answer, Request, TextGenerator
+from unicorn_hf.core.generation import Answer, Encoded, Request, TextGenerator
 from unicorn_hf.core.recipe import FileSource, Recipe
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.engines.echo import EchoGenerator
@@ -82,7 +82,7 @@ class TableEncoder:
     """An encoder's choice and the encoder: each text's vector is looked up, or made of its length."""
 
     dim: int = 4
-    identity: str = "table"
+    text_identity: str = "table"
     encoded: list[str] = field(default_factory=list)
 
     def open(self) -> "TableEncoder":
@@ -91,12 +91,10 @@ class TableEncoder:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
         self.encoded += texts
-        return np.stack([vector_of(text, self.dim) for text in texts])
-
-    def num_truncated(self, texts: Sequence[str]) -> int:
-        return sum(len(text) % 2 for text in texts)
+        on_texts(len(texts))
+        return Encoded(np.stack([vector_of(text, self.dim) for text in texts]), sum(len(text) % 2 for text in texts))
 
 
 def vector_of(text: str, dim: int) -> NDArray[np.float32]:

@@ -89,7 +89,7 @@ def test_vectors_are_the_encoders_with_the_mean_taken_away(made: Path) -> None:
 
     captions = rows(made / "unicorn", "pretrain")
     encoder = resolve_encoder("open_clip:demo:minilm", 32).open()
-    text = encoder.encode([row["caption"] for row in captions]).astype(np.float64)
+    text = encoder.encode([row["caption"] for row in captions]).vectors.astype(np.float64)
     shifted = text - text.mean(axis=0)
     wanted = shifted / np.linalg.norm(shifted, axis=1, keepdims=True)
     found = np.array([row["image_embedding"] for row in captions], dtype=np.float64)

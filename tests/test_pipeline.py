@@ -73,7 +73,7 @@ def test_embeddings_are_the_mean_shift_of_the_encoders_vectors(made: tuple[Path,
 
     folder, _ = made
     pretrain = rows(folder / "unicorn", "pretrain")
-    text = HashingEncoder(DIM).encode([row["caption"] for row in pretrain]).astype(np.float64)
+    text = HashingEncoder(DIM).encode([row["caption"] for row in pretrain]).vectors.astype(np.float64)
     shifted = text - text.mean(axis=0)
     wanted = shifted / np.linalg.norm(shifted, axis=1, keepdims=True)
     found = np.array([row["image_embedding"] for row in pretrain], dtype=np.float64)

@@ -171,7 +171,8 @@ def build(
     if push and (problem := check_access(push, options, folder=out)):
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     generator = resolve_generator(recipe.engine)
-    encoder = resolve_encoder(recipe.representations.encoder, recipe.representations.batch_size)
+    asked = recipe.representations
+    encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     image = image_side(recipe)
     with exclusive(planned.work_dir):
         _check_disk(planned)
@@ -295,7 +296,9 @@ class _Build:
                 transfer=vectors.transfer.name,
                 transfer_asked=vectors.asked,
                 dtype=recipe.representations.dtype,
-                num_truncated=vectors.num_truncated,
+                has_image_side=self._encoder.has_image_side,
+                num_long=vectors.num_long,
+                long_captions=recipe.representations.long_captions,
                 text_mean_norm=round(float(np.linalg.norm(vectors.statistics.text.mean)), 4),
                 text_trace=round(vectors.statistics.text.trace, 4),
                 image=_image_facts(vectors),

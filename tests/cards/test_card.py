@@ -129,10 +129,17 @@ def test_a_run_without_losses_says_so() -> None:
 
 
 def test_cut_captions_are_reported_before_anything_else() -> None:
-    page = body_of(card(**with_representations(num_truncated=930)))
+    page = body_of(card(**with_representations(num_long=930)))
     assert page.index("**930 of 1,000 captions\n> (93.0 %) are longer than the encoder reads.**") < page.index("## ")
     assert "93.0 % of the vectors know only the head of their caption" in page
     assert "longer than the encoder reads.**" not in card()
+
+
+def test_captions_in_windows_are_told_and_are_no_loss() -> None:
+    page = body_of(card(**with_representations(num_long=930, long_captions="chunk")))
+    assert "longer than the encoder reads.**" not in page
+    assert "930 (93.0 %), encoded in windows of whole sentences" in page
+    assert "only the head of their caption" not in page
 
 
 def test_a_rehearsal_is_called_one_before_anything_else() -> None:
@@ -146,7 +153,7 @@ def test_the_transfer_tells_what_to_do_at_inference() -> None:
     assert "images - images.mean(axis=0" in card()
     page = card(
         recipe_changes={"representations": {"encoder": "hashing:64", "transfer": "none"}},
-        **with_representations(transfer="none"),
+        **with_representations(transfer="none", has_image_side=False),
     )
     assert "images.mean" not in page
     assert "no image side" in page

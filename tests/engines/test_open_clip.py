@@ -12,8 +12,10 @@ import pytest
 
 from unicorn_hf.core.encoder_spec import OpenClipSpec
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.recipe import LongCaptions
 from unicorn_hf.engines.demo_models import demo_encoder
-from unicorn_hf.engines.open_clip import OpenClipEncoder, check
+from unicorn_hf.engines.open_clip import check, text_tower
+from unicorn_hf.engines.towers import TowerEncoder
 
 pytestmark = pytest.mark.real
 
@@ -27,15 +29,19 @@ TEXTS = [
 ]
 
 
+def opened(spec: OpenClipSpec, batch_size: int, long_captions: LongCaptions = "truncate") -> TowerEncoder:
+    return TowerEncoder(text_tower(spec), batch_size, long_captions)
+
+
 @pytest.fixture(scope="module")
-def minilm() -> OpenClipEncoder:
-    return OpenClipEncoder(OpenClipSpec(f"local-dir:{demo_encoder('minilm')}", None), batch_size=4)
+def minilm() -> TowerEncoder:
+    return opened(OpenClipSpec(f"local-dir:{demo_encoder('minilm')}", None), batch_size=4)
 
 
 # -- The demonstration encoder ----------------------------------------------------------------------------------------
 
 
-def test_the_demonstration_encoder_is_minilm(minilm: OpenClipEncoder) -> None:
+def test_the_demonstration_encoder_is_minilm(minilm: TowerEncoder) -> None:
     """Its vectors are those that transformers gives with the packaged files."""
     from importlib.util import find_spec
 
@@ -54,35 +60,37 @@ def test_the_demonstration_encoder_is_minilm(minilm: OpenClipEncoder) -> None:
         mask = batch["attention_mask"].unsqueeze(-1).float()
         expected = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).numpy()
     assert minilm.dim == 384
-    np.testing.assert_allclose(minilm.encode(TEXTS), expected, atol=1e-5)
+    np.testing.assert_allclose(minilm.encode(TEXTS).vectors, expected, atol=1e-5)
 
 
-def test_captions_of_like_meaning_are_near_each_other(minilm: OpenClipEncoder) -> None:
-    owl, bird, car = minilm.encode(["An owl sits on a branch.", "A bird of prey on a tree.", "A red car is parked."])
+def test_captions_of_like_meaning_are_near_each_other(minilm: TowerEncoder) -> None:
+    owl, bird, car = minilm.encode(
+        ["An owl sits on a branch.", "A bird of prey on a tree.", "A red car is parked."]
+    ).vectors
     assert owl @ bird > owl @ car + 0.2
 
 
-def test_vectors_are_unit_float32_in_the_order_of_the_texts(minilm: OpenClipEncoder) -> None:
-    vectors = minilm.encode(TEXTS * 3)
+def test_vectors_are_unit_float32_in_the_order_of_the_texts(minilm: TowerEncoder) -> None:
+    vectors = minilm.encode(TEXTS * 3).vectors
     assert vectors.shape == (18, 384)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     for row, text in enumerate(TEXTS):
-        np.testing.assert_allclose(vectors[row], minilm.encode([text])[0], atol=1e-5)
+        np.testing.assert_allclose(vectors[row], minilm.encode([text]).vectors[0], atol=1e-5)
         np.testing.assert_allclose(vectors[row], vectors[row + 12], atol=1e-5)
 
 
-def test_no_texts_give_no_vectors(minilm: OpenClipEncoder) -> None:
-    assert minilm.encode([]).shape == (0, 384)
-    assert minilm.num_truncated([]) == 0
+def test_no_texts_give_no_vectors(minilm: TowerEncoder) -> None:
+    assert minilm.encode([]).vectors.shape == (0, 384)
+    assert minilm.encode([]).num_long == 0
 
 
-def test_truncated_texts_are_counted(minilm: OpenClipEncoder) -> None:
+def test_truncated_texts_are_counted(minilm: TowerEncoder) -> None:
     """256 tokens, two of which mark the ends."""
     fits, is_cut = "x " * 254, "x " * 255
-    assert minilm.num_truncated([fits]) == 0
-    assert minilm.num_truncated([is_cut]) == 1
-    assert minilm.num_truncated([fits, is_cut, "short", "x " * 900]) == 2
+    assert minilm.encode([fits]).num_long == 0
+    assert minilm.encode([is_cut]).num_long == 1
+    assert minilm.encode([fits, is_cut, "short", "x " * 900]).num_long == 2
 
 
 # -- Towers of each kind ----------------------------------------------------------------------------------------------
@@ -134,19 +142,19 @@ def test_vectors_are_open_clips_own(name: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         tokens = open_clip.get_tokenizer(spec.model)(TEXTS)
         expected = torch.nn.functional.normalize(model.encode_text(tokens), dim=-1).numpy()
-    encoder = OpenClipEncoder(spec, batch_size=2)
+    encoder = opened(spec, batch_size=2)
     assert encoder.dim == 32
-    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=1e-5)
-    assert encoder.num_truncated(TEXTS) == 1
+    np.testing.assert_allclose(encoder.encode(TEXTS).vectors, expected, atol=1e-5)
+    assert encoder.encode(TEXTS).num_long == 1
 
 
 def test_truncated_texts_are_counted_to_the_token(tmp_path: Path) -> None:
     """77 tokens, two of which mark the ends; `!` has id 0, which is also the padding's."""
     _tiny(tmp_path / "model", {})
-    encoder = OpenClipEncoder(OpenClipSpec(f"local-dir:{tmp_path / 'model'}", None), 8)
+    encoder = opened(OpenClipSpec(f"local-dir:{tmp_path / 'model'}", None), 8)
     texts = ["word " * 75, "word " * 76, "word " * 74 + "!", "word " * 75 + "!", "! a " * 37, "! a " * 38]
-    assert [encoder.num_truncated([text]) for text in texts] == [0, 1, 0, 1, 0, 1]
-    assert encoder.num_truncated(texts) == 3
+    assert [encoder.encode([text]).num_long for text in texts] == [0, 1, 0, 1, 0, 1]
+    assert encoder.encode(texts).num_long == 3
 
 
 def test_a_closed_encoder_has_no_model(tmp_path: Path) -> None:
@@ -154,8 +162,9 @@ def test_a_closed_encoder_has_no_model(tmp_path: Path) -> None:
     import weakref
 
     _tiny(tmp_path / "model", {})
-    encoder = OpenClipEncoder(OpenClipSpec(f"local-dir:{tmp_path / 'model'}", None), 8)
-    tower = weakref.ref(encoder._model.text)
+    encoder = opened(OpenClipSpec(f"local-dir:{tmp_path / 'model'}", None), 8)
+    assert encoder._tower
+    tower = weakref.ref(encoder._tower.features)
     encoder.close()
     gc.collect()
     assert tower() is None
@@ -202,15 +211,15 @@ def test_weights_of_another_model_are_an_error_of_ours(tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     save_file({"logit_scale": np.zeros(1, dtype=np.float32)}, weights)
     with pytest.raises(RunError, match=r"encoder open_clip:RN50/.* cannot be loaded"):
-        OpenClipEncoder(OpenClipSpec("RN50", str(weights)), 8)
+        opened(OpenClipSpec("RN50", str(weights)), 8)
 
 
 def test_weights_out_of_reach_are_an_error_of_ours() -> None:
     code = (
         "from unicorn_hf.core.encoder_spec import OpenClipSpec\n"
         "from unicorn_hf.core.errors import RunError\n"
-        "from unicorn_hf.engines.open_clip import OpenClipEncoder\n"
-        "try:\n    OpenClipEncoder(OpenClipSpec('RN50', 'cc12m'), 8)\n"
+        "from unicorn_hf.engines.open_clip import text_tower\n"
+        "try:\n    text_tower(OpenClipSpec('RN50', 'cc12m'))\n"
         "except RunError as error:\n    print(error)\n"
     )
     offline = os.environ | {"HF_HUB_OFFLINE": "1"}

@@ -55,7 +55,7 @@ def test_what_is_published_is_the_formula_whatever_the_partitions(name: Transfer
         for row in rows(out, "instruction"):
             assert row["image_embedding"] == found[row["id"]]["image_embedding"]
         made.append((list(found), np.array([row["image_embedding"] for row in found.values()])))
-        texts = HashingEncoder(DIM).encode([row["caption"] for row in found.values()]).astype(np.float64)
+        texts = HashingEncoder(DIM).encode([row["caption"] for row in found.values()]).vectors.astype(np.float64)
         if name == "c3":
             exact = formulas.c3(texts, list(found), 5)
         else:
@@ -115,6 +115,6 @@ def test_other_captions_shift_every_shard(tmp_path: Path) -> None:
     more = small(tmp_path, "mean_shift", packaging={"rows_per_shard": 20})
     more = more.model_copy(update={"captions": more.captions.model_copy(update={"num": 90})})
     build(more, tmp_path / "more", work_dir=tmp_path / "unicorn.work")
-    vectors = np.array([row["image_embedding"] for row in rows(tmp_path / "more", "pretrain")])
-    texts = HashingEncoder(DIM).encode([row["caption"] for row in rows(tmp_path / "more", "pretrain")])
+    vectors = np.array([row["image_embedding"] for row in rows(tmp_path / "more", "pretrain")]).vectors
+    texts = HashingEncoder(DIM).encode([row["caption"] for row in rows(tmp_path / "more", "pretrain")]).vectors
     np.testing.assert_allclose(vectors, formulas.mean_shift(texts.astype(np.float64), texts), rtol=0, atol=1e-6)

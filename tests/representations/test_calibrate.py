@@ -11,9 +11,7 @@ from PIL import Image
 from tests.builds import rows, unicorn
 from tests.representations import formulas
 from unicorn_hf import load_transfer
-from unicorn_hf.core.encoder_spec import OpenClipSpec
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.engines.images import open_image_encoder
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.calibrate import calibrate
 from unicorn_hf.representations.pictures import PictureSource
@@ -74,7 +72,7 @@ def encoded(encoder: str, folder: Path) -> NDArray[np.float64]:
 
 
 def test_the_image_side_is_open_clips(encoder: str, pictures: Path) -> None:
-    tower = open_image_encoder(resolve_encoder(encoder, 7))
+    tower = resolve_encoder(encoder, 7).open_images()
     assert tower.dim == DIM
     found = tower.encode([Image.open(path) for path in sorted(pictures.glob("*.png"))])
     assert (found.dtype, found.shape) == (np.float32, (NUM, DIM))
@@ -84,9 +82,11 @@ def test_the_image_side_is_open_clips(encoder: str, pictures: Path) -> None:
 
 
 def test_an_encoder_without_images_is_refused() -> None:
-    with pytest.raises(InputError, match="the encoder hashing:8 has no image side"):
-        open_image_encoder(resolve_encoder("hashing:8", 7))
-    assert OpenClipSpec("a", None)
+    for name in ("hashing:8", "open_clip:demo:minilm"):
+        choice = resolve_encoder(name, 7)
+        assert not choice.has_image_side
+        with pytest.raises(InputError, match=f"the encoder {name} has no image side"):
+            choice.open_images()
 
 
 def test_calibrate_measures_all_pictures_a_batch_at_a_time(encoder: str, pictures: Path, tmp_path: Path) -> None:

@@ -1,18 +1,18 @@
 """Stage 3: vectors beside their ids, and the mean over all partitions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
 from tests.representations import formulas
 from tests.representations.test_moments import units
 from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds_file, vector_of
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
@@ -89,7 +89,7 @@ def test_the_transfer_is_the_recipes_and_the_vectors_are_stored_before_it(captio
 
 def test_captions_that_are_cut_are_counted(captions: Captions, tmp_path: Path) -> None:
     made = run(captions, tmp_path, TableEncoder(DIM))
-    assert made.num_truncated == sum(len(text) % 2 for texts in captions.texts.values() for _, text in texts)
+    assert made.num_long == sum(len(text) % 2 for texts in captions.texts.values() for _, text in texts)
 
 
 def test_a_second_run_encodes_nothing_and_other_rows_only_their_partition(captions: Captions, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_second_run_encodes_nothing_and_other_rows_only_their_partition(captio
 
 def test_another_encoder_encodes_again(captions: Captions, tmp_path: Path) -> None:
     run(captions, tmp_path, TableEncoder(DIM))
-    other = TableEncoder(DIM + 1, identity="other")
+    other = TableEncoder(DIM + 1, text_identity="other")
     made = run(captions, tmp_path, other)
     assert len(other.encoded) == 84
     assert made.dim == DIM + 1
@@ -226,9 +226,9 @@ class Broken(TableEncoder):
         super().__init__(dim)
         self.text, self.number = text, number
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        vectors = super().encode(texts)
+    def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
+        encoded = super().encode(texts, on_texts)
         for row, text in enumerate(texts):
             if self.text in (None, text):
-                vectors[row] = self.number
-        return vectors
+                encoded.vectors[row] = self.number
+        return encoded

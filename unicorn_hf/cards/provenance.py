@@ -31,12 +31,6 @@ def rehearsal(recipe: Recipe) -> list[str]:
     return reasons
 
 
-def has_image_side(recipe: Recipe) -> bool:
-    """Whether the encoder has an image tower that somebody trained; the stand-ins have none."""
-    encoder = parse_encoder_spec(recipe.representations.encoder)
-    return not isinstance(encoder, HashingSpec) and not encoder.model.startswith(_DEMO)
-
-
 def model_name(recipe: Recipe) -> str:
     """What wrote the text: the model, with its revision where the recipe pins one; `echo` for rehearsal text."""
     if isinstance(recipe.engine, EchoEngine):

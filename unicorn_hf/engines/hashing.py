@@ -1,11 +1,12 @@
 """Hashed bags of words as vectors: deterministic, no model, for rehearsals and quick tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.words import words
 
 _EVERY_TEXT = 0.05
@@ -18,7 +19,8 @@ class HashingEncoder:
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
+        """See `TextEncoder.encode`."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in enumerate(texts):
             hashes = np.array([crc32(word.encode()) for word in words(text)], dtype=np.uint32)
@@ -29,10 +31,8 @@ class HashingEncoder:
         unit: NDArray[np.float32] = vectors / np.where(norms == 0, 1, norms)
         # Words can cancel each other out; such a text still needs a direction.
         unit[norms[:, 0] == 0, 0] = 1
-        return unit
-
-    def num_truncated(self, texts: Sequence[str]) -> int:
-        return 0
+        on_texts(len(texts))
+        return Encoded(unit, num_long=0)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -1,19 +1,17 @@
-"""Any text tower of open_clip as a text encoder."""
+"""Both sides of any model of open_clip."""
 
-import gc
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from unicorn_hf.core.encoder_spec import OpenClipSpec
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.engines.quiet import quiet
+from unicorn_hf.engines.tokens import open_clip_tokens
+from unicorn_hf.engines.towers import ImageTower, TextTower, device_and_dtype
 
 log = logging.getLogger(__name__)
 
@@ -48,118 +46,56 @@ def check(spec: OpenClipSpec) -> None:
     _check_weights(open_clip, spec.model, spec.pretrained or "")
 
 
-class OpenClipEncoder:
-    """Implements `TextEncoder`: bfloat16 on a GPU, float32 without one.
-
-    Args:
-        spec: the model; see `check`.
-        batch_size: captions in one pass.
+def text_tower(spec: OpenClipSpec) -> TextTower:
+    """The model's text tower, without the rest.
 
     Raises:
         InputError: open_clip knows no such encoder.
         RunError: its weights cannot be had or do not fit.
     """
+    check(spec)
+    with quiet():
+        try:
+            tokenizer = _open_clip().get_tokenizer(spec.model)
+            model = _load(spec)
+        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
+            raise _cannot_load(spec, error) from None
+    # Half of the weights or more, and no caption needs them.
+    model.visual = None
+    model.text_decoder = None
+    device, dtype = device_and_dtype()
+    model = model.to(device, dtype).eval().requires_grad_(False)
+    whole = _sees_padding(model.text)
+    causal_mask = None if whole else getattr(model.text, "attn_mask", None)
 
-    dim: int
+    def features(ids: Any, _: Any) -> Any:
+        if causal_mask is not None:
+            model.text.attn_mask = causal_mask[: ids.shape[1], : ids.shape[1]]
+        return model.encode_text(ids)
 
-    def __init__(self, spec: OpenClipSpec, batch_size: int) -> None:
-        check(spec)
-        import torch
-
-        self._batch_size = batch_size
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        with quiet():
-            try:
-                self._tokens = _Tokens(_open_clip().get_tokenizer(spec.model))
-                model = _load(spec)
-            except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
-                raise _cannot_load(spec, error) from None
-        # Half of the weights or more, and no caption needs them.
-        model.visual = None
-        model.text_decoder = None
-        dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
-        self._model = model.to(self._device, dtype).eval().requires_grad_(False)
-        self._needed = _needed_columns(model.text)
-        self._causal_mask = getattr(model.text, "attn_mask", None) if self._needed else None
-        self.dim = int(self._encode(self._tokens.of(["a"])).shape[1])
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Array of shape (len(texts), dim), float32, each row of L2 norm 1."""
-        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        if not texts:
-            return vectors
-        tokens = self._tokens.of(texts)
-        lengths = self._needed(tokens) if self._needed else tokens.new_full((len(texts),), tokens.shape[1])
-        # Captions of like length share a batch, so that little padding is computed.
-        order = lengths.argsort(stable=True)
-        for start in range(0, len(texts), self._batch_size):
-            rows = order[start : start + self._batch_size]
-            vectors[rows.numpy()] = self._encode(tokens[rows, : int(lengths[rows].max())])
-        return vectors
-
-    def num_truncated(self, texts: Sequence[str]) -> int:
-        """How many of `texts` have more tokens than the tower reads."""
-        return self._tokens.num_truncated(texts)
-
-    def close(self) -> None:
-        """Give back the model's memory."""
-        import torch
-
-        self._model = None
-        gc.collect()
-        if self._device == "cuda":
-            torch.cuda.empty_cache()
-
-    def _encode(self, tokens: Any) -> NDArray[np.float32]:
-        import torch
-
-        if self._causal_mask is not None:
-            columns = tokens.shape[1]
-            self._model.text.attn_mask = self._causal_mask[:columns, :columns]
-        with torch.inference_mode():
-            features = self._model.encode_text(tokens.to(self._device))
-            unit = torch.nn.functional.normalize(features.float(), dim=-1)
-            vectors: NDArray[np.float32] = unit.cpu().numpy()
-            return vectors
+    return TextTower(features, open_clip_tokens(tokenizer, whole=whole), device)
 
 
-class _Tokens:
-    """open_clip's tokenizer: it pads every text to the context length, and cuts longer ones without a word."""
+def image_tower(spec: OpenClipSpec) -> ImageTower:
+    """The model's image tower, with the preprocessing that it was trained with.
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._length = int(tokenizer.context_length)
-        self._pad_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0)
-        self._last: tuple[list[str], Any] = ([], None)
+    Raises:
+        InputError: open_clip knows no such encoder.
+        RunError: its weights cannot be had or do not fit.
+    """
+    check(spec)
+    with quiet():
+        try:
+            from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    def of(self, texts: Sequence[str]) -> Any:
-        """Token ids, of shape (len(texts), context length); the last texts' are kept, since the tokenizer is slow."""
-        texts = list(texts)
-        if texts != self._last[0]:
-            self._last = (texts, self._tokenizer(texts))
-        return self._last[1]
-
-    def num_truncated(self, texts: Sequence[str]) -> int:
-        if not texts:
-            return 0
-        spans = self._spans(self.of(texts))
-        # A text was cut if one more place lets it have one more token; only full rows can be.
-        full = [row for row, span in enumerate(spans) if span >= self._length - 1]
-        if not full:
-            return 0
-        with_more_room = self._spans(self._tokenizer([texts[row] for row in full], context_length=self._length + 1))
-        return sum(longer > spans[row] for row, longer in zip(full, with_more_room, strict=True))
-
-    def _spans(self, tokens: Any) -> list[int]:
-        """For each row, the columns from the first to the last that hold a token, whatever side the padding is on."""
-        if getattr(self._tokenizer, "tokenizer_mode", None) == "clips":
-            tokens = tokens[:, :-1]  # The last column holds the class token, after the padding.
-        held = tokens != self._pad_id
-        columns = tokens.shape[1]
-        first = held.int().argmax(dim=1)
-        behind = held.flip(1).int().argmax(dim=1)
-        spans: list[int] = (columns - behind - first).tolist()
-        return spans
+            model = _load(spec)
+            preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
+            raise _cannot_load(spec, error) from None
+    model.text = None
+    device, dtype = device_and_dtype()
+    model = model.to(device, dtype).eval().requires_grad_(False)
+    return ImageTower(model.encode_image, preprocess, device, dtype)
 
 
 def _load(spec: OpenClipSpec) -> Any:
@@ -185,26 +121,20 @@ def _wants_quick_gelu(spec: OpenClipSpec) -> bool:
     return bool(get_pretrained_cfg(spec.model, spec.pretrained or "").get("quick_gelu"))
 
 
-def _needed_columns(text: Any) -> Callable[[Any], Any] | None:
-    """A function that tells for each row of tokens how many columns its vector depends on; None if it is always all.
+def _sees_padding(text: Any) -> bool:
+    """Whether what follows the end of a text has an effect on its vector.
 
-    What follows the end of a text has no effect where attention is masked, or causal and read at that end. Other
-    towers (SigLIP's) were trained to see the padding.
+    It has none where attention is masked, or causal and read at that end. Other towers (SigLIP's) were trained to see
+    the padding.
     """
     from open_clip.hf_model import HFTextEncoder
     from open_clip.transformer import TextTransformer
 
     if isinstance(text, HFTextEncoder):
-        pad_id = text.config.pad_token_id
-        return lambda tokens: tokens.shape[1] - (tokens != pad_id).flip(1).int().argmax(dim=1)
+        return False
     if not isinstance(text, TextTransformer) or text.attn_mask is None or text.cls_emb is not None:
-        return None
-    match text.pool_type:
-        case "argmax":
-            return lambda tokens: tokens.argmax(dim=1) + 1
-        case "eos":
-            return lambda tokens: (tokens == text.eos_id).int().argmax(dim=1) + 1
-    return None
+        return True
+    return text.pool_type not in ("argmax", "eos")
 
 
 def _open_clip() -> Any:

@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unicorn_hf.core.encoder_spec import EncoderSpec, HashingSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
-from unicorn_hf.core.generation import TextEncoder, TextGenerator
-from unicorn_hf.core.recipe import EchoEngine, Engine
+from unicorn_hf.core.generation import ImageEncoder, TextEncoder, TextGenerator
+from unicorn_hf.core.recipe import EchoEngine, Engine, LongCaptions
 
 DEMO = "demo:"
 _NUM_BLOCKS = 256
@@ -48,21 +49,52 @@ class GeneratorSpec:
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
-    """A text encoder that can be opened in another process."""
+    """An encoder whose sides can be opened in another process."""
 
     spec: EncoderSpec
     name: str
     batch_size: int
     identity: str
+    """Fingerprint of the model, and so of the space that its vectors are in."""
+    has_image_side: bool
+    """Whether it has an image tower that somebody trained."""
+    long_captions: LongCaptions = "truncate"
+
+    @property
+    def text_identity(self) -> str:
+        """Fingerprint of all that a caption's vector depends on."""
+        return fingerprint(self.identity, self.long_captions)
 
     def open(self) -> TextEncoder:
+        """The text side.
+
+        Raises:
+            InputError: there is no such model.
+            RunError: its weights cannot be had or do not fit.
+        """
         if isinstance(self.spec, HashingSpec):
             from unicorn_hf.engines.hashing import HashingEncoder
 
             return HashingEncoder(self.spec.dim)
-        from unicorn_hf.engines.open_clip import OpenClipEncoder
+        from unicorn_hf.engines.towers import TowerEncoder
 
-        return OpenClipEncoder(self.spec, self.batch_size)
+        return TowerEncoder(_module(self.spec).text_tower(self.spec), self.batch_size, self.long_captions)
+
+    def open_images(self) -> ImageEncoder:
+        """The image side, which shares a space with the text side.
+
+        Raises:
+            InputError: there is none, or no such model.
+            RunError: its weights cannot be had or do not fit.
+        """
+        if isinstance(self.spec, HashingSpec) or not self.has_image_side:
+            raise InputError(
+                f"the encoder {self.name} has no image side",
+                "open_clip:MODEL/PRETRAINED has one; --transfer mean_shift needs none.",
+            )
+        from unicorn_hf.engines.towers import TowerImageEncoder
+
+        return TowerImageEncoder(_module(self.spec).image_tower(self.spec), self.batch_size)
 
 
 def resolve_generator(engine: Engine) -> GeneratorSpec:
@@ -89,23 +121,34 @@ def resolve_generator(engine: Engine) -> GeneratorSpec:
     return GeneratorSpec(engine, model, engine.model, fingerprint("vllm", content, asked), deterministic=False)
 
 
-def resolve_encoder(name: str, batch_size: int) -> EncoderChoice:
+def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "truncate") -> EncoderChoice:
     """Check the encoder's name and find its identity.
 
     Raises:
-        InputError: the name is not of the grammar, or open_clip knows no such model.
+        InputError: the name is not of the grammar, or there is no such model.
     """
     spec = parse_encoder_spec(name)
     if isinstance(spec, HashingSpec):
-        return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim))
+        return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim), has_image_side=False)
+    has_image_side = True
     if spec.model.startswith(DEMO):
-        from unicorn_hf.engines.demo_models import demo_encoder
+        from unicorn_hf.engines.demo_models import ENCODERS, demo_encoder
 
-        spec = OpenClipSpec(f"local-dir:{demo_encoder(spec.model.removeprefix(DEMO))}", None)
+        demo = spec.model.removeprefix(DEMO)
+        spec = OpenClipSpec(f"local-dir:{demo_encoder(demo)}", None)
+        has_image_side = ENCODERS[demo].has_image_side
     from unicorn_hf.engines.open_clip import check
 
     check(spec)
-    return EncoderChoice(spec, name, batch_size, fingerprint("open_clip", _open_clip_content(spec)))
+    identity = fingerprint("open_clip", _open_clip_content(spec))
+    return EncoderChoice(spec, name, batch_size, identity, has_image_side, long_captions)
+
+
+def _module(spec: OpenClipSpec) -> Any:
+    """The module that opens both sides."""
+    from unicorn_hf.engines import open_clip
+
+    return open_clip
 
 
 def _open_clip_content(spec: OpenClipSpec) -> str:

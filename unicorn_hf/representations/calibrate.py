@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from unicorn_hf.core.published import published_encoder
-from unicorn_hf.engines.images import open_image_encoder
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.pictures import PictureSource
@@ -25,7 +24,7 @@ def calibrate(pictures: PictureSource, encoder: str, out: Path, progress: Progre
         InputError: the encoder has no image side, or the pictures cannot be had, or do not differ.
         RunError: the encoder cannot be loaded.
     """
-    tower = open_image_encoder(resolve_encoder(encoder, BATCH_SIZE))
+    tower = resolve_encoder(encoder, BATCH_SIZE).open_images()
     progress.start("images", pictures.limit)
     moments = Moments.merged([], tower.dim)
     try:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder
-from unicorn_hf.engines.images import open_image_encoder
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
 from unicorn_hf.representations.gap import Cloud, Gap, cosine, measure, neighbours_kept
@@ -53,7 +52,7 @@ def measure_set(
         InputError: the encoder has no image side, or there are too few pictures.
     """
     choice = resolve_encoder(encoder, BATCH_SIZE)
-    images, said = _encoded_pictures(open_image_encoder(choice), pictures, progress)
+    images, said = _encoded_pictures(choice.open_images(), pictures, progress)
     tower = choice.open()
     try:
         texts = _encoded_texts(tower, sample.captions, "captions", progress)
@@ -107,12 +106,16 @@ def _encoded_texts(tower: TextEncoder, texts: Sequence[str], what: str, progress
     if not texts:
         return np.empty((0, tower.dim), dtype=np.float32)
     progress.start(what, len(texts))
-    vectors = []
-    for batch in batches(texts, 4 * BATCH_SIZE):
-        vectors.append(tower.encode(batch))
-        progress.known(sum(map(len, vectors)), 0)
+    done = 0
+
+    def tell(number: int) -> None:
+        nonlocal done
+        done += number
+        progress.known(done, 0)
+
+    vectors = tower.encode(texts, tell).vectors
     progress.finish()
-    return np.concatenate(vectors)
+    return vectors
 
 
 def _exact(vectors: Vectors) -> Cloud:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Recipe, TransferName
@@ -34,17 +32,15 @@ from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE, ALIGNMENT = "representations", "alignment"
-CODE = 2
+CODE = 3
 """Raise it when what is kept of a partition changes: captions are then encoded again."""
-_BLOCK_ROWS = 64
-"""Captions given to the encoder at once, in batches: the display moves on after each block."""
 
 
 class EncodingRecord(Record):
     num_rows: int
     dim: int
-    num_truncated: int
-    """Captions longer than the encoder reads."""
+    num_long: int
+    """Captions with more tokens than the encoder reads at once."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,6 @@ class EncodeJob:
     step: Step
     captions: Picked
     encoder: EncoderChoice
-    block_rows: int
 
     @property
     def inputs(self) -> str:
@@ -64,26 +59,25 @@ class EncodeJob:
         return self.step.find(self.captions.partition, self.inputs, EncodingRecord)
 
     def run(self, on_row: Callable[[], None]) -> EncodingRecord:
-        encoder = resident(self.encoder.identity, self.encoder.open)
+        encoder = resident(self.encoder.text_identity, self.encoder.open)
         table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption", "domain"]), self.captions.rows)
-        captions = table.column("caption").to_pylist()
-        vectors = np.empty((len(captions), encoder.dim), dtype=np.float32)
-        for start in range(0, len(captions), self.block_rows):
-            block = captions[start : start + self.block_rows]
-            vectors[start : start + len(block)] = encoder.encode(block)
-            for _ in block:
+
+        def tell(number: int) -> None:
+            for _ in range(number):
                 on_row()
+
+        encoded = encoder.encode(table.column("caption").to_pylist(), tell)
         name = self.captions.partition
         with in_shard(name, self.captions.rows):
-            moments = DomainMoments.of(vectors, table.column("domain").to_pylist())
-        write_vectors(self.step.shard(name, KIND), table.column("id"), vectors)
+            moments = DomainMoments.of(encoded.vectors, table.column("domain").to_pylist())
+        write_vectors(self.step.shard(name, KIND), table.column("id"), encoded.vectors)
         write_table(self.step.shard(name, "moments"), moments.to_table(), MOMENTS)
         record = EncodingRecord(
             inputs=self.inputs,
             num_bytes=self.step.sizes(name, KIND, "moments"),
-            num_rows=len(captions),
+            num_rows=table.num_rows,
             dim=encoder.dim,
-            num_truncated=encoder.num_truncated(captions),
+            num_long=encoded.num_long,
         )
         return self.step.finish(name, record)
 
@@ -131,7 +125,8 @@ class Representations:
     asked: TransferName
     """The recipe's transfer; another one than `transfer` where that needs images that are not known."""
     image: ImageStatistics | None
-    num_truncated: int
+    num_long: int
+    """Captions with more tokens than the encoder reads at once."""
 
     @property
     def moments(self) -> Moments:
@@ -160,13 +155,12 @@ class RepresentationStage:
     step: Step = field(init=False)
 
     def __post_init__(self) -> None:
-        self.step = Step.of(self.work_dir, STAGE, self.encoder.identity, CODE)
+        self.step = Step.of(self.work_dir, STAGE, self.encoder.text_identity, CODE)
         self.captions = [picked for picked in self.captions if picked.rows]
 
     def run(self, pool: WorkerPool, progress: Progress) -> Representations:
         progress.start(STAGE, sum(len(picked.rows) for picked in self.captions))
-        block_rows = max(_BLOCK_ROWS, self.recipe.representations.batch_size)
-        jobs = [EncodeJob(self.step, picked, self.encoder, block_rows) for picked in self.captions]
+        jobs = [EncodeJob(self.step, picked, self.encoder) for picked in self.captions]
         records = pool.run(jobs, _counted(progress))
         progress.finish()
         text = self._text_moments()
@@ -188,7 +182,7 @@ class RepresentationStage:
             transfer=fit(name, statistics),
             asked=asked,
             image=self.image,
-            num_truncated=sum(record.num_truncated for record in records),
+            num_long=sum(record.num_long for record in records),
         )
 
     def _transfer(self, asked: TransferName, progress: Progress) -> TransferName:
