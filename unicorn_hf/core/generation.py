@@ -1,6 +1,6 @@
 """What passes between the stages and the engines: requests, answers, and the two Protocols that engines implement."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
