@@ -76,6 +76,9 @@ def test_a_good_caption_passes_the_default_filters() -> None:
         "Title: A dog.",
         "The description says that a dog lies on a lawn.",
         "This paragraph describes a dog.",
+        "The scene depicts a dog on a lawn.",
+        "The scene depicted is a lawn with a dog.",
+        "In this scene, a dog lies on a lawn.",
     ],
 )
 def test_talk_of_the_caption_or_of_the_picture_itself_is_rejected(text: str) -> None:
@@ -113,6 +116,7 @@ def test_talk_of_the_caption_or_of_the_picture_itself_is_rejected(text: str) -> 
         "A prompter and a microphone stand before the speaker.",
         "A boy with a camera kneels in the sand to photograph a crab.",
         "An imaginary creature with a pictured shield walks by.",
+        "A dog watches the scene from a bench; the scene of the accident is fenced off.",
     ],
 )
 def test_pictures_and_words_within_the_scene_are_kept(text: str) -> None:

@@ -1,14 +1,17 @@
 """Stage 1, diverse caption synthesis: one dense caption a seed and sample, c = LLM(seed) (paper, section 3.1).
 
 Candidates have a fixed order: all seeds in their order for the first sample, then for the second, and so on. The
-captions of the set are the first `num` kept ones in that order, so neither the number of workers nor what they were
-doing when they were killed can change it.
+captions of the set are those of the shortest run of candidates that has `num` once filters and near-duplicates are
+out, so neither the number of workers nor what they were doing when they were killed can change it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from unicorn_hf.captions.candidates import Candidates
 from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
@@ -52,6 +55,10 @@ class CaptionJob:
     random_seed: int
     languages: tuple[str, ...]
 
+    @property
+    def path(self) -> Path:
+        return self.step.shard(self.partition, STAGE)
+
     def find(self) -> GenerationRecord | None:
         return self.step.find(self.partition, self.inputs, GenerationRecord)
 
@@ -67,7 +74,7 @@ class CaptionJob:
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
             else:
-                outcomes.kept.append({"id": request.id, "caption": caption, "digest": _digest(caption), **row})
+                outcomes.kept.append({"id": request.id, "caption": caption, "digest": digest_of(caption), **row})
         return outcomes.write(self.step, self.partition, self.inputs, CAPTIONS)
 
     def _request(self, seed: str) -> Request:
@@ -127,11 +134,12 @@ class CaptionStage:
         """
         wanted = self.recipe.captions.num
         progress.start(STAGE, wanted)
+        candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir)
+        jobs: list[CaptionJob] = []
+        records: list[GenerationRecord] = []
         made = CaptionSet()
-        seen: set[int] = set()
-        position = 0
         while made.num < wanted:
-            wave = self._wave(position, wanted - made.num, made.counts)
+            wave = self._wave(len(jobs), wanted - made.num, made.counts)
             if not wave:
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
@@ -140,10 +148,10 @@ class CaptionStage:
                     " or bounds in captions.filters that the model can meet will bring the rest.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
-            records = pool.run(wave, limit.add)
-            for job, record in zip(wave, records, strict=True):
-                self._pick(made, job, record, wanted, seen)
-            position += len(wave)
+            records += pool.run(wave, limit.add)
+            jobs += wave
+            candidates.add([job.path for job in wave], pool)
+            made = _set_of(jobs, records, candidates, wanted)
         progress.known(made.num, made.counts.num_rejected)
         progress.finish()
         return made
@@ -188,32 +196,34 @@ class CaptionStage:
             languages=self.recipe.language,
         )
 
-    def _pick(self, made: CaptionSet, job: CaptionJob, record: GenerationRecord, wanted: int, seen: set[int]) -> None:
-        path = self.step.shard(job.partition, STAGE)
-        digests = read_table(path, CAPTIONS, ["digest"]).column("digest").to_pylist()
-        rows: list[int] = []
-        num_duplicates = 0
-        room = wanted - made.num
-        for row, digest in enumerate(digests):
-            if digest in seen:
-                num_duplicates += 1
-            elif len(rows) < room:
-                seen.add(digest)
-                rows.append(row)
-        num_surplus = len(digests) - len(rows) - num_duplicates
-        made.picked.append(Picked(job.partition, path, job.inputs, tuple(rows)))
-        made.counts = made.counts.plus(record.counts).plus(
-            Counts(
-                num_candidates=-num_surplus,
-                num_kept=-num_duplicates - num_surplus,
-                rejected={"duplicate": num_duplicates} if num_duplicates else {},
-            )
+
+def _set_of(
+    jobs: Sequence[CaptionJob], records: Sequence[GenerationRecord], candidates: Candidates, wanted: int
+) -> CaptionSet:
+    selection, rows = candidates.select(wanted)
+    used = np.arange(len(selection.kept)) < selection.num_used
+    left_out = {
+        "duplicate": int((used & ~candidates.is_first).sum()),
+        "near_duplicate": int((used & candidates.is_first & ~selection.kept).sum()),
+    }
+    num_surplus = len(used) - selection.num_used
+    counts, usage = Counts(), Usage()
+    for record in records:
+        counts, usage = counts.plus(record.counts), usage.plus(record.usage)
+    counts = counts.plus(
+        Counts(
+            num_candidates=-num_surplus,
+            num_kept=-sum(left_out.values()) - num_surplus,
+            rejected={reason: number for reason, number in left_out.items() if number},
         )
-        made.usage = made.usage.plus(record.usage)
-        made.num_surplus += num_surplus
+    )
+    picked = [
+        Picked(job.partition, job.path, job.inputs, tuple(here.tolist())) for job, here in zip(jobs, rows, strict=True)
+    ]
+    return CaptionSet(picked, counts, usage, num_surplus)
 
 
-def _digest(caption: str) -> int:
+def digest_of(caption: str) -> int:
     return stable_int("caption", " ".join(words(caption)))
 
 

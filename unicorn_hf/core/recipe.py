@@ -145,6 +145,17 @@ class CaptionFilters(Section):
         return self
 
 
+class NearDuplicates(Section):
+    """Of captions that say nearly the same, one is kept: that with more distinct words."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.7
+    """Jaccard similarity of two captions' runs of words from which one of them is left out; null keeps both."""
+    shingle_words: PositiveInt = 3
+    """Words in a run."""
+    num_hashes: PositiveInt = 128
+    """MinHash values a caption: more of them overlook fewer pairs."""
+
+
 class Captions(Section):
     """Stage 1: diverse caption synthesis."""
 
@@ -160,6 +171,7 @@ class Captions(Section):
     """A prompt that ships with unicorn-hf, or the path of a file."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = CaptionFilters()
+    near_duplicates: NearDuplicates = NearDuplicates()
 
 
 class PairRange(Section):

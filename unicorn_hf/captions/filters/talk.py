@@ -37,6 +37,7 @@ _LABEL = re.compile(
 _CAPTION_TALK = re.compile(
     rf"\b(?:this|that|your|our) (?:\w+ )?(?:{_PICTURE}|caption|prompt|description|paragraph|caption seed)\b{_THING}"
     rf"|\b(?:this|it|here) is an? {_ADJECTIVES}(?:{_PICTURE}|caption|description)\b"
+    r"|\b(?:the|this) scene (?:(?:is|being) )?(?:depict|describ|portray|captur|begin|end|involv)\w*\b|\bin this scene\b"
     r"|\bcaption seed\b|\bthe seed (?:describes|mentions|says|states|suggests|shows|phrase|text)\b"
     r"|\b(?:the|a) (?:caption|prompt|scene description)\b"
     r"(?! (?:below|beneath|under|above|on|across|in|printed|written|reads|reading))"

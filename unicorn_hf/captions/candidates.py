@@ -1,0 +1,226 @@
+"""The captions that passed all filters, and which of them say nearly the same: over all partitions, on the workers.
+
+A row is named by its place among all candidates. The client holds a few numbers a row, and reads one key of all rows at
+a time; texts stay on disk, and are read by the jobs that compare them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unicorn_hf.captions.greedy import Selection, select
+from unicorn_hf.captions.minhash import Pairs, jaccard, key_shape, meeting, shingles, text_keys
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.recipe import NearDuplicates
+from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.core.words import words
+from unicorn_hf.runtime.cluster import WorkerPool
+from unicorn_hf.runtime.files import read_table, take_rows, write_table
+from unicorn_hf.runtime.steps import Record, Step
+
+STAGE = "near-duplicates"
+CODE = 1
+"""Raise it when keys or comparison change."""
+_KEYS, _PAIRS = "keys", "pairs"
+_PAIRS_PER_JOB = 50_000
+_CACHED_TEXTS = 4096
+_VALUES_AT_ONCE = 2**25
+"""Keys that the client holds: 256 MiB of them."""
+
+PAIRS = pa.schema(
+    [
+        pa.field("better", pa.int64(), nullable=False),
+        pa.field("worse", pa.int64(), nullable=False),
+        pa.field("similarity", pa.float32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionShard:
+    """One partition's captions."""
+
+    path: Path
+    identity: str
+    """Fingerprint of their words: the same captions, wherever they come from, have the same keys."""
+
+    @classmethod
+    def of(cls, path: Path, digests: NDArray[np.int64]) -> "CaptionShard":
+        return cls(path, blake2b(digests.tobytes(), digest_size=8).hexdigest())
+
+
+@dataclass(frozen=True)
+class KeyJob:
+    """The keys of one partition's captions."""
+
+    step: Step
+    shard: CaptionShard
+    config: NearDuplicates
+
+    @property
+    def partition(self) -> str:
+        return self.shard.identity
+
+    def find(self) -> Record | None:
+        return self.step.find(self.partition, self.shard.identity, Record)
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        captions = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        keys = text_keys(captions, self.config)
+        schema = _key_schema(self.config)
+        columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
+        columns += [pa.array(column) for column in keys.T]
+        write_table(self.step.shard(self.partition, _KEYS), pa.table(columns, schema=schema), schema)
+        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, _KEYS))
+        return self.step.finish(self.partition, record)
+
+
+@dataclass(frozen=True)
+class CompareJob:
+    """Which of some pairs of rows are near-duplicates: the Jaccard similarity of their texts, exactly."""
+
+    step: Step
+    shards: tuple[CaptionShard, ...]
+    starts: tuple[int, ...]
+    """The place of each shard's first row."""
+    pairs: Pairs
+    inputs: str
+    """Fingerprint of shards and pairs."""
+    config: NearDuplicates
+
+    @property
+    def partition(self) -> str:
+        return f"pairs-{self.inputs}"
+
+    def find(self) -> Record | None:
+        return self.step.find(self.partition, self.inputs, Record)
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        texts = self._texts()
+
+        @lru_cache(maxsize=_CACHED_TEXTS)
+        def runs(row: int) -> frozenset[str]:
+            return shingles(texts[row], self.config.shingle_words)
+
+        compared = ((better, worse, jaccard(runs(better), runs(worse))) for better, worse in self.pairs.tolist())
+        found = [pair for pair in compared if pair[2] >= cast(float, self.config.threshold)]
+        columns = [pa.array(column) for column in zip(*found, strict=True)] if found else [[], [], []]
+        write_table(self.step.shard(self.partition, _PAIRS), pa.table(columns, names=PAIRS.names), PAIRS)
+        record = Record(inputs=self.inputs, num_bytes=self.step.sizes(self.partition, _PAIRS))
+        return self.step.finish(self.partition, record)
+
+    def _texts(self) -> dict[int, str]:
+        rows = np.unique(self.pairs)
+        texts: dict[int, str] = {}
+        for shard, start, end in zip(self.shards, self.starts, (*self.starts[1:], None), strict=True):
+            here = rows[np.searchsorted(rows, start) : None if end is None else np.searchsorted(rows, end)]
+            table = take_rows(read_table(shard.path, CAPTIONS, ["caption"]), (here - start).tolist())
+            texts.update(zip(here.tolist(), table.column("caption").to_pylist(), strict=True))
+        return texts
+
+
+class Candidates:
+    """All captions that passed the filters, in their order; partitions are added wave by wave."""
+
+    def __init__(self, config: NearDuplicates, work_dir: Path) -> None:
+        self._config = config
+        self._step = Step.of(work_dir, STAGE, config, _algorithm(), CODE)
+        self._shards: list[CaptionShard] = []
+        self._starts: list[int] = [0]
+        self._digests = np.zeros(0, np.int64)
+        self._richness = np.zeros(0, np.int32)
+        self._pairs: list[tuple[int, int]] = []
+
+    @property
+    def is_first(self) -> NDArray[np.bool_]:
+        """Shape (candidates,): whether no candidate before has the same words."""
+        first = np.zeros(len(self._digests), bool)
+        first[np.unique(self._digests, return_index=True)[1]] = True
+        return first
+
+    def add(self, paths: Sequence[Path], pool: WorkerPool) -> None:
+        """Add shards of captions behind those that are there, and find near-duplicates in them and of them."""
+        num_before = self._starts[-1]
+        digests = [read_table(path, CAPTIONS, ["digest"]).column("digest").to_numpy() for path in paths]
+        shards = [CaptionShard.of(path, column) for path, column in zip(paths, digests, strict=True)]
+        self._digests = np.concatenate([self._digests, *digests])
+        self._starts += (num_before + np.cumsum([len(column) for column in digests])).tolist()
+        self._shards += shards
+        if self._config.threshold is None:
+            self._richness = np.zeros(len(self._digests), np.int32)
+            return
+        pool.run([KeyJob(self._step, shard, self._config) for shard in shards], lambda record: None)
+        (richness,) = self._columns(shards, ["richness"])
+        self._richness = np.concatenate([self._richness, richness])
+        met = self._meeting(num_before)
+        jobs = [self._compare_job(met[start : start + _PAIRS_PER_JOB]) for start in range(0, len(met), _PAIRS_PER_JOB)]
+        pool.run(jobs, lambda record: None)
+        for job in jobs:
+            table = read_table(self._step.shard(job.partition, _PAIRS), PAIRS, ["better", "worse"])
+            self._pairs += zip(*table.to_pydict().values(), strict=True)
+
+    def select(self, wanted: int) -> tuple[Selection, list[NDArray[np.int64]]]:
+        """What is kept, and its rows by partition; see `greedy.select`."""
+        selection = select(self.is_first, self._richness, self._pairs, wanted)
+        places = np.flatnonzero(selection.kept)
+        cuts = np.searchsorted(places, self._starts)
+        rows = [
+            places[begin:end] - start for begin, end, start in zip(cuts[:-1], cuts[1:], self._starts[:-1], strict=True)
+        ]
+        return selection, rows
+
+    def _meeting(self, num_before: int) -> Pairs:
+        """Pairs of rows that share a key, and of which one at least is new."""
+        num_rows = len(self._digests)
+        order = np.argsort(-self._richness, kind="stable")
+        order = order[self.is_first[order]]
+        found = np.zeros(0, np.int64)
+        names = _key_schema(self._config).names[1:]
+        at_once = max(1, _VALUES_AT_ONCE // max(num_rows, 1))
+        for begin in range(0, len(names), at_once):
+            met = [meeting(keys, order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
+            new = (pairs[pairs.max(axis=1, initial=0) >= num_before] for pairs in met)
+            found = np.unique(np.concatenate([found, *(pairs[:, 0] * num_rows + pairs[:, 1] for pairs in new)]))
+        return np.stack(np.divmod(found, max(num_rows, 1)), axis=1)
+
+    def _columns(self, shards: Sequence[CaptionShard], names: list[str]) -> list[NDArray[Any]]:
+        """Columns of the shards of keys, each over all of `shards`."""
+        schema = _key_schema(self._config)
+        tables = pa.concat_tables(
+            [read_table(self._step.shard(shard.identity, _KEYS), schema, names) for shard in shards]
+        )
+        return [tables.column(name).to_numpy() for name in names]
+
+    def _compare_job(self, pairs: Pairs) -> CompareJob:
+        """A job over `pairs`, which knows of those partitions alone that they lie in."""
+        inside = sorted(set(np.searchsorted(self._starts, np.unique(pairs), side="right") - 1))
+        shards, starts = [self._shards[at] for at in inside], [self._starts[at] for at in inside]
+        digest = blake2b(pairs.tobytes(), digest_size=8).hexdigest()
+        return CompareJob(
+            step=self._step,
+            shards=tuple(shards),
+            starts=tuple(starts),
+            pairs=pairs,
+            inputs=fingerprint([shard.identity for shard in shards], starts, digest),
+            config=self._config,
+        )
+
+
+def _key_schema(config: NearDuplicates) -> pa.Schema:
+    num_keys, _ = key_shape(cast(float, config.threshold), config.num_hashes)
+    keys = [pa.field(f"key_{number}", pa.uint64(), nullable=False) for number in range(num_keys)]
+    return pa.schema([pa.field("richness", pa.int32(), nullable=False), *keys])
+
+
+def _algorithm() -> int:
+    from rensa import RMinHash
+
+    version: int = RMinHash.ALGORITHM_VERSION
+    return version

@@ -1,0 +1,86 @@
+"""Which of many candidates make the set: the shortest run of them that has enough once near-duplicates are left out."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept of the first `num_used` candidates."""
+
+    kept: NDArray[np.bool_]
+    """Shape (candidates,); False from `num_used` on."""
+    num_used: int
+
+
+def select(
+    eligible: NDArray[np.bool_], richness: NDArray[np.int32], pairs: Iterable[tuple[int, int]], wanted: int
+) -> Selection:
+    """Keep `wanted` candidates, taking them in their order, no two of which are a pair.
+
+    Of the candidates taken, the better ones come first (more distinct words; of equals, the earlier one), and each is
+    kept if it is in no pair with one that is kept: so every candidate left out has a better one that is kept. As many
+    candidates are taken as it needs for `wanted`, and no more: what lies behind them has no part in it.
+
+    Args:
+        eligible: shape (candidates,); the others are left out from the start.
+        richness: shape (candidates,); the number of distinct words of each.
+        pairs: candidates that are near-duplicates of each other.
+        wanted: how many to keep; with fewer to be had, all are.
+    """
+    state = _Greedy(richness, pairs)
+    plain = eligible.copy()
+    plain[list(state.partners)] = False
+    num_plain = np.concatenate([[0], np.cumsum(plain)])
+    end = 0
+    for candidate in sorted(state.partners):
+        if num_plain[candidate] + state.num_kept >= wanted:
+            break
+        if eligible[candidate]:
+            state.take(candidate)
+        end = candidate + 1
+    # The least end from here on that gives enough: `num_plain` never falls.
+    end = max(end, int(np.searchsorted(num_plain, wanted - state.num_kept)))
+    end = min(end, len(eligible))
+    kept = plain.copy()
+    kept[[candidate for candidate, is_kept in state.kept.items() if is_kept]] = True
+    kept[end:] = False
+    return Selection(kept, end)
+
+
+class _Greedy:
+    """The kept ones among the candidates taken so far, mended with each further one."""
+
+    def __init__(self, richness: NDArray[np.int32], pairs: Iterable[tuple[int, int]]) -> None:
+        self._richness = richness
+        self.partners: dict[int, list[int]] = defaultdict(list)
+        for one, other in pairs:
+            self.partners[one].append(other)
+            self.partners[other].append(one)
+        self.kept: dict[int, bool] = {}
+        self.num_kept = 0
+
+    def take(self, candidate: int) -> None:
+        self.kept[candidate] = False
+        # Best first, so that what a verdict rests on is settled before it.
+        waiting = [self._rank(candidate)]
+        while waiting:
+            rank = heappop(waiting)
+            at = rank[1]
+            better = (other for other in self.partners[at] if self._rank(other) < rank)
+            keep = not any(self.kept.get(other, False) for other in better)
+            if keep == self.kept[at]:
+                continue
+            self.kept[at] = keep
+            self.num_kept += 1 if keep else -1
+            for other in self.partners[at]:
+                if other in self.kept and self._rank(other) > rank:
+                    heappush(waiting, self._rank(other))
+
+    def _rank(self, candidate: int) -> tuple[int, int]:
+        return -int(self._richness[candidate]), candidate

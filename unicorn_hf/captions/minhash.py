@@ -1,0 +1,77 @@
+"""Near-duplicates by MinHash: keys under which texts of similar words meet, and how similar they really are.
+
+A text is the set of its runs of words. Two texts with a Jaccard similarity of s agree in one key with probability s^r,
+where a key is made of r hashes, and meet in at least one of b keys with 1 - (1 - s^r)^b (Broder 1997; Leskovec,
+Rajaraman and Ullman, Mining of Massive Datasets, section 3.4).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.recipe import NearDuplicates
+from unicorn_hf.core.words import words
+
+Keys = NDArray[np.uint64]
+Pairs = NDArray[np.int64]
+
+_SEED = 1
+_FOUND = 0.97
+"""Probability at which two texts that are just similar enough are to meet."""
+_MAX_PARTNERS = 16
+"""A text is compared with so many better ones of the same key: what makes a cluster of any size linear."""
+
+
+def shingles(text: str, num_words: int) -> frozenset[str]:
+    """The runs of `num_words` words of a text; of a shorter text all of it, as one."""
+    found = words(text)
+    last = max(len(found) - num_words, 0)
+    return frozenset(" ".join(found[start : start + num_words]) for start in range(last + 1))
+
+
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """Shared runs over all runs of two texts."""
+    shared = len(one & other)
+    return shared / (len(one) + len(other) - shared)
+
+
+@lru_cache(maxsize=8)
+def key_shape(threshold: float, num_hashes: int) -> tuple[int, int]:
+    """How many keys a text has, and hashes a key: as many hashes as still let texts at the threshold meet."""
+    shapes = [(num_hashes // rows, rows) for rows in range(num_hashes, 0, -1)]
+    return next((shape for shape in shapes if 1 - (1 - threshold ** shape[1]) ** shape[0] >= _FOUND), (num_hashes, 1))
+
+
+def text_keys(texts: Sequence[str], config: NearDuplicates) -> Keys:
+    """The keys of each text: an array of shape (len(texts), number of keys)."""
+    from rensa import RMinHash
+
+    num_keys, rows = key_shape(config.threshold or 1.0, config.num_hashes)
+    sets = [list(shingles(text, config.shingle_words)) for text in texts]
+    hashes = RMinHash.digests_from_token_sets(sets, num_perm=config.num_hashes, seed=_SEED)
+    table = np.array(hashes, dtype=np.uint64).reshape(len(texts), config.num_hashes)[:, : num_keys * rows]
+    factors = np.random.Generator(np.random.PCG64(_SEED)).integers(1 << 63, size=rows, dtype=np.uint64) * 2 + 1
+    # A sum with random odd factors, modulo 2**64: texts that meet by chance are told apart when they are compared.
+    keys: Keys = (table.reshape(len(texts), num_keys, rows) * factors).sum(axis=2, dtype=np.uint64)
+    return keys
+
+
+def meeting(keys: Keys, order: NDArray[np.int64]) -> Pairs:
+    """Pairs of texts that share a key: an array of shape (pairs, 2), the better text of each first.
+
+    Args:
+        keys: one key of each text.
+        order: the texts, best first; those that are not in it meet nobody.
+    """
+    by_key = order[np.argsort(keys[order], kind="stable")]
+    sorted_keys = keys[by_key]
+    first = np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]) if len(by_key) else np.zeros(0, bool)
+    place = np.arange(len(by_key)) - np.maximum.accumulate(np.where(first, np.arange(len(by_key)), 0))
+    found = [
+        np.stack([by_key[at - place[at] + better], by_key[at]], axis=1)
+        for better in range(_MAX_PARTNERS)
+        if len(at := np.flatnonzero(place > better))
+    ]
+    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
