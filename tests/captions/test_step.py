@@ -137,7 +137,7 @@ def test_other_filters_judge_the_stored_answers_again(seeds: Path, tmp_path: Pat
     "changes",
     [
         {"captions__sampling": {"temperature": 0.5}},
-        {"captions__prompt": "caption-v1"},
+        {"captions__prompt": "caption-v2"},
         {"random_seed": 1},
     ],
 )

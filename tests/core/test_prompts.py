@@ -1,5 +1,6 @@
 """Prompt files: bundled by name or given by path, and checked before anything is asked."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_an_unknown_prompt_names_those_that_are_there() -> None:
     with pytest.raises(InputError) as caught:
         load_prompt("caption-v0", CAPTION_PROMPTS)
     assert caught.value.message == "no prompt 'caption-v0'"
-    assert "caption-v1, caption-v1-short" in caught.value.advice
+    assert "caption-v1-short, caption-v2" in caught.value.advice
 
 
 class TestCopied:
@@ -149,3 +150,39 @@ class TestCopied:
 
     def test_a_prompt_without_examples_has_no_copies(self) -> None:
         assert Prompt(version="1", system="s", user="{subject}").copied("A brown owl sits on a branch.") is None
+
+
+STYLED = Prompt(
+    version="1",
+    system="s",
+    user="Write. {style} Of {subject}",
+    styles={"length": ("Be short.", "Be long."), "focus": ("Look near.", "Look far.", "Look up.")},
+)
+
+
+def test_styles_are_drawn_by_the_draw_alone_one_of_each_kind() -> None:
+    drawn = Counter(STYLED.style(f"draw {number}") for number in range(600))
+    assert set(drawn) == {f"{one} {two}" for one in STYLED.styles["length"] for two in STYLED.styles["focus"]}
+    assert min(drawn.values()) > 60
+    assert STYLED.messages("a dog", "x") == STYLED.messages("a dog", "x")
+    (_, asked) = STYLED.messages("a {style} dog", "x")
+    assert asked.content == f"Write. {STYLED.style('x')} Of a {{style}} dog"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["user: 'Of {subject} {style}'", "user: 'Of {subject}'\nstyles: {length: [Be short.]}"],
+)
+def test_a_prompt_has_styles_and_a_place_for_them_or_neither(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"version: v\nsystem: s\n{text}\n")
+    with pytest.raises(InputError, match=r"must hold \{style\} once where there are `styles`"):
+        load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
+
+
+def test_the_bundled_styles_say_how_long_from_where_and_what_first() -> None:
+    prompt = load_prompt("caption-v2", CAPTION_PROMPTS)
+    assert set(prompt.styles) == {"length", "viewpoint", "focus"}
+    assert min(map(len, prompt.styles.values())) >= 3
+    head = prompt.user.split("{style}")[0]
+    assert head, "what requests share stands before what they differ in"
+    assert all(prompt.messages("a dog", str(draw))[-1].content.startswith(head) for draw in range(20))

@@ -82,7 +82,7 @@ class CaptionJob:
         return Request(
             id=row_id,
             subject=seed,
-            messages=self.prompt.messages(seed),
+            messages=self.prompt.messages(seed, f"{self.random_seed} {row_id}"),
             sampling=self.config.sampling,
             seed=stable_int(str(self.random_seed), row_id, bits=31),
         )

@@ -1,4 +1,4 @@
-"""Prompts are files with a version: a system text, worked examples, and a turn that ends with the row's own text."""
+"""Prompts are files with a version: a system text, examples, styles, and a turn that ends with the row's own text."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
-from unicorn_hf.core.recipe import Section
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.recipe import Section, Strings
 from unicorn_hf.core.words import words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -34,6 +35,8 @@ class Prompt(Section):
     user: str
     """The turn that asks; holds `{subject}` once, best at its end, so that all requests share what stands before."""
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
+    styles: dict[str, Annotated[Strings, Field(min_length=1)]] = Field(default_factory=dict)
+    """What answers differ in on purpose: of each kind one sentence is drawn, and all take the place of `{style}`."""
 
     def copied(self, text: str) -> str | None:
         """The first sentence of `text` that stands in a worked example too: weak models copy what they are shown.
@@ -50,14 +53,20 @@ class Prompt(Section):
         texts = [text for example in self.examples for text in (example.subject, *_strings(example.answer))]
         return frozenset(sentence for text in texts for sentence in _sentences(text))
 
-    def messages(self, subject: str) -> tuple[Message, ...]:
+    def messages(self, subject: str, draw: str = "") -> tuple[Message, ...]:
+        """The turns that ask about `subject`, in the style that `draw` draws: equal draws, equal styles."""
         turns = [Message("system", self.system)]
         for example in self.examples:
-            turns += [Message("user", self._ask(example.subject)), Message("assistant", example.answer)]
-        return (*turns, Message("user", self._ask(subject)))
+            turns += [Message("user", self._ask(example.subject, "")), Message("assistant", example.answer)]
+        return (*turns, Message("user", self._ask(subject, draw)))
 
-    def _ask(self, subject: str) -> str:
-        return self.user.replace("{subject}", subject)
+    def style(self, draw: str) -> str:
+        """The sentences that `draw` draws, one of each kind."""
+        drawn = [texts[stable_int("style", kind, draw) % len(texts)] for kind, texts in self.styles.items()]
+        return " ".join(drawn)
+
+    def _ask(self, subject: str, draw: str) -> str:
+        return self.user.replace("{style}", self.style(draw)).replace("{subject}", subject)
 
 
 def _sentences(text: str) -> list[str]:
@@ -96,4 +105,6 @@ def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
         raise InputError(": ".join([str(path), ".".join(map(str, detail["loc"])) or "prompt", detail["msg"]])) from None
     if prompt.user.count("{subject}") != 1:
         raise InputError(f"{path}: `user` must hold {{subject}} once")
+    if prompt.user.count("{style}") != bool(prompt.styles):
+        raise InputError(f"{path}: `user` must hold {{style}} once where there are `styles`, and only there")
     return prompt

@@ -167,7 +167,7 @@ class Captions(Section):
     """The build gives up when it has asked for `num` times this many captions."""
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the answers is rejected."""
-    prompt: str = "caption-v1"
+    prompt: str = "caption-v2"
     """A prompt that ships with unicorn-hf, or the path of a file."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = CaptionFilters()
