@@ -108,12 +108,24 @@ def test_another_number_of_workers_makes_the_same_files(made: tuple[Path, BuildR
     assert published_bytes(tmp_path / "unicorn") == published_bytes(folder / "unicorn")
 
 
+def test_what_it_took_is_told_apart_from_the_statistics(made: tuple[Path, BuildResult]) -> None:
+    folder, _ = made
+    run = json.loads((folder / "unicorn" / "run.json").read_text())
+    assert len(run["machines"]) == 1
+    assert all(run[stage]["seconds"] > 0 for stage in ("captions", "instructions", "representations", "packaging"))
+    card = (folder / "unicorn" / "README.md").read_text()
+    assert f"| captions | {run['captions']['seconds']:.1f} s |" in card
+    assert "seconds" not in (folder / "unicorn" / "statistics.json").read_text()
+
+
 def test_what_is_done_is_found_without_a_worker(made: tuple[Path, BuildResult]) -> None:
     folder, _ = made
+    took = [(folder / "unicorn" / name).read_bytes() for name in ("run.json", "README.md")]
     before = published_bytes(folder / "unicorn")
     result = build(recipe(folder, cluster__workers=2), folder / "unicorn")
     assert result.engines == ()
     assert published_bytes(folder / "unicorn") == before
+    assert [(folder / "unicorn" / name).read_bytes() for name in ("run.json", "README.md")] == took
 
 
 def test_a_changed_filter_or_count_asks_for_no_stored_answer(made: tuple[Path, BuildResult], tmp_path: Path) -> None:

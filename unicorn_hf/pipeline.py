@@ -1,6 +1,7 @@
 """The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
 
 import importlib.metadata
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +15,22 @@ import pyarrow.parquet as pq
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
-from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS, TRANSFER, add_shards, check_out, is_build, replaced
+from unicorn_hf.builders.repository import (
+    CARD,
+    RECIPE,
+    RUN,
+    STATISTICS,
+    TRANSFER,
+    add_shards,
+    check_out,
+    is_build,
+    replaced,
+)
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
+from unicorn_hf.cards.costs import RunFacts, StageTime
 from unicorn_hf.cards.plots import plot_gap
 from unicorn_hf.cards.statistics import (
     Bin,
@@ -69,6 +81,7 @@ from unicorn_hf.seeds.sources import read_source, source_names
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
+_MACHINES = "machines.json"
 GAP_PICTURE = "assets/gap.png"
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
@@ -87,6 +100,7 @@ class EngineBuilt:
     identity: str
     pid: int
     seconds: float
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -238,16 +252,28 @@ class _Build:
             vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image).run(pool, progress)
             packaged = package(recipe, picked, instructions.picked, vectors, work_dir, pool, progress)
         statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
-        return self._publish(statistics, vectors, packaged)
+        run = RunFacts(
+            machines=tuple(_machines(work_dir)),
+            captions=StageTime(seconds=round(captions.usage.seconds, 1), num_retries=captions.usage.num_retries),
+            instructions=StageTime(
+                seconds=round(instructions.usage.seconds, 1), num_retries=instructions.usage.num_retries
+            ),
+            representations=StageTime(seconds=round(vectors.seconds, 1)),
+            packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 1)),
+        )
+        return self._publish(statistics, run, vectors, packaged)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "rows":
                 self._progress.working(event["rows"])
             case "engine_built":
-                self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"]))
+                self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
+                _remember_machine(self._plan.work_dir, event["machine"])
 
-    def _publish(self, statistics: Statistics, vectors: Representations, packaged: list[PackagedConfig]) -> BuildResult:
+    def _publish(
+        self, statistics: Statistics, run: RunFacts, vectors: Representations, packaged: list[PackagedConfig]
+    ) -> BuildResult:
         recipe, out = self._recipe, self._plan.out
         examples: dict[ConfigName, list[dict[str, object]]] = {}
         published = published_recipe(recipe)
@@ -264,6 +290,7 @@ class _Build:
             )
             write_text(folder / RECIPE, dump_recipe(published))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
+            write_json(folder / RUN, run.model_dump(mode="json"))
             examples |= {config.name: _first_rows(folder, config.name) for config in packaged}
             write_card(folder)
         return BuildResult(out, statistics, examples, tuple(self._engines))
@@ -307,6 +334,18 @@ class _Build:
             instruction=facts["instruction"],
             versions=_versions(recipe),
         )
+
+
+def _machines(work_dir: Path) -> list[str]:
+    """What a build's engines ran on, all runs together."""
+    path = work_dir / _MACHINES
+    return sorted(json.loads(path.read_text())) if path.is_file() else []
+
+
+def _remember_machine(work_dir: Path, machine: str) -> None:
+    known = _machines(work_dir)
+    if machine not in known:
+        write_json(work_dir / _MACHINES, [*known, machine])
 
 
 def _stage_facts(counts: Counts) -> StageFacts:
@@ -384,7 +423,8 @@ def write_card(folder: str | Path) -> Path:
     try:
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
         rows = {str(name): _first_rows(folder, name)[0] for name in _CONFIGS}
-        card = render_card(recipe, statistics, rows)
+        run = RunFacts.model_validate_json((folder / RUN).read_bytes()) if (folder / RUN).is_file() else None
+        card = render_card(recipe, statistics, rows, run)
     except (ValueError, OSError, LookupError, StopIteration) as error:
         raise InputError(
             f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"

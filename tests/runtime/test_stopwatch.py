@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from unicorn_hf.runtime import stopwatch
-from unicorn_hf.runtime.stopwatch import Stopwatch
+from unicorn_hf.runtime.stopwatch import Stopwatch, job_lap, job_seconds
 
 
 class Clock:
@@ -67,3 +67,15 @@ def test_an_error_ends_a_lap(clock: Clock) -> None:
         raise ValueError("stop")
     clock.now += 3
     assert lap.seconds() == 3
+
+
+def test_a_job_knows_its_own_time(clock: Clock) -> None:
+    assert job_seconds() == 0
+    with job_lap():
+        clock.now += 3
+        assert job_seconds() == 3
+        with job_lap():
+            clock.now += 4
+            assert job_seconds() == 2
+        assert job_seconds() == 5
+    assert job_seconds() == 0

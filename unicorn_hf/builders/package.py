@@ -154,6 +154,11 @@ class PackagedConfig:
     def statistics(self) -> ShardStatistics:
         return ShardStatistics.merged([record.statistics for _, record in self.shards])
 
+    @property
+    def seconds(self) -> float:
+        """What workers spent on it."""
+        return sum(record.seconds for _, record in self.shards)
+
     def file_names(self) -> list[str]:
         return [f"{self.name}/train-{shard:05d}-of-{len(self.shards):05d}.parquet" for shard in range(len(self.shards))]
 

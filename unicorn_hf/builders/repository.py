@@ -9,7 +9,8 @@ from pathlib import Path
 from unicorn_hf.builders.package import PackagedConfig
 from unicorn_hf.core.errors import InputError, RunError
 
-RECIPE, STATISTICS, CARD, TRANSFER = "recipe.yaml", "statistics.json", "README.md", "transfer.safetensors"
+RECIPE, STATISTICS, RUN = "recipe.yaml", "statistics.json", "run.json"
+CARD, TRANSFER = "README.md", "transfer.safetensors"
 _OURS = (RECIPE, STATISTICS)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unicorn_hf.cards.costs import RunFacts, costs, rate
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
 from unicorn_hf.cards.provenance import (
@@ -57,13 +58,19 @@ class ExampleRow(BaseModel):
     task: str | None = None
 
 
-def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, Mapping[str, object]]) -> str:
+def render_card(
+    recipe: Recipe,
+    statistics: Statistics,
+    examples: Mapping[str, Mapping[str, object]],
+    run: RunFacts | None = None,
+) -> str:
     """The card as text.
 
     Args:
         recipe: what the set was made by, as published: no path of the machine that made it.
         statistics: what came of it; no other figure is printed.
         examples: a row of each config, without its embedding.
+        run: what making it took; None where that is not known.
     """
     rows = {name: ExampleRow.model_validate(row) for name, row in examples.items()}
     body = _template().render(
@@ -79,6 +86,14 @@ def render_card(recipe: Recipe, statistics: Statistics, examples: Mapping[str, M
         license=card_license(recipe, statistics),
         model_conditions=model_conditions(statistics.model_license) if statistics.model_license else [],
         conditions={source.license: conditions(source.license) for source in statistics.seeds.sources},
+        run=run,
+        rates={
+            "captions": rate(statistics.captions, run.captions),
+            "conversations": rate(statistics.instructions, run.instructions),
+        }
+        if run
+        else {},
+        costs=costs(recipe.price, statistics, run) if run else [],
         rebuild=rebuild(recipe, statistics),
         versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
     )
@@ -113,6 +128,7 @@ def _template() -> "Template":
         "num": _number,
         "size": _size,
         "percent": _percent,
+        "time": _time,
         "ranked": _ranked,
     }
     return environment.get_template("card.md.j2")
@@ -133,6 +149,12 @@ def _size(num_bytes: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -255,6 +255,16 @@ class Cluster(Section):
     """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU."""
 
 
+class Price(Section):
+    """What the engine costs, for the card's bill."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    per_million_prompt_tokens: Annotated[float, Field(ge=0)] = 0.0
+    per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
+    per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
+    """A worker is a GPU, or a group of them, where there are any."""
+
+
 class Packaging(Section):
     """The shape of the published shards."""
 
@@ -280,6 +290,7 @@ class Recipe(Section):
     representations: Representations
     cluster: Cluster = Cluster()
     packaging: Packaging = Packaging()
+    price: Price = Price()
 
     @model_validator(mode="after")
     def _mean_is_of_several(self) -> "Recipe":

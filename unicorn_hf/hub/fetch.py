@@ -10,7 +10,7 @@ from unicorn_hf.hub.failures import diagnose
 _ANSWER_TIMEOUT_S = 60.0
 _SILENCE_TIMEOUT_S = 180.0
 _PATTERNS = [
-    *("README.md", "recipe.yaml", "statistics.json", "transfer.safetensors"),
+    *("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors"),
     *("pretrain/*.parquet", "instruction/*.parquet"),
 ]
 

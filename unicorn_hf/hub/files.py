@@ -13,7 +13,7 @@ RECIPE = "recipe.yaml"
 # An allow-list of whole paths: what it does not name stays here. No part starts with a dot, so that neither hidden
 # files nor the temporary names of an unfinished build can match.
 _PUBLISHED = re.compile(
-    r"README\.md|recipe\.yaml|statistics\.json|transfer\.safetensors"
+    r"README\.md|recipe\.yaml|statistics\.json|run\.json|transfer\.safetensors"
     r"|(?:pretrain|instruction)/[^/.][^/]*\.parquet"
     r"|assets/[^/.][^/]*\.(?:png|svg|jpe?g|webp|gif)"
 )

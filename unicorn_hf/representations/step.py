@@ -127,6 +127,8 @@ class Representations:
     image: ImageStatistics | None
     num_long: int
     """Captions with more tokens than the encoder reads at once."""
+    seconds: float
+    """What workers spent on encoding."""
 
     @property
     def moments(self) -> Moments:
@@ -183,6 +185,7 @@ class RepresentationStage:
             asked=asked,
             image=self.image,
             num_long=sum(record.num_long for record in records),
+            seconds=sum(record.seconds for record in records),
         )
 
     def _transfer(self, asked: TransferName, progress: Progress) -> TransferName:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.runtime.files import write_text
+from unicorn_hf.runtime.stopwatch import job_seconds
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ class Record(BaseModel):
     """Fingerprint of what the partition was made from; a record of other inputs is no record."""
     num_bytes: dict[str, int]
     """Size of each of the partition's shards by its kind; a shard of another size was damaged since."""
+    seconds: float = 0.0
+    """What a worker spent on it."""
 
     @property
     def is_final(self) -> bool:
@@ -76,7 +79,8 @@ class Step:
         return record
 
     def finish(self, partition: str, record: RecordT) -> RecordT:
-        """Write the record. Last of all: from here on the partition counts as done."""
+        """Write the record, with the time it took. Last of all: from here on the partition counts as done."""
+        record = record.model_copy(update={"seconds": round(job_seconds(), 3)})
         write_text(self._record_path(partition), record.model_dump_json(indent=1))
         return record
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime.machine import machine
 from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.stopwatch import job_lap
 
 TOPIC = "unicorn-hf"
 _REPORT_EVERY_S = 0.25
@@ -38,7 +40,8 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     started = time.monotonic()
     made = make()
     _resident = (key, made)
-    _tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": round(time.monotonic() - started, 3)})
+    seconds = round(time.monotonic() - started, 3)
+    _tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": seconds, "machine": machine()})
     return made
 
 
@@ -46,7 +49,8 @@ def run_job(job: Job[RecordT]) -> RecordT:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most."""
     reporter = _RowReporter()
     try:
-        return job.run(reporter)
+        with job_lap():
+            return job.run(reporter)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
