@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -467,3 +469,34 @@ def test_the_hub_has_not_got_it(
     assert done.returncode == exit_code, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+PEAK = """
+import sys, re
+from pathlib import Path
+from unicorn_hf.builders.validate import validate_folder
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+validate_folder(sys.argv[1])
+before = peak_mb()
+validate_folder(sys.argv[2])
+print(peak_mb() - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_set(made: Path, tmp_path: Path) -> None:
+    """After a set of 60 rows, one of 60,000 with vectors of 1,024: they alone are 123 MB."""
+    folder = Path(shutil.copytree(made, tmp_path / "large"))
+    table = pq.read_table(shard(folder, "pretrain")).slice(0, 1)
+    number, dim = 60_000, 1024
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(number * dim, np.float16) / 32), dim)
+    columns = {name: pa.concat_arrays(table.column(name).chunks * number) for name in table.column_names[:3]}
+    columns |= {name: pa.concat_arrays(table.column(name).chunks * number) for name in ("seed", "domain")}
+    columns |= {"id": pa.array([f"{n:024x}" for n in range(number)]), "image_embedding": vectors}
+    pq.write_table(pa.table({name: columns[name] for name in table.column_names}), shard(folder, "pretrain"),
+                   row_group_size=1000)  # fmt: skip
+    facts = json.loads((folder / "statistics.json").read_text())
+    facts["representations"]["dim"] = dim
+    (folder / "statistics.json").write_text(json.dumps(facts))
+    done = subprocess.run([sys.executable, "-c", PEAK, made, folder], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 110

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.hub import PushOptions, check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
 from unicorn_hf.hub.failures import wait_asked
+from unicorn_hf.hub.push import BATCH_FILES
 
 REPO = "unicorn-maker/unicorn"
 NUM_FILES = 11
@@ -580,6 +582,37 @@ class TestManyShards:
         assert num_before < self.NUM
         assert pushed.result["num_files_sent"] == self.NUM + 5
         assert hub.num_uploads() == self.NUM + 2
+        assert num_commits(hub) == 1
+        assert_holds(hub, folder)
+
+    def test_killed_in_the_middle_of_xet_uploads_the_next_push_sends_the_rest(
+        self, hub: HubServer, hub_client: HubClient, folder: Path, tmp_path: Path
+    ) -> None:
+        hub.xet = XetStore(tmp_path / "xet")
+        env = {"HF_HUB_DISABLE_XET": None}
+        shutil.rmtree(folder / "instruction")
+        for path in (folder / "pretrain").iterdir():
+            path.unlink()
+        random = np.random.default_rng(0)
+        for index in range(self.NUM):
+            table = pa.table({"id": ["0"], "caption": [random.bytes(30_000).hex()]})
+            pq.write_table(table, folder / "pretrain" / f"train-{index:05d}-of-{self.NUM:05d}.parquet")
+        num_bytes = sum(path.stat().st_size for path in (folder / "pretrain").iterdir())
+        killed = hub_client.start(PUSH, str(folder), REPO, "{}", "8", env=env)
+        while hub.xet.num_bytes() < num_bytes / 4:
+            assert killed.poll() is None
+            time.sleep(0.002)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        num_before = hub.xet.num_bytes()
+        assert num_commits(hub) == 0
+
+        pushed = push(hub_client, folder, env=env)
+
+        assert pushed.error == ""
+        assert num_before < num_bytes
+        # The batch that was under way goes again, since nothing has said yet what the store has of it.
+        assert hub.xet.num_bytes() < (1.02 + BATCH_FILES / self.NUM) * num_bytes
         assert num_commits(hub) == 1
         assert_holds(hub, folder)
 

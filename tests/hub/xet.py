@@ -24,6 +24,10 @@ class XetStore:
         self.folder = folder
         self.url = f"local://{folder}"
 
+    def num_bytes(self) -> int:
+        """Of all content that was ever sent; what was sent twice in other company counts twice."""
+        return sum(path.stat().st_size for path in self.folder.rglob("xorbs/**/*") if path.is_file())
+
     def find(self, sha256: str) -> XetFile | None:
         for shard in self.folder.rglob("shards/*.mdb"):
             for file in _files_in(shard.read_bytes()):
