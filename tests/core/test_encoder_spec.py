@@ -4,7 +4,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unicorn_hf.core.encoder_spec import GRAMMAR, HashingSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import (
+    GRAMMAR,
+    LLM2CLIP_LLM,
+    ClipSpec,
+    HashingSpec,
+    Llm2ClipSpec,
+    ModelSource,
+    OpenClipSpec,
+    parse_encoder_spec,
+)
 from unicorn_hf.core.errors import InputError
 
 
@@ -23,6 +32,14 @@ from unicorn_hf.core.errors import InputError
         ("open_clip:local-dir:/models/clip", OpenClipSpec("local-dir:/models/clip", None)),
         ("open_clip:local-dir:models/a/b", OpenClipSpec("local-dir:models/a/b", None)),
         ("open_clip:demo:minilm", OpenClipSpec("demo:minilm", None)),
+        ("clip:openai/clip-vit-large-patch14", ClipSpec(ModelSource("openai/clip-vit-large-patch14"))),
+        ("clip:org/name@v1.0", ClipSpec(ModelSource("org/name", "v1.0"))),
+        ("clip:/models/a@b+c", ClipSpec(ModelSource("/models/a@b+c"))),
+        ("clip:./clip", ClipSpec(ModelSource("./clip"))),
+        ("clip:~/clip", ClipSpec(ModelSource("~/clip"))),
+        ("llm2clip:org/clip", Llm2ClipSpec(ModelSource("org/clip"), LLM2CLIP_LLM)),
+        ("llm2clip:org/clip@a+org/llm@b", Llm2ClipSpec(ModelSource("org/clip", "a"), ModelSource("org/llm", "b"))),
+        ("llm2clip:/clip+./llm", Llm2ClipSpec(ModelSource("/clip"), ModelSource("./llm"))),
     ],
 )
 def test_an_encoder_is_read(spec: str, parsed: object) -> None:
@@ -49,6 +66,12 @@ def test_an_encoder_is_read(spec: str, parsed: object) -> None:
         ("openclip:ViT-B-32/openai", "Did you mean open_clip:...?"),
         ("Open-CLIP:ViT-B-32/openai", "Did you mean open_clip:...?"),
         ("hash:512", "Did you mean hashing:...?"),
+        ("LLM2CLIP:org/name", "Did you mean llm2clip:...?"),
+        ("clip:", "'' is no model of the Hub and no folder"),
+        ("clip:name", "'name' is no model of the Hub and no folder"),
+        ("clip:a/b/c", "'a/b/c' is no model of the Hub"),
+        ("clip:org/name@", "'org/name@' is no model of the Hub"),
+        ("llm2clip:org/clip+", "'' is no model of the Hub and no folder"),
         ("ViT-B-32/laion2b_s34b_b79k", "unknown encoder 'ViT-B-32/laion2b_s34b_b79k'"),
         ("", "unknown encoder ''"),
     ],
@@ -77,9 +100,9 @@ def test_each_line_of_the_grammar_parses() -> None:
 @example("hashing:٥")
 @example("hashing:²")
 def test_any_text_parses_or_is_an_input_error(spec: str) -> None:
-    for candidate in (spec, f"hashing:{spec}", f"open_clip:{spec}"):
+    for candidate in (spec, f"hashing:{spec}", f"open_clip:{spec}", f"clip:{spec}", f"llm2clip:{spec}"):
         try:
             parsed = parse_encoder_spec(candidate)
         except InputError:
             continue
-        assert isinstance(parsed, HashingSpec | OpenClipSpec)
+        assert isinstance(parsed, HashingSpec | OpenClipSpec | ClipSpec | Llm2ClipSpec)

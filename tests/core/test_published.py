@@ -38,6 +38,9 @@ def test_files_keep_their_names_and_other_names_stay(name: str, published: str) 
         ("open_clip:local-dir:/home/someone/clip", "open_clip:local-dir:clip"),
         ("open_clip:hf-hub:org/name", "open_clip:hf-hub:org/name"),
         ("open_clip:demo:minilm", "open_clip:demo:minilm"),
+        ("clip:org/name@v2", "clip:org/name@v2"),
+        ("clip:/home/someone/clip", "clip:./clip"),
+        ("llm2clip:~/models/clip+org/llm@v2", "llm2clip:./clip+org/llm@v2"),
     ],
 )
 def test_encoders_lose_their_folders(encoder: str, published: str) -> None:

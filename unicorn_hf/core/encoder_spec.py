@@ -1,5 +1,6 @@
 """The grammar of `--encoder`, e.g. `open_clip:ViT-B-32/laion2b_s34b_b79k`, `hashing:512`."""
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -12,8 +13,13 @@ GRAMMAR = (
     "  open_clip:hf-hub:ORG/NAME       an open_clip model on the Hub\n"
     "  open_clip:local-dir:FOLDER      a folder with open_clip_config.json and weights\n"
     "  open_clip:demo:minilm           the demonstration encoder\n"
-    "  hashing:DIM                     hashed words, no model: for rehearsals"
+    "  clip:MODEL                      a CLIP or SigLIP of transformers, e.g. clip:openai/clip-vit-large-patch14\n"
+    "  llm2clip:CLIP                   e.g. llm2clip:microsoft/LLM2CLIP-Openai-L-14-336, with its caption-tuned Llama\n"
+    "  llm2clip:CLIP+LLM               the same with the language model named\n"
+    "  hashing:DIM                     hashed words, no model: for rehearsals\n"
+    "MODEL, CLIP and LLM are ORG/NAME or ORG/NAME@REVISION on the Hub, or a folder that begins with /, . or ~."
 )
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _WHOLE_NAMES = ("hf-hub:", "local-dir:", "demo:")
 
 
@@ -29,8 +35,47 @@ class OpenClipSpec:
     pretrained: str | None
     """A pretrained tag or a file of weights; None where the model's name brings its own."""
 
+    @property
+    def is_demo(self) -> bool:
+        return self.model.startswith("demo:")
 
-EncoderSpec = HashingSpec | OpenClipSpec
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model of transformers."""
+
+    name: str
+    """`ORG/NAME` on the Hub, or a folder."""
+    revision: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return is_path(self.name)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    model: ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Llm2ClipSpec:
+    clip: ModelSource
+    """Has the vision tower and the text adapter."""
+    llm: ModelSource
+    """Reads the captions."""
+
+
+EncoderSpec = HashingSpec | OpenClipSpec | ClipSpec | Llm2ClipSpec
+LLM2CLIP_LLM = ModelSource("microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is a path of this machine, and none of the Hub."""
+    return name.startswith(("/", ".", "~"))
 
 
 def parse_encoder_spec(spec: str) -> EncoderSpec:
@@ -49,7 +94,12 @@ def parse_encoder_spec(spec: str) -> EncoderSpec:
         return HashingSpec(int(rest))
     if kind == "open_clip":
         return _parse_open_clip(spec, rest)
-    near = get_close_matches(kind.lower(), ["open_clip", "hashing"], n=1)
+    if kind == "clip":
+        return ClipSpec(_parse_source(spec, rest))
+    if kind == "llm2clip":
+        clip, plus, llm = rest.partition("+")
+        return Llm2ClipSpec(_parse_source(spec, clip), _parse_source(spec, llm) if plus else LLM2CLIP_LLM)
+    near = get_close_matches(kind.lower(), ["open_clip", "llm2clip", "clip", "hashing"], n=1)
     hint = f" Did you mean {near[0]}:...?" if near else ""
     raise InputError(f"unknown encoder {spec!r}.{hint}", GRAMMAR)
 
@@ -62,3 +112,12 @@ def _parse_open_clip(spec: str, rest: str) -> OpenClipSpec:
     if not model or not slash or not pretrained:
         raise InputError(f"encoder {spec!r} names no pretrained weights", GRAMMAR)
     return OpenClipSpec(model, pretrained)
+
+
+def _parse_source(spec: str, name: str) -> ModelSource:
+    if is_path(name):
+        return ModelSource(name)
+    model, at, revision = name.partition("@")
+    if not _HUB_NAME.fullmatch(model) or (at and not revision):
+        raise InputError(f"encoder {spec!r}: {name!r} is no model of the Hub and no folder", GRAMMAR)
+    return ModelSource(model, revision or None)

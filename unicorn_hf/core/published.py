@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unicorn_hf.core.encoder_spec import OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, ModelSource, OpenClipSpec, is_path, parse_encoder_spec
 from unicorn_hf.core.recipe import Recipe, VllmEngine
 
 TRANSFER_FILE = "transfer.safetensors"
@@ -28,14 +28,22 @@ def published_recipe(recipe: Recipe) -> Recipe:
 
 def published_name(name: str) -> str:
     """A file's or folder's name without the folders above it; names of other kinds as they are."""
-    return Path(name).name if name.startswith(("/", ".", "~")) else name
+    return Path(name).name if is_path(name) else name
 
 
 def published_encoder(encoder: str) -> str:
-    """An encoder's name without the folders of its file of weights."""
-    spec = parse_encoder_spec(encoder)
-    if not isinstance(spec, OpenClipSpec):
-        return encoder
-    if spec.model.startswith(_LOCAL_DIR):
-        return f"open_clip:{_LOCAL_DIR}{Path(spec.model.removeprefix(_LOCAL_DIR)).name}"
-    return f"open_clip:{spec.model}/{published_name(spec.pretrained)}" if spec.pretrained else encoder
+    """An encoder's name without the folders above its own folder or file of weights."""
+    match parse_encoder_spec(encoder):
+        case OpenClipSpec(model=model) if model.startswith(_LOCAL_DIR):
+            return f"open_clip:{_LOCAL_DIR}{Path(model.removeprefix(_LOCAL_DIR)).name}"
+        case OpenClipSpec(model=model, pretrained=str(pretrained)):
+            return f"open_clip:{model}/{published_name(pretrained)}"
+        case ClipSpec(model=source):
+            return f"clip:{_published_source(source)}"
+        case Llm2ClipSpec(clip=clip, llm=llm):
+            return f"llm2clip:{_published_source(clip)}+{_published_source(llm)}"
+    return encoder
+
+
+def _published_source(source: ModelSource) -> str:
+    return f"./{Path(source.name).name}" if source.is_folder else str(source)

@@ -231,7 +231,7 @@ class Representations(Section):
     """Stage 3: captions become synthetic image representations."""
 
     encoder: str
-    """`open_clip:MODEL/PRETRAINED`, `hashing:DIM`; see `unicorn_hf.core.encoder_spec`."""
+    """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `core.encoder_spec`."""
     long_captions: LongCaptions = "truncate"
     """What becomes of captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
     them in windows of whole sentences and takes the mean of the windows' unit vectors, weighted by their tokens."""

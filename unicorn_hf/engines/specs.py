@@ -1,15 +1,25 @@
 """From a recipe's words to engines: resolved and checked in the client, opened in the worker that uses them."""
 
 import hashlib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unicorn_hf.core.encoder_spec import EncoderSpec, HashingSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import (
+    ClipSpec,
+    EncoderSpec,
+    HashingSpec,
+    Llm2ClipSpec,
+    ModelSource,
+    OpenClipSpec,
+    parse_encoder_spec,
+)
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder, TextGenerator
 from unicorn_hf.core.recipe import EchoEngine, Engine, LongCaptions
+from unicorn_hf.engines.transformers_models import model_folder
 
 DEMO = "demo:"
 _NUM_BLOCKS = 256
@@ -90,7 +100,7 @@ class EncoderChoice:
         if isinstance(self.spec, HashingSpec) or not self.has_image_side:
             raise InputError(
                 f"the encoder {self.name} has no image side",
-                "open_clip:MODEL/PRETRAINED has one; --transfer mean_shift needs none.",
+                "open_clip:MODEL/PRETRAINED, clip:MODEL and llm2clip:CLIP have one; --transfer mean_shift needs none.",
             )
         from unicorn_hf.engines.towers import TowerImageEncoder
 
@@ -130,8 +140,12 @@ def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "t
     spec = parse_encoder_spec(name)
     if isinstance(spec, HashingSpec):
         return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim), has_image_side=False)
+    if isinstance(spec, ClipSpec | Llm2ClipSpec):
+        sources = (spec.model,) if isinstance(spec, ClipSpec) else (spec.clip, spec.llm)
+        content = [_source_content(source) for source in sources]
+        return EncoderChoice(spec, name, batch_size, fingerprint(type(spec).__name__, content), True, long_captions)
     has_image_side = True
-    if spec.model.startswith(DEMO):
+    if spec.is_demo:
         from unicorn_hf.engines.demo_models import ENCODERS, demo_encoder
 
         demo = spec.model.removeprefix(DEMO)
@@ -144,11 +158,14 @@ def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "t
     return EncoderChoice(spec, name, batch_size, identity, has_image_side, long_captions)
 
 
-def _module(spec: OpenClipSpec) -> Any:
+def _module(spec: OpenClipSpec | ClipSpec | Llm2ClipSpec) -> Any:
     """The module that opens both sides."""
-    from unicorn_hf.engines import open_clip
+    names = {OpenClipSpec: "open_clip", ClipSpec: "clip", Llm2ClipSpec: "llm2clip"}
+    return importlib.import_module(f"unicorn_hf.engines.{names[type(spec)]}")
 
-    return open_clip
+
+def _source_content(source: ModelSource) -> str:
+    return _folder_identity(model_folder(source)) if source.is_folder else fingerprint(source.name, source.revision)
 
 
 def _open_clip_content(spec: OpenClipSpec) -> str:
