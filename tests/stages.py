@@ -34,7 +34,7 @@ class SerialPool:
 
     num_workers = 1
 
-    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None]) -> list[Any]:
+    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], *, overlap: bool = False) -> list[Any]:
         resident("nothing", Nothing)
         records = {}
         for position in reversed(range(len(jobs))):

@@ -13,7 +13,7 @@ from tests.builds import ECHO, rows, unicorn, write_seeds
 from unicorn_hf import pipeline
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import EchoEngine, Recipe, VllmEngine
+from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Recipe, VllmEngine
 
 HEAVY = ("torch", "vllm", "dask", "distributed", "transformers", "datasets", "pyarrow", "numpy")
 
@@ -88,6 +88,11 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--encoder", "open_clip:ViT-B-32"], ["names no pretrained weights"]),
     (["--transfer", "means"], ["--transfer"]),
     (["--llm", "some/model"], ["--llm", "--engine echo"]),
+    (["--base-url", "http://127.0.0.1"], ["--base-url", "--engine echo"]),
+    (["--engine", "vllm", "--base-url", "http://127.0.0.1"], ["--base-url", "--engine endpoint"]),
+    (["--engine", "endpoint", "--llm", "m"], ["no base_url for endpoint", "--base-url"]),
+    (["--engine", "endpoint", "--base-url", "http://127.0.0.1"], ["no model for endpoint", "--llm"]),
+    (["--engine", "endpoint", "--llm", "m", "--base-url", "http://u:p@h"], ["engine", "no user, password"]),
     (["--push", "no-slash"], ["no-slash", "ORG/NAME"]),
     (["--workers", "0"], ["--workers"]),
 ]
@@ -201,6 +206,21 @@ def test_llm_replaces_the_model_and_its_revision_and_nothing_else(
     assert recipe_of_build(path, "--llm", "org/two", "--engine", "vllm").engine == engine
     assert recipe_of_build(path).engine == engine.model_copy(update={"model": "org/one", "revision": "v7"})
     assert recipe_of_build(path, "--engine", "echo").engine == EchoEngine()
+    endpoint = EndpointEngine(kind="endpoint", base_url="http://127.0.0.1/v1", model="org/two")
+    assert recipe_of_build(path, "--base-url", "http://127.0.0.1/v1", "--llm", "org/two").engine == endpoint
+
+
+def test_a_recipes_server_keeps_its_settings(recipe_of_build: Callable[..., Recipe], tmp_path: Path) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text(
+        "seeds: {sources: [{path: seeds.txt, kind: file}]}\ncaptions: {num: 6}\ninstructions: {num: 2}\n"
+        "representations: {encoder: 'hashing:8'}\n"
+        "engine: {kind: endpoint, base_url: 'http://127.0.0.1:1/v1', model: one, concurrency: 7}\n"
+    )
+    engine = EndpointEngine(kind="endpoint", base_url="http://127.0.0.1:1/v1", model="two", concurrency=7)
+    assert recipe_of_build(path, "--llm", "two").engine == engine
+    elsewhere = engine.model_copy(update={"base_url": "http://127.0.0.1:2/v1", "model": "one"})
+    assert recipe_of_build(path, "--base-url", "http://127.0.0.1:2/v1").engine == elsewhere
 
 
 def test_a_recipe_without_a_model_takes_one(recipe_of_build: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ A real run takes a GPU, an instruction model of 7 B parameters or more, and a CL
   unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
 _TRANSFERS = ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign")
+_ENDPOINT_OPTIONS = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
 _DIR = click.Path(path_type=Path, file_okay=False)
 
 
@@ -51,8 +52,14 @@ def main() -> None:
 @click.option("--seed-column", help="The column of --seeds that holds the seeds.")
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
 @click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
-@click.option("--engine", type=click.Choice(["vllm", "echo"]), help="What writes: a model, or rehearsal text.")
-@click.option("--llm", help="The model: a Hub name or a folder. The recipe's other engine settings stay.")
+@click.option(
+    "--engine", type=click.Choice(["vllm", "endpoint", "echo"]),
+    help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
+)  # fmt: skip
+@click.option(
+    "--llm", help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's."
+)
+@click.option("--base-url", metavar="URL", help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY.")
 @click.option("--encoder", help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.")
 @click.option("--transfer", type=click.Choice(_TRANSFERS), help="From text to image representations.")
 @click.option(
@@ -330,21 +337,28 @@ def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
 
 
 def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
-    engine, llm = options["engine"], options["llm"]
-    if engine == "echo":
-        if llm:
-            raise InputError("--llm names a model, and --engine echo has none", "Leave one of the two away.")
-        return {"engine": {"kind": "echo"}}
-    if not engine and not llm:
+    """The recipe's engine with another model or address, or an engine of another kind with its defaults."""
+    given = {"model": options["llm"], "base_url": options["base_url"]}
+    given = {name: value for name, value in given.items() if value is not None}
+    kind = options["engine"] or ("endpoint" if "base_url" in given else None)
+    if not kind and not given:
         return {}
+    if kind == "echo" and given:
+        raise InputError("--engine echo has neither a model nor a server", "Leave --llm and --base-url away.")
+    if kind == "vllm" and "base_url" in given:
+        raise InputError("--base-url is a server's, and --engine vllm is none", "Take --engine endpoint.")
     from unicorn_hf.core.recipe_file import load_recipe
 
-    if load_recipe(recipe).engine.kind != "vllm":
-        if not llm:
-            raise InputError(f"the recipe {recipe} names no model for vllm", "Say which: --llm MODEL_OR_FOLDER.")
-        return {"engine": {"kind": "vllm", "model": llm}}
-    # The revision is that of the recipe's model.
-    return {"engine.model": llm, "engine.revision": None} if llm else {}
+    current = load_recipe(recipe).engine.kind
+    kind = kind or ("vllm" if current == "echo" else current)
+    if kind != current:
+        for name, option in {"vllm": {"model": "--llm"}, "endpoint": _ENDPOINT_OPTIONS}.get(kind, {}).items():
+            if name not in given:
+                raise InputError(f"the recipe {recipe} names no {name} for {kind}", f"Say which: {option}.")
+        return {"engine": {"kind": kind, **given}}
+    if kind == "vllm" and given:
+        given["revision"] = None  # The recipe's is that of its own model.
+    return {f"engine.{name}": value for name, value in given.items()}
 
 
 def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:

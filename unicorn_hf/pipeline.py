@@ -51,7 +51,7 @@ from unicorn_hf.core.encoder_spec import HashingSpec, OpenClipSpec, parse_encode
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
-from unicorn_hf.core.recipe import DatasetSource, EchoEngine, FileSource, Recipe
+from unicorn_hf.core.recipe import DatasetSource, EchoEngine, FileSource, Recipe, VllmEngine
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
@@ -245,7 +245,8 @@ class _Build:
         num_threads = max(1, cpu_count() // self._plan.num_workers)
         # For the encoder too: without a bound each worker's torch takes all cores.
         environment = {"OMP_NUM_THREADS": str(num_threads)} | self._generator.environment(num_threads)
-        with open_pool(self._plan.num_workers, environment, self._on_event) as pool:
+        at_once = self._generator.partitions_at_once(recipe.partition_rows)
+        with open_pool(self._plan.num_workers, environment, self._on_event, jobs_at_once=at_once) as pool:
             captions = CaptionStage(recipe, seeds, self._generator, work_dir).run(pool, progress)
             picked = captions.picked
             instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
@@ -566,7 +567,7 @@ def _first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[
 
 def _versions(recipe: Recipe) -> dict[str, str]:
     """The installed packages that had a part in the data."""
-    engine = () if isinstance(recipe.engine, EchoEngine) else _USED_BY_VLLM
+    engine = _USED_BY_VLLM if isinstance(recipe.engine, VllmEngine) else ()
     encoder = parse_encoder_spec(recipe.representations.encoder)
     names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec) else _USED_BY_ENCODERS)}
     if isinstance(encoder, OpenClipSpec):

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from tests.stages import answers_of
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import Sampling, VllmEngine
+from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
 from unicorn_hf.engines.demo_models import demo_llm
-from unicorn_hf.engines.vllm import ChatTemplate, VllmGenerator, environment, without_thoughts
+from unicorn_hf.engines.vllm import VllmGenerator, environment
 
 pytestmark = pytest.mark.real
 
@@ -39,6 +40,28 @@ def _start(model: str, engine: VllmEngine = ENGINE) -> None:
 def _generate(requests: list[Request]) -> list[Answer]:
     assert _generator
     return answers_of(_generator, requests)
+
+
+def _generate_at_once(calls: list[list[Request]]) -> tuple[list[list[Answer]], list[int]]:
+    """Answers of calls that threads make, and the calls in the order in which they ended."""
+    ended: list[int] = []
+
+    def call(index: int) -> list[Answer]:
+        assert _generator
+        answers = answers_of(_generator, calls[index])
+        ended.append(index)
+        return answers
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(call, range(len(calls)))), ended
+
+
+def _generate_one_and_leave(requests: list[Request]) -> int:
+    assert _generator
+    answers = _generator.generate(requests)
+    position, _ = next(answers)
+    answers.close()  # type: ignore[attr-defined]
+    return position
 
 
 def _close() -> None:
@@ -176,6 +199,31 @@ def test_what_does_not_fit_the_context_is_not_asked(ask: Ask) -> None:
     assert little_room.finish_reason in ("stop", "length")
     assert little_room.num_prompt_tokens + little_room.num_output_tokens <= 640
     assert too_little_room.finish_reason == "context"
+
+
+def test_calls_of_several_threads_are_answered_together(ask: Ask, worker: Run) -> None:
+    """What is asked while a long call runs does not wait for it, and no answer is mixed up."""
+    long = Sampling(temperature=1, max_tokens=150)
+    calls = [
+        [request("word " * (1 + i), long, name=f"long {i}", seed=i) for i in range(40)],
+        [request("What is the capital of France?", name=f"short {i}") for i in range(3)],
+        [request("word " * 2000, name="too long"), request("word", name="fits")],
+        [],
+    ]
+    answers, ended = worker(_generate_at_once, calls)
+    lengths = [answer.num_prompt_tokens for answer in answers[0]]
+    assert lengths == list(range(lengths[0], lengths[0] + 40))
+    assert ["Paris" in answer.text for answer in answers[1]] == [True] * 3
+    assert [answer.finish_reason == "context" for answer in answers[2]] == [True, False]
+    assert ended.index(3) < ended.index(0)
+
+
+def test_a_caller_that_leaves_takes_its_requests_back(ask: Ask, worker: Run) -> None:
+    endless = Sampling(temperature=1, max_tokens=400)
+    left = [request("Count to a thousand.", endless, name=str(i), seed=i) for i in range(31)]
+    assert worker(_generate_one_and_leave, [request("Hello.", name="first"), *left]) == 0
+    (answer,) = ask([request("What is the capital of France?")])
+    assert "Paris" in answer.text
 
 
 def test_a_closed_engine_gives_its_memory_back_and_another_starts(ask: Ask, worker: Run, model: str) -> None:

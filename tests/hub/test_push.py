@@ -19,9 +19,9 @@ from tests.hub.fixtures import Environment, HubClient
 from tests.hub.server import Blob, Fault, HubServer
 from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.http import wait_asked
 from unicorn_hf.hub import PushOptions, check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
-from unicorn_hf.hub.failures import wait_asked
 from unicorn_hf.hub.push import BATCH_FILES
 
 REPO = "unicorn-maker/unicorn"

@@ -148,7 +148,7 @@ class CaptionStage:
                     " or bounds in captions.filters that the model can meet will bring the rest.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
-            records += pool.run(wave, limit.add)
+            records += pool.run(wave, limit.add, overlap=True)
             jobs += wave
             candidates.add([job.path for job in wave], pool)
             made = _set_of(jobs, records, candidates, wanted)

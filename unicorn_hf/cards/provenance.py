@@ -35,8 +35,8 @@ def model_name(recipe: Recipe) -> str:
     """What wrote the text: the model, with its revision where the recipe pins one; `echo` for rehearsal text."""
     if isinstance(recipe.engine, EchoEngine):
         return "echo"
-    revision = f" at revision {recipe.engine.revision}" if recipe.engine.revision else ""
-    return f"{recipe.engine.model}{revision}"
+    revision = getattr(recipe.engine, "revision", None)
+    return f"{recipe.engine.model} at revision {revision}" if revision else recipe.engine.model
 
 
 def base_model(recipe: Recipe) -> str | None:

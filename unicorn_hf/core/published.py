@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, ModelSource, OpenClipSpec, is_path, parse_encoder_spec
-from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.core.recipe import EchoEngine, Recipe
 
 TRANSFER_FILE = "transfer.safetensors"
 _LOCAL_DIR = "local-dir:"
@@ -17,7 +17,7 @@ def published_recipe(recipe: Recipe) -> Recipe:
     data["captions"]["prompt"] = published_name(recipe.captions.prompt)
     for name, task in recipe.instructions.tasks.by_name().items():
         data["instructions"]["tasks"][name]["prompt"] = published_name(task.prompt)
-    if isinstance(recipe.engine, VllmEngine):
+    if not isinstance(recipe.engine, EchoEngine):
         data["engine"]["model"] = published_name(recipe.engine.model)
     if recipe.representations.image_statistics:
         # The set's own file holds the image side too.

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -107,13 +108,57 @@ class VllmEngine(Section):
     """The model's licence, for the card; what the model's own card says unless given."""
 
 
+class EndpointEngine(Section):
+    """A server with OpenAI's chat completions: vLLM, TGI, llama.cpp, Ollama, a hosted one.
+
+    Its key, if it takes one, is read from the environment variable UNICORN_HF_API_KEY and from nowhere else. Stored
+    answers are found by the model's name and `extra_body`, not by the address, which may change: give another model
+    another name.
+    """
+
+    kind: Literal["endpoint"]
+    base_url: str
+    """Where the server's API begins, mostly `http://HOST:PORT/v1`."""
+    model: str
+    """The name that the server knows it by."""
+    license: str | None = None
+    """The model's licence, for the card."""
+    concurrency: PositiveInt = 32
+    """Requests in flight at once, for each worker."""
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    """A request that is not answered by then is asked again."""
+    retries: NonNegativeInt = 8
+    """How often a request that failed in passing is asked again."""
+    json_schema: bool = True
+    """Whether the server holds answers to a JSON schema (`response_format`); else what is no JSON is rejected."""
+    system_role: bool = True
+    """False for a model that refuses system prompts: they are put at the head of the first user turn."""
+    extra_body: dict[str, JsonValue] = {}
+    """Sent with each request besides, e.g. `{chat_template_kwargs: {enable_thinking: false}}` to a vLLM server.
+
+    It overrides what is sent otherwise; null leaves a field away. It is published: no secrets.
+    """
+
+    @model_validator(mode="after")
+    def _an_address_without_secrets(self) -> "EndpointEngine":
+        # A validator of the section, since one of the field would have its value shown.
+        parts = urlsplit(self.base_url)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError(
+                "base_url is an address alone: no user, password or query. The key goes into UNICORN_HF_API_KEY"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("base_url is no address: it begins with http:// or https:// and names a host")
+        return self
+
+
 class EchoEngine(Section):
     """Deterministic text made from the request alone, for rehearsals: no model, no GPU, thousands of rows a second."""
 
     kind: Literal["echo"] = "echo"
 
 
-Engine = Annotated[VllmEngine | EchoEngine, Field(discriminator="kind")]
+Engine = Annotated[VllmEngine | EndpointEngine | EchoEngine, Field(discriminator="kind")]
 
 
 class CaptionFilters(Section):

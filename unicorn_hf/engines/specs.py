@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from unicorn_hf.core.encoder_spec import (
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder, TextGenerator
-from unicorn_hf.core.recipe import EchoEngine, Engine, LongCaptions
+from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, LongCaptions, VllmEngine
 from unicorn_hf.engines.transformers_models import model_folder
 
 DEMO = "demo:"
@@ -32,7 +33,7 @@ class GeneratorSpec:
 
     engine: Engine
     model: str
-    """What the engine loads: a folder or a Hub name; empty for echo."""
+    """What the engine loads: a folder or a Hub name; for a server, its name for it; empty for echo."""
     name: str
     """What the card calls it."""
     identity: str
@@ -44,13 +45,28 @@ class GeneratorSpec:
             from unicorn_hf.engines.echo import EchoGenerator
 
             return EchoGenerator()
+        if isinstance(self.engine, EndpointEngine):
+            from unicorn_hf.engines.endpoint import EndpointGenerator
+
+            return EndpointGenerator(self.engine)
         from unicorn_hf.engines.vllm import VllmGenerator
 
         return VllmGenerator(self.engine, self.model)
 
+    def partitions_at_once(self, partition_rows: int) -> int:
+        """Partitions that a worker has in flight, so that its engine always has more requests than it works on.
+
+        One whose last answers are awaited, as many as fill the engine, and one that is being filtered and written.
+        """
+        match self.engine:
+            case EchoEngine():
+                return 1
+            case VllmEngine(max_num_seqs=num_requests) | EndpointEngine(concurrency=num_requests):
+                return 2 + math.ceil(num_requests / partition_rows)
+
     def environment(self, num_threads: int) -> dict[str, str]:
         """Variables that a worker needs before its interpreter starts."""
-        if isinstance(self.engine, EchoEngine):
+        if not isinstance(self.engine, VllmEngine):
             return {}
         from unicorn_hf.engines.vllm import environment
 
@@ -111,10 +127,20 @@ def resolve_generator(engine: Engine) -> GeneratorSpec:
     """Check the engine's model and find its identity; a demonstration model is converted on its first use.
 
     Raises:
-        InputError: the model is a folder that holds none, or an unknown demonstration model.
+        InputError: the model is a folder that holds none, or an unknown demonstration model; or a server's key is none.
     """
     if isinstance(engine, EchoEngine):
         return GeneratorSpec(engine, "", "echo", fingerprint(engine), deterministic=True)
+    if isinstance(engine, EndpointEngine):
+        from unicorn_hf.engines.endpoint import api_key
+
+        api_key()
+        asked = engine.model_dump(mode="json", include={"model", "json_schema", "system_role", "extra_body"})
+        return GeneratorSpec(engine, engine.model, engine.model, fingerprint("endpoint", asked), deterministic=False)
+    return _resolve_vllm(engine)
+
+
+def _resolve_vllm(engine: VllmEngine) -> GeneratorSpec:
     model = engine.model
     if model.startswith(DEMO):
         from unicorn_hf.engines.demo_models import demo_llm

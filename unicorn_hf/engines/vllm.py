@@ -1,29 +1,32 @@
 """vLLM as a text generator: inside the worker's process on a CPU, in a process of its own beside it on a GPU."""
 
+import copy
 import ctypes
 import gc
 import logging
-import re
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from importlib import metadata
+from queue import SimpleQueue
 from typing import Any
 
 from pydantic import ValidationError
 
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.core.generation import Answer, FinishReason, Message, Request
+from unicorn_hf.core.generation import Answer, FinishReason, Request
 from unicorn_hf.core.recipe import VllmEngine
+from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
 from unicorn_hf.engines.quiet import debugging, quiet
 
 log = logging.getLogger(__name__)
 
 _LEAST_ROOM = 32
 """Tokens that must be left for an answer, or `max_tokens` where that is less; else the request is not asked."""
-_ADDED_AT_ONCE = 128
+_TOKENISED_AT_ONCE = 64
 """Requests that are templated and tokenised before the engine gets them: it works on them while the next are made."""
 _INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
-_THOUGHT = re.compile(r"\A\s*(?:<think>)?.*?</think>\s*", re.DOTALL)
-_UNFINISHED_THOUGHT = re.compile(r"\A\s*<think>")
 
 
 def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
@@ -61,6 +64,9 @@ def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
 class VllmGenerator:
     """Implements `TextGenerator` with a model that vLLM runs.
 
+    The engine has a thread of its own, which decodes while the callers' threads template and tokenise what is next and
+    parse what has ended. It works on the requests of all calls at once, those of the earlier call first.
+
     Args:
         engine: the recipe's settings.
         model: what vLLM loads: a folder or a name on the Hub.
@@ -74,12 +80,21 @@ class VllmGenerator:
     """Batches form differently from run to run, and with them the last bits that decide between two likely tokens."""
 
     def __init__(self, engine: VllmEngine, model: str) -> None:
+        self._inbox: SimpleQueue[_Asked | _TakenBack | None] = SimpleQueue()
+        self._submitting = threading.Lock()
+        started: Future[tuple[Any, int]] = Future()
+        # A daemon: a worker process that is told to end does not wait for what is still asked.
+        self._thread = threading.Thread(
+            target=_live, args=(engine, model, started, self._inbox), name="vllm", daemon=True
+        )
         with quiet():
-            self._llm: Any = _start(engine, model)
-        self._engine = self._llm.llm_engine
-        self._max_model_len: int = self._llm.model_config.max_model_len
-        self._template = ChatTemplate(self._llm.get_tokenizer(), model)
-        self._num_asked = 0
+            self._thread.start()
+            tokenizer, self._max_model_len = started.result()
+        try:
+            self._template = ChatTemplate(tokenizer, model)
+        except InputError:
+            self.close()
+            raise
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         """Each request's position and answer, as they end.
@@ -87,115 +102,123 @@ class VllmGenerator:
         Raises:
             RunError: the engine failed.
         """
-        yield from self._answered(requests)
+        answers: _Answers = SimpleQueue()
+        num_missing = len(requests)
+        try:
+            with self._submitting:
+                self._submit(requests, answers)
+            while num_missing:
+                position, answer = answers.get()
+                if isinstance(answer, RunError):
+                    raise RunError(answer.message, answer.advice)
+                num_missing -= 1
+                yield position, answer
+        finally:
+            # After an error or an early end the engine must not go on with what nobody waits for.
+            if num_missing:
+                self._inbox.put(_TakenBack(answers))
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
-        if self._llm is None:
+        if not self._thread.is_alive():
             return
         with quiet():
-            self._engine.engine_core.shutdown()
-            self._llm = self._engine = None
+            self._inbox.put(None)
+            self._thread.join()
             from vllm.distributed import cleanup_dist_env_and_memory
 
             cleanup_dist_env_and_memory()
             gc.collect()
         _trim_heap()
 
-    def _answered(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Each request's position and answer, in the order in which they end."""
-        waiting: dict[str, int] = {}
-        try:
-            for start in range(0, len(requests), _ADDED_AT_ONCE):
-                some = requests[start : start + _ADDED_AT_ONCE]
-                prompts = self._template.token_ids([request.messages for request in some])
-                for position, (request, prompt) in enumerate(zip(some, prompts, strict=True), start):
-                    room = self._max_model_len - len(prompt)
-                    if room < min(_LEAST_ROOM, request.sampling.max_tokens):
-                        yield position, Answer("", "context", len(prompt), 0)
-                    else:
-                        waiting[self._ask(request, prompt, room)] = position
-            while waiting:
-                for output in self._engine.step():
-                    if output.finished:
-                        yield waiting.pop(output.request_id), _answer(output)
-        except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
-            raise _engine_error("vLLM failed", error) from None
-        finally:
-            # After an error or Ctrl-C the engine must not go on with what nobody waits for.
-            if waiting:
-                self._abort(list(waiting))
-
-    def _ask(self, request: Request, prompt: list[int], room: int) -> str:
-        name = str(self._num_asked)
-        self._num_asked += 1
-        self._engine.add_request(name, {"type": "token", "prompt_token_ids": prompt}, _sampling_params(request, room))
-        return name
-
-    def _abort(self, names: list[str]) -> None:
-        try:
-            self._engine.abort_request(names)
-        except Exception:
-            log.debug("the engine took no abort", exc_info=True)
+    def _submit(self, requests: Sequence[Request], answers: "_Answers") -> None:
+        for start in range(0, len(requests), _TOKENISED_AT_ONCE):
+            some = requests[start : start + _TOKENISED_AT_ONCE]
+            prompts = self._template.token_ids([request.messages for request in some])
+            for position, (request, prompt) in enumerate(zip(some, prompts, strict=True), start):
+                room = self._max_model_len - len(prompt)
+                if room < min(_LEAST_ROOM, request.sampling.max_tokens):
+                    answers.put((position, Answer("", "context", len(prompt), 0)))
+                else:
+                    self._inbox.put(_Asked(answers, position, prompt, _sampling_params(request, room)))
 
 
-class ChatTemplate:
-    """From messages to token ids, as the model was trained to read them.
-
-    Args:
-        tokenizer: the model's, of transformers.
-        model: its name, for messages to people.
-
-    Raises:
-        InputError: the model has no chat template.
-    """
-
-    def __init__(self, tokenizer: Any, model: str) -> None:
-        self._tokenizer = tokenizer
-        if not getattr(tokenizer, "chat_template", None):
-            raise InputError(
-                f"the model {model} has no chat template", "It is a base model: take its instruction-tuned sibling."
-            )
-        self._takes_system = self._probe_system()
-
-    def token_ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-        """Token ids of each conversation, up to where the model's answer begins."""
-        # The template writes the special tokens itself.
-        texts = [self.text(messages) for messages in conversations]
-        encoded: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return encoded
-
-    def text(self, messages: Sequence[Message]) -> str:
-        """What the model reads, without thinking where the model can be told so."""
-        if not self._takes_system:
-            messages = _without_system(messages)
-        return self._render(messages)
-
-    def _render(self, messages: Sequence[Message]) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        # Thinking models read `enable_thinking`; to other templates it is a variable that they do not look at.
-        text: str = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        return text
-
-    def _probe_system(self) -> bool:
-        """Whether the template has a place for a system prompt: some refuse one, some drop it without a word."""
-        from jinja2.exceptions import TemplateError
-
-        try:
-            return "SYSTEM-PROBE" in self._render([Message("system", "SYSTEM-PROBE"), Message("user", "Hello.")])
-        except TemplateError:
-            return False
+_Answers = SimpleQueue[tuple[int, Answer | RunError]]
+"""Where one call's answers go."""
 
 
-def _without_system(messages: Sequence[Message]) -> list[Message]:
-    """The system prompt moved to the head of the first user turn."""
-    system = "\n\n".join(message.content for message in messages if message.role == "system")
-    turns = [message for message in messages if message.role != "system"]
-    if system and turns:
-        turns[0] = Message(turns[0].role, f"{system}\n\n{turns[0].content}")
-    return turns
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request on its way to the engine."""
+
+    answers: _Answers
+    position: int
+    prompt: list[int]
+    sampling_params: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenBack:
+    """All that is still asked for this call."""
+
+    answers: _Answers
+
+
+_Inbox = SimpleQueue[_Asked | _TakenBack | None]
+
+
+def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", inbox: _Inbox) -> None:
+    """The engine's thread, from its start to its shutdown."""
+    try:
+        llm = _start(engine, model)
+        # A copy: a tokenizer must not be used by two threads at once, and the engine's is in use while it decodes.
+        tokenizer = copy.deepcopy(llm.get_tokenizer())
+    except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+        started.set_exception(error)
+        return
+    started.set_result((tokenizer, llm.model_config.max_model_len))
+    try:
+        _serve(llm.llm_engine, inbox)
+    except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
+        _refuse(inbox, _engine_error("vLLM failed", error))
+    llm.llm_engine.engine_core.shutdown()
+
+
+def _serve(engine: Any, inbox: _Inbox) -> None:
+    """Feed the engine and hand out its answers, until the inbox says None."""
+    waiting: dict[str, _Asked] = {}
+    num_asked = 0
+    try:
+        while True:
+            while not waiting or not inbox.empty():
+                match inbox.get():
+                    case _Asked() as asked:
+                        name, num_asked = str(num_asked), num_asked + 1
+                        waiting[name] = asked
+                        prompt = {"type": "token", "prompt_token_ids": asked.prompt}
+                        engine.add_request(name, prompt, asked.sampling_params)
+                    case _TakenBack(answers):
+                        names = [name for name, asked in waiting.items() if asked.answers is answers]
+                        engine.abort_request(names)
+                        for name in names:
+                            del waiting[name]
+                    case None:
+                        return
+            for output in engine.step():
+                if output.finished and (ended := waiting.pop(output.request_id, None)):
+                    ended.answers.put((ended.position, _answer(output)))
+    except Exception as error:
+        failure = _engine_error("vLLM failed", error)
+        for asked in waiting.values():
+            asked.answers.put((asked.position, failure))
+        raise
+
+
+def _refuse(inbox: _Inbox, failure: RunError) -> None:
+    """Answer all that comes with the failure, until the inbox says None."""
+    while (message := inbox.get()) is not None:
+        if isinstance(message, _Asked):
+            message.answers.put((message.position, failure))
 
 
 def _sampling_params(request: Request, room: int) -> Any:
@@ -224,13 +247,6 @@ def _answer(output: Any) -> Answer:
         num_prompt_tokens=len(output.prompt_token_ids),
         num_output_tokens=len(completion.token_ids),
     )
-
-
-def without_thoughts(text: str) -> str:
-    """An answer without the reasoning that a thinking model writes before it; nothing if it never came to an end."""
-    if "</think>" in text:
-        return _THOUGHT.sub("", text, count=1)
-    return "" if _UNFINISHED_THOUGHT.match(text) else text
 
 
 def _is_cpu_build() -> bool:

@@ -2,11 +2,11 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
+
+from unicorn_hf.core.http import wait_asked
 
 LOG_IN = (
     "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there "
@@ -91,19 +91,6 @@ def _is_hub(url: str) -> bool:
     from huggingface_hub import constants
 
     return urlsplit(url).netloc.rpartition("@")[2] == urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
-
-
-def wait_asked(headers: Mapping[str, str]) -> float | None:
-    """Seconds: what is left of the window in `RateLimit: "api";r=0;t=55`, or `Retry-After` (a number or a date)."""
-    if window := re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", "")):
-        return float(window[1])
-    value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def shown(message: str) -> str:

@@ -23,10 +23,16 @@ class WorkerPool(Protocol):
 
     num_workers: int
 
-    def run(self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None]) -> list[RecordT]:
+    def run(
+        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+    ) -> list[RecordT]:
         """The records of `jobs`, in their order. Jobs that were done before are found, not run.
 
-        `on_record` is called with each record, in whatever order they come.
+        Args:
+            jobs: what to do.
+            on_record: called with each record, in whatever order they come.
+            overlap: whether a worker does as many jobs at once as the pool allows, for jobs that mostly wait for one
+                engine that serves them all; else it does one at a time.
 
         Raises:
             RunError: a job failed for a reason of the world, or took its worker down again and again.
@@ -35,20 +41,27 @@ class WorkerPool(Protocol):
 
 
 @contextmanager
-def open_pool(num_workers: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[WorkerPool]:
-    """Local worker processes, one job at a time each; they start when there is a job to run.
+def open_pool(
+    num_workers: int, environment: dict[str, str], on_event: EventHandler, *, jobs_at_once: int = 1
+) -> Iterator[WorkerPool]:
+    """Local worker processes; they start when there is a job to run.
 
     Args:
         num_workers: how many processes.
         environment: variables that are set before a worker's interpreter starts (thread counts, an engine's switches).
         on_event: called, in another thread, with what workers tell: `engine_built`, `rows`.
+        jobs_at_once: jobs in each worker where they overlap.
     """
     with ExitStack() as opened:
-        yield _DaskPool(num_workers, lambda: opened.enter_context(_client(num_workers, environment, on_event)))
+
+        def connect() -> Any:
+            return opened.enter_context(_client(num_workers, jobs_at_once, environment, on_event))
+
+        yield _DaskPool(num_workers, jobs_at_once, connect)
 
 
 @contextmanager
-def _client(num_workers: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[Any]:
+def _client(num_workers: int, jobs_at_once: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
@@ -62,7 +75,7 @@ def _client(num_workers: int, environment: dict[str, str], on_event: EventHandle
         dask.config.set(settings | {"temporary-directory": scratch}),
         LocalCluster(
             n_workers=num_workers,
-            threads_per_worker=1,
+            threads_per_worker=jobs_at_once,
             processes=True,
             memory_limit=0,
             dashboard_address="127.0.0.1:0",
@@ -90,8 +103,9 @@ def _worker_plugin() -> Any:
 
 
 class _DaskPool:
-    def __init__(self, num_workers: int, connect: Callable[[], Any]) -> None:
+    def __init__(self, num_workers: int, jobs_at_once: int, connect: Callable[[], Any]) -> None:
         self.num_workers = num_workers
+        self._jobs_at_once = jobs_at_once
         self._connect = connect
         self._connected: Any = None
 
@@ -101,7 +115,9 @@ class _DaskPool:
             self._connected = self._connect()
         return self._connected
 
-    def run(self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None]) -> list[RecordT]:
+    def run(
+        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+    ) -> list[RecordT]:
         records: dict[int, RecordT] = {}
         todo: list[int] = []
         for position, job in enumerate(jobs):
@@ -111,12 +127,14 @@ class _DaskPool:
             else:
                 records[position] = record
                 on_record(record)
-        for position, record in self._compute(jobs, todo):
+        for position, record in self._compute(jobs, todo, self._jobs_at_once if overlap else 1):
             records[position] = record
             on_record(record)
         return [records[position] for position in range(len(jobs))]
 
-    def _compute(self, jobs: Sequence[Job[RecordT]], todo: Sequence[int]) -> Iterator[tuple[int, RecordT]]:
+    def _compute(
+        self, jobs: Sequence[Job[RecordT]], todo: Sequence[int], at_once: int
+    ) -> Iterator[tuple[int, RecordT]]:
         from distributed import KilledWorker, as_completed
 
         waiting = iter(todo)
@@ -124,12 +142,13 @@ class _DaskPool:
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(run_job, jobs[position], pure=False, priority=-position)
+            future = self._client.submit(run_job, jobs[position], alone=at_once == 1, pure=False, priority=-position)
             futures[future] = position
             return future
 
-        # Two jobs a worker: the next one is there when one ends, and the scheduler never holds the whole plan.
-        first = [submit(position) for _, position in zip(range(2 * self.num_workers), waiting, strict=False)]
+        # One job more than are done at once: it is there when one ends, and the scheduler never holds the whole plan.
+        num_first = (at_once + 1) * self.num_workers
+        first = [submit(position) for _, position in zip(range(num_first), waiting, strict=False)]
         pending = as_completed(first, loop=self._client.loop)
         try:
             for future in pending:

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Protocol, TypeVar, cast
 
 from unicorn_hf.core.errors import RunError
@@ -24,32 +26,39 @@ ResidentT = TypeVar("ResidentT", bound=Closeable)
 RecordT = TypeVar("RecordT", bound=Record)
 
 _resident: tuple[str, Closeable] | None = None
+_changing = threading.Lock()
+_alone = threading.Lock()
 
 
 def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     """The worker's engine, built at its first use and kept between partitions.
 
     A worker holds one: asking for another key closes the one before, so that LLM and encoder never share the memory.
+    Threads that ask at once get the same one.
     """
     global _resident
-    if _resident and _resident[0] == key:
-        return cast(ResidentT, _resident[1])
-    if _resident:
-        _resident[1].close()
-        _resident = None
-    started = time.monotonic()
-    made = make()
-    _resident = (key, made)
+    with _changing:
+        if _resident and _resident[0] == key:
+            return cast(ResidentT, _resident[1])
+        if _resident:
+            _resident[1].close()
+            _resident = None
+        started = time.monotonic()
+        made = make()
+        _resident = (key, made)
     seconds = round(time.monotonic() - started, 3)
     _tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": seconds, "machine": machine()})
     return made
 
 
-def run_job(job: Job[RecordT]) -> RecordT:
-    """Run a job in this worker process, telling the client how many rows are done, a few times a second at most."""
+def run_job(job: Job[RecordT], *, alone: bool) -> RecordT:
+    """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
+
+    Jobs that are to be alone wait for one another.
+    """
     reporter = _RowReporter()
     try:
-        with job_lap():
+        with _alone if alone else nullcontext(), job_lap():
             return job.run(reporter)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:

@@ -1,0 +1,416 @@
+"""The endpoint engine against a server that fails in every way: an answer comes, or its failure is told and no more."""
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.builds import unicorn, write_seeds
+from tests.engines.chat_server import Body, ChatServer, Reply, Script, completion, subject
+from tests.stages import answers_of
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.generation import Answer, Message, Request
+from unicorn_hf.core.recipe import EndpointEngine, Sampling
+from unicorn_hf.engines.endpoint import API_KEY, EndpointGenerator
+from unicorn_hf.engines.specs import resolve_generator
+
+KEY = "sk-this-is-secret-0123456789"
+SCHEMA = '{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}'
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv(API_KEY, raising=False)
+    with ChatServer().running() as server:
+        yield server
+
+
+def requests_of(number: int, **changes: Any) -> list[Request]:
+    return [
+        Request(str(index), f"row {index}", (Message("user", f"row {index}"),), Sampling(), index, **changes)
+        for index in range(number)
+    ]
+
+
+def opened(server: ChatServer, **settings: Any) -> EndpointGenerator:
+    return EndpointGenerator(EndpointEngine(kind="endpoint", base_url=server.url, model="m", **settings))
+
+
+def ask(server: ChatServer, number: int = 1, requests: list[Request] | None = None, **settings: Any) -> list[Answer]:
+    generator = opened(server, **settings)
+    try:
+        return answers_of(generator, requests or requests_of(number))
+    finally:
+        generator.close()
+
+
+def only(about: str, reply: Reply, times: int = 1000) -> Script:
+    """The reply to the first requests about one subject; all else is answered."""
+    return lambda body, number: reply if subject(body) == about and number <= times else None
+
+
+def test_answers_have_their_positions_and_counts(server: ChatServer) -> None:
+    answers = ask(server, 40)
+    bodies = sorted(server.bodies, key=lambda body: body["seed"])
+    assert [answer.text for answer in answers] == [
+        completion(body)["choices"][0]["message"]["content"] for body in bodies
+    ]
+    assert [answer.num_output_tokens for answer in answers] == [
+        completion(body)["usage"]["completion_tokens"] for body in bodies
+    ]
+    assert {(answer.finish_reason, answer.num_retries) for answer in answers} == {("stop", 0)}
+
+
+def test_what_is_sent(server: ChatServer) -> None:
+    sampling = Sampling(temperature=0.4, top_p=0.9, repetition_penalty=1.1, max_tokens=77)
+    messages = (Message("system", "Be brief."), Message("user", "A dog."))
+    ask(server, requests=[Request("a", "A dog.", messages, sampling, 5, SCHEMA)])
+    assert server.bodies[0] == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "A dog."}],
+        "temperature": 0.4,
+        "top_p": 0.9,
+        "repetition_penalty": 1.1,
+        "max_tokens": 77,
+        "seed": 5,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": json.loads(SCHEMA), "strict": True},
+        },
+    }
+
+
+def test_what_a_server_does_not_take_can_be_left_away(server: ChatServer) -> None:
+    messages = (Message("system", "Be brief."), Message("user", "A dog."))
+    extra = {"max_tokens": None, "max_completion_tokens": 9, "chat_template_kwargs": {"enable_thinking": False}}
+    request = Request("a", "A dog.", messages, Sampling(), 5, SCHEMA)
+    ask(server, requests=[request], json_schema=False, system_role=False, extra_body=extra)
+    assert server.bodies[0] == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Be brief.\n\nA dog."}],
+        "temperature": 0.9,
+        "top_p": 1.0,
+        "seed": 5,
+        "max_completion_tokens": 9,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+
+
+@pytest.mark.parametrize("concurrency", [1, 7])
+def test_requests_in_flight_are_bounded(server: ChatServer, concurrency: int) -> None:
+    server.slow_s = 0.02
+    ask(server, 30, concurrency=concurrency)
+    assert server.most_at_once == concurrency
+
+
+def test_more_requests_in_flight_than_a_session_has_connections(server: ChatServer) -> None:
+    server.slow_s = 1.5
+    ask(server, 150, concurrency=150)
+    assert server.most_at_once == 150
+
+
+PASSING = {
+    "429": Reply.json({"error": {"message": "slow down"}}, 429),
+    "500": Reply.json({"error": "out of luck"}, 500),
+    "503": Reply(503, b"<html>busy</html>"),
+    "cut": Reply(cuts=True),
+    "cut in the answer": Reply(200, b'{"choices": [', {"content-length": "500"}, after_s=0),
+    "no JSON": Reply(200, b"<html>hello</html>"),
+    "cut JSON": Reply(200, b'{"choices": [{"message": {"content": "A do'),
+    "no choices": Reply.json({"object": "chat.completion"}),
+    "empty choices": Reply.json({"choices": []}),
+    "another schema": Reply.json({"choices": [{"text": "A dog."}]}),
+    "a number for a text": Reply.json({"choices": [{"message": {"content": 7}}]}),
+    "a list": Reply.json([1, 2]),
+    "slow": Reply(after_s=1.5),
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_fails_in_passing_is_asked_again(name: str, server: ChatServer) -> None:
+    server.script = only("row 1", PASSING[name], times=2)
+    answers = ask(server, 3, timeout_s=0.7)
+    assert [answer.num_retries for answer in answers] == [0, 2, 0]
+    assert [answer.finish_reason for answer in answers] == ["stop"] * 3
+    assert answers[1].text == completion(server.bodies[-1])["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_fails_for_good_is_a_failed_row_and_no_more(name: str, server: ChatServer) -> None:
+    server.script = only("row 1", PASSING[name])
+    answers = ask(server, 3, timeout_s=0.7, retries=1)
+    assert [answer.finish_reason for answer in answers] == ["stop", "failed", "stop"]
+    assert len(server.bodies) == 4
+    assert answers[1].text
+    assert len(answers[1].text) < 400
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_row_is_not_asked_again(status: int, server: ChatServer) -> None:
+    server.script = only("row 1", Reply.json({"error": {"message": "a word that we\n do not like"}}, status))
+    answers = ask(server, 3)
+    assert [answer.finish_reason for answer in answers] == ["stop", "failed", "stop"]
+    assert answers[1].text == f"status {status}: a word that we do not like"
+    assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "context_length_exceeded", "message": "This model's maximum context length is 128 tokens."},
+        {"type": "exceed_context_size_error", "code": 400, "message": "too long", "n_ctx": 128},
+        {"param": "input_tokens", "type": "BadRequestError", "code": 400, "message": "too long"},
+    ],
+    ids=["OpenAI", "llama.cpp", "vLLM"],
+)
+def test_a_prompt_that_is_too_long_is_an_answer_of_its_own(error: Body, server: ChatServer) -> None:
+    server.script = only("row 1", Reply.json({"error": error}, 400))
+    assert [answer.finish_reason for answer in ask(server, 3)] == ["stop", "context", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(401, API_KEY), (402, "account"), (403, API_KEY), (404, "--base-url"), (307, "--base-url")]
+)
+def test_what_no_further_request_would_change_stops_all(status: int, told: str, server: ChatServer) -> None:
+    headers = {"location": "http://127.0.0.1:9/v1/chat/completions"} if status == 307 else {}
+    server.script = lambda body, number: Reply(status, b'{"error": {"message": "no"}}', headers)
+    with pytest.raises(RunError) as caught:
+        ask(server, 40, concurrency=4)
+    assert str(status) in caught.value.message
+    assert server.url in caught.value.message
+    assert told in caught.value.advice
+    assert len(server.bodies) <= 8
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_shows_before_anything_is_asked(status: int, server: ChatServer) -> None:
+    server.models = Reply.json({"error": {"message": "Incorrect API key"}}, status)
+    with pytest.raises(RunError, match=f"status {status}: Incorrect API key"):
+        ask(server)
+    assert not server.bodies
+
+
+@pytest.mark.parametrize("status", [404, 405, 400])
+def test_a_server_without_a_list_of_models_serves_too(status: int, server: ChatServer) -> None:
+    server.models = Reply(status)
+    assert ask(server)[0].finish_reason == "stop"
+
+
+def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    with ChatServer().running() as gone:
+        url = gone.url
+    with pytest.raises(RunError, match=re.escape(f"the server at {url}: ConnectError")) as caught:
+        EndpointGenerator(EndpointEngine(kind="endpoint", base_url=url, model="m"))
+    assert "--base-url" in caught.value.advice
+
+
+def test_a_server_that_fails_for_all_stops_with_the_reason(server: ChatServer) -> None:
+    """After as many failures as there are requests in flight; what was answered before was handed out."""
+    server.script = lambda body, number: None if body["seed"] < 20 else Reply.json({"error": "no memory"}, 500)
+    generator = opened(server, concurrency=5, retries=0)
+    came = []
+    with pytest.raises(RunError, match="5 requests one after another got no answer; the last: status 500: no memory"):
+        for position, answer in generator.generate(requests_of(100)):
+            came.append((position, answer.finish_reason))
+    assert {position for position, reason in came if reason == "stop"} == set(range(20))
+    assert len(server.bodies) < 35
+    server.script = lambda body, number: None
+    assert len(answers_of(generator, requests_of(100))) == 100, "the server is mended"
+    generator.close()
+
+
+def test_retry_after_is_honoured_by_all(server: ChatServer) -> None:
+    """One request is told to wait a second: it does, and nobody else asks meanwhile."""
+    asked_at: list[tuple[float, str]] = []
+    lock = threading.Lock()
+
+    def script(body: Body, number: int) -> Reply | None:
+        with lock:
+            asked_at.append((time.monotonic(), subject(body)))
+        if subject(body) == "row 0" and number == 1:
+            return Reply.json({}, 429, retry_after="1")
+        time.sleep(0.05)
+        return None
+
+    server.script = script
+    answers = ask(server, 12, concurrency=2)
+    told_at = asked_at[0][0]
+    assert asked_at[0][1] == "row 0"
+    assert [at for at, about in asked_at if 0.1 < at - told_at < 0.95] == []
+    assert [answer.num_retries for answer in answers] == [1] + [0] * 11
+
+
+def test_a_server_that_asks_for_a_day_is_not_waited_for(server: ChatServer) -> None:
+    server.script = only("row 0", Reply.json({}, 429, retry_after="86400"))
+    started = time.monotonic()
+    answers = ask(server, 2)
+    assert time.monotonic() - started < 5
+    assert answers[0].text == "status 429: it asks to be left alone for 86,400 s"
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "reason"),
+    [
+        ({"finish_reason": "length"}, None, "length"),
+        ({"finish_reason": "eos_token"}, None, "stop"),
+        ({"finish_reason": None}, None, "stop"),
+        ({"message": {"role": "assistant", "content": None}}, "", "stop"),
+        ({"message": {"role": "assistant"}, "finish_reason": "content_filter"}, "", "stop"),
+        ({"message": {"content": "<think>Hm.</think>\n\nA dog.", "reasoning_content": "Hm."}}, "A dog.", "stop"),
+    ],
+)
+def test_answers_of_all_kinds(choice: Body, text: str | None, reason: str, server: ChatServer) -> None:
+    server.script = lambda body, number: Reply.json(completion(body, **choice))
+    (answer,) = ask(server)
+    assert answer.finish_reason == reason
+    if text is not None:
+        assert answer.text == text
+
+
+def test_a_server_that_counts_no_tokens(server: ChatServer) -> None:
+    server.script = lambda body, number: Reply.json(completion(body) | {"usage": None})
+    assert ask(server)[0].num_output_tokens == 0
+
+
+def test_calls_of_several_threads_share_the_bound(server: ChatServer) -> None:
+    server.slow_s = 0.02
+    generator = opened(server, concurrency=6)
+    with ThreadPoolExecutor(3) as threads:
+        calls = [requests_of(20)[start:] for start in (0, 5, 10)]
+        answered = list(threads.map(lambda call: answers_of(generator, call), calls))
+    assert [answer.text for answer in answered[0][10:]] == [answer.text for answer in answered[2]]
+    assert server.most_at_once == 6
+    generator.close()
+
+
+def test_a_caller_that_leaves_takes_its_requests_back(server: ChatServer) -> None:
+    server.slow_s = 0.05
+    generator = opened(server, concurrency=2)
+    answers = generator.generate(requests_of(100))
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+    time.sleep(0.3)
+    assert len(server.bodies) < 10
+    generator.close()
+    generator.close()  # Twice is once.
+
+
+# -- The key ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_key_is_sent_and_shown_nowhere(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv(API_KEY, f"  {KEY}\n")
+    server.script = only("row 1", Reply.json({"error": {"message": f"Bearer {KEY} may not say this"}}, 400))
+    answers = ask(server, 3)
+    assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+    assert answers[1].text == "status 400: Bearer *** may not say this"
+    server.script = lambda body, number: Reply.json({"error": f"Incorrect API key provided: {KEY}"}, 401)
+    with pytest.raises(RunError) as caught:
+        ask(server)
+    assert KEY not in str(caught.value)
+    assert KEY not in caplog.text
+    assert KEY not in repr(resolve_generator(EndpointEngine(kind="endpoint", base_url=server.url, model="m")))
+
+
+def test_no_other_key_of_the_user_is_sent(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_another_secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
+    ask(server)
+    assert "authorization" not in server.headers[0]
+    assert "another" not in json.dumps(server.headers)
+
+
+@pytest.mark.parametrize("key", ["two words", "caf\u00e9", "a\x07b"])
+def test_what_cannot_be_a_key_is_told_without_showing_it(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(API_KEY, key)
+    with pytest.raises(InputError) as caught:
+        resolve_generator(EndpointEngine(kind="endpoint", base_url="http://127.0.0.1", model="m"))
+    assert API_KEY in str(caught.value)
+    assert key not in str(caught.value)
+
+
+def test_the_hubs_offline_mode_is_no_matter_of_the_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert ask(server)[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:password@host/v1", "http://token@host/v1", "https://host/v1?key=password", "https://host/#password",
+        "host:8000/v1", "ftp://host/v1", "http:///v1", "",
+    ],
+)  # fmt: skip
+def test_an_address_with_secrets_or_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="base_url is"):
+        EndpointEngine(kind="endpoint", base_url=url, model="m")
+
+
+# -- The whole way ----------------------------------------------------------------------------------------------------
+
+
+def build(server: ChatServer, folder: Path, *more: object, **environment: str) -> Any:
+    arguments = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model", "--encoder", "hashing:16"]
+    return unicorn(
+        "build", "--seeds", write_seeds(folder / "seeds.txt", 40), "--captions", 30, "--instructions", 10,
+        *arguments, *more, cwd=folder, NO_PROXY="127.0.0.1", **environment,
+    )  # fmt: skip
+
+
+def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: Path) -> None:
+    """The build ends without the row that got no answer; the next one asks for that row alone, and fills the gap."""
+    failing = []
+
+    def script(body: Body, number: int) -> Reply | None:
+        if "jar number 7 " in subject(body) and "response_format" not in body:
+            failing.append(body)
+            return Reply.json({"error": "not this one"}, 400)
+        return None
+
+    server.script = script
+    first = build(server, tmp_path, **{API_KEY: KEY})
+    assert first.returncode == 0, first.stderr
+    statistics = json.loads((tmp_path / "unicorn/statistics.json").read_text())
+    assert statistics["captions"]["rejected"] == {"not_answered": 1}
+    assert statistics["engine"] == "org/model"
+    assert len(failing) == 1
+
+    server.script = lambda body, number: None
+    server.bodies.clear()
+    second = build(server, tmp_path, **{API_KEY: KEY})
+    assert second.returncode == 0, second.stderr
+    captions = [body for body in server.bodies if "response_format" not in body]
+    assert [subject(body) for body in captions] == [subject(failing[0])]
+    assert json.loads((tmp_path / "unicorn/statistics.json").read_text())["captions"]["rejected"] == {}
+
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert [path for path in written if KEY.encode() in path.read_bytes()] == []
+    assert KEY not in first.stdout + first.stderr + second.stdout + second.stderr
+    assert server.url in (tmp_path / "unicorn/recipe.yaml").read_text()
+
+    server.bodies.clear()
+    assert build(server, tmp_path).returncode == 0
+    assert server.bodies == []
+
+
+def test_a_wrong_server_is_one_message(server: ChatServer, tmp_path: Path) -> None:
+    server.models = Reply.json({"error": {"message": f"Incorrect API key provided: {KEY}"}}, 401)
+    done = build(server, tmp_path, **{API_KEY: KEY})
+    assert done.returncode == 1
+    assert f"error: the server at {server.url}: it refuses the request (status 401" in done.stderr
+    assert API_KEY in done.stderr
+    assert "Traceback" not in done.stderr
+    assert KEY not in done.stdout + done.stderr
