@@ -185,6 +185,9 @@ def build(
     if push and (problem := check_access(push, options, folder=out)):
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     generator = resolve_generator(recipe.engine)
+    planned = replace(planned, recipe=recipe.model_copy(update={"engine": generator.engine}))
+    if isinstance(generator.engine, VllmEngine) and generator.engine != recipe.engine:
+        progress.note(f"{generator.name} is at revision {generator.engine.revision}")
     asked = recipe.representations
     encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     image = image_side(recipe)

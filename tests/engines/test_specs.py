@@ -1,6 +1,11 @@
 """Engines are resolved and checked in the client, and opened where they are used."""
 
+import os
 import pickle
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +25,11 @@ def model(tmp_path: Path) -> Path:
     (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 def identity(model: Path | str, **changes: object) -> str:
@@ -76,6 +86,78 @@ def test_a_hub_name_is_taken_as_it_is() -> None:
     assert spec.model == spec.name == "org/model"
     assert identity("org/model") != identity("org/model-2")
     assert identity("org/model") != identity("org/model", revision="v2")
+
+
+COMMITS = {"main": "a" * 40, "v2": "b" * 40}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Has one model, of which it shows the configuration."""
+
+    def do_HEAD(self) -> None:
+        _, owner, name, _, revision, file = self.path.split("/")
+        commit = COMMITS.get(revision, revision if revision in COMMITS.values() else None)
+        if (owner, name, file) != ("org", "model", "config.json") or not commit:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RevisionNotFound" if name == "model" else "RepoNotFound")
+            self.end_headers()
+            return
+        self.send_response(200)
+        for header, value in {"X-Repo-Commit": commit, "ETag": f'"{commit}"', "Content-Length": "2"}.items():
+            self.send_header(header, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+_RESOLVE = """
+import sys
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import VllmEngine
+from unicorn_hf.engines.specs import resolve_generator
+for argument in sys.argv[1:]:
+    name, _, revision = argument.partition("@")
+    try:
+        spec = resolve_generator(VllmEngine(model=name, revision=revision or None))
+        print(spec.engine.revision, spec.identity)
+    except InputError as error:
+        print(error.message)
+"""
+
+
+def test_a_hubs_model_is_known_by_its_commit_whether_the_hub_is_in_reach_or_not(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(tmp_path),
+        "NO_PROXY": "127.0.0.1",
+    }
+
+    def resolved(*names: str, **changes: str) -> list[str]:
+        # A process of its own, since huggingface_hub reads its variables when it is imported.
+        command = [sys.executable, "-c", _RESOLVE, *names]
+        return subprocess.run(command, env=environment | changes, capture_output=True, text=True).stdout.splitlines()
+
+    asked = ("org/model", "org/model@v2", f"org/model@{COMMITS['main']}")
+    online = resolved(*asked)
+    assert [line.split()[0] for line in online] == [COMMITS["main"], COMMITS["v2"], COMMITS["main"]]
+    assert online[0] == online[2]
+    assert resolved("org/other", "org/model@v3") == [
+        "the Hub has no model org/other, or does not show it",
+        "the Hub has no model org/model at revision v3, or does not show it",
+    ]
+    assert resolved(*asked, HF_HUB_OFFLINE="1") == online
+    server.shutdown()
+    server.server_close()
+    assert resolved(*asked) == online
+    unknown = resolved("org/model", HF_HOME=str(tmp_path / "empty"), HF_HUB_OFFLINE="1")
+    assert unknown[0].startswith("None ")
 
 
 def test_the_identity_is_of_all_that_answers_depend_on_and_of_nothing_else(model: Path) -> None:

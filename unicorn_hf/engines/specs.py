@@ -20,9 +20,12 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder, TextGenerator
 from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, LongCaptions, VllmEngine
+from unicorn_hf.engines.quiet import quiet
 from unicorn_hf.engines.transformers_models import model_folder
 
 DEMO = "demo:"
+_CONFIG = "config.json"
+_HUB_TIMEOUT_S = 5
 _NUM_BLOCKS = 256
 _BLOCK_BYTES = 2**16
 
@@ -126,6 +129,8 @@ class EncoderChoice:
 def resolve_generator(engine: Engine) -> GeneratorSpec:
     """Check the engine's model and find its identity; a demonstration model is converted on its first use.
 
+    The engine of the result has the commit of a Hub's model as its revision.
+
     Raises:
         InputError: the model is a folder that holds none, or an unknown demonstration model; or a server's key is none.
     """
@@ -152,9 +157,35 @@ def _resolve_vllm(engine: VllmEngine) -> GeneratorSpec:
     elif model.startswith((".", "/", "~")):
         raise InputError(f"no model folder {model}", "--llm takes a folder with a model or the name of one on the Hub.")
     else:
+        engine = engine.model_copy(update={"revision": _commit(model, engine.revision) or engine.revision})
         content = fingerprint(model, engine.revision)
     asked = engine.model_dump(mode="json", include={"dtype", "max_model_len"})
     return GeneratorSpec(engine, model, engine.model, fingerprint("vllm", content, asked), deterministic=False)
+
+
+def _commit(model: str, revision: str | None) -> str | None:
+    """The commit that a Hub's model is at: what the Hub says, or the cache where the Hub is out of reach.
+
+    None where neither knows; the engine will say what is wrong when it loads the model.
+
+    Raises:
+        InputError: the Hub has no such model or revision, or does not show it.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        # Whichever way it is found, the path of the cached file names the commit.
+        with quiet():
+            path = hf_hub_download(model, _CONFIG, revision=revision, etag_timeout=_HUB_TIMEOUT_S)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise InputError(
+            f"the Hub has no model {model}{at}, or does not show it", "Is the name right? If so: `hf auth login`."
+        ) from error
+    except (OSError, HFValidationError):
+        return None
+    return Path(path).parent.name
 
 
 def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "truncate") -> EncoderChoice:
