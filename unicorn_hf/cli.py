@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unicorn_hf.cards.statistics import GapFacts
     from unicorn_hf.core.recipe import DatasetSource, FileSource, Recipe
     from unicorn_hf.hub.push import PushPlan, PushResult
+    from unicorn_hf.interchange.export import Format
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
 
@@ -300,6 +301,31 @@ def overlap(
         )
         if examples:
             click.echo(f"The first of them: {', '.join(examples)}")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
+@click.option(
+    "--format",
+    "form",
+    required=True,
+    type=click.Choice(["bunny", "llava", "sharegpt", "webdataset"]),
+    help="bunny: the original trainer's; the others: JSON lists with safetensors, or tar shards.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write; it must not exist.")
+def export(folder: Path, form: "Format", out: Path) -> None:
+    """Write the built folder DIR in a form that a trainer reads.
+
+    \b
+    Example:
+      unicorn-hf export unicorn --format bunny --out unicorn-bunny
+    """  # fmt: skip
+    with _errors():
+        from unicorn_hf.interchange.export import export as run
+
+        with _progress() as progress:
+            run(folder, form, out, progress=progress)
+        click.echo(f"{out}/ holds the set in the form {form}")
 
 
 @main.command()

@@ -34,8 +34,12 @@ def is_build(folder: Path) -> bool:
 
 
 @contextmanager
-def replaced(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, which takes its place when the block ends without an error."""
+def replaced(out: Path, advice: str = "All is in the work folder.") -> Iterator[Path]:
+    """An empty folder beside `out`, which takes its place when the block ends without an error.
+
+    Raises:
+        RunError: it cannot be written, or not be put there; `advice` says what to do.
+    """
     staging = out.with_name(f".{out.name}.new")
     old = out.with_name(f".{out.name}.old")
     for leftover in (staging, old):
@@ -52,9 +56,7 @@ def replaced(out: Path) -> Iterator[Path]:
                 old.rename(out)
             raise
     except OSError as error:
-        raise RunError(
-            f"the data set cannot be put at {out}: {error.strerror or error}", "All is in the work folder."
-        ) from error
+        raise RunError(f"the data set cannot be put at {out}: {error.strerror or error}", advice) from error
     finally:
         for leftover in (staging, old):
             shutil.rmtree(leftover, ignore_errors=True)

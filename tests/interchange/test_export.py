@@ -1,0 +1,144 @@
+"""Every form holds the same ids, conversations and vectors as the folder it was made of."""
+
+import json
+import pickle
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.builds import ECHO, published_bytes, rows, unicorn
+from unicorn_hf import InputError
+from unicorn_hf.interchange import export as module
+from unicorn_hf.interchange.export import FORMATS, Format, export
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    assert unicorn("build", *ECHO, "--captions", 60, "--instructions", 25, cwd=folder).returncode == 0
+    return folder / "unicorn"
+
+
+@pytest.fixture(autouse=True)
+def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "VECTORS_PER_FILE", 7)
+    monkeypatch.setattr(module, "ROWS_PER_TAR", 11)
+
+
+def exported(made: Path, format: Format, folder: Path) -> Path:
+    before = published_bytes(made)
+    export(made, format, folder / "out")
+    assert published_bytes(made) == before
+    return folder / "out"
+
+
+def listed(path: Path) -> list[Row]:
+    value: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
+def test_bunny(made: Path, tmp_path: Path) -> None:
+    out = exported(made, "bunny", tmp_path)
+    records = [
+        record
+        for path in sorted((out / "embeddings").glob("*.pkl"))
+        for record in pickle.loads(path.read_bytes())  # noqa: S301
+    ]
+    wanted = rows(made, "pretrain")
+    assert [(record["id"], record["caption"]) for record in records] == [(row["id"], row["caption"]) for row in wanted]
+    for record, row in zip(records, wanted, strict=True):
+        assert record["embed"].dtype == np.float32
+        np.testing.assert_array_equal(record["embed"], np.float32(row["image_embedding"]))
+    for config in ("pretrain", "instruction"):
+        found = listed(out / f"{config}.json")
+        assert found == [{"id": row["id"], "conversations": row["conversations"]} for row in rows(made, config)]
+
+
+@pytest.mark.parametrize(
+    ("format", "place"),
+    [("llava", lambda row: row["image"]), ("sharegpt", lambda row: row["images"][0])],
+)
+def test_json_with_safetensors(format: Format, place: Callable[[Row], str], made: Path, tmp_path: Path) -> None:
+    out = exported(made, format, tmp_path)
+    for config in ("pretrain", "instruction"):
+        found, wanted = listed(out / f"{config}.json"), rows(made, config)
+        assert [(row["id"], row["conversations"]) for row in found] == [
+            (row["id"], row["conversations"]) for row in wanted
+        ]
+        for row, original in zip(found, wanted, strict=True):
+            file, number = place(row).split("#")
+            vectors = load_file(out / file)["embeddings"]
+            assert vectors.dtype == np.float16
+            np.testing.assert_array_equal(vectors[int(number)], np.float16(original["image_embedding"]))
+
+
+def test_webdataset(made: Path, tmp_path: Path) -> None:
+    out = exported(made, "webdataset", tmp_path)
+    for config in ("pretrain", "instruction"):
+        members: dict[str, dict[str, Any]] = {}
+        for path in sorted((out / config).glob("*.tar")):
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    key, _, ending = member.name.partition(".")
+                    file = tar.extractfile(member)
+                    assert file
+                    members.setdefault(key, {})[ending] = json.load(file) if ending == "json" else np.load(file)
+        wanted = rows(made, config)
+        assert sorted(members) == list(members)
+        for sample, row in zip(members.values(), wanted, strict=True):
+            np.testing.assert_array_equal(sample["npy"], np.float16(row["image_embedding"]))
+            columns = ["id", "caption", "conversations", *(["task"] if config == "instruction" else [])]
+            assert sample["json"] == {column: row[column] for column in columns}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_set_gives_the_same_files(format: Format, made: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        export(made, format, tmp_path / name)
+    first, second = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "two")
+    )
+    assert first == second
+
+
+def test_what_is_there_is_left_alone(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        export(made, "bunny", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_without_a_set(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no rows of pretrain"):
+        export(tmp_path / "empty", "llava", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command(made: Path, tmp_path: Path) -> None:
+    done = unicorn("export", made, "--format", "llava", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(listed(tmp_path / "out" / "pretrain.json")) == 60
+    again = unicorn("export", made, "--format", "llava", "--out", "out", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_nothing_of_it_is_imported_before_it_is_needed() -> None:
+    code = "import sys, unicorn_hf.interchange.export; print('safetensors' in sys.modules, 'datasets' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

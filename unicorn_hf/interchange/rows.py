@@ -1,0 +1,47 @@
+"""A published folder's rows, some hundred at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unicorn_hf.builders.places import data_files, file_names
+from unicorn_hf.core.errors import InputError
+
+BATCH_ROWS = 500
+
+
+def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a config in order, with these columns.
+
+    Raises:
+        InputError: there are none, or a file cannot be read.
+    """
+    names = [name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
+    if not names:
+        raise InputError(f"{folder} holds no rows of {config}", "Name the folder that `unicorn-hf build` made.")
+    for name in names:
+        try:
+            with pq.ParquetFile(folder / name) as file:
+                # Group by group: over several groups, pyarrow keeps what it has read until the file's end.
+                for group in range(file.num_row_groups):
+                    yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{folder / name}: not readable: {error}", f"Try: unicorn-hf validate {folder}") from error
+
+
+def num_rows(folder: Path, config: str) -> int:
+    """Rows of a config."""
+    names = [name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
+    return sum(pq.read_metadata(folder / name).num_rows for name in names)
+
+
+def vectors_of(batch: pa.RecordBatch) -> NDArray[Any]:
+    """The embeddings of a batch, (rows, dim), in the type that they are stored in."""
+    column = batch.column("image_embedding")
+    flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(flat.reshape(len(column), -1))
