@@ -35,8 +35,8 @@ def export(folder: str | Path, format: Format, out: str | Path, *, progress: Pro
 
     - `bunny`, the original trainer's: `pretrain.json`, `instruction.json`, and `embeddings/*.pkl`, pickled lists of
       {"id", "caption", "embed"} with `embed` a float32 array of shape (dim,); those of both configs, joined by id.
-    - `llava`: JSON lists of {"id", "image", "conversations"}; `image` is `FILE#ROW` of `embeddings/*.safetensors`, whose
-      tensor `embeddings` has shape (rows, dim).
+    - `llava`: JSON lists of {"id", "image", "conversations"}; `image` is `FILE#ROW` of `embeddings/*.safetensors`: a
+      row of its tensor `embeddings`, of shape (rows, dim).
     - `sharegpt`: the same with a list `images`.
     - `webdataset`: a folder for each config of tar shards, a .json and a .npy of each row.
 
