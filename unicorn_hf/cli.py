@@ -51,6 +51,10 @@ def main() -> None:
     help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
 )  # fmt: skip
 @click.option("--seed-column", help="The column of --seeds that holds the seeds.")
+@click.option(
+    "--exclude-benchmarks", is_flag=True, default=None,
+    help="Leave out the recipe's seeds that are labels of evaluation benchmarks.",
+)  # fmt: skip
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
 @click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
 @click.option(
@@ -355,6 +359,7 @@ def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
         "cluster": "cluster.kind",
         "workers": "cluster.workers",
         "random_seed": "random_seed",
+        "exclude_benchmarks": "seeds.exclude_benchmarks",
     }
     if options["image_statistics"]:
         options["image_statistics"] = str(options["image_statistics"].expanduser().absolute())
@@ -413,7 +418,7 @@ def _show_plan(planned: "Plan") -> None:
     model = getattr(recipe.engine, "model", "")
     lines = {
         "recipe": recipe.name,
-        "seeds": ", ".join(source.name or source.path for source in recipe.seeds.sources),
+        "seeds": ", ".join(source.name or source.path for source in recipe.seeds.used),
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",
         "engine": f"{recipe.engine.kind} {model}".strip(),

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -353,9 +356,69 @@ class TestDatasets:
         assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", "a cat"]
         assert list(read_source(self.source(tmp_path, limit=1), 0)) == ["a dog"]
 
-    def test_of_several_captions_of_an_image_the_first_is_read(self, tmp_path: Path) -> None:
-        pq.write_table(pa.table({"caption": [["a dog", "a hound"], [], None]}), tmp_path / "train.parquet")
+    def test_of_several_captions_of_an_image_one_is_read_wherever_it_stands(self, tmp_path: Path) -> None:
+        texts = [[f"caption {row} by {who}" for who in range(5)] for row in range(60)]
+        ways = {
+            "list": pa.table({"caption": texts}),
+            "turned": pa.table({"caption": [row[::-1] for row in texts]}),
+            "columns": pa.table({f"c{who}": [row[who] for row in texts] for who in range(5)}),
+            "rows": pa.table(
+                {"caption": [row[who] for who in range(5) for row in texts], "image": list(range(60)) * 5}
+            ),
+        }
+        more = {"columns": {"column": [f"c{who}" for who in range(5)]}, "rows": {"image_id": "image"}}
+        read = {}
+        for way, table in ways.items():
+            (tmp_path / way).mkdir()
+            pq.write_table(table, tmp_path / way / "train.parquet")
+            read[way] = list(read_source(self.source(tmp_path / way, **{"column": "caption"} | more.get(way, {})), 0))
+        assert [int(text.split()[1]) for text in read["list"]] == list(range(60))
+        assert read["turned"] == read["columns"] == read["list"]
+        assert sorted(read["rows"]) == sorted(read["list"])
+        by = Counter(text.split()[-1] for text in read["list"])
+        assert min(by[str(who)] for who in range(5)) > 3, "no place is preferred"
+        source = self.source(tmp_path / "list")
+        assert list(read_source(source, 1)) != read["list"], "another random seed takes others"
+
+    def test_images_without_a_caption_give_an_empty_seed(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"caption": [["", "a dog"], [], None], "n": [1, 2, 2]}), tmp_path / "train.parquet")
         assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", ""]
+        assert sorted(read_source(self.source(tmp_path, image_id="n"), 0)) == ["", "a dog"]
+
+    def test_the_limit_counts_the_rows_that_are_read(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"caption": ["a", "b", "c"], "n": [1, 1, 2]}), tmp_path / "train.parquet")
+        assert len(list(read_source(self.source(tmp_path, image_id="n", limit=2), 0))) == 1
+
+    def test_class_names_become_labels_in_templates(self, tmp_path: Path) -> None:
+        from datasets import ClassLabel, Dataset, Features, Value
+
+        features = Features({"label": ClassLabel(names=["apple_pie", "nachos"]), "text": Value("string")})
+        data = Dataset.from_dict({"label": [0, 0, 1], "text": ["x", "y", "z"]}, features=features)
+        data.to_parquet(tmp_path / "train.parquet")
+        templates = ["a plate of {label}", "{label} on a table"]
+        seeds = set(read_source(self.source(tmp_path, "label", templates=templates, num_templates=1), 0))
+        assert len(seeds) == 2
+        assert {name for name in ("apple pie", "nachos") if any(name in seed for seed in seeds)} == {
+            "apple pie",
+            "nachos",
+        }
+        texts = list(read_source(self.source(tmp_path, "text", templates=["a {label}"], limit=2), 0))
+        assert texts == ["a x", "a y"]
+        with pytest.raises(InputError, match="no column 'none'; it has label, text"):
+            list(read_source(self.source(tmp_path, "none", templates=["a {label}"]), 0))
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            ({"templates": ["a dog"]}, "lacks {label}"),
+            ({"templates": ["a {label}"], "image_id": "n"}, "one column of labels"),
+            ({"templates": ["a {label}"], "column": ["a", "b"]}, "one column of labels"),
+            ({"column": []}, "column is empty"),
+        ],
+    )
+    def test_what_does_not_go_together_is_told(self, more: dict[str, Any], message: str, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            self.source(tmp_path, **{"column": "caption"} | more)
 
     def test_a_wrong_column_names_those_that_exist(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"id": [1], "caption": ["a dog"]}), tmp_path / "train.parquet")

@@ -1,16 +1,22 @@
 """Seeds as shards: counted, mixed, and the same for the same content."""
 
+import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import FileSource, LabelSource, Seeds
+from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.selection import SeedShards
+from unicorn_hf.seeds.sources import source_path
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 
@@ -200,3 +206,90 @@ def test_sources_are_checked_by_their_first_seed(hundred: Path, tmp_path: Path) 
     ):
         with pytest.raises(InputError, match=message):
             check_sources(seeds_of(hundred, tmp_path / name))
+
+
+def test_seeds_too_short_or_in_another_language_are_counted(tmp_path: Path) -> None:
+    german = "Eine Katze sitzt auf dem Sofa und schaut aus dem Fenster"
+    (tmp_path / "s.txt").write_text(f"a cat\n{german}\na\nab\n猫坐在垫子上\ntwo dogs\n")
+    _, record = prepare(seeds_of(tmp_path / "s.txt", languages=["en"], min_characters=3), tmp_path / "work")
+    assert record.skipped == {"language": 2, "too_short": 2}
+    shards, _ = prepare(seeds_of(tmp_path / "s.txt", languages=["de", "zh", "en"]), tmp_path / "work")
+    assert german in texts(shards)
+    assert shards.num_seeds == 6
+
+
+def weighted(folder: Path, sizes: dict[str, int], weights: dict[str, float | None]) -> Seeds:
+    sources = []
+    for name, size in sizes.items():
+        (folder / f"{name}.txt").write_text("\n".join(f"{name} {number}" for number in range(size)))
+        sources.append(FileSource(path=str(folder / f"{name}.txt"), weight=weights[name]))
+    return Seeds(sources=tuple(sources))
+
+
+def test_weights_keep_sources_in_proportion_and_use_all_that_they_can(tmp_path: Path) -> None:
+    config = weighted(tmp_path, {"one": 300, "two": 100, "three": 40}, {"one": 3, "two": 2, "three": None})
+    shards, record = prepare(config, tmp_path / "work")
+    assert [source.num_seeds for source in record.sources] == [150, 100, 40]
+    assert record.skipped == {"beyond_weight": 150}
+    assert shards.num_seeds == 290
+    whole = texts(prepare(weighted(tmp_path, {"one": 300}, {"one": None}), tmp_path / "work")[0])
+    of_one = [seed for seed in texts(shards) if seed.startswith("one")]
+    assert of_one == whole[:150], "the first in the order that holds without weights"
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.lists(st.integers(1, 9), min_size=3, max_size=3))
+def test_weights_hold_to_a_seed(sizes: list[int], weights: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"s{at}" for at in range(len(sizes))]
+        config = weighted(folder, dict(zip(names, sizes, strict=True)), dict(zip(names, weights, strict=False)))
+        _, record = prepare(config, folder / "work")
+        given_by = [source.num_seeds for source in record.sources]
+        least = min(size / weight for size, weight in zip(sizes, weights, strict=False))
+        assert given_by == [round(least * weight) for _, weight in zip(sizes, weights, strict=False)]
+        assert any(number == size for number, size in zip(given_by, sizes, strict=True))
+
+
+def test_sources_of_benchmarks_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "open.txt").write_text("a dog\n")
+    (tmp_path / "labels.txt").write_text("pug\n")
+    labels = LabelSource(
+        kind="labels", path=str(tmp_path / "labels.txt"), templates=("a {label}",), domain="pets", benchmark="Pets"
+    )
+    sources = (FileSource(path=str(tmp_path / "open.txt")), labels)
+    shards, record = prepare(Seeds(sources=sources), tmp_path / "work")
+    assert sorted(texts(shards)) == ["a dog", "a pug"]
+    assert [source.benchmark for source in record.sources] == [None, "Pets"]
+    shards, record = prepare(Seeds(sources=sources, exclude_benchmarks=True), tmp_path / "work")
+    assert texts(shards) == ["a dog"]
+    assert [source.name for source in record.sources] == ["open.txt"]
+    with pytest.raises(ValueError, match="leaves them all out"):
+        Seeds(sources=(labels,), exclude_benchmarks=True)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    peaks = []
+    for number in (100, 20_000, 60_000):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(
+            "".join(f"seed {line} of a file of many lines, with the number {line * 7}\n" for line in range(number))
+        )
+        tracemalloc.start()
+        try:
+            prepare(seeds_of(path), tmp_path / "work", partition_rows=512)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    # The first pays for imports; the third has three times the lines of the second.
+    assert peaks[2] < 1.5 * peaks[1]
+
+
+def test_the_bundled_mixture_is_that_of_the_paper() -> None:
+    seeds = load_recipe("unicorn-1.2m").seeds
+    labels = [source for source in seeds.sources if isinstance(source, LabelSource)]
+    assert all(len(source.templates) == source.num_templates == 10 for source in labels)
+    num_labels = sum(len(source_path(source).read_text().splitlines()) for source in labels)
+    # Food-101, Stanford Cars and SUN397 have 101, 196 and 397 classes.
+    assert 107_000 <= 10 * (num_labels + 101 + 196 + 397) <= 108_000
+    assert {source.benchmark for source in seeds.sources} > {"ImageNet-1k", "Food-101", None}
+    assert all(source.license != "unknown" for source in labels)

@@ -14,6 +14,8 @@ class SourceFacts(_Facts):
     domain: str
     license: str
     num_seeds: int
+    benchmark: str | None = None
+    """The evaluation benchmark that its labels belong to."""
 
 
 class SeedFacts(_Facts):

@@ -8,6 +8,8 @@ from typing import Any
 
 _SURE = 0.8
 """Probability from which another language is believed. Two words are often taken for any language, at far less."""
+_IMPOSSIBLE = 1e-5
+"""Probability below which the languages asked for are out, even where several others are equally likely."""
 _FEWEST_STRAY = 3
 _SCRIPTS = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "BOPOMOFO": "CJK", "FULLWIDTH": "LATIN"}
 """Scripts that are written together count as one."""
@@ -25,8 +27,11 @@ def foreign(text: str, languages: Sequence[str]) -> str | None:
     identifier = _identifier()
     if not codes & set(identifier.labels):
         return None
-    language, probability = identifier.classify(text)
-    return f"{language} ({probability:.2f})" if language not in codes and probability >= _SURE else None
+    ranked = identifier.rank(text)
+    language, probability = ranked[0]
+    known = sum(share for code, share in ranked if code in codes)
+    is_foreign = language not in codes and (probability >= _SURE or known < _IMPOSSIBLE)
+    return f"{language} ({probability:.2f})" if is_foreign else None
 
 
 def _stray_letters(text: str) -> str | None:

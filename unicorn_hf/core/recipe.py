@@ -31,7 +31,22 @@ class Sampling(Section):
     max_tokens: PositiveInt = 512
 
 
-class FileSource(Section):
+class AnySource(Section):
+    """What is said of every source of caption seeds."""
+
+    name: str | None = None
+    """What the card calls the source; the file's or data set's name unless given."""
+    domain: str = "open-domain"
+    license: str = "unknown"
+    limit: PositiveInt | None = None
+    """Seeds, or labels of a data set, that are read at most."""
+    weight: Annotated[float, Field(gt=0)] | None = None
+    """Its part of all seeds, relative to the other sources that have a weight; without it, all of its seeds are in."""
+    benchmark: str | None = None
+    """The evaluation benchmark that the labels belong to; `seeds.exclude_benchmarks` leaves such sources out."""
+
+
+class FileSource(AnySource):
     """Caption seeds in a file: .txt one a line; .csv, .tsv, .jsonl, .json, .parquet by column."""
 
     kind: Literal["file"] = "file"
@@ -39,14 +54,9 @@ class FileSource(Section):
     """Relative to the recipe; `package:NAME` is a file that ships with unicorn-hf."""
     column: str | None = None
     """Needed where the file has more than one column of text."""
-    name: str | None = None
-    """What the card calls the source; the file's name unless given."""
-    domain: str = "open-domain"
-    license: str = "unknown"
-    limit: PositiveInt | None = None
 
 
-class LabelSource(Section):
+class LabelSource(AnySource):
     """Domain-specific seeds: the labels of a file, one a line, each put into templates (`{label}`)."""
 
     kind: Literal["labels"]
@@ -54,20 +64,15 @@ class LabelSource(Section):
     templates: Annotated[Strings, Field(min_length=1)]
     num_templates: PositiveInt = 10
     """Drawn for each label, without repetition; all of them where there are fewer."""
-    name: str | None = None
     domain: str
-    license: str = "unknown"
-    limit: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _templates_hold_the_label(self) -> "LabelSource":
-        for template in self.templates:
-            if "{label}" not in template:
-                raise ValueError(f"the template {template!r} lacks {{label}}")
+        _check_templates(self.templates)
         return self
 
 
-class DatasetSource(Section):
+class DatasetSource(AnySource):
     """Caption seeds in a data set of the Hub, or any path that `datasets.load_dataset` takes; read as a stream."""
 
     kind: Literal["dataset"]
@@ -75,11 +80,33 @@ class DatasetSource(Section):
     config: str | None = None
     split: str = "train"
     revision: str | None = None
-    column: str
-    name: str | None = None
-    domain: str = "open-domain"
-    license: str = "unknown"
-    limit: PositiveInt | None = None
+    column: str | Strings
+    """A column of text, of lists of texts or of class labels, or several columns; one text of a row becomes a seed."""
+    image_id: str | None = None
+    """The column that says of which image a caption is: one caption of each image becomes a seed."""
+    templates: Strings = ()
+    """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
+    num_templates: PositiveInt = 10
+    """Drawn for each label, without repetition; all of them where there are fewer."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,) if isinstance(self.column, str) else self.column
+
+    @model_validator(mode="after")
+    def _labels_are_one_column(self) -> "DatasetSource":
+        _check_templates(self.templates)
+        if not self.columns:
+            raise ValueError("column is empty")
+        if self.templates and (len(self.columns) > 1 or self.image_id):
+            raise ValueError("templates go with one column of labels, without image_id")
+        return self
+
+
+def _check_templates(templates: tuple[str, ...]) -> None:
+    for template in templates:
+        if "{label}" not in template:
+            raise ValueError(f"the template {template!r} lacks {{label}}")
 
 
 Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator="kind")]
@@ -87,8 +114,25 @@ Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator
 
 class Seeds(Section):
     sources: Annotated[tuple[Source, ...], Field(min_length=1, strict=False)]
+    exclude_benchmarks: bool = False
+    """Leave out the sources that belong to an evaluation benchmark."""
+    languages: Strings = ()
+    """Seeds that are surely in another language are skipped and counted; none given, none looked at."""
+    min_characters: PositiveInt = 1
+    """Shorter seeds are skipped and counted."""
     max_characters: PositiveInt = 2000
     """Longer seeds are skipped and counted."""
+
+    @property
+    def used(self) -> tuple[Source, ...]:
+        """The sources that seeds are taken from."""
+        return tuple(source for source in self.sources if not (self.exclude_benchmarks and source.benchmark))
+
+    @model_validator(mode="after")
+    def _some_source_is_used(self) -> "Seeds":
+        if not self.used:
+            raise ValueError("every source belongs to a benchmark, and exclude_benchmarks leaves them all out")
+        return self
 
 
 class VllmEngine(Section):

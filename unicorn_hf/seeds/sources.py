@@ -9,9 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Source, package_file
+from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Source, Strings, package_file
+from unicorn_hf.seeds.datasets import read_dataset, read_labels
 from unicorn_hf.seeds.normalise import normalise
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -36,49 +37,29 @@ def read_source(source: Source, random_seed: int) -> Iterator[str]:
 
     Raises:
         InputError: the file is missing, not UTF-8 (the line is named), of an unknown kind, or lacks the column.
+        RunError: a data set cannot be read.
     """
-    return islice(_read(source, random_seed), source.limit)
-
-
-def _read(source: Source, random_seed: int) -> Iterator[str]:
     match source:
         case FileSource():
-            return _read_file(source_path(source), source.column)
+            return islice(_read_file(source_path(source), source.column), source.limit)
         case LabelSource():
-            return _expand_labels(source, random_seed)
+            labels = _read_file(source_path(source), None)
+            return islice(_expanded(labels, source.templates, source.num_templates, random_seed), source.limit)
+        case DatasetSource(templates=()):
+            return read_dataset(source, random_seed)
         case DatasetSource():
-            return _read_dataset(source)
+            return _expanded(read_labels(source), source.templates, source.num_templates, random_seed)
 
 
-def _expand_labels(source: LabelSource, random_seed: int) -> Iterator[str]:
-    for text in _read_file(source_path(source), None):
+def _expanded(labels: Iterator[str], templates: Strings, number: int, random_seed: int) -> Iterator[str]:
+    for text in labels:
         label = normalise(text)
         if not label:
             yield label
             continue
         drawn = Random(stable_int(str(random_seed), "templates", label))
-        for template in drawn.sample(source.templates, min(source.num_templates, len(source.templates))):
+        for template in drawn.sample(templates, min(number, len(templates))):
             yield template.replace("{label}", label)
-
-
-def _read_dataset(source: DatasetSource) -> Iterator[str]:
-    from datasets import load_dataset
-
-    try:
-        rows = load_dataset(source.path, source.config, split=source.split, revision=source.revision, streaming=True)
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"the seed data set {source.path} cannot be read: {error}",
-            "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
-        ) from error
-    if rows.column_names and source.column not in rows.column_names:
-        raise InputError(_no_column(source.path, source.column, rows.column_names))
-    for row in rows.select_columns([source.column]):
-        value = row[source.column]
-        if isinstance(value, list):
-            # One caption an image: the first, where a data set holds several.
-            value = value[0] if value else None
-        yield "" if value is None else str(value)
 
 
 def _read_file(path: Path, column: str | None) -> Iterator[str]:

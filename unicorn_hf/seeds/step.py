@@ -10,23 +10,24 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 from pydantic import BaseModel
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.language import foreign
 from unicorn_hf.core.recipe import DatasetSource, Seeds, Source
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import read_source, source_names, source_path
 
-_NUM_BUCKETS = 64
-_BUFFERED_ROWS = 4096
 _RECORD = "seeds"
+CODE = 1
+"""Raise it when other seeds are taken, or in another form."""
 
 
 class SourceCount(BaseModel):
@@ -36,6 +37,8 @@ class SourceCount(BaseModel):
     domain: str
     license: str
     num_seeds: int
+    benchmark: str | None
+    """The evaluation benchmark that its labels belong to."""
 
 
 class SeedsRecord(Record):
@@ -57,8 +60,8 @@ def prepare_seeds(
     Raises:
         InputError: a source cannot be read as it is, or none holds a seed. No shard is left behind.
     """
-    step = Step.of(work_dir, "seeds", config, random_seed, partition_rows)
-    inputs = fingerprint([_content(source) for source in config.sources])
+    step = Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE)
+    inputs = fingerprint([_content(source) for source in config.used])
     record = step.find(_RECORD, inputs, SeedsRecord)
     if record is None:
         buckets = step.folder / "buckets"
@@ -79,7 +82,7 @@ def check_sources(config: Seeds) -> None:
     Raises:
         InputError: a file is missing, empty, of an unknown kind, or lacks the column.
     """
-    for source in config.sources:
+    for source in config.used:
         if not isinstance(source, DatasetSource) and next(read_source(source, 0), None) is None:
             raise InputError(f"no seeds in {source_path(source)}: the file is empty")
 
@@ -94,18 +97,20 @@ def _content(source: Source) -> str:
 
 
 def _prepare(
-    config: Seeds, random_seed: int, partition_rows: int, step: Step, buckets: Path, inputs: str
+    config: Seeds, random_seed: int, partition_rows: int, step: Step, folder: Path, inputs: str
 ) -> SeedsRecord:
     skipped: Counter[str] = Counter()
-    _fill_buckets(config, random_seed, buckets, skipped)
+    with Buckets(folder, ("seed", "source", "domain")) as buckets:
+        for row in _rows(config, random_seed, skipped):
+            buckets.add(_order(random_seed, row[0]), row)
     partitions: list[str] = []
     per_source: Counter[str] = Counter()
-    for rows in _chunks(_sorted_rows(buckets, random_seed, skipped), partition_rows):
+    for rows in _chunks(_sorted_rows(config, buckets, random_seed, skipped), partition_rows):
         write_table(step.shard(_RECORD, f"{len(partitions):05d}"), rows_table(rows, SEEDS), SEEDS)
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
     if not partitions:
-        names = ", ".join(source.path for source in config.sources)
+        names = ", ".join(source.path for source in config.used)
         raise InputError(f"no seeds in {names}: {_reasons(skipped)}")
     return SeedsRecord(
         inputs=inputs,
@@ -118,8 +123,9 @@ def _prepare(
                 domain=source.domain,
                 license=source.license,
                 num_seeds=per_source[name],
+                benchmark=source.benchmark,
             )
-            for name, source in zip(source_names(config.sources), config.sources, strict=True)
+            for name, source in zip(source_names(config.used), config.used, strict=True)
         ),
         skipped=dict(sorted((+skipped).items())),
     )
@@ -129,51 +135,69 @@ def _reasons(skipped: Counter[str]) -> str:
     return ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
 
 
-def _fill_buckets(config: Seeds, random_seed: int, buckets: Path, skipped: Counter[str]) -> None:
-    buckets.mkdir(parents=True, exist_ok=True)
-    sinks = [pa.OSFile(str(buckets / f"{bucket:02d}.arrow"), "wb") for bucket in range(_NUM_BUCKETS)]
-    writers = [pa.ipc.new_stream(sink, SEEDS) for sink in sinks]
-    buffers: list[list[dict[str, object]]] = [[] for _ in range(_NUM_BUCKETS)]
-
-    def flush(bucket: int) -> None:
-        writers[bucket].write_table(rows_table(buffers[bucket], SEEDS))
-        buffers[bucket].clear()
-
-    try:
-        for row in _rows(config, random_seed, skipped):
-            bucket = _order(random_seed, str(row["seed"])) * _NUM_BUCKETS >> 63
-            buffers[bucket].append(row)
-            if len(buffers[bucket]) >= _BUFFERED_ROWS:
-                flush(bucket)
-        for bucket in range(_NUM_BUCKETS):
-            flush(bucket)
-    finally:
-        for writer, sink in zip(writers, sinks, strict=True):
-            writer.close()
-            sink.close()
-
-
-def _rows(config: Seeds, random_seed: int, skipped: Counter[str]) -> Iterator[dict[str, object]]:
-    for name, source in zip(source_names(config.sources), config.sources, strict=True):
+def _rows(config: Seeds, random_seed: int, skipped: Counter[str]) -> Iterator[tuple[str, str, str]]:
+    """Seed, source and domain of what is not skipped."""
+    for name, source in zip(source_names(config.used), config.used, strict=True):
         for text in read_source(source, random_seed):
             seed = normalise(text)
-            if not seed:
-                skipped["blank"] += 1
-            elif len(seed) > config.max_characters:
-                skipped["too_long"] += 1
+            if reason := _skip(seed, config):
+                skipped[reason] += 1
             else:
-                yield {"seed": seed, "source": name, "domain": source.domain}
+                yield seed, name, source.domain
 
 
-def _sorted_rows(buckets: Path, random_seed: int, skipped: Counter[str]) -> Iterator[dict[str, object]]:
-    for bucket in range(_NUM_BUCKETS):
-        with pa.memory_map(str(buckets / f"{bucket:02d}.arrow")) as file:
-            rows = pa.ipc.open_stream(file).read_all().to_pylist()
-        first: dict[str, dict[str, object]] = {}
-        for row in rows:
-            first.setdefault(row["seed"], row)
-        skipped["duplicate"] += len(rows) - len(first)
-        yield from sorted(first.values(), key=lambda row: (_order(random_seed, str(row["seed"])), row["seed"]))
+def _skip(seed: str, config: Seeds) -> str | None:
+    """Why a seed is left out."""
+    if not seed:
+        return "blank"
+    if len(seed) < config.min_characters:
+        return "too_short"
+    if len(seed) > config.max_characters:
+        return "too_long"
+    return "language" if config.languages and foreign(seed, config.languages) else None
+
+
+def _quotas(config: Seeds, buckets: Buckets) -> dict[str, int]:
+    """How many seeds each source with a weight may give: as many as keep all of them in proportion."""
+    weights = {
+        name: source.weight
+        for name, source in zip(source_names(config.used), config.used, strict=True)
+        if source.weight is not None
+    }
+    if not weights:
+        return {}
+    num_seeds: Counter[str] = Counter()
+    for bucket in range(NUM_BUCKETS):
+        num_seeds.update(source for source, _ in _distinct(buckets, bucket)[0].values())
+    least = min(num_seeds[name] / weight for name, weight in weights.items())
+    return {name: round(least * weight) for name, weight in weights.items()}
+
+
+def _sorted_rows(
+    config: Seeds, buckets: Buckets, random_seed: int, skipped: Counter[str]
+) -> Iterator[dict[str, object]]:
+    quotas = _quotas(config, buckets)
+    given: Counter[str] = Counter()
+    for bucket in range(NUM_BUCKETS):
+        first, num_duplicates = _distinct(buckets, bucket)
+        skipped["duplicate"] += num_duplicates
+        for seed in sorted(first, key=lambda seed: (_order(random_seed, seed), seed)):
+            source, domain = first[seed]
+            if given[source] == quotas.get(source):
+                skipped["beyond_weight"] += 1
+                continue
+            given[source] += 1
+            yield {"seed": seed, "source": source, "domain": domain}
+
+
+def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]], int]:
+    """Source and domain of each seed of a bucket, those of the first source that has it; how many came again."""
+    first: dict[str, tuple[str, str]] = {}
+    num_duplicates = 0
+    for seed, source, domain in buckets.read(bucket):
+        num_duplicates += seed in first
+        first.setdefault(seed, (source, domain))
+    return first, num_duplicates
 
 
 def _order(random_seed: int, seed: str) -> int:
