@@ -58,8 +58,8 @@ from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encod
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
-from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
-from unicorn_hf.instructions.step import InstructionSet, InstructionStage
+from unicorn_hf.instructions.step import InstructionSet, InstructionStage, load_scorer
+from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
@@ -145,8 +145,8 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
-    for task in recipe.instructions.tasks.by_name().values():
-        load_prompt(task.prompt, INSTRUCTION_PROMPTS)
+    load_instruction_prompts(recipe.instructions)
+    load_scorer(recipe.instructions, recipe.random_seed)
     return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe))
 
 

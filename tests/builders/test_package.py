@@ -19,7 +19,7 @@ from unicorn_hf.builders.repository import add_shards
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.schemas import INSTRUCTIONS, instruction, pretrain
 from unicorn_hf.core.words import words
-from unicorn_hf.instructions.tasks import Turn, conversation
+from unicorn_hf.instructions.turns import Turn, conversation
 from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.progress import NoProgress

@@ -45,8 +45,8 @@ def test_prompts_are_those_that_were_used_and_no_path() -> None:
     )
     assert prompts(made) == {
         "captions": "mine.yaml",
-        "multiple_choice": "multiple_choice-v1",
-        "question_answering": "question_answering-v1",
+        "multiple_choice": "multiple_choice-v2",
+        "question_answering": "question_answering-v2",
     }
 
 
@@ -55,7 +55,7 @@ def test_the_diagram_tells_the_run() -> None:
     for told in (
         "2,417 caption seeds", "Some captions (open-domain, a licence)", "Org/Model at revision main",
         "prompt caption-v1", "1,000 dense captions, of 1,201 candidates", "400 conversations, of 490 candidates",
-        "prompt complex_reasoning-v1", "open_clip:hf-hub:org/clip", "512 dimensions", "v = N(u - mean(u))", "float16",
+        "prompt complex_reasoning-v2", "open_clip:hf-hub:org/clip", "512 dimensions", "v = N(u - mean(u))", "float16",
     ):  # fmt: skip
         assert told in drawn
 

@@ -12,6 +12,7 @@ from unicorn_hf.core.prompts import Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.recipe_file import bundled_names, load_recipe
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
+from unicorn_hf.instructions.step import load_prompts
 
 TEXT = """\
 version: mine-1
@@ -49,8 +50,7 @@ def test_braces_in_a_subject_stay_as_they_are() -> None:
 def test_the_prompts_of_bundled_recipes_are_bundled(name: str) -> None:
     recipe = load_recipe(name)
     assert load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
-    for task in recipe.instructions.tasks.by_name().values():
-        assert load_prompt(task.prompt, INSTRUCTION_PROMPTS)
+    assert set(load_prompts(recipe.instructions)) == set(recipe.instructions.tasks.by_name())
 
 
 @pytest.mark.parametrize("folder", [CAPTION_PROMPTS, INSTRUCTION_PROMPTS])
@@ -61,7 +61,7 @@ def test_each_bundled_prompt_is_whole_and_has_a_version_of_its_own(folder: Path)
 
 def test_there_is_a_prompt_for_each_task() -> None:
     for task in TASKS:
-        assert load_prompt(f"{task}-v1", INSTRUCTION_PROMPTS)
+        assert load_prompt(f"{task}-v2", INSTRUCTION_PROMPTS)
 
 
 @pytest.mark.parametrize(

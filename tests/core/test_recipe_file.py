@@ -88,7 +88,7 @@ def test_prompts_and_model_folders_are_relative_to_the_recipe(tmp_path: Path) ->
     assert recipe.engine.model == f"{tmp_path}/../models/mine"  # type: ignore[union-attr]
     assert recipe.captions.prompt == f"{tmp_path}/prompts/mine.yaml"
     assert recipe.instructions.tasks.multiple_choice.prompt == f"{tmp_path}/mine.yml"
-    assert recipe.instructions.tasks.question_answering.prompt == "question_answering-v1"
+    assert recipe.instructions.tasks.question_answering.prompt == "question_answering-v2"
 
 
 @pytest.mark.parametrize("model", ["org/model", "demo:smollm2-135m-instruct", "/models/mine", "~/models/mine"])

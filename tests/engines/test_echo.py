@@ -4,7 +4,9 @@ import csv
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -19,12 +21,22 @@ from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import load_prompt
-from unicorn_hf.core.recipe import TASKS, CaptionFilters, PairRange, Sampling, TaskName, Tasks
+from unicorn_hf.core.recipe import (
+    TASKS,
+    CaptionFilters,
+    FormatName,
+    InstructionFilters,
+    Instructions,
+    PairRange,
+    Sampling,
+    Task,
+    TaskName,
+    Tasks,
+)
 from unicorn_hf.engines.echo import EchoGenerator
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
-from unicorn_hf.instructions.step import Candidate
-from unicorn_hf.instructions.step import judge as judge_conversation
-from unicorn_hf.instructions.tasks import json_schema
+from unicorn_hf.instructions.step import Candidate, Conversation, read_conversation
+from unicorn_hf.instructions.tasks import FAMILIES
 
 HOSTILE = [
     "",
@@ -66,10 +78,11 @@ def caption_request(seed: str, sample: int = 0) -> Request:
     return Request(row_id, seed, (Message("user", seed),), Sampling(), stable_int(row_id, bits=31))
 
 
-def conversation_request(caption: str, task: TaskName, pairs: PairRange) -> Request:
+def conversation_request(caption: str, task: TaskName, pairs: PairRange, written: FormatName = "json") -> Request:
     row_id = caption_id(caption, task, 0)
-    schema = json_schema(task, pairs)
-    return Request(row_id, caption, (Message("user", caption),), Sampling(), stable_int(row_id, bits=31), schema)
+    schema = FAMILIES[task].json_schema(pairs)
+    request = Request(row_id, caption, (Message("user", caption),), Sampling(), stable_int(row_id, bits=31), schema)
+    return request if written == "json" else replace(request, json_schema=None, tagged_schema=schema)
 
 
 def generate(*requests: Request) -> list[Answer]:
@@ -80,9 +93,17 @@ def caption_outcome(answer: Answer, seed: str) -> str | Rejected:
     return judge_caption(Draft(answer, seed), CaptionFilters(), load_prompt("caption-v1-short", CAPTION_PROMPTS))
 
 
-def conversation_outcome(task: TaskName, request: Request, answer: Answer, pairs: PairRange) -> object:
+def conversation_outcome(
+    task: TaskName, request: Request, answer: Answer, pairs: PairRange, *, min_grounded: float = 0
+) -> object:
+    """What becomes of an answer in which every pair must hold. A caption of nothing but marks grounds nothing."""
+    prompt = f"{task}-v2-short"
+    written: FormatName = "json" if request.json_schema else "tagged"
+    filters = InstructionFilters(keep_rest=False, min_grounded=min_grounded)
+    one = Task(weight=1, pairs=pairs, prompt=prompt, format=written, filters=filters)
+    config = Instructions(num=1, tasks=Tasks(**{task: one}))
     candidate = Candidate(request.id, request.subject, 0, task)
-    return judge_conversation(candidate, answer, pairs, load_prompt(f"{task}-v1-short", INSTRUCTION_PROMPTS))
+    return read_conversation(candidate, answer, config, load_prompt(prompt, INSTRUCTION_PROMPTS))
 
 
 def test_every_bundled_seed_gives_a_caption_that_passes_the_default_filters() -> None:
@@ -114,24 +135,28 @@ def test_any_seed_gives_a_caption_that_passes_the_default_filters(seed: str) -> 
     assert isinstance(caption_outcome(answer, seed), str), caption_outcome(answer, seed)
 
 
+@pytest.mark.parametrize("written", get_args(FormatName))
 @pytest.mark.parametrize("task", TASKS)
-def test_captions_give_conversations_that_pass_all_filters(task: TaskName) -> None:
+def test_captions_give_conversations_that_pass_all_filters(task: TaskName, written: FormatName) -> None:
     pairs = Tasks().by_name()[task].pairs
     captions = [answer.text for answer in generate(*map(caption_request, bundled_seeds()))]
-    requests = [conversation_request(caption, task, pairs) for caption in captions]
+    requests = [conversation_request(caption, task, pairs, written) for caption in captions]
     answers = generate(*requests)
     for request, answer in zip(requests, answers, strict=True):
-        outcome = conversation_outcome(task, request, answer, pairs)
+        outcome = conversation_outcome(task, request, answer, pairs, min_grounded=0.1)
         assert not isinstance(outcome, Rejected), outcome
     assert len({answer.text for answer in answers}) == len(answers)
 
 
+@pytest.mark.parametrize("written", get_args(FormatName))
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("subject", HOSTILE)
-def test_hostile_captions_give_conversations_that_pass_all_filters(subject: str, task: TaskName) -> None:
+def test_hostile_captions_give_conversations_that_pass_all_filters(
+    subject: str, task: TaskName, written: FormatName
+) -> None:
     pairs = PairRange(min=1, max=12)
     for attempt in range(5):
-        request = conversation_request(f"{subject}{' ' * attempt}", task, pairs)
+        request = conversation_request(f"{subject}{' ' * attempt}", task, pairs, written)
         (answer,) = generate(request)
         outcome = conversation_outcome(task, request, answer, pairs)
         assert not isinstance(outcome, Rejected), outcome
@@ -152,8 +177,8 @@ def test_no_two_texts_of_a_conversation_are_equal_however_long_it_is() -> None:
     pairs = PairRange(min=2000, max=2000)
     request = conversation_request("a dog", "multiple_choice", pairs)
     outcome = conversation_outcome("multiple_choice", request, generate(request)[0], pairs)
-    assert isinstance(outcome, tuple)
-    texts = [text for turn in outcome for text in (turn.question, *turn.options)]
+    assert isinstance(outcome, Conversation)
+    texts = [text for turn in outcome.turns for text in (turn.question, *turn.options)]
     assert len(set(texts)) == len(texts) == 10_000
 
 

@@ -15,23 +15,41 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import Prompt
-from unicorn_hf.core.recipe import TASKS, Instructions, PairRange, Recipe, Task, Tasks
+from unicorn_hf.core.prompts import Example, Prompt
+from unicorn_hf.core.recipe import TASKS, InstructionFilters, Instructions, PairRange, Recipe, Task, Tasks
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
-from unicorn_hf.instructions.step import Candidate, InstructionSet, InstructionStage, judge, quotas, task_in_round
-from unicorn_hf.instructions.tasks import json_schema
+from unicorn_hf.instructions.step import (
+    Candidate,
+    Conversation,
+    InstructionSet,
+    InstructionStage,
+    quotas,
+    read_conversation,
+    task_in_round,
+)
+from unicorn_hf.instructions.tasks import FAMILIES
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import NoProgress
 
 WEIGHTS = st.tuples(*[st.integers(0, 300) | st.floats(0.001, 1000)] * 3).filter(any)
 PROMPT = Prompt(version="1", system="s", user="{subject}")
 CANDIDATE = Candidate(id="id", caption="A dog.", row=0, task="question_answering")
-PAIRS = PairRange(min=1, max=2)
+GOOD = [("What is it?", "The dog."), ("What is the dog like?", "The dog is small."), ("Where is it?", "The dog?")]
 
 
-def config(num: int = 470, weights: tuple[float, ...] = (171, 199, 100)) -> Instructions:
+def read(text: str, finish_reason: str = "stop", **filters: Any) -> Conversation | Rejected:
+    """What becomes of an answer of which 1 to 2 pairs are wanted."""
+    used = config(filters=InstructionFilters(**filters))
+    return read_conversation(CANDIDATE, Answer(text, finish_reason, 9, 9), used, PROMPT)  # type: ignore[arg-type]
+
+
+def config(
+    num: int = 470,
+    weights: tuple[float, ...] = (171, 199, 100),
+    filters: InstructionFilters = InstructionFilters(),  # noqa: B008
+) -> Instructions:
     tasks = {
-        name: Task(weight=weight, pairs=PairRange(min=1, max=2), prompt="p")
+        name: Task(weight=weight, pairs=PairRange(min=1, max=2), prompt="p", filters=filters)
         for name, weight in zip(TASKS, weights, strict=True)
     }
     return Instructions(num=num, tasks=Tasks(**tasks))
@@ -79,24 +97,52 @@ def test_the_number_wanted_does_not_change_what_a_caption_is_asked_for() -> None
 @pytest.mark.parametrize(
     ("text", "finish_reason", "reason"),
     [
-        ('{"pairs":[{"question":"What is red?","answer":"The dog."}]}', "stop", None),
-        ('{"pairs":[{"question":"What is red?","answer":"The dog."}]}', "length", "unfinished"),
+        ('{"pairs":[{"question":"What is it?","answer":"The dog."}]}', "stop", None),
+        ('{"pairs":[{"question":"What is it?","answer":"The dog."}]}', "length", "unfinished"),
         ("", "context", "too_long_for_model"),
         ('{"pairs":[{"question":"What is', "stop", "not_json"),
-        ('{"pairs":[{"question":"What is red?"}]}', "stop", "wrong_shape"),
+        ('{"pairs":[{"question":"What is it?"}]}', "stop", "wrong_shape"),
         ('{"pairs":[]}', "stop", "wrong_count"),
-        ('{"pairs":[{"question":"What is red?","answer":"It is not mentioned."}]}', "stop", "caption_talk"),
+        ('{"pairs":[{"question":"What is it?","answer":"It is not mentioned."}]}', "stop", "caption_talk"),
     ],
 )
 def test_an_answer_is_kept_or_rejected_with_its_reason(text: str, finish_reason: str, reason: str | None) -> None:
-    outcome = judge(CANDIDATE, Answer(text, finish_reason, 9, 9), PAIRS, PROMPT)  # type: ignore[arg-type]
+    outcome = read(text, finish_reason)
     assert (outcome.reason if isinstance(outcome, Rejected) else None) == reason
 
 
 @given(st.text())
 def test_any_answer_is_kept_or_rejected(text: str) -> None:
-    outcome = judge(CANDIDATE, Answer(text, "stop", 9, 9), PAIRS, PROMPT)
-    assert isinstance(outcome, Rejected) or len(outcome) in (1, 2)
+    outcome = read(text)
+    assert isinstance(outcome, Rejected) or len(outcome.turns) in (1, 2)
+
+
+def test_a_pair_that_fails_is_left_out_if_enough_remain() -> None:
+    bad = ("What is it?", "It is not mentioned.")
+    outcome = read(pairs_of(bad, *GOOD[:2]))
+    assert isinstance(outcome, Conversation)
+    assert [turn.question for turn in outcome.turns] == [question for question, _ in GOOD[:2]]
+    assert [wrong.reason for wrong in outcome.dropped] == ["caption_talk"]
+    for outcome in (read(pairs_of(bad, bad)), read(pairs_of(GOOD[0], bad), keep_rest=False)):
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == "caption_talk"
+
+
+def test_more_pairs_than_wanted_are_too_many_and_the_first_are_kept() -> None:
+    outcome = read(pairs_of(*GOOD), without=["asks_back"])
+    assert isinstance(outcome, Conversation)
+    assert [turn.question for turn in outcome.turns] == [question for question, _ in GOOD[:2]]
+    assert outcome.dropped == ()
+
+
+def test_a_sentence_of_a_worked_example_is_not_the_models_own() -> None:
+    example = Example(subject="A cat.", answer=pairs_of(("What does the cat do all day?", "Nothing.")))
+    prompt = PROMPT.model_copy(update={"examples": (example,)})
+    answer = Answer(pairs_of(("What does the cat do all day?", "The dog.")), "stop", 9, 9)
+    for off, reason in (((), "copied_example"), (("copied_example",), None)):
+        filters = InstructionFilters(without=off, min_grounded=0)
+        outcome = read_conversation(CANDIDATE, answer, config(filters=filters), prompt)
+        assert (outcome.reason if isinstance(outcome, Rejected) else None) == reason
 
 
 class TestStage:
@@ -212,7 +258,7 @@ class TestStage:
         )
 
         def say(request: Request, time: int) -> Answer | str:
-            return "no" if "options" in (request.json_schema or "") else echo(request, time)
+            return "no" if "wrong" in (request.json_schema or "") else echo(request, time)
 
         asked = Scripted(say)
         with pytest.raises(RunError) as caught:
@@ -235,7 +281,7 @@ class TestStage:
         asked = Scripted(echo)
         self.make(tmp_path, recipe, asked)
         tasks = recipe.instructions.tasks.by_name()
-        schemas = {json_schema(name, task.pairs) for name, task in tasks.items()}
+        schemas = {FAMILIES[name].json_schema(task.pairs) for name, task in tasks.items()}
         assert {request.json_schema for request in asked.asked} <= schemas
         for request in asked.asked:
             assert request.messages[-1].content.endswith(request.subject)

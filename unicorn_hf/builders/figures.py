@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from unicorn_hf.builders.personal import rows_with
 from unicorn_hf.core.words import num_words, words
-from unicorn_hf.instructions.tasks import LETTERS
+from unicorn_hf.instructions.turns import LETTERS
 
 QUESTION_WORDS = frozenset(
     """

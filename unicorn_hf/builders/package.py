@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.messages import as_messages
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, instruction, pretrain
+from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, MESSAGES, instruction, pretrain
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
@@ -74,6 +75,7 @@ class PackageJob:
     dtype: Literal["float16", "float32"]
     transfer: Transfer
     row_group_rows: int
+    messages: bool
 
     @property
     def partition(self) -> str:
@@ -113,7 +115,8 @@ class PackageJob:
 
     @property
     def schema(self) -> pa.Schema:
-        return pretrain(self.dim, self.dtype) if self.config == "pretrain" else instruction(self.dim, self.dtype)
+        form = pretrain if self.config == "pretrain" else instruction
+        return form(self.dim, self.dtype, messages=self.messages)
 
     def tables(self) -> Iterator[pa.Table]:
         return map(self._table, self.parts)
@@ -140,6 +143,8 @@ class PackageJob:
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }
+        if self.messages:
+            columns["messages"] = pa.array(map(as_messages, conversations.to_pylist()), MESSAGES)
         return pa.table(columns if task is None else columns | {"task": task}, schema=self.schema)
 
 
@@ -190,6 +195,7 @@ def package(
             dtype=recipe.representations.dtype,
             transfer=representations.transfer,
             row_group_rows=recipe.packaging.row_group_rows,
+            messages=recipe.packaging.messages,
         )
         for config in ("pretrain", "instruction")
         for shard, group in enumerate(_groups(parts, config, recipe.packaging.rows_per_shard))

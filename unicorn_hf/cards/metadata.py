@@ -37,7 +37,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
         base_model=base_model(recipe),
         tags=[*TAGS, *([REHEARSAL_TAG] if rehearsal(recipe) else [])],
         configs=[_config(name, default=name == "pretrain") for name in _configs(statistics)],
-        dataset_info=[_dataset_info(name, facts, statistics) for name, facts in _configs(statistics).items()],
+        dataset_info=[_dataset_info(name, facts, statistics, recipe) for name, facts in _configs(statistics).items()],
     )
     return f"{data.to_yaml(line_break=chr(10))}\n"
 
@@ -67,7 +67,7 @@ def _config(name: str, *, default: bool) -> dict[str, Any]:
     return {"config_name": name, "data_files": data_files} | ({"default": True} if default else {})
 
 
-def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics) -> dict[str, Any]:
+def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics, recipe: Recipe) -> dict[str, Any]:
     """A config's features, splits and sizes.
 
     Written by hand: `sequence` with `length` is what datasets 3.0 to 5.2 all load as a list of fixed size, and what
@@ -77,6 +77,7 @@ def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics) -> dict
     columns: list[dict[str, Any]] = [
         *_texts("id", "caption"),
         {"name": "conversations", "list": _texts("from", "value")},
+        *(_MESSAGES if recipe.packaging.messages else []),
         {"name": "image_embedding", "sequence": vectors.dtype, "length": vectors.dim},
         *_texts("seed", "domain"),
         *(_texts("task") if name == "instruction" else []),
@@ -92,3 +93,8 @@ def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics) -> dict
 
 def _texts(*names: str) -> list[dict[str, str]]:
     return [{"name": name, "dtype": "string"} for name in names]
+
+
+_MESSAGES: list[dict[str, Any]] = [
+    {"name": "messages", "list": [*_texts("role"), {"name": "content", "list": _texts("type", "text")}]}
+]

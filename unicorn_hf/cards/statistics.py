@@ -30,6 +30,8 @@ class StageFacts(_Facts):
     num_candidates: int
     num_kept: int
     rejected: dict[str, int]
+    dropped: dict[str, int] = {}
+    """Parts of kept rows that were left out, by reason: pairs of a conversation."""
     num_requests: int
     num_prompt_tokens: int
     num_output_tokens: int

@@ -26,6 +26,16 @@ _IRREGULAR = {
     "loaves": "loaf", "calves": "calf", "ran": "run", "sat": "sit", "stood": "stand", "held": "hold", "wore": "wear",
     "worn": "wear", "rode": "ride", "ridden": "ride", "ate": "eat", "eaten": "eat", "drove": "drive", "flew": "fly",
 }  # fmt: skip
+_ANYWHERE = """
+    image picture photo scene view setting place location area surroundings environment background foreground
+    weather light lighting sky mood atmosphere time day night season color colour shape size material texture
+    pattern style position side left right top bottom middle center centre front back corner edge part number
+    amount kind type sort thing object item detail feature subject person people animal creature building
+    structure vehicle furniture clothing clothes plant food main visible appear seen see look show describe best
+    cloudy sunny rainy overcast clear dull bright dark warm cold dry wet
+    zero one two three four five six seven eight nine ten eleven twelve dozen pair single several
+    0 1 2 3 4 5 6 7 8 9 10 11 12
+    """
 
 
 def content_words(text: str) -> list[str]:
@@ -35,6 +45,16 @@ def content_words(text: str) -> list[str]:
     """
     found = (_without_possessive(word) for word in words(text.replace("’", "'")))
     return [_stem(word) for word in found if word not in _FUNCTION_WORDS]
+
+
+def telling_words(text: str) -> list[str]:
+    """Content words without those that suit any scene, whatever is in it: `weather`, `colour`, `left`, `two`."""
+    return [word for word in content_words(text) if word not in _suit_any_scene()]
+
+
+@lru_cache(maxsize=1)
+def _suit_any_scene() -> frozenset[str]:
+    return frozenset(content_words(_ANYWHERE))
 
 
 def _without_possessive(word: str) -> str:

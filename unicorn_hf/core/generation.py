@@ -41,6 +41,8 @@ class Request:
     """Seeds the sampler where the engine can."""
     json_schema: str | None = None
     """The answer is to be JSON of this schema; None for free text."""
+    tagged_schema: str | None = None
+    """The free text is to be tagged lines (see `core.tagged`) of pairs of this schema; for engines that rehearse."""
 
     @property
     def key(self) -> str:

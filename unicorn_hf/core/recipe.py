@@ -9,6 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, Po
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
 
+FormatName = Literal["json", "tagged"]
+FilterName = Literal[
+    "empty_text", "caption_talk", "refusal", "markup", "garbled", "personal", "not_a_question", "ungrounded_question",
+    "ungrounded_answer", "cut_text", "echoed_question", "asks_back", "unfinished_answer", "copied_caption",
+    "copied_example", "no_reasoning", "other_options", "listed_options", "equal_options", "given_away",
+    "repeated_question", "repeated_answer",
+]  # fmt: skip
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -276,6 +283,21 @@ class PairRange(Section):
         return self
 
 
+class InstructionFilters(Section):
+    """What a question and its answer must be; see `unicorn_hf.instructions.filters`."""
+
+    without: Annotated[tuple[FilterName, ...], Field(strict=False)] = ()
+    """Filters that are left out, by the reason that they reject with."""
+    keep_rest: bool = True
+    """A pair that fails is left out and the conversation kept, if enough pairs remain; else it fails as a whole."""
+    min_grounded: Fraction = 0.1
+    """Share of the telling words of a question, and of its right answer, that the caption must have too."""
+    max_copied_words: PositiveInt = 12
+    """Words of the caption that an answer may repeat in a row."""
+    min_reasoning_words: PositiveInt = 12
+    """An answer of complex reasoning has as many words at least."""
+
+
 class Task(Section):
     """One family of conversations."""
 
@@ -284,14 +306,20 @@ class Task(Section):
     pairs: PairRange
     prompt: str
     """A prompt that ships with unicorn-hf, or the path of a file."""
+    format: FormatName = "json"
+    """How the model writes pairs: `json`, guided by a grammar where the engine has one, or `tagged` lines of text.
+
+    A grammar costs throughput at high concurrency; without one a weak model fails more often.
+    """
+    filters: InstructionFilters = InstructionFilters()
 
 
 class Tasks(Section):
     """The paper's families and proportions (171 K, 199 K, 100 K)."""
 
-    multiple_choice: Task = Task(weight=171, pairs=PairRange(min=6, max=8), prompt="multiple_choice-v1")
-    question_answering: Task = Task(weight=199, pairs=PairRange(min=6, max=8), prompt="question_answering-v1")
-    complex_reasoning: Task = Task(weight=100, pairs=PairRange(min=2, max=4), prompt="complex_reasoning-v1")
+    multiple_choice: Task = Task(weight=171, pairs=PairRange(min=6, max=8), prompt="multiple_choice-v2")
+    question_answering: Task = Task(weight=199, pairs=PairRange(min=6, max=8), prompt="question_answering-v2")
+    complex_reasoning: Task = Task(weight=100, pairs=PairRange(min=2, max=4), prompt="complex_reasoning-v2")
 
     @model_validator(mode="after")
     def _some_weight(self) -> "Tasks":
@@ -301,6 +329,21 @@ class Tasks(Section):
 
     def by_name(self) -> dict[TaskName, Task]:
         return {name: getattr(self, name) for name in TASKS}
+
+
+class Scoring(Section):
+    """A pass in which the language model itself reads what it wrote, and scores it from 1 (bad) to 5 (good)."""
+
+    prompt: str
+    """A prompt that ships with unicorn-hf, or the path of a file."""
+    min_score: Annotated[int, Field(ge=1, le=5)] = 3
+    """What gets less is rejected. Scores are stored: another bound asks nothing again."""
+
+
+class Judge(Scoring):
+    """Whether a conversation is true of its caption, and worth training on."""
+
+    prompt: str = "judge-v1"
 
 
 class Instructions(Section):
@@ -313,6 +356,8 @@ class Instructions(Section):
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the conversations is rejected."""
     tasks: Tasks = Tasks()
+    judge: Judge | None = None
+    """Scores each conversation that passes the filters, by the same engine; off unless given."""
     sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
 
 
@@ -359,6 +404,8 @@ class Packaging(Section):
 
     rows_per_shard: PositiveInt = 100_000
     row_group_rows: PositiveInt = 1000
+    messages: bool = False
+    """A column `messages` too: the conversations in OpenAI's form, as chat templates take them."""
 
 
 class Recipe(Section):

@@ -6,6 +6,15 @@ import pyarrow as pa
 
 CONVERSATIONS = pa.list_(pa.struct([pa.field("from", pa.string()), pa.field("value", pa.string())]))
 
+MESSAGES = pa.list_(
+    pa.struct(
+        [
+            pa.field("role", pa.string()),
+            pa.field("content", pa.list_(pa.struct([pa.field("type", pa.string()), pa.field("text", pa.string())]))),
+        ]
+    )
+)
+
 SEEDS = pa.schema(
     [
         pa.field("seed", pa.string(), nullable=False),
@@ -85,13 +94,14 @@ def embeddings(dim: int) -> pa.Schema:
     return pa.schema([pa.field("id", pa.string(), nullable=False), _vector("embedding", pa.float32(), dim)])
 
 
-def pretrain(dim: int, dtype: Literal["float16", "float32"]) -> pa.Schema:
-    """The published `pretrain` config."""
+def pretrain(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:
+    """The published `pretrain` config; `messages` says whether it has the column of that name."""
     return pa.schema(
         [
             pa.field("id", pa.string()),
             pa.field("caption", pa.string()),
             pa.field("conversations", CONVERSATIONS),
+            *([pa.field("messages", MESSAGES)] if messages else []),
             _vector("image_embedding", pa.float16() if dtype == "float16" else pa.float32(), dim, nullable=True),
             pa.field("seed", pa.string()),
             pa.field("domain", pa.string()),
@@ -99,9 +109,9 @@ def pretrain(dim: int, dtype: Literal["float16", "float32"]) -> pa.Schema:
     )
 
 
-def instruction(dim: int, dtype: Literal["float16", "float32"]) -> pa.Schema:
+def instruction(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:
     """The published `instruction` config: the columns of `pretrain`, and the task. Its ids are captions' ids."""
-    return pretrain(dim, dtype).append(pa.field("task", pa.string()))
+    return pretrain(dim, dtype, messages=messages).append(pa.field("task", pa.string()))
 
 
 def _vector(name: str, dtype: pa.DataType, dim: int, *, nullable: bool = False) -> pa.Field:

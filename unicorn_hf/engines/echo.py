@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
+from unicorn_hf.core import tagged
+from unicorn_hf.core.content import telling_words
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.words import words
@@ -57,11 +59,12 @@ class EchoGenerator:
 
 def _answer(request: Request) -> Answer:
     rng = Random(stable_int("echo", request.id, str(request.seed)))
-    if request.json_schema is None:
-        text = _paragraph(rng, request.subject)
-    else:
+    if schema := request.json_schema or request.tagged_schema:
         nouns = _nouns(request.subject) or ["scene"]
-        text = json.dumps(_value(json.loads(request.json_schema), rng, nouns, set()), separators=(",", ":"))
+        value: Any = _value(json.loads(schema), rng, nouns, set())
+        text = json.dumps(value, separators=(",", ":")) if request.json_schema else tagged.write(value["pairs"])
+    else:
+        text = _paragraph(rng, request.subject)
     num_prompt_tokens = sum(len(message.content) for message in request.messages) // 4
     return Answer(text, "stop", num_prompt_tokens, len(text) // 4)
 
@@ -79,9 +82,10 @@ def _paragraph(rng: Random, seed: str) -> str:
 def _nouns(text: str) -> list[str]:
     """The subject's telling words, once each: short words could make phrases of them, repeated ones a loop."""
     found = [
-        word[:_MAX_WORD]
+        word
         for word in words(text)
-        if (len(word) > _SHORT_WORD or not word.isascii())
+        if (_SHORT_WORD < len(word) <= _MAX_WORD or not word.isascii())
+        and telling_words(word)
         and "__" not in word
         and not word.startswith(tuple(_NOT_ECHOED))
     ]

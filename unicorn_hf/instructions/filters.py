@@ -1,13 +1,15 @@
 """What a conversation must be to be kept. The model that is trained on it sees an image, never a caption."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
+from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.recipe import PairRange, TaskName
+from unicorn_hf.core.recipe import InstructionFilters
 from unicorn_hf.core.talk import refusal, unquoted
 from unicorn_hf.core.words import words
-from unicorn_hf.instructions.tasks import Turn, is_cut
+from unicorn_hf.instructions.turns import Turn
 
 # Nobody who looks at a picture has been told about it. But pictures hold texts, menus with descriptions and passages
 # between houses: what follows a word tells the one from the other.
@@ -22,7 +24,9 @@ _ADVERBS = r"(?:(?:not|also|only|clearly|explicitly|specifically|further) )*"
 _CAPTION_TALK = re.compile(
     r"\b(?:the|this|that|your|given|above|provided) (?:(?:given|above|provided|original|short|scene|image) )?"
     rf"(?:captions?|descriptions?|passages?|paragraphs?|prompts?|text|sentences?|information)\b{_WRITTEN}"
-    r"|\b(?:the|given|above|provided) context\b(?! of\b)|\bin (?:the|this) (?:story|narrative|excerpt)\b"
+    r"|\b(?:the|given|above|provided) context\b(?! of\b)"
+    r"|\b(?:in|into|of|from|to|throughout) (?:the|this|your) (?:\w+ )??(?<!second )(?<!first )(?<!upper )"
+    r"(?<!lower )(?:story|narrative|excerpt|tale)\b|\bthe (?:writer|author|narrator)\b"
     r"|\b(?:according to|based on|as per|judging (?:by|from)) (?:an?|the|this|that|your|what)(?: [\w-]+)? "
     r"(?:caption|description|passage|paragraph|prompt|sentence|context|story|article)s?\b"
     r"|\bmentioned\b|\b(?:doesn['’]t|don['’]t|(?:does|do|did) not|never) (?:mention|specify)\b"
@@ -33,6 +37,23 @@ _CAPTION_TALK = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{}]", re.IGNORECASE)
+_GARBLED = re.compile(r"(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
+# The two who talk look at a scene: neither is in it, and neither is a program that helps.
+_PERSONAL = re.compile(
+    r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
+    r"|\byour(?:s|self)?\b(?! (?:eye|attention|gaze|view|line of sight)s?\b)"
+    r"|\b(?:have|had|are|were|did|do) you\b"
+    r"(?! (?:see|notice|think|find|expect|need|observe|spot|know|believe|say|get)\b)"
+    r"|\byou(?:['’](?:re|ve|d)| are| have| had| were| did| said)\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(r"\?[\"'”’»)\]]*$")
+_REQUESTS = re.compile(
+    r"^(?:please )?(?:describe|name|explain|list|identify|tell|give|compare|count|choose|pick|select|complete|estimate"
+    r"|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b|_{2,}|:$",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")
 _OTHER_OPTIONS = re.compile(
     r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
     r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
@@ -43,35 +64,194 @@ _LISTED = re.compile(r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] ", re.DOTAL
 """A question that lists options with their letters: not those that they get."""
 
 
-def check_conversation(task: TaskName, turns: Sequence[Turn], pairs: PairRange) -> Rejected | None:
-    """The first thing that is wrong with a conversation, or None."""
-    if not pairs.min <= len(turns) <= pairs.max:
-        return Rejected("wrong_count", f"{len(turns)} pairs, {pairs.min} to {pairs.max} are wanted")
-    seen: set[str] = set()
+_A_SENTENCE = 3
+"""Words of an answer that may not come twice; shorter ones, `a dog`, may."""
+_FEW_WORDS = 6
+"""An answer of no more words need not be a sentence."""
+
+
+MAX_QUESTION, MAX_OPTION = 240, 100
+"""Characters."""
+
+
+class Scene:
+    """What a caption tells of, for checks that compare with it."""
+
+    def __init__(self, caption: str) -> None:
+        self._caption = caption
+
+    def grounded(self, text: str) -> float:
+        """The share of the telling words of `text` that the caption has too; 1 where it has none."""
+        telling = set(telling_words(text))
+        return len(telling & self._content) / len(telling) if telling else 1.0
+
+    def copied(self, text: str, num_words: int) -> str | None:
+        """The first run of `num_words` words of `text` that stands in the caption too."""
+        there = set(_runs(self._caption, num_words))
+        return next((" ".join(run) for run in _runs(text, num_words) if run in there), None)
+
+    @cached_property
+    def _content(self) -> frozenset[str]:
+        return frozenset(content_words(self._caption))
+
+
+Check = Callable[[Turn, Scene, InstructionFilters], str | None]
+"""What is wrong with a turn, in its own words; None if nothing is."""
+
+
+def good_turns(
+    turns: Sequence[Turn], scene: Scene, checks: Mapping[str, Check], filters: InstructionFilters
+) -> tuple[list[Turn], list[Rejected]]:
+    """The turns that pass all checks and ask what none before them asks, and why the others do not."""
+    good: list[Turn] = []
+    bad: list[Rejected] = []
+    asked: set[tuple[str, ...]] = set()
+    said: set[tuple[str, ...]] = set()
     for turn in turns:
-        texts = (turn.question, turn.answer, *turn.options)
-        if not all(words(text) for text in texts):
-            return Rejected("empty_text", turn.question[:80])
-        if is_cut(task, turn):
-            return Rejected("cut_text", turn.question[:80])
-        for text in texts:
-            if talk := _CAPTION_TALK.search(unquoted(text)):
-                return Rejected("caption_talk", talk.group())
-            if words_of_refusal := refusal(text):
-                return Rejected("refusal", words_of_refusal)
-            if mark := _MARKUP.search(text):
-                return Rejected("markup", mark.group())
-        for option in turn.options:
-            if other := _OTHER_OPTIONS.search(option):
-                return Rejected("other_options", other.group())
-        if turn.options and _LISTED.search(turn.question):
-            return Rejected("listed_options", turn.question[:80])
-        if len({" ".join(words(option)) for option in turn.options}) < len(turn.options):
-            return Rejected("equal_options", turn.question[:80])
-        question = " ".join(words(turn.question))
-        if question in seen:
-            return Rejected("repeated_question", turn.question[:80])
-        if task != "multiple_choice" and " ".join(words(turn.answer)) == question:
-            return Rejected("echoed_question", turn.question[:80])
-        seen.add(question)
+        question, answer = _asked(turn.question), tuple(words(turn.answer))
+        if wrong := check_turn(turn, scene, checks, filters):
+            bad.append(wrong)
+        elif question in asked and "repeated_question" not in filters.without:
+            bad.append(Rejected("repeated_question", turn.question[:200]))
+        elif answer in said and len(answer) >= _A_SENTENCE and "repeated_answer" not in filters.without:
+            bad.append(Rejected("repeated_answer", turn.answer[:200]))
+        else:
+            good.append(turn)
+            asked.add(question)
+            said.add(answer)
+    return good, bad
+
+
+def check_turn(turn: Turn, scene: Scene, checks: Mapping[str, Check], filters: InstructionFilters) -> Rejected | None:
+    """The first check that the turn does not pass."""
+    for name, check in checks.items():
+        if name not in filters.without and (detail := check(turn, scene, filters)) is not None:
+            return Rejected(name, detail[:200])
     return None
+
+
+def _asked(question: str) -> tuple[str, ...]:
+    """What a question asks, whatever the order of its words: its first word, and its content words."""
+    found = words(question)
+    return (*found[:1], *sorted(set(content_words(question)))) if content_words(question) else tuple(found)
+
+
+def cut_text(max_answer: int) -> Check:
+    """A text that fills all the room that the schema gives it: a guided model was stopped there."""
+
+    def check(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+        room = {turn.question: MAX_QUESTION, turn.answer: max_answer} | dict.fromkeys(turn.options, MAX_OPTION)
+        return next((text[-80:] for text, most in room.items() if len(text) >= most), None)
+
+    return check
+
+
+def _empty_text(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return None if all(words(text) for text in turn.texts) else f"in {turn.question[:80]!r}"
+
+
+def _caption_talk(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return _found(_CAPTION_TALK, turn)
+
+
+def _refusal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return next(filter(None, map(refusal, turn.texts)), None)
+
+
+def _markup(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return next((found.group() for text in turn.texts if (found := _MARKUP.search(text))), None)
+
+
+def _garbled(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return next((found.group() for text in turn.texts if (found := _GARBLED.search(text))), None)
+
+
+def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return _found(_PERSONAL, turn)
+
+
+def _not_a_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return None if _ASKS.search(turn.question) or _REQUESTS.search(turn.question) else turn.question[-80:]
+
+
+def _ungrounded_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.question if scene.grounded(turn.question) < filters.min_grounded else None
+
+
+def _ungrounded_answer(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.right_answer if scene.grounded(turn.right_answer) < filters.min_grounded else None
+
+
+def _echoed_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.question if words(turn.answer) == words(turn.question) else None
+
+
+def _asks_back(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.answer[-80:] if "?" in unquoted(turn.answer) else None
+
+
+def _unfinished_answer(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    long = len(words(turn.answer)) > _FEW_WORDS
+    return turn.answer[-80:] if long and not _SENTENCE_END.search(turn.answer) else None
+
+
+def _copied_caption(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return scene.copied(turn.answer, filters.max_copied_words + 1)
+
+
+def _no_reasoning(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.answer if len(words(turn.answer)) < filters.min_reasoning_words else None
+
+
+def _other_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return next((found.group() for option in turn.options if (found := _OTHER_OPTIONS.search(option))), None)
+
+
+def _listed_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.question[:80] if _LISTED.search(turn.question) else None
+
+
+def _equal_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.question[:80] if len({tuple(words(option)) for option in turn.options}) < len(turn.options) else None
+
+
+def _given_away(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    """The question names the right option, and none of the wrong ones."""
+    question = set(content_words(turn.question))
+    named = [option for option in turn.options if (told := set(content_words(option))) and told <= question]
+    return turn.right_answer if named == [turn.right_answer] else None
+
+
+def _found(pattern: re.Pattern[str], turn: Turn) -> str | None:
+    return next((found.group() for text in turn.texts if (found := pattern.search(unquoted(text)))), None)
+
+
+def _runs(text: str, num_words: int) -> list[tuple[str, ...]]:
+    found = words(text)
+    return [tuple(found[start : start + num_words]) for start in range(len(found) - num_words + 1)]
+
+
+COMMON: Mapping[str, Check] = {
+    "empty_text": _empty_text,
+    "caption_talk": _caption_talk,
+    "refusal": _refusal,
+    "markup": _markup,
+    "garbled": _garbled,
+    "personal": _personal,
+    "not_a_question": _not_a_question,
+    "ungrounded_question": _ungrounded_question,
+    "ungrounded_answer": _ungrounded_answer,
+}
+SENTENCES: Mapping[str, Check] = {
+    "echoed_question": _echoed_question,
+    "asks_back": _asks_back,
+    "unfinished_answer": _unfinished_answer,
+    "copied_caption": _copied_caption,
+}
+REASONING: Mapping[str, Check] = {"no_reasoning": _no_reasoning}
+CHOICES: Mapping[str, Check] = {
+    "other_options": _other_options,
+    "listed_options": _listed_options,
+    "equal_options": _equal_options,
+    "given_away": _given_away,
+}

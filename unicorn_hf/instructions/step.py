@@ -11,17 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.prompts import Prompt, load_prompt
-from unicorn_hf.core.recipe import Instructions, PairRange, Recipe, TaskName
+from unicorn_hf.core.recipe import Instructions, Recipe, Task, TaskName
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
+from unicorn_hf.core.scoring import Scorer
 from unicorn_hf.engines.specs import GeneratorSpec
-from unicorn_hf.instructions.filters import check_conversation
-from unicorn_hf.instructions.tasks import Turn, conversation, json_schema, parse
+from unicorn_hf.instructions.filters import Check, Scene, good_turns
+from unicorn_hf.instructions.formats import FORMATS
+from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.instructions.turns import Turn, conversation, question_with_options
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
@@ -34,8 +37,45 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "instructions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 4
+CODE = 5
 """Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
+
+
+@dataclass(frozen=True)
+class TaskPrompt:
+    """A task's prompt as it stands in its file, and as the model gets it: in the recipe's format."""
+
+    source: Prompt
+    asked: Prompt
+
+
+def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
+    """The prompts of all tasks.
+
+    Raises:
+        InputError: there is no such prompt, it does not hold, or an example of it is no answer of its task.
+    """
+    prompts = {}
+    for name, task in config.tasks.by_name().items():
+        source = load_prompt(task.prompt, PROMPTS)
+        try:
+            prompts[name] = TaskPrompt(source, FAMILIES[name].prompt(source, task.pairs, FORMATS[task.format]))
+        except ValueError as error:
+            raise InputError(
+                f"the prompt {task.prompt} for {name}: {error}", "Examples are JSON, as in ours."
+            ) from error
+    return prompts
+
+
+def load_scorer(config: Instructions, random_seed: int) -> Scorer | None:
+    """The judge that the recipe asks for.
+
+    Raises:
+        InputError: there is no such prompt, or it does not hold.
+    """
+    if config.judge is None:
+        return None
+    return Scorer(load_prompt(config.judge.prompt, PROMPTS), config.judge.min_score, random_seed)
 
 
 @dataclass(frozen=True)
@@ -49,7 +89,8 @@ class InstructionJob:
     """The captions that have no conversation yet."""
     round: int
     open_tasks: tuple[TaskName, ...]
-    prompts: Mapping[TaskName, Prompt]
+    prompts: Mapping[TaskName, TaskPrompt]
+    scorer: Scorer | None
     config: Instructions
     generator: GeneratorSpec
     random_seed: int
@@ -65,19 +106,25 @@ class InstructionJob:
         outcomes = Outcomes(STAGE)
         pending = self._candidates()
         store = AnswerStore(self.answers / f"{self.partition}.parquet")
+
+        def ask(requests: Sequence[Request]) -> list[Answer]:
+            answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
+            outcomes.answers += answers
+            return answers
+
         for attempt in range(self.config.attempts):
             last = attempt + 1 == self.config.attempts
             requests = [self._request(candidate, attempt) for candidate in pending]
-            answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
-            outcomes.answers += answers
+            answers = ask(requests)
+            read = [self._read(candidate, answer) for candidate, answer in zip(pending, answers, strict=True)]
+            if self.scorer:
+                read = _scored(self.scorer, pending, read, ask)
             failed = []
-            for candidate, request, answer in zip(pending, requests, answers, strict=True):
-                pairs = self.config.tasks.by_name()[candidate.task].pairs
-                turns = judge(candidate, answer, pairs, self.prompts[candidate.task])
-                if not isinstance(turns, Rejected):
-                    outcomes.kept.append(candidate.kept(turns))
+            for candidate, request, answer, made in zip(pending, requests, answers, read, strict=True):
+                if not isinstance(made, Rejected):
+                    outcomes.keep(candidate.kept(made.turns), made.dropped)
                 elif last or answer.finish_reason == "context":
-                    outcomes.reject(request, turns, answer.text)
+                    outcomes.reject(request, made, answer.text)
                 else:
                     failed.append(candidate)
             pending = failed
@@ -95,15 +142,20 @@ class InstructionJob:
 
     def _request(self, candidate: "Candidate", attempt: int) -> Request:
         task = self.config.tasks.by_name()[candidate.task]
-        seed = stable_int(str(self.random_seed), candidate.id, candidate.task, str(attempt), bits=31)
+        schema = FAMILIES[candidate.task].json_schema(task.pairs)
+        guided = FORMATS[task.format].guided
         return Request(
             id=candidate.id,
             subject=candidate.caption,
-            messages=self.prompts[candidate.task].messages(candidate.caption),
+            messages=self.prompts[candidate.task].asked.messages(candidate.caption),
             sampling=self.config.sampling,
-            seed=seed,
-            json_schema=json_schema(candidate.task, task.pairs),
+            seed=stable_int(str(self.random_seed), candidate.id, candidate.task, str(attempt), bits=31),
+            json_schema=schema if guided else None,
+            tagged_schema=None if guided else schema,
         )
+
+    def _read(self, candidate: "Candidate", answer: Answer) -> "Conversation | Rejected":
+        return read_conversation(candidate, answer, self.config, self.prompts[candidate.task].source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +171,60 @@ class Candidate:
         return {"id": self.id, "row": self.row, "task": self.task, "conversations": conversation(turns)}
 
 
-def judge(candidate: Candidate, answer: Answer, pairs: PairRange, prompt: Prompt) -> tuple[Turn, ...] | Rejected:
-    """The turns that an answer holds, or why it is not kept."""
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns that hold, and why others of the same answer were left out."""
+
+    turns: tuple[Turn, ...]
+    dropped: tuple[Rejected, ...] = ()
+
+
+def read_conversation(
+    candidate: Candidate, answer: Answer, config: Instructions, prompt: Prompt
+) -> Conversation | Rejected:
+    """The conversation that an answer holds, or why it is not kept: for its shape, or its first pair that fails."""
     if nothing := unanswered(answer):
         return nothing
-    if answer.finish_reason == "length":
-        return Rejected("unfinished", "cut at max_tokens")
-    turns = parse(candidate.task, answer.text, candidate.id)
+    family, task = FAMILIES[candidate.task], config.tasks.by_name()[candidate.task]
+    turns = family.parse(answer, FORMATS[task.format], candidate.id)
     if isinstance(turns, Rejected):
         return turns
-    for text in (text for turn in turns for text in (turn.question, turn.answer, *turn.options)):
-        if copied := prompt.copied(text):
-            return Rejected("copied_example", copied)
-    return check_conversation(candidate.task, turns, pairs) or turns
+    checks: dict[str, Check] = {**family.checks, "copied_example": _copied_example(prompt)}
+    good, bad = good_turns(turns, Scene(candidate.caption), checks, task.filters)
+    if bad and (not task.filters.keep_rest or len(good) < task.pairs.min <= len(turns)):
+        return bad[0]
+    if len(good) < task.pairs.min:
+        return _too_few(len(turns), task)
+    return Conversation(tuple(good[: task.pairs.max]), tuple(bad))
+
+
+def _too_few(number: int, task: Task) -> Rejected:
+    return Rejected("wrong_count", f"{number} pairs, {task.pairs.min} to {task.pairs.max} are wanted")
+
+
+def _copied_example(prompt: Prompt) -> Check:
+    return lambda turn, scene, filters: next(filter(None, map(prompt.copied, turn.texts)), None)
+
+
+def _scored(
+    scorer: Scorer,
+    candidates: Sequence[Candidate],
+    made: Sequence[Conversation | Rejected],
+    ask: Callable[[Sequence[Request]], list[Answer]],
+) -> list[Conversation | Rejected]:
+    """The same, with those rejected that the judge finds too bad."""
+    requests = {
+        place: scorer.request(candidate.id, _as_text(candidate.caption, found.turns))
+        for place, (candidate, found) in enumerate(zip(candidates, made, strict=True))
+        if not isinstance(found, Rejected)
+    }
+    scores = dict(zip(requests, ask(list(requests.values())), strict=True))
+    return [(scorer.check(scores[place]) or found) if place in scores else found for place, found in enumerate(made)]
+
+
+def _as_text(caption: str, turns: Sequence[Turn]) -> str:
+    pairs = "\n\n".join(f"Question: {question_with_options(turn)}\nAnswer: {turn.answer}" for turn in turns)
+    return f"Scene: {caption}\n\n{pairs}"
 
 
 def task_in_round(config: Instructions, caption_id: str, round_number: int) -> TaskName:
@@ -188,11 +281,14 @@ class InstructionStage:
 
     def __post_init__(self) -> None:
         config = self.recipe.instructions
-        self._prompts = {name: load_prompt(task.prompt, PROMPTS) for name, task in config.tasks.by_name().items()}
+        self._prompts = load_prompts(config)
+        self._scorer = load_scorer(config, self.recipe.random_seed)
         self._quotas = quotas(config)
-        asking = (self.generator.identity, self._prompts, config.tasks, config.sampling, self.recipe.random_seed)
+        asked = {name: prompt.asked for name, prompt in self._prompts.items()}
+        asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)
         self.answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
-        self.step = Step.of(self.work_dir, STAGE, *asking, config.attempts, CODE)
+        judging = (config.judge, self._scorer.prompt) if self._scorer else None
+        self.step = Step.of(self.work_dir, STAGE, *asking, config.tasks, config.attempts, judging, CODE)
 
     def run(self, pool: WorkerPool, progress: Progress) -> InstructionSet:
         """Make the conversations.
@@ -253,6 +349,7 @@ class InstructionStage:
             round=round_number,
             open_tasks=open_tasks,
             prompts=self._prompts,
+            scorer=self._scorer,
             config=self.recipe.instructions,
             generator=self.generator,
             random_seed=self.recipe.random_seed,

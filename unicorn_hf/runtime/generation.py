@@ -1,7 +1,7 @@
 """From a partition's candidates to its shards: kept rows, rejections with their raw text, and the counts of both."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ class Counts(BaseModel):
     num_candidates: int = 0
     num_kept: int = 0
     rejected: dict[str, int] = {}
+    dropped: dict[str, int] = {}
+    """Parts of kept rows that were left out, by reason: pairs of a conversation."""
     num_requests: int = 0
     """Answers that the candidates took; those found in store are counted too."""
     num_prompt_tokens: int = 0
@@ -37,6 +39,7 @@ class Counts(BaseModel):
             num_candidates=self.num_candidates + other.num_candidates,
             num_kept=self.num_kept + other.num_kept,
             rejected=dict(sorted((Counter(self.rejected) + Counter(other.rejected)).items())),
+            dropped=dict(sorted((Counter(self.dropped) + Counter(other.dropped)).items())),
             num_requests=self.num_requests + other.num_requests,
             num_prompt_tokens=self.num_prompt_tokens + other.num_prompt_tokens,
             num_output_tokens=self.num_output_tokens + other.num_output_tokens,
@@ -73,7 +76,13 @@ class Outcomes:
     stage: str
     kept: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
     answers: list[Answer] = field(default_factory=list)
+
+    def keep(self, row: dict[str, Any], dropped: Sequence[Rejected] = ()) -> None:
+        """Keep a row, of which parts may have been left out."""
+        self.kept.append(row)
+        self.dropped.update(part.reason for part in dropped)
 
     def reject(self, request: Request, why: Rejected, raw: str) -> None:
         self.rejected.append(
@@ -95,6 +104,7 @@ class Outcomes:
             num_candidates=len(self.kept) + len(self.rejected),
             num_kept=len(self.kept),
             rejected=dict(sorted(Counter(str(row["reason"]) for row in self.rejected).items())),
+            dropped=dict(sorted(self.dropped.items())),
             num_requests=len(self.answers),
             num_prompt_tokens=sum(answer.num_prompt_tokens for answer in self.answers),
             num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),

@@ -101,7 +101,8 @@ class _Check:
             self.findings.add("statistics", STATISTICS, f"no vectors are {dim} numbers of {quoted(dtype)}")
             return None
         make = pretrain if config == "pretrain" else instruction
-        return make(dim, dtype)  # type: ignore[arg-type]  # one of the two, as was just seen
+        messages = self._recipe is not None and self._recipe.packaging.messages
+        return make(dim, dtype, messages=messages)  # type: ignore[arg-type]  # one of the two, as was just seen
 
     def _vector_type(self, name: str) -> tuple[int, str] | None:
         try:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
+from unicorn_hf.core.messages import IMAGE, as_messages
 from unicorn_hf.core.recipe import TASKS, Recipe
 from unicorn_hf.core.words import words
-from unicorn_hf.instructions.tasks import LETTERS
+from unicorn_hf.instructions.turns import LETTERS
 
-IMAGE = "<image>"
 _TEXTS = ("id", "caption", "seed", "domain", "task")
 _COUNTED = ("caption", "conversations", "domain")
 _NORM_TOLERANCE = {np.dtype(np.float16): 1e-3, np.dtype(np.float32): 1e-5}
@@ -52,6 +52,8 @@ class RowChecks:
             at = (file, start + place)
             if self._turns_hold(turns, *at):
                 self._check_image(turns, *at)
+                if "messages" in columns and columns["messages"][place] != as_messages(turns):
+                    self._add("messages", file, "not what the conversation says", start + place, "messages")
                 if self.config == "pretrain" and captions:
                     self._check_description(turns, captions[place], *at)
                 elif tasks:

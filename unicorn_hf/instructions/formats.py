@@ -1,0 +1,85 @@
+"""How a model writes its pairs down: as JSON, guided by a grammar where the engine has one, or as tagged lines."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from unicorn_hf.core import tagged
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.recipe import FormatName
+
+Fields = Mapping[str, object]
+"""A pair's fields by name: texts, and lists of texts."""
+
+_JSON_START = re.compile(r"[{\[]")
+
+
+class AnswerFormat(ABC):
+    """One way to write pairs. A prompt's `{format}` becomes `instruction`, its examples what `write` makes of them."""
+
+    guided: ClassVar[bool]
+    """Whether the engine is asked to allow nothing else."""
+
+    @abstractmethod
+    def instruction(self, fields: Fields) -> str:
+        """The sentence that tells a model to write pairs of these fields."""
+
+    @abstractmethod
+    def write(self, pairs: Sequence[Fields]) -> str:
+        """Pairs as a model is to write them."""
+
+    @abstractmethod
+    def read(self, answer: Answer, fields: Fields) -> list[object] | Rejected:
+        """The pairs of an answer, not yet looked at, or why there are none. Never raises."""
+
+
+class JsonFormat(AnswerFormat):
+    """One object, `{"pairs": [...]}`. Text around it, a code fence for one, and a bare list are taken too."""
+
+    guided = True
+
+    def instruction(self, fields: Fields) -> str:
+        return f"Answer with one JSON object: {self.write([fields])}"
+
+    def write(self, pairs: Sequence[Fields]) -> str:
+        return json.dumps({"pairs": pairs}, ensure_ascii=False, separators=(",", ":"))
+
+    def read(self, answer: Answer, fields: Fields) -> list[object] | Rejected:
+        if answer.finish_reason == "length":
+            return Rejected("unfinished", "cut at max_tokens")
+        start = _JSON_START.search(answer.text)
+        try:
+            found, _ = json.JSONDecoder().raw_decode(answer.text, start.start() if start else 0)
+        except (ValueError, RecursionError) as error:
+            return Rejected("not_json", str(error)[:200])
+        pairs = found.get("pairs") if isinstance(found, dict) else found
+        return pairs if isinstance(pairs, list) else Rejected("wrong_shape", "no list of pairs")
+
+
+class TaggedFormat(AnswerFormat):
+    """A line for each field, its tag in front; see `unicorn_hf.core.tagged`. No grammar slows the engine down."""
+
+    guided = False
+
+    def instruction(self, fields: Fields) -> str:
+        return (
+            f"Write nothing else than lines of this form, with an empty line between two pairs:\n{self.write([fields])}"
+        )
+
+    def write(self, pairs: Sequence[Fields]) -> str:
+        return tagged.write(pairs)
+
+    def read(self, answer: Answer, fields: Fields) -> list[object] | Rejected:
+        pairs = tagged.read(answer.text, list(fields), cut=answer.finish_reason == "length")
+        if isinstance(pairs, Rejected):
+            return pairs
+        lists = {name for name, value in fields.items() if isinstance(value, list)}
+        if any(len(texts) > 1 for pair in pairs for name, texts in pair.items() if name not in lists):
+            return Rejected("wrong_shape", f"{list(fields)[-1]} stands twice in a pair")
+        return [{name: texts if name in lists else texts[0] for name, texts in pair.items()} for pair in pairs]
+
+
+FORMATS: Mapping[FormatName, AnswerFormat] = {"json": JsonFormat(), "tagged": TaggedFormat()}

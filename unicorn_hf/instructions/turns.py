@@ -1,0 +1,42 @@
+"""Turns of a conversation, and a conversation as trainers read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LETTERS = ("A", "B", "C", "D")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and its answer; `options` in the order A to D for a choice, else empty."""
+
+    question: str
+    answer: str
+    """A letter where there are options."""
+    options: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (self.question, self.answer, *self.options)
+
+    @property
+    def right_answer(self) -> str:
+        """The answer in words: a choice's right option."""
+        return self.options[LETTERS.index(self.answer)] if self.options else self.answer
+
+
+def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Turns in the form of LLaVA: human and gpt alternating, `<image>` once, in the first human turn."""
+    messages = []
+    for index, turn in enumerate(turns):
+        image = "<image>\n" if index == 0 else ""
+        messages += [
+            {"from": "human", "value": f"{image}{question_with_options(turn)}"},
+            {"from": "gpt", "value": turn.answer},
+        ]
+    return messages
+
+
+def question_with_options(turn: Turn) -> str:
+    options = "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, turn.options, strict=False))
+    return f"{turn.question}{options}"
