@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
@@ -35,6 +36,7 @@ from unicorn_hf.cards.plots import plot_gap
 from unicorn_hf.cards.statistics import (
     Bin,
     ConfigFacts,
+    DiversityFacts,
     GapFacts,
     GapSide,
     ImageFacts,
@@ -320,6 +322,7 @@ class _Build:
             ),
             captions=_stage_facts(captions.counts),
             caption_words=_word_facts(packaged[0].statistics),
+            diversity=_diversity_facts(packaged[0].diversity, captions.counts),
             instructions=_stage_facts(instructions.counts),
             representations=RepresentationFacts(
                 encoder=published_encoder(self._encoder.name),
@@ -380,11 +383,27 @@ def _word_facts(figures: ShardStatistics) -> WordFacts:
     return WordFacts(
         mean=round(figures.mean_caption_words, 2),
         min=shortest,
-        lower=figures.caption_words_at(0.1),
+        lower=figures.caption_words_at(0.05),
         median=figures.caption_words_at(0.5),
-        upper=figures.caption_words_at(0.9),
+        upper=figures.caption_words_at(0.95),
         max=longest,
         histogram=tuple(Bin(first=start, last=start + width - 1, num=num) for start, num in counts.items()),
+    )
+
+
+def _diversity_facts(diversity: Diversity, counts: Counts) -> DiversityFacts:
+    passed = counts.num_kept + counts.rejected.get("duplicate", 0) + counts.rejected.get("near_duplicate", 0)
+    one, two, three = diversity.runs
+    return DiversityFacts(
+        vocabulary=one.num_distinct,
+        type_token_ratio=round(diversity.type_token_ratio, 4),
+        distinct_1=round(one.share, 4),
+        distinct_2=round(two.share, 4),
+        distinct_3=round(three.share, 4),
+        is_estimate=not all(run.is_exact for run in diversity.runs),
+        added_words=round(diversity.mean_added, 2),
+        duplicate_share=round(counts.rejected.get("duplicate", 0) / max(passed, 1), 6),
+        near_duplicate_share=round(counts.rejected.get("near_duplicate", 0) / max(passed, 1), 6),
     )
 
 

@@ -9,10 +9,25 @@ from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import caption_id
-from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.recipe import CaptionFilters, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import NoProgress
+
+CHANGED_FILTERS: dict[str, object] = {
+    "min_words": 20,
+    "max_words": 600,
+    "max_repeated_fraction": 0.5,
+    "forbid_caption_talk": False,
+    "forbid_refusals": False,
+    "forbid_markup": False,
+    "check_language": False,
+    "max_rhetoric": 3,
+    "min_seed_coverage": 0.9,
+    "min_added_words": 3,
+    "forbid_unsafe": False,
+    "unsafe_words": ["zebra"],
+}
 
 
 @pytest.fixture
@@ -131,6 +146,56 @@ def test_other_filters_judge_the_stored_answers_again(seeds: Path, tmp_path: Pat
     made = run(stricter, tmp_path, asked)
     assert asked.asked == []
     assert all(len(row["caption"].split()) >= lengths[4] for row in rows(made))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"captions__filters": {name: value}} for name, value in CHANGED_FILTERS.items()),
+        {"captions__near_duplicates": {"threshold": None}},
+        {"captions__near_duplicates": {"threshold": 0.9, "shingle_words": 2, "num_hashes": 64}},
+        {"language": ["en", "de"]},
+    ],
+)
+def test_no_change_of_a_filter_asks_again_for_what_is_stored(
+    changes: dict[str, object], seeds: Path, tmp_path: Path
+) -> None:
+    first = run(recipe_of(seeds, captions=20), tmp_path, Scripted(echo))
+    assert first.num == 20
+    changed = run(recipe_of(seeds, captions=20, **changes), tmp_path, asked := Scripted(echo))
+    assert asked.asked == []
+    assert changed.num == 20
+
+
+def test_every_filter_is_among_those_that_were_changed() -> None:
+    defaults = CaptionFilters()
+    assert set(CHANGED_FILTERS) == set(CaptionFilters.model_fields)
+    assert all(getattr(defaults, name) != value for name, value in CHANGED_FILTERS.items())
+
+
+def test_near_duplicates_give_their_place_to_the_next(seeds: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(seeds, captions=20)
+    order = seed_order(recipe, tmp_path)
+    poorer = set(order[4:7])
+
+    def say(request: Request, time: int) -> Answer | str:
+        """Four seeds get one caption with endings of their own; that of the fourth has more words."""
+        first = request.id == caption_id(request.subject, "caption-v1-short", 0)
+        if not first or request.subject not in {*poorer, order[12]}:
+            return echo(request, time)
+        twin = Request("twin", "seed number", request.messages, request.sampling, 0)
+        text = echo(twin, 0).text
+        return (
+            f"{text} Unlike the others it ends here."
+            if request.subject == order[12]
+            else f"{text} It is {order.index(request.subject)}."
+        )
+
+    made = run(recipe, tmp_path, Scripted(say))
+    assert made.counts.rejected == {"near_duplicate": 3}
+    assert made.counts.num_candidates == made.counts.num_kept + 3 == 23
+    assert [row["seed"] for row in rows(made)] == [seed for seed in order if seed not in poorer] + order[:3]
+    assert made.num == 20
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,11 @@ def statistics(texts: Texts | None = None, **changes: Any) -> Statistics:
             "mean": 104.25, "min": 41, "lower": 77, "median": 103, "upper": 149, "max": 233,
             "histogram": [{"first": 40, "last": 139, "num": 871}, {"first": 140, "last": 239, "num": 129}],
         },
+        "diversity": {
+            "vocabulary": 8511, "type_token_ratio": 0.6812, "distinct_1": 0.0821, "distinct_2": 0.4132,
+            "distinct_3": 0.7724, "is_estimate": False, "added_words": 37.25, "duplicate_share": 0.000831,
+            "near_duplicate_share": 0.012942,
+        },
         "instructions": _stage(490, 400, {texts.reason: 90}, 505, 90_789, 80_987),
         "representations": {
             "encoder": f"open_clip:hf-hub:{texts.encoder}",

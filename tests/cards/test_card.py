@@ -103,10 +103,10 @@ def test_counts_are_ranked_whatever_their_order() -> None:
 def test_every_figure_is_shown() -> None:
     page, facts = card(), statistics()
     figures = [
-        *(facts.captions, facts.instructions, facts.caption_words, facts.representations),
+        *(facts.captions, facts.instructions, facts.caption_words, facts.diversity, facts.representations),
         *facts.seeds.sources,
     ]
-    for section in figures:
+    for section in filter(None, figures):
         for name, value in section.model_dump().items():
             for figure in [*value.values()] if isinstance(value, dict) else [value]:
                 if isinstance(figure, int | float):
@@ -115,6 +115,17 @@ def test_every_figure_is_shown() -> None:
         assert f"| {size} |" in page
     assert "| caption | too&#95;short | 201 | 16.7 % of candidates |" in page
     assert "| conversation | too&#95;short | 90 | 18.4 % of candidates |" in page
+
+
+def test_figures_that_are_estimates_say_so_and_benchmarks_are_named() -> None:
+    assert "estimated, to about 1 %" not in card()
+    facts = statistics()
+    assert facts.diversity
+    assert "estimated, to about 1 %" in card(diversity=facts.diversity.model_dump() | {"is_estimate": True})
+    (source,) = facts.seeds.model_dump()["sources"]
+    seeds = facts.seeds.model_dump() | {"sources": [source | {"benchmark": "ImageNet-1k"}]}
+    assert "(labels of the evaluation benchmark ImageNet-1k)" in card(seeds=seeds)
+    assert "labels of the evaluation benchmark" not in card()
 
 
 def test_a_run_without_losses_says_so() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
@@ -48,6 +49,8 @@ class PackagingRecord(Record):
     sha256: str
     num_arrow_bytes: int
     statistics: ShardStatistics
+    diversity: Diversity
+    """Of the captions; nothing for `instruction`, whose captions are among those of `pretrain`."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,15 @@ class PackageJob:
         from unicorn_hf.builders.unicorn import rows_of
 
         statistics: list[ShardStatistics] = []
+        diversity = Diversity()
         num_arrow_bytes = 0
         with atomic(self.path) as temporary, _writer(temporary, self.schema) as writer:
             for table in rows_of(self, self.config, self.row_group_rows):
                 writer.write_table(table)
                 statistics.append(ShardStatistics.of(table))
+                if self.config == "pretrain":
+                    texts = (table.column(name).to_pylist() for name in ("caption", "seed"))
+                    diversity = Diversity.merged([diversity, Diversity.of(*texts)])
                 num_arrow_bytes += table.nbytes
                 for _ in range(table.num_rows):
                     on_row()
@@ -110,6 +117,7 @@ class PackageJob:
             sha256=file_sha256(self.path),
             num_arrow_bytes=num_arrow_bytes,
             statistics=ShardStatistics.merged(statistics),
+            diversity=diversity,
         )
         return self.step.finish(self.partition, record)
 
@@ -158,6 +166,10 @@ class PackagedConfig:
     @property
     def statistics(self) -> ShardStatistics:
         return ShardStatistics.merged([record.statistics for _, record in self.shards])
+
+    @property
+    def diversity(self) -> Diversity:
+        return Diversity.merged([record.diversity for _, record in self.shards])
 
     @property
     def seconds(self) -> float:

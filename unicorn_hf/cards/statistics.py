@@ -47,12 +47,33 @@ class WordFacts(_Facts):
     mean: float
     min: int
     lower: int
-    """A tenth of the captions have so many words or fewer."""
+    """A twentieth of the captions have so many words or fewer."""
     median: int
     upper: int
-    """Nine tenths have so many or fewer."""
+    """Nineteen twentieths have so many or fewer."""
     max: int
     histogram: tuple[Bin, ...]
+
+
+class DiversityFacts(_Facts):
+    """How varied the captions are; see `unicorn_hf.builders.diversity`."""
+
+    vocabulary: int
+    """Different words, in lower case."""
+    type_token_ratio: float
+    """Different words of a caption over its words, mean over the captions."""
+    distinct_1: float
+    distinct_2: float
+    distinct_3: float
+    """Different runs of one word, two and three over all such runs of the captions."""
+    is_estimate: bool
+    """Whether vocabulary and distinct-n are estimates, with a relative error of about 1 %; else they are exact."""
+    added_words: float
+    """Content words of a caption that its seed has not, mean over the captions."""
+    duplicate_share: float
+    near_duplicate_share: float
+    """Captions that were left out because they say the same, or nearly the same, as another: of those that passed the
+    filters."""
 
 
 class ImageFacts(_Facts):
@@ -165,6 +186,7 @@ class Statistics(_Facts):
     seeds: SeedFacts
     captions: StageFacts
     caption_words: WordFacts
+    diversity: DiversityFacts | None = None
     instructions: StageFacts
     representations: RepresentationFacts
     pretrain: ConfigFacts

@@ -1,0 +1,119 @@
+"""How varied captions are, and what they add to their seeds. Figures of parts add up to those of the whole."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from unicorn_hf.captions.filters.seed import added_words
+from unicorn_hf.core.words import words
+
+NUM_LEAST = 8192
+"""Hashes that are kept of the distinct ones: the relative error of an estimate is one over its square root, 1.1 %."""
+MAX_RUN = 3
+_MILLION = 1_000_000
+
+
+class Distinct(BaseModel):
+    """How many different things were counted, from the least of their hashes (k minimum values).
+
+    Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan, Counting distinct elements in a data stream, 2002.
+    """
+
+    num: int = 0
+    """Things counted, those that came again too."""
+    least: tuple[int, ...] = ()
+    """The `NUM_LEAST` least hashes, of 64 bits, in rising order; all of them where there are fewer."""
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64]) -> "Distinct":
+        return cls(num=len(hashes), least=tuple(np.unique(hashes)[:NUM_LEAST].tolist()))
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Distinct]") -> "Distinct":
+        least = sorted(set().union(*(part.least for part in parts)))[:NUM_LEAST]
+        return cls(num=sum(part.num for part in parts), least=tuple(least))
+
+    @property
+    def is_exact(self) -> bool:
+        return len(self.least) < NUM_LEAST
+
+    @property
+    def num_distinct(self) -> int:
+        """Exact below `NUM_LEAST`, an estimate from there on."""
+        if self.is_exact:
+            return len(self.least)
+        return round((NUM_LEAST - 1) * 2.0**64 / (self.least[-1] + 1))
+
+    @property
+    def share(self) -> float:
+        """Different things over all: `distinct-n` of runs of n words."""
+        return self.num_distinct / self.num if self.num else 0.0
+
+
+class Diversity(BaseModel):
+    """Of some captions."""
+
+    num_captions: int = 0
+    type_token_millionths: int = 0
+    """Sum over the captions of their different words over their words, each rounded to a millionth."""
+    num_added: int = 0
+    """Sum over the captions of the content words that their seeds have not."""
+    runs: tuple[Distinct, ...] = (Distinct(),) * MAX_RUN
+    """Runs of one word, of two and of three, within captions."""
+
+    @classmethod
+    def of(cls, captions: Sequence[str], seeds: Sequence[str]) -> "Diversity":
+        found = [words(caption) for caption in captions]
+        ratios = (len(set(tokens)) * _MILLION // len(tokens) for tokens in found if tokens)
+        return cls(
+            num_captions=len(captions),
+            type_token_millionths=sum(ratios),
+            num_added=sum(len(added_words(seed, caption)) for seed, caption in zip(seeds, captions, strict=True)),
+            runs=tuple(Distinct.of(hashes) for hashes in _runs(found)),
+        )
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Diversity]") -> "Diversity":
+        return cls(
+            num_captions=sum(part.num_captions for part in parts),
+            type_token_millionths=sum(part.type_token_millionths for part in parts),
+            num_added=sum(part.num_added for part in parts),
+            runs=tuple(Distinct.merged([part.runs[at] for part in parts]) for at in range(MAX_RUN)),
+        )
+
+    @property
+    def type_token_ratio(self) -> float:
+        """Mean over the captions."""
+        return self.type_token_millionths / _MILLION / max(self.num_captions, 1)
+
+    @property
+    def mean_added(self) -> float:
+        return self.num_added / max(self.num_captions, 1)
+
+
+def _runs(found: Sequence[Sequence[str]]) -> Iterable[NDArray[np.uint64]]:
+    """Hashes of the runs of one word, two and three, that lie within one text."""
+    lengths = [len(tokens) for tokens in found]
+    tokens = np.array([_hash(token) for text in found for token in text], np.uint64)
+    text = np.repeat(np.arange(len(found)), lengths)
+    run = np.zeros(len(tokens), np.uint64)
+    for number in range(MAX_RUN):
+        run = _mixed(run[: len(tokens) - number] + tokens[number:])
+        yield run[text[: len(run)] == text[number:]]
+        run = run[: max(len(run) - 1, 0)]
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each value spread over all of 64 bits: the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+@lru_cache(maxsize=2**18)
+def _hash(word: str) -> int:
+    return int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")
