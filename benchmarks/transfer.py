@@ -1,6 +1,7 @@
 """What a transfer costs: 100,000 float16 vectors of 1,280 dimensions on disk, transferred and written back.
 
     python benchmarks/transfer.py [--rows 100000] [--dim 1280] [--repeats 3] [--workers 2] [--arrow]
+    python benchmarks/transfer.py --rows 1200000 --repeats 1 --actions floor,realign
     python benchmarks/transfer.py --formats
 
 Each figure is the best of the repeats, which take turns, so that what else the machine does meets all alike. Compared
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--arrow", action="store_true", help="write back as Arrow IPC, as the vectors are read")
+    parser.add_argument("--actions", type=lambda names: names.split(","), default=ACTIONS, help="only these lines")
     parser.add_argument("--formats", action="store_true", help="measure forms of the shards instead")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -59,14 +61,14 @@ def main() -> None:
         if options.formats:
             formats(folder, min(options.rows, 20_000), options.dim, options.repeats)
             return
-        prepare(folder, options.rows, options.dim)
-        compare(folder, options.repeats, options.workers, options.arrow)
+        prepare(folder, options.rows, options.dim, any(action.endswith("reference") for action in options.actions))
+        compare(folder, options.actions, options.repeats, options.workers, options.arrow)
 
 
-def compare(folder: Path, repeats: int, workers: int, arrow: bool) -> None:
+def compare(folder: Path, actions: Sequence[str], repeats: int, workers: int, arrow: bool) -> None:
     best: dict[str, dict[str, float]] = {}
     for repeat in range(repeats):
-        for action in ACTIONS:
+        for action in actions:
             if repeat and action.endswith("reference"):
                 continue  # Slow, and far from where a repeat would matter.
             command = [sys.executable, __file__, "--only", action, "--folder", str(folder), "--workers", str(workers)]
@@ -82,7 +84,7 @@ def compare(folder: Path, repeats: int, workers: int, arrow: bool) -> None:
         if reference and "reference" not in action:
             line += f"{reference['s'] / found['s']:>10.1f}{found['peak_mb'] / reference['peak_mb']:>11.2f}"
         print(line)
-    for name in ("mean_shift", "realign"):
+    for name in {action.partition(",")[0] for action in actions if action.endswith("reference")} & set(actions):
         print(f"largest difference from the reference, {name}: {difference(folder, name, arrow):.1e} (float16)")
 
 
@@ -129,6 +131,7 @@ def measured(action: str, folder: Path, workers: int, arrow: bool) -> dict[str, 
 
 
 def warm() -> None:
+
     import unicorn_hf.builders.package
     import unicorn_hf.representations.transfer_file  # noqa: F401
 
@@ -185,7 +188,7 @@ def mean_of(paths: list[Path], alignment: Any) -> Any:
 
 def write(paths: list[Path], target: Path, fitted: Any) -> None:
     """The published form of vectors and ids, by the code that writes published shards; as they are if not fitted."""
-    from unicorn_hf.builders.package import _regrouped, _writer
+    from unicorn_hf.builders.package import _writer
     from unicorn_hf.representations.vectors import read_vectors, vector_column
 
     dim = read_vectors(paths[0]).shape[1]
@@ -194,13 +197,23 @@ def write(paths: list[Path], target: Path, fitted: Any) -> None:
     def tables() -> Iterator[pa.Table]:
         for path in paths:
             vectors = read_vectors(path)
-            column = vector_column(fitted.apply_text(vectors), "float16") if fitted else as_column(vectors)
+            column = vector_column(fitted.apply_text(vectors, dtype="float16") if fitted else vectors)
             yield pa.table([ids(int(path.stem.partition("-")[2]), len(vectors)), column], schema=schema)
 
-    groups = _regrouped(tables(), ROW_GROUP_ROWS)
     with pa.ipc.new_file(str(target), schema) if target.suffix == ".arrow" else _writer(target, schema) as writer:
-        for group in groups:
+        for group in regrouped(tables()):
             writer.write_table(group)
+
+
+def regrouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of a row group each."""
+    waiting = next(tables)
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= ROW_GROUP_ROWS:
+            yield waiting.slice(0, ROW_GROUP_ROWS)
+            waiting = waiting.slice(ROW_GROUP_ROWS)
+    yield waiting
 
 
 # -- the reference -----------------------------------------------------------------------------------------------------
@@ -251,7 +264,7 @@ def difference(folder: Path, name: str, arrow: bool) -> float:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def prepare(folder: Path, rows: int, dim: int) -> None:
+def prepare(folder: Path, rows: int, dim: int, pickled: bool) -> None:
     from unicorn_hf.representations.moments import Moments
     from unicorn_hf.representations.transfer_file import ImageStatistics, save_image_statistics
 
@@ -267,7 +280,8 @@ def prepare(folder: Path, rows: int, dim: int) -> None:
             pa.ipc.new_file(file, table.schema) as writer,
         ):
             writer.write_table(table)
-        records += [{"id": name, "embed": vector} for name, vector in zip(names, vectors.copy(), strict=True)]
+        if pickled:
+            records += [{"id": name, "embed": vector} for name, vector in zip(names, vectors.copy(), strict=True)]
     with (folder / "records.pkl").open("wb") as file:
         pickle.dump([{**record, "embed": record["embed"].copy()} for record in records], file)
     images = units(rng, NUM_IMAGES, image_mean)

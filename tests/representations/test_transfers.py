@@ -205,6 +205,29 @@ def test_arrays_and_tensors_come_back_as_they_went(name: TransferName, dtype: st
         np.testing.assert_allclose(moved.double().numpy(), transfer.apply_image(images), atol=2e-2)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stored", ["float16", "float32"])
+def test_half_floats_are_the_single_ones_rounded(name: TransferName, stored: str) -> None:
+    texts, images = units(300, 1280).astype(stored), units(30, 1280, 3)
+    transfer = fitted(name, texts, images)
+    single, half = (transfer.apply_text(texts, ids_of(texts), dtype) for dtype in ("float32", "float16"))
+    assert (single.dtype, half.dtype) == (np.float32, np.float16)
+    np.testing.assert_array_equal(half, single.astype(np.float16))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu_images_are_moved_as_on_the_cpu(name: TransferName) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    transfer, images = fitted(name, units(50, 8), units(30, 8, 3)), units(24, 8, 5)
+    moved = transfer.apply_image(torch.from_numpy(images).cuda())
+    assert moved.device.type == "cuda"
+    np.testing.assert_allclose(moved.cpu().numpy(), transfer.apply_image(images), atol=1e-6)
+
+
 def test_gradients_pass_through() -> None:
     import torch
 

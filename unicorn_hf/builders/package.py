@@ -142,12 +142,12 @@ class PackageJob:
             rows = tuple(rows[place] for place in places)
             conversations, task = chosen.column("conversations"), chosen.column("task")
         with in_shard(part.captions.partition, rows):
-            moved = self.transfer.apply_text(vectors, captions.column("id").to_pylist())
+            moved = self.transfer.apply_text(vectors, captions.column("id").to_pylist(), self.dtype)
         columns = {
             "id": captions.column("id"),
             "caption": captions.column("caption"),
             "conversations": conversations,
-            "image_embedding": vector_column(moved, self.dtype),
+            "image_embedding": vector_column(moved),
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }

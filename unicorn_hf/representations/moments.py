@@ -44,7 +44,7 @@ class Moments:
     def _of_block(cls, start: int, block: Vectors) -> Self:
         exact = exactly(block)
         _check(exact, start)
-        mean = exact.mean(axis=0)
+        mean = np.ones(len(exact)) @ exact / len(exact)
         exact -= mean
         return cls(len(block), mean, np.einsum("ij,ij->j", exact, exact))
 

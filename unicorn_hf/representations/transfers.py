@@ -10,7 +10,7 @@ float64 digits is lost. A row's result depends on that row (and, for `c3`, its i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,14 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.representations.arrays import moved_images
 from unicorn_hf.representations.moments import Moments, SetMean
-from unicorn_hf.representations.rows import RowError, Vectors, blocks, exactly, rows_from
+from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, exactly, rows_from
 
 Array = TypeVar("Array")
 """A NumPy array or a torch tensor: what is given is what comes back."""
 Real = TypeVar("Real", np.float32, np.float64)
 Mean = NDArray[np.float64]
 Block = NDArray[np.float32]
+Stored = Literal["float16", "float32"]
 Move = Callable[[Block, int], None]
 """Changes a block of rows in place; told the number of its first row."""
 
@@ -74,7 +75,7 @@ class TransferStatistics:
 class Transfer(Protocol):
     """Both sides of a transfer. Arrays have the shape (rows, dimensions) and hold unit vectors.
 
-    `apply_text` returns float32, and raises a `RowError` where a row has no direction before or after.
+    `apply_text` raises a `RowError` where a row has no direction before or after.
     """
 
     name: ClassVar[TransferName]
@@ -87,8 +88,11 @@ class Transfer(Protocol):
         """
         ...
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
-        """Text representations to synthetic image representations; `ids` name the rows, which `c3`'s noise needs."""
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
+        """Text representations to synthetic image representations, rounded to the nearest numbers of `dtype`.
+
+        `ids` name the rows, which `c3`'s noise needs.
+        """
         ...
 
     def apply_image(self, vectors: Array) -> Array:
@@ -109,8 +113,8 @@ class Identity:
     def fit(cls, statistics: TransferStatistics) -> Self:
         return cls()
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
-        return vectors.astype(np.float32)
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
+        return _by_blocks(vectors, lambda *_: None, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return vectors
@@ -132,14 +136,14 @@ class MeanShift:
         statistics.text.check_spread("the text representations")
         return cls(statistics.text.mean, statistics.image.mean if statistics.image else None)
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         centre = _Centre(self.text_mean)
 
         def move(block: Block, _: int) -> None:
             centre.take_from(block)
             _normalise(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return moved_images(vectors, self.image_mean, unit=True)
@@ -151,14 +155,14 @@ class MeanShiftRaw(MeanShift):
 
     name: ClassVar[TransferName] = "mean_shift_raw"
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         centre = _Centre(self.text_mean)
 
         def move(block: Block, _: int) -> None:
             centre.take_from(block)
             _norms(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return moved_images(vectors, self.image_mean, unit=False)
@@ -180,14 +184,14 @@ class MeanShiftToImage:
         statistics.text.check_spread("the text representations")
         return cls(statistics.text.mean, statistics.known_image.mean)
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         gap = _Centre(self.text_mean - self.image_mean)
 
         def move(block: Block, _: int) -> None:
             gap.take_from(block)
             _normalise(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return vectors
@@ -211,7 +215,7 @@ class C3(MeanShift):
         image_mean = statistics.image.mean if statistics.image else None
         return cls(statistics.text.mean, image_mean, statistics.seed)
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         if ids is None or len(ids) != len(vectors):
             raise InputError("c3 draws a row's noise by the row's id", "Give apply_text an id for each row.")
         names, centre, scale = ids, _Centre(self.text_mean), np.float32(self.NOISE_VARIANCE**0.5)
@@ -223,7 +227,7 @@ class C3(MeanShift):
                 block[row] += scale * self.noise(name, block.shape[1])
             _normalise(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def noise(self, row_id: str, dim: int) -> NDArray[np.float32]:
         """eps of a row."""
@@ -255,7 +259,7 @@ class PerDimension:
         scale = np.where(flat, 0, np.sqrt(image.variance) / np.where(flat, 1, spread))
         return cls(text.mean, image.mean, scale)
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         centre, image_mean = _Centre(self.text_mean), self.image_mean.astype(np.float32)
         scale = self.scale.astype(np.float32)
 
@@ -265,7 +269,7 @@ class PerDimension:
             block += image_mean
             _normalise(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return vectors
@@ -322,7 +326,7 @@ class Realign:
             raise ValueError("realign is fitted to the mean of the aligned text representations too")
         return cls(Alignment.fit(statistics), statistics.aligned.mean)
 
-    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         first = _Centre(self.alignment.centre)
         second = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
 
@@ -332,7 +336,7 @@ class Realign:
             block -= second
             _normalise(block)
 
-        return _by_blocks(vectors, move)
+        return _by_blocks(vectors, move, dtype)
 
     def apply_image(self, vectors: Array) -> Array:
         return vectors
@@ -369,14 +373,21 @@ class _Centre:
         block -= self._low
 
 
-def _by_blocks(vectors: Vectors, move: Move) -> NDArray[np.float32]:
-    """The rows as float32, moved block by block; `vectors` stay as they are."""
-    moved = np.empty(vectors.shape, dtype=np.float32)
+def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
+    """The rows, moved block by block in float32, and rounded to `dtype`; `vectors` stay as they are."""
+    moved = np.empty(vectors.shape, dtype=dtype)
+    room = np.empty((0, vectors.shape[1]), dtype=np.float32)
     for start, block in blocks(vectors):
         rows = moved[start : start + len(block)]
-        np.copyto(rows, block)
+        if len(room) < len(block):
+            room = np.empty(block.shape, dtype=np.float32)
+        # What is rounded is moved in room of its own, which stays in the core's cache.
+        single = rows if rows.dtype == np.float32 else room[: len(block)]
+        copy_numbers(block, single)
         with rows_from(start):
-            move(rows, start)
+            move(single, start)
+        if single is not rows:
+            copy_numbers(single, rows)
     return moved
 
 

@@ -6,13 +6,13 @@ docs/decisions/0004.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.core.schemas import embeddings
+from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.runtime.files import atomic
 
 KIND = "embeddings.arrow"
@@ -21,7 +21,7 @@ KIND = "embeddings.arrow"
 def write_vectors(path: Path, ids: Sequence[str] | pa.ChunkedArray, vectors: NDArray[np.float32]) -> None:
     """Write vectors beside the ids of their captions, as one shard."""
     schema = embeddings(vectors.shape[1])
-    table = pa.table([ids, vector_column(vectors, "float32")], schema=schema)
+    table = pa.table([ids, vector_column(vectors)], schema=schema)
     with atomic(path) as temporary, pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         writer.write_table(table.combine_chunks())
 
@@ -34,10 +34,6 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     return rows.reshape(-1, column.type.list_size)
 
 
-def vector_column(vectors: NDArray[np.float32], dtype: Literal["float16", "float32"]) -> pa.FixedSizeListArray:
-    """Vectors as a column; float16 are the nearest ones."""
-    values = pa.array(np.ascontiguousarray(vectors).ravel())
-    # Arrow rounds to half as NumPy does, three times as fast.
-    return pa.FixedSizeListArray.from_arrays(
-        values.cast(pa.float16()) if dtype == "float16" else values, vectors.shape[1]
-    )
+def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
+    """Vectors as a column of their type, without a copy."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).ravel()), vectors.shape[1])
