@@ -7,6 +7,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from unicorn_hf.cards.costs import RunFacts
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.recipe import Recipe
 
@@ -87,6 +88,8 @@ class Texts:
     reason: str = "too_short"
     task: str = "multiple_choice"
     version: str = "1.0"
+    evaluation: str = "A benchmark"
+    machine: str = "2 cores of a processor"
     id: str = "0f"
     caption: str = "A caption."
     sender: str = "human"
@@ -157,9 +160,18 @@ def statistics(texts: Texts | None = None, **changes: Any) -> Statistics:
         "instruction": _config(
             "instruction", 400, 900_000, 450_000, 2711, {texts.domain: 400}, {texts.task: 400}
         ),
+        "overlaps": [
+            {"name": texts.evaluation, "num_texts": 907, "run_words": 8, "num_pretrain": 31, "num_instruction": 17}
+        ],
         "versions": {"unicorn-hf": texts.version, "vllm": texts.version},
     }  # fmt: skip
     return Statistics.model_validate(data | changes)
+
+
+def run(texts: Texts | None = None) -> RunFacts:
+    times = {"captions": 5400, "instructions": 1200, "representations": 30.26, "packaging": 569.74}
+    stages = {name: {"seconds": seconds, "num_retries": 7 * (name == "captions")} for name, seconds in times.items()}
+    return RunFacts.model_validate({"machines": [(texts or Texts()).machine], **stages})
 
 
 def examples(texts: Texts | None = None) -> dict[str, dict[str, object]]:

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cards.samples import HOSTILE, MARKDOWN, Texts, body_of, examples, lines_of, recipe, statistics, structure
+from tests.cards.samples import (
+    HOSTILE,
+    MARKDOWN,
+    Texts,
+    body_of,
+    examples,
+    lines_of,
+    recipe,
+    run,
+    statistics,
+    structure,
+)
 from unicorn_hf.cards.card import ExampleRow, example_lines, render_card
 from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.statistics import Statistics
@@ -18,7 +29,7 @@ PLAIN = Texts()
 
 
 def card(texts: Texts | None = None, recipe_changes: dict[str, Any] | None = None, **changes: Any) -> str:
-    return render_card(recipe(texts, **recipe_changes or {}), statistics(texts, **changes), examples(texts))
+    return render_card(recipe(texts, **recipe_changes or {}), statistics(texts, **changes), examples(texts), run(texts))
 
 
 @lru_cache
@@ -87,7 +98,7 @@ def test_an_endless_conversation_is_cut_and_its_length_stated() -> None:
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert card().encode() == card().encode()
     again = Statistics.model_validate_json(statistics().model_dump_json())
-    assert render_card(recipe(), again, examples()) == card()
+    assert render_card(recipe(), again, examples(), run()) == card()
 
 
 def test_counts_are_ranked_whatever_their_order() -> None:
