@@ -185,6 +185,13 @@ def test_guided_answers_are_json_without_white_space(ask: Ask) -> None:
         assert answer.text == json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
+def test_a_schema_that_is_none_ends_its_call_and_no_other(ask: Ask) -> None:
+    with pytest.raises(RunError, match="vLLM refuses a request"):
+        ask([request("Hello.", json_schema='{"type": "nonsense"}'), request("Hello.")])
+    (answer,) = ask([request("What is the capital of France?")])
+    assert "Paris" in answer.text
+
+
 def test_what_does_not_fit_the_context_is_not_asked(ask: Ask) -> None:
     requests = [
         request("word " * 2000, name="too long"),

@@ -193,10 +193,9 @@ def _serve(engine: Any, inbox: _Inbox) -> None:
             while not waiting or not inbox.empty():
                 match inbox.get():
                     case _Asked() as asked:
-                        name, num_asked = str(num_asked), num_asked + 1
-                        waiting[name] = asked
-                        prompt = {"type": "token", "prompt_token_ids": asked.prompt}
-                        engine.add_request(name, prompt, asked.sampling_params)
+                        num_asked += 1
+                        if _add(engine, str(num_asked), asked):
+                            waiting[str(num_asked)] = asked
                     case _TakenBack(answers):
                         names = [name for name, asked in waiting.items() if asked.answers is answers]
                         engine.abort_request(names)
@@ -212,6 +211,16 @@ def _serve(engine: Any, inbox: _Inbox) -> None:
         for asked in waiting.values():
             asked.answers.put((asked.position, failure))
         raise
+
+
+def _add(engine: Any, name: str, asked: _Asked) -> bool:
+    """Whether the engine takes the request; a schema may be none that it knows. The caller is told if not."""
+    try:
+        engine.add_request(name, {"type": "token", "prompt_token_ids": asked.prompt}, asked.sampling_params)
+    except Exception as error:  # noqa: BLE001 - of whatever kind: requests are checked before the engine has them
+        asked.answers.put((asked.position, _engine_error("vLLM refuses a request", error)))
+        return False
+    return True
 
 
 def _refuse(inbox: _Inbox, failure: RunError) -> None:

@@ -1,0 +1,96 @@
+"""Worker processes: which jobs run at once, and whose engine they get."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from unicorn_hf.runtime.cluster import open_pool
+from unicorn_hf.runtime.steps import Record
+from unicorn_hf.runtime.workers import resident
+
+PATIENCE_S = 60
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A job that stays until so many have come, and says how many it has seen there at once."""
+
+    folder: Path
+    name: int
+    wanted: int
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        (self.folder / str(self.name)).touch()
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(self.folder.iterdir())) < self.wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        present = len(list(self.folder.iterdir()))
+        if self.wanted == 1:
+            time.sleep(0.1)
+            present = len(list(self.folder.iterdir()))
+            (self.folder / str(self.name)).unlink()
+        return Record(inputs=str(self.name), num_bytes={"present": present})
+
+
+def meetings(folder: Path, number: int, wanted: int) -> list[Meeting]:
+    folder.mkdir()
+    return [Meeting(folder, name, wanted) for name in range(number)]
+
+
+def test_jobs_that_overlap_run_at_once_in_one_worker_and_others_alone(tmp_path: Path) -> None:
+    came: list[Record] = []
+    with open_pool(1, {}, lambda event: None, jobs_at_once=3) as pool:
+        together = pool.run(meetings(tmp_path / "together", 3, 3), came.append, overlap=True)
+        alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append)
+    assert [record.inputs for record in together + alone] == ["0", "1", "2", "0", "1", "2", "3"]
+    assert [record.num_bytes["present"] for record in together] == [3, 3, 3]
+    assert [record.num_bytes["present"] for record in alone] == [1, 1, 1, 1]
+    assert len(came) == 7
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_threads_get_the_same_engine_and_it_is_made_once() -> None:
+    made: list[Engine] = []
+    start = threading.Barrier(6)
+
+    def make() -> Engine:
+        time.sleep(0.1)
+        made.append(Engine())
+        return made[-1]
+
+    def work() -> Engine:
+        start.wait()
+        return resident("of this test", make)
+
+    with ThreadPoolExecutor(6) as threads:
+        got = [future.result() for future in [threads.submit(work) for _ in range(6)]]
+    assert len(made) == 1
+    assert all(engine is made[0] for engine in got)
+    resident("another", Engine)
+    assert made[0].closed == 1
+
+
+def test_an_engine_that_does_not_start_leaves_none() -> None:
+    def fail() -> Engine:
+        raise ValueError("no memory")
+
+    before = resident("before", Engine)
+    with pytest.raises(ValueError, match="no memory"):
+        resident("failing", fail)
+    assert before.closed == 1
+    assert resident("before", Engine) is not before
