@@ -5,15 +5,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unicorn_hf.captions.filters import Draft, check_caption, clean
-from unicorn_hf.captions.filters.lists import rhetoric
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
-from unicorn_hf.captions.filters.shape import repeated_fraction
 from unicorn_hf.captions.step import PROMPTS, judge
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters
-from unicorn_hf.core.words import words
+from unicorn_hf.core.word_lists import rhetoric
+from unicorn_hf.core.words import repeated_fraction, words
 
 GOOD = (
     "A brown owl sits on a thick, bare branch with its body turned to the side and its face to the front. Its round "

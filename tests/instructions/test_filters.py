@@ -251,8 +251,9 @@ def test_letters_in_a_question_are_no_options() -> None:
 
 @pytest.mark.parametrize(("task", "most"), [("question_answering", 400), ("complex_reasoning", 800)])
 def test_an_answer_that_fills_all_its_room_was_cut(task: TaskName, most: int) -> None:
-    assert reason(Turn(DOG.question, "word " * (most // 5 - 1) + "words"), task=task) == "cut_text"
-    assert reason(Turn(DOG.question, "word " * (most // 5 - 1) + "end."), task=task) is None
+    numbers = "".join(f"{number} " for number in range(1000, 999 + most // 5))
+    assert reason(Turn(DOG.question, numbers + "words"), task=task) == "cut_text"
+    assert reason(Turn(DOG.question, numbers + "end."), task=task) is None
 
 
 def test_a_question_or_an_option_that_fills_all_its_room_was_cut() -> None:
@@ -453,3 +454,43 @@ def test_every_filter_can_be_left_out_by_its_name() -> None:
     )
     again = InstructionFilters(without=("repeated_question", "repeated_answer"), min_grounded=0)
     assert reason(DOG, DOG, filters=again) is None
+
+
+# -- What was seen in the answers of a small model --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "It is not known who sits there.",
+        "It is unclear what the accents represent.",
+        "Its purpose remains unknown.",
+        "Not enough to say",
+        "It cannot be determined.",
+        "It's impossible to tell.",
+    ],
+)
+def test_an_answer_that_knows_nothing_answers_no_plain_question(answer: str) -> None:
+    assert reason(Turn(DOG.question, answer)) == "not_known"
+    assert choice(options=(answer, "Red", "Green", "Blue"), answer="A") == "not_known"
+    assert choice(options=(answer, "Red", "Green", "Blue"), answer="B") is None
+    assert reason(Turn(DOG.question, answer), task="complex_reasoning") is None
+
+
+def test_a_loop_is_rejected_and_an_answer_given_again_in_nearly_the_same_words() -> None:
+    loop = "The sound of the river carries the sound of the river, and the sound of the river carries the sound of it."
+    assert reason(Turn(DOG.question, loop)) == "repetition"
+    one = "It seems to be a dream world, a realm where time stands still, and the sparkle of music fills the room."
+    other = one.replace("sparkle", "sparklace")
+    assert reason(Turn("What is the room made of?", one), Turn("Who made it?", other)) == "repeated_answer"
+    assert reason(Turn("What is the room made of?", one), Turn("Who made it?", "Nobody knows who made it.")) is None
+
+
+def test_unsafe_words_are_rejected() -> None:
+    assert reason(Turn(DOG.question, "It is pornographic.")) == "unsafe"
+    assert reason(Turn("What is the robin's breast like?", "It is red.")) is None
+
+
+def test_a_field_name_is_no_option() -> None:
+    assert choice(options=("description:", "Red", "Green", "Blue")) == "garbled"
+    assert choice("The colour of the boat is:") is None

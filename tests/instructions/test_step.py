@@ -1,5 +1,6 @@
 """How many conversations of which task, and which caption is asked for which."""
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
-from unicorn_hf.core.recipe import TASKS, InstructionFilters, Instructions, PairRange, Recipe, Task, Tasks
+from unicorn_hf.core.recipe import TASKS, InstructionFilters, Instructions, PairRange, Recipe, Sampling, Task, Tasks
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.instructions.step import (
     Candidate,
@@ -143,6 +144,26 @@ def test_a_sentence_of_a_worked_example_is_not_the_models_own() -> None:
         filters = InstructionFilters(without=off, min_grounded=0)
         outcome = read_conversation(CANDIDATE, answer, config(filters=filters), prompt)
         assert (outcome.reason if isinstance(outcome, Rejected) else None) == reason
+
+
+def test_the_right_letters_of_a_rehearsal_of_ten_thousand_choices_are_even() -> None:
+    """Within 2 % of even: 2,450 to 2,550 of 10,000."""
+    task = Tasks().multiple_choice
+    used = config(filters=InstructionFilters(min_grounded=0)).model_copy(update={"tasks": Tasks()})
+    schema = FAMILIES["multiple_choice"].json_schema(task.pairs)
+    letters: list[str] = []
+    for number in itertools.count():
+        caption = f"A donkey pulls cart number {number} along the lane."
+        request = Request(f"row {number}", caption, (), Sampling(), number, schema)
+        candidate = Candidate(request.id, caption, number, "multiple_choice")
+        outcome = read_conversation(candidate, echo(request, 0), used, PROMPT)
+        assert isinstance(outcome, Conversation)
+        letters += [turn.answer for turn in outcome.turns]
+        if len(letters) >= 10_000:
+            break
+    counts = Counter(letters[:10_000])
+    assert set(counts) == set("ABCD")
+    assert all(2450 <= count <= 2550 for count in counts.values()), counts
 
 
 class TestStage:
@@ -324,3 +345,51 @@ class TestStage:
             rows, made, ids = self.make(tmp_path / str(partition_rows), recipe, Scripted(say))
             sets.append((ids, {row_id: row["conversations"] for row_id, row in rows.items()}, made.per_task))
         assert sets[0] == sets[1] == sets[2]
+
+
+class TestJudge:
+    """Conversations that the model itself scores."""
+
+    def make(self, tmp_path: Path, min_score: int, **more: Any) -> tuple[InstructionSet, Scripted]:
+        def say(request: Request, time: int) -> Answer | str:
+            if "score" not in (request.json_schema or ""):
+                return echo(request, time)
+            return json.dumps({"score": 1 + stable_int("score", request.subject) % 5})
+
+        recipe = recipe_of(
+            seeds_file(tmp_path, 40), captions=40, instructions=6,
+            instructions__judge={"min_score": min_score}, instructions__max_rejected=1.0, **more,
+        )  # fmt: skip
+        asked = Scripted(say)
+        _, made, _ = TestStage().make(tmp_path, recipe, asked)
+        return made, asked
+
+    def test_what_scores_too_low_is_asked_again_then_rejected(self, tmp_path: Path) -> None:
+        made, asked = self.make(tmp_path, 4, instructions__attempts=2)
+        assert made.num == 6
+        assert made.counts.rejected.keys() == {"low_score"}
+        details = {row["detail"] for row in rejections(tmp_path / "work") if row["stage"] == "instructions"}
+        assert details <= {f"{score}, 4 is wanted" for score in (1, 2, 3)}
+        scored = [request for request in asked.asked if "score" in (request.json_schema or "")]
+        assert all(request.sampling.temperature == 0 for request in scored)
+        assert all("Question: " in request.subject and "Answer: " in request.subject for request in scored)
+
+    def test_another_bound_asks_for_no_score_twice(self, tmp_path: Path) -> None:
+        _, first = self.make(tmp_path, 5, instructions__attempts=1)
+        made, again = self.make(tmp_path, 2, instructions__attempts=1)
+        assert made.num == 6
+        assert {request.key for request in again.asked}.isdisjoint(request.key for request in first.asked)
+        assert len(again.asked) < len(first.asked)
+
+    def test_a_rehearsal_is_scored_too(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 30), captions=30, instructions=6, instructions__judge={"min_score": 2})
+        asked = Scripted(echo)
+        _, made, _ = TestStage().make(tmp_path, recipe, asked)
+        assert made.num == 6
+        assert any("score" in (request.json_schema or "") for request in asked.asked)
+
+    def test_without_a_judge_nothing_is_scored(self, tmp_path: Path) -> None:
+        recipe = recipe_of(seeds_file(tmp_path, 12), captions=12, instructions=6)
+        asked = Scripted(echo)
+        TestStage().make(tmp_path, recipe, asked)
+        assert not any("score" in (request.json_schema or "") for request in asked.asked)

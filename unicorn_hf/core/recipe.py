@@ -11,10 +11,10 @@ TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex
 
 FormatName = Literal["json", "tagged"]
 FilterName = Literal[
-    "empty_text", "caption_talk", "refusal", "markup", "garbled", "personal", "not_a_question", "ungrounded_question",
-    "ungrounded_answer", "cut_text", "echoed_question", "asks_back", "unfinished_answer", "copied_caption",
-    "copied_example", "no_reasoning", "other_options", "listed_options", "equal_options", "given_away",
-    "repeated_question", "repeated_answer",
+    "empty_text", "unsafe", "caption_talk", "refusal", "markup", "garbled", "personal", "repetition",
+    "not_known", "not_a_question", "ungrounded_question", "ungrounded_answer", "cut_text", "echoed_question",
+    "asks_back", "unfinished_answer", "copied_caption", "copied_example", "no_reasoning", "other_options",
+    "listed_options", "equal_options", "given_away", "repeated_question", "repeated_answer",
 ]  # fmt: skip
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
@@ -292,6 +292,8 @@ class InstructionFilters(Section):
     """A pair that fails is left out and the conversation kept, if enough pairs remain; else it fails as a whole."""
     min_grounded: Fraction = 0.1
     """Share of the telling words of a question, and of its right answer, that the caption must have too."""
+    max_repeated_fraction: Fraction = 0.25
+    """Share of an answer's 4-word runs that occur in it before; loops are far above it."""
     max_copied_words: PositiveInt = 12
     """Words of the caption that an answer may repeat in a row."""
     min_reasoning_words: PositiveInt = 12

@@ -33,3 +33,10 @@ def num_words(text: str) -> int:
         single = sum(character.match(word) is not None for word in found)
         found = [word for word in found if not character.match(word)] + [""] * -(-single // number)
     return len(found)
+
+
+def repeated_fraction(text: str, run: int = 4) -> float:
+    """Share of the text's runs of `run` words that stand in it before: 0 for prose, towards 1 for a loop."""
+    tokens = words(text)
+    runs = [tuple(tokens[start : start + run]) for start in range(len(tokens) - run + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0

@@ -8,7 +8,8 @@ from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import InstructionFilters
 from unicorn_hf.core.talk import refusal, unquoted
-from unicorn_hf.core.words import words
+from unicorn_hf.core.word_lists import unsafe
+from unicorn_hf.core.words import repeated_fraction, words
 from unicorn_hf.instructions.turns import Turn
 
 # Nobody who looks at a picture has been told about it. But pictures hold texts, menus with descriptions and passages
@@ -37,7 +38,7 @@ _CAPTION_TALK = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{}]", re.IGNORECASE)
-_GARBLED = re.compile(r"(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
+_GARBLED = re.compile(r"\w:$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
 # The two who talk look at a scene: neither is in it, and neither is a program that helps.
 _PERSONAL = re.compile(
     r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
@@ -45,6 +46,13 @@ _PERSONAL = re.compile(
     r"|\b(?:have|had|are|were|did|do) you\b"
     r"(?! (?:see|notice|think|find|expect|need|observe|spot|know|believe|say|get)\b)"
     r"|\byou(?:['’](?:re|ve|d)| are| have| had| were| did| said)\b",
+    re.IGNORECASE,
+)
+_NOT_KNOWN = re.compile(
+    r"\b(?:is|are|was|were|remains?|it['’]s) "
+    r"(?:not (?:known|clear|certain|sure|visible|shown|possible to)|un(?:known|clear|certain)|impossible to)\b"
+    r"|\bnot enough to (?:say|tell|know)\b|\bthere is no (?:answer|way to)\b"
+    r"|\b(?:cannot|can['’]t|could not) be (?:determined|known|said|told|seen)\b",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\?[\"'”’»)\]]*$")
@@ -66,6 +74,8 @@ _LISTED = re.compile(r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] ", re.DOTAL
 
 _A_SENTENCE = 3
 """Words of an answer that may not come twice; shorter ones, `a dog`, may."""
+_ALIKE = 0.85
+"""Answers that share more of their words (Jaccard) are one answer."""
 _FEW_WORDS = 6
 """An answer of no more words need not be a sentence."""
 
@@ -106,19 +116,20 @@ def good_turns(
     good: list[Turn] = []
     bad: list[Rejected] = []
     asked: set[tuple[str, ...]] = set()
-    said: set[tuple[str, ...]] = set()
+    said: list[frozenset[str]] = []
     for turn in turns:
-        question, answer = _asked(turn.question), tuple(words(turn.answer))
+        question, answer = _asked(turn.question), frozenset(words(turn.answer))
         if wrong := check_turn(turn, scene, checks, filters):
             bad.append(wrong)
         elif question in asked and "repeated_question" not in filters.without:
             bad.append(Rejected("repeated_question", turn.question[:200]))
-        elif answer in said and len(answer) >= _A_SENTENCE and "repeated_answer" not in filters.without:
+        elif "repeated_answer" not in filters.without and any(_alike(answer, other) for other in said):
             bad.append(Rejected("repeated_answer", turn.answer[:200]))
         else:
             good.append(turn)
             asked.add(question)
-            said.add(answer)
+            if len(answer) >= _A_SENTENCE:
+                said.append(answer)
     return good, bad
 
 
@@ -128,6 +139,10 @@ def check_turn(turn: Turn, scene: Scene, checks: Mapping[str, Check], filters: I
         if name not in filters.without and (detail := check(turn, scene, filters)) is not None:
             return Rejected(name, detail[:200])
     return None
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) > _ALIKE * len(one | other)
 
 
 def _asked(question: str) -> tuple[str, ...]:
@@ -150,6 +165,10 @@ def _empty_text(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
     return None if all(words(text) for text in turn.texts) else f"in {turn.question[:80]!r}"
 
 
+def _unsafe(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return next(filter(None, map(unsafe, turn.texts)), None)
+
+
 def _caption_talk(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     return _found(_CAPTION_TALK, turn)
 
@@ -163,11 +182,22 @@ def _markup(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None
 
 
 def _garbled(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next((found.group() for text in turn.texts if (found := _GARBLED.search(text))), None)
+    # A question may end with a colon: the options follow.
+    texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
+    return next((found.group() for text in texts if (found := _GARBLED.search(text))), None)
 
 
 def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     return _found(_PERSONAL, turn)
+
+
+def _repetition(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    return turn.answer[-80:] if repeated_fraction(turn.answer) > filters.max_repeated_fraction else None
+
+
+def _not_known(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    found = _NOT_KNOWN.search(turn.right_answer)
+    return found.group() if found else None
 
 
 def _not_a_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -233,6 +263,7 @@ def _runs(text: str, num_words: int) -> list[tuple[str, ...]]:
 
 COMMON: Mapping[str, Check] = {
     "empty_text": _empty_text,
+    "unsafe": _unsafe,
     "caption_talk": _caption_talk,
     "refusal": _refusal,
     "markup": _markup,
@@ -244,10 +275,13 @@ COMMON: Mapping[str, Check] = {
 }
 SENTENCES: Mapping[str, Check] = {
     "echoed_question": _echoed_question,
+    "repetition": _repetition,
     "asks_back": _asks_back,
     "unfinished_answer": _unfinished_answer,
     "copied_caption": _copied_caption,
 }
+KNOWN: Mapping[str, Check] = {"not_known": _not_known}
+"""Reasoning may say what cannot be known; an answer to a plain question may not."""
 REASONING: Mapping[str, Check] = {"no_reasoning": _no_reasoning}
 CHOICES: Mapping[str, Check] = {
     "other_options": _other_options,

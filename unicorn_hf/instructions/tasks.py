@@ -114,6 +114,7 @@ class QuestionAnswering(_QuestionFamily):
     checks: ClassVar[Mapping[str, Check]] = {
         **filters.COMMON,
         "cut_text": filters.cut_text(max_answer),
+        **filters.KNOWN,
         **filters.SENTENCES,
     }
 
@@ -144,6 +145,7 @@ class MultipleChoice(TaskFamily):
     checks: ClassVar[Mapping[str, Check]] = {
         **filters.COMMON,
         "cut_text": filters.cut_text(max_answer),
+        **filters.KNOWN,
         **filters.CHOICES,
     }
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from unicorn_hf.captions.filters import talk
 from unicorn_hf.captions.filters.draft import Draft, clean
-from unicorn_hf.captions.filters.lists import rhetoric, unsafe
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
-from unicorn_hf.captions.filters.shape import repeated_fraction, unfinished
+from unicorn_hf.captions.filters.shape import unfinished
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.recipe import CaptionFilters
 from unicorn_hf.core.talk import refusal
-from unicorn_hf.core.words import num_words
+from unicorn_hf.core.word_lists import rhetoric, unsafe
+from unicorn_hf.core.words import num_words, repeated_fraction
 
 __all__ = ["Draft", "check_caption", "clean"]
 

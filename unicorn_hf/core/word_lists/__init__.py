@@ -1,4 +1,4 @@
-"""Word lists: words and phrases that a caption must not have, one a line in files beside this one."""
+"""Word lists: words and phrases that a text must not have, one a line in files beside this one."""
 
 import re
 from functools import lru_cache
