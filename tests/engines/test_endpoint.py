@@ -361,12 +361,15 @@ def test_an_address_with_secrets_or_that_is_none_is_refused(url: str) -> None:
 # -- The whole way ----------------------------------------------------------------------------------------------------
 
 
-def build(server: ChatServer, folder: Path, *more: object, **environment: str) -> Any:
-    arguments = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model", "--encoder", "hashing:16"]
-    return unicorn(
-        "build", "--seeds", write_seeds(folder / "seeds.txt", 40), "--captions", 30, "--instructions", 10,
-        *arguments, *more, cwd=folder, NO_PROXY="127.0.0.1", **environment,
-    )  # fmt: skip
+def build(server: ChatServer, folder: Path, **environment: str) -> Any:
+    recipe = folder / "served.yaml"
+    recipe.write_text(
+        "seeds: {sources: [{kind: file, path: seeds.txt}]}\nengine: {kind: echo}\ncaptions: {num: 30}\n"
+        "instructions: {num: 10}\nrepresentations: {encoder: 'hashing:16'}\n"
+    )
+    write_seeds(folder / "seeds.txt", 40)
+    served = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model"]
+    return unicorn("build", recipe, *served, cwd=folder, NO_PROXY="127.0.0.1", **environment)
 
 
 def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: Path) -> None:
