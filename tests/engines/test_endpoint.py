@@ -93,16 +93,21 @@ def test_what_a_server_does_not_take_can_be_left_away(server: ChatServer) -> Non
     messages = (Message("system", "Be brief."), Message("user", "A dog."))
     extra = {"max_tokens": None, "max_completion_tokens": 9, "chat_template_kwargs": {"enable_thinking": False}}
     request = Request("a", "A dog.", messages, Sampling(), 5, SCHEMA)
-    ask(server, requests=[request], json_schema=False, system_role=False, extra_body=extra)
+    ask(server, requests=[request], json_schema="none", system_role=False, extra_body=extra)
     assert server.bodies[0] == {
         "model": "m",
         "messages": [{"role": "user", "content": "Be brief.\n\nA dog."}],
         "temperature": 0.9,
-        "top_p": 1.0,
         "seed": 5,
         "max_completion_tokens": 9,
         "chat_template_kwargs": {"enable_thinking": False},
     }
+
+
+def test_the_schema_as_tgi_takes_it(server: ChatServer) -> None:
+    ask(server, requests=requests_of(1, json_schema=SCHEMA), json_schema="tgi")
+    value = {"name": "answer", "schema": json.loads(SCHEMA), "strict": True}
+    assert server.bodies[0]["response_format"] == {"type": "json_schema", "value": value}
 
 
 @pytest.mark.parametrize("concurrency", [1, 7])

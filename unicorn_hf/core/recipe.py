@@ -180,8 +180,11 @@ class EndpointEngine(Section):
     """A request that is not answered by then is asked again."""
     retries: NonNegativeInt = 8
     """How often a request that failed in passing is asked again."""
-    json_schema: bool = True
-    """Whether the server holds answers to a JSON schema (`response_format`); else what is no JSON is rejected."""
+    json_schema: Literal["openai", "tgi", "none"] = "openai"
+    """How the server is told to hold answers to a JSON schema: OpenAI's `response_format`, or TGI's, which differs.
+
+    `none`: it is not told, and what is no JSON is rejected.
+    """
     system_role: bool = True
     """False for a model that refuses system prompts: they are put at the head of the first user turn."""
     extra_body: dict[str, JsonValue] = {}

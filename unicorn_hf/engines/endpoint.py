@@ -44,6 +44,7 @@ _FATAL_STATUSES = {
     403: f"Set {API_KEY} to a key that may do this.",
     404: "See that --base-url ends where the server's API begins, mostly /v1, and that it has the model that is asked.",
 }
+_SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
 # How servers say that a prompt is too long: OpenAI by `code`, llama.cpp by `type`, vLLM by `param`.
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "input_tokens"})
 
@@ -281,15 +282,17 @@ class EndpointGenerator:
             "model": engine.model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": request.seed,
         }
+        # Where they change nothing they are not sent: TGI refuses a `top_p` of 1, and the penalty is not OpenAI's.
+        if sampling.top_p != 1:
+            body["top_p"] = sampling.top_p
         if sampling.repetition_penalty != 1:
-            body["repetition_penalty"] = sampling.repetition_penalty  # Not OpenAI's: only where it is asked for.
-        if request.json_schema and engine.json_schema:
+            body["repetition_penalty"] = sampling.repetition_penalty
+        if request.json_schema and engine.json_schema != "none":
             schema = {"name": "answer", "schema": json.loads(request.json_schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            body["response_format"] = {"type": "json_schema", _SCHEMA_KEYS[engine.json_schema]: schema}
         return {name: value for name, value in (body | engine.extra_body).items() if value is not None}
 
     def _refusal(self, response: Any) -> Exception:
