@@ -252,7 +252,7 @@ class _Build:
         environment = {"OMP_NUM_THREADS": str(num_threads)} | self._generator.environment(num_threads)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         with open_pool(self._plan.num_workers, environment, self._on_event, jobs_at_once=at_once) as pool:
-            captions = CaptionStage(recipe, seeds, self._generator, work_dir).run(pool, progress)
+            captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
             picked = captions.picked
             instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
             vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image).run(pool, progress)

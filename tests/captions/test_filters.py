@@ -341,6 +341,7 @@ SEED = "an owl on a branch"
         ("A breathtaking, MAJESTIC eagle.", ["breathtaking", "majestic"]),
         ("Its colours evoke a sense of calm.", ["evoke", "a sense of"]),
         ("I see my dog.", ["i see", "my"]),
+        ("The air is filled with the scent of hay and whispers.", ["scent of", "whispers"]),
         ("An owl sits on a branch.", []),
         ("A US flag hangs beside a sleeping beauty salon.", []),
         ("The weather is awful, and a tapestried chair is bewitched.", []),

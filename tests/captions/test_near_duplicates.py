@@ -1,6 +1,8 @@
 """Near-duplicates: found where they are, the better one kept, the same set however the work was cut up."""
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from unicorn_hf.captions.candidates import Candidates
 from unicorn_hf.captions.greedy import select
 from unicorn_hf.captions.minhash import jaccard, key_shape, meeting, shingles, text_keys
 from unicorn_hf.captions.step import digest_of
+from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.files import rows_table, write_table
@@ -45,14 +48,39 @@ def families(number: int, variants: int, seed: int = 0) -> list[str]:
     return texts
 
 
-def candidates_of(folder: Path, texts: list[str], sizes: list[int], config: NearDuplicates, waves: int) -> Candidates:
+@dataclass
+class PlaceEncoder:
+    """An encoder whose vectors say where a text's number stands on a circle: `text 7` at 7 hundredths."""
+
+    dim: int = 2
+    text_identity: str = "place"
+
+    def open(self) -> "PlaceEncoder":
+        return self
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
+        angles = np.array([int(text.split()[1].rstrip(".")) / 100 for text in texts])
+        return Encoded(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32), 0)
+
+
+def candidates_of(
+    folder: Path,
+    texts: list[str],
+    sizes: list[int],
+    config: NearDuplicates,
+    waves: int,
+    encoder: PlaceEncoder | None = None,
+) -> Candidates:
     """The texts cut into shards of `sizes`, in turn, and added in `waves`."""
     paths, begin = [], 0
     while begin < len(texts):
         size = sizes[len(paths) % len(sizes)]
         paths.append(write_captions(folder / f"{begin}.parquet", texts[begin : begin + size]))
         begin += size
-    candidates = Candidates(config, folder / "work")
+    candidates = Candidates(config, folder / "work", encoder)
     for part in np.array_split(np.arange(len(paths)), waves):
         candidates.add([paths[at] for at in part], SerialPool())
     return candidates
@@ -172,3 +200,19 @@ def test_the_selection_is_what_its_definition_says(
     selection = select(eligible, richness, pairs, wanted)
     assert selection.num_used == number
     assert set(np.flatnonzero(selection.kept)) == greedy(number)
+
+
+@pytest.mark.parametrize("rows_per_cell", [10_000, 8])
+@pytest.mark.parametrize(("sizes", "waves"), [([100], 1), ([7], 3)])
+def test_captions_of_one_meaning_are_near_duplicates(
+    sizes: list[int], waves: int, rows_per_cell: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unicorn_hf.captions.semantic._ROWS_PER_CELL", rows_per_cell)
+    texts = [f"Text {number}." + " and more" * (number % 3 == 1) for number in range(90)]
+    random.Random(0).shuffle(texts)
+    config = NearDuplicates(semantic_threshold=float(np.cos(0.015)))
+    chosen = kept(candidates_of(tmp_path, texts, sizes, config, waves, PlaceEncoder()), 90)
+    # Neighbours mean the same; the middle one of three has more words and stays.
+    assert sorted(int(texts[at].split()[1].rstrip(".")) for at in chosen) == list(range(1, 90, 3))
+    without = kept(candidates_of(tmp_path, texts, sizes, NearDuplicates(), waves, PlaceEncoder()), 90)
+    assert len(without) == 90

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from unicorn_hf.captions.greedy import Selection, select
 from unicorn_hf.captions.minhash import Pairs, jaccard, key_shape, meeting, shingles, text_keys
+from unicorn_hf.captions.semantic import Encoder, SemanticDuplicates
+from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.schemas import CAPTIONS
@@ -41,19 +43,6 @@ PAIRS = pa.schema(
         pa.field("similarity", pa.float32(), nullable=False),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionShard:
-    """One partition's captions."""
-
-    path: Path
-    identity: str
-    """Fingerprint of their words: the same captions, wherever they come from, have the same keys."""
-
-    @classmethod
-    def of(cls, path: Path, digests: NDArray[np.int64]) -> "CaptionShard":
-        return cls(path, blake2b(digests.tobytes(), digest_size=8).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -117,20 +106,23 @@ class CompareJob:
         return self.step.finish(self.partition, record)
 
     def _texts(self) -> dict[int, str]:
-        rows = np.unique(self.pairs)
         texts: dict[int, str] = {}
-        for shard, start, end in zip(self.shards, self.starts, (*self.starts[1:], None), strict=True):
-            here = rows[np.searchsorted(rows, start) : None if end is None else np.searchsorted(rows, end)]
-            table = take_rows(read_table(shard.path, CAPTIONS, ["caption"]), (here - start).tolist())
-            texts.update(zip(here.tolist(), table.column("caption").to_pylist(), strict=True))
+        for (shard, here), start in zip(
+            rows_by_shard(np.unique(self.pairs), self.shards, self.starts), self.starts, strict=True
+        ):
+            table = take_rows(read_table(shard.path, CAPTIONS, ["caption"]), here.tolist())
+            texts.update(zip((here + start).tolist(), table.column("caption").to_pylist(), strict=True))
         return texts
 
 
 class Candidates:
     """All captions that passed the filters, in their order; partitions are added wave by wave."""
 
-    def __init__(self, config: NearDuplicates, work_dir: Path) -> None:
+    def __init__(self, config: NearDuplicates, work_dir: Path, encoder: Encoder | None = None) -> None:
         self._config = config
+        self._semantic: SemanticDuplicates | None = None
+        if config.semantic_threshold is not None and encoder is not None:
+            self._semantic = SemanticDuplicates(config.semantic_threshold, encoder, work_dir)
         self._step = Step.of(work_dir, STAGE, config, _algorithm(), CODE)
         self._shards: list[CaptionShard] = []
         self._starts: list[int] = [0]
@@ -165,6 +157,8 @@ class Candidates:
         for job in jobs:
             table = read_table(self._step.shard(job.partition, _PAIRS), PAIRS, ["better", "worse"])
             self._pairs += zip(*table.to_pydict().values(), strict=True)
+        if self._semantic:
+            self._pairs += self._semantic.find(self._shards, self._starts[:-1], self._order, num_before, pool)
 
     def select(self, wanted: int) -> tuple[Selection, list[NDArray[np.int64]]]:
         """What is kept, and its rows by partition; see `greedy.select`."""
@@ -176,16 +170,20 @@ class Candidates:
         ]
         return selection, rows
 
+    @property
+    def _order(self) -> NDArray[np.int64]:
+        """The rows that are to be compared, best first."""
+        order = np.argsort(-self._richness, kind="stable")
+        return order[self.is_first[order]]
+
     def _meeting(self, num_before: int) -> Pairs:
         """Pairs of rows that share a key, and of which one at least is new."""
         num_rows = len(self._digests)
-        order = np.argsort(-self._richness, kind="stable")
-        order = order[self.is_first[order]]
         found = np.zeros(0, np.int64)
         names = _key_schema(self._config).names[1:]
         at_once = max(1, _VALUES_AT_ONCE // max(num_rows, 1))
         for begin in range(0, len(names), at_once):
-            met = [meeting(keys, order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
+            met = [meeting(keys, self._order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
             new = (pairs[pairs.max(axis=1, initial=0) >= num_before] for pairs in met)
             found = np.unique(np.concatenate([found, *(pairs[:, 0] * num_rows + pairs[:, 1] for pairs in new)]))
         return np.stack(np.divmod(found, max(num_rows, 1)), axis=1)

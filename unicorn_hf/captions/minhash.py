@@ -20,7 +20,7 @@ Pairs = NDArray[np.int64]
 _SEED = 1
 _FOUND = 0.97
 """Probability at which two texts that are just similar enough are to meet."""
-_MAX_PARTNERS = 16
+MAX_PARTNERS = 16
 """A text is compared with so many better ones of the same key: what makes a cluster of any size linear."""
 
 
@@ -71,7 +71,7 @@ def meeting(keys: Keys, order: NDArray[np.int64]) -> Pairs:
     place = np.arange(len(by_key)) - np.maximum.accumulate(np.where(first, np.arange(len(by_key)), 0))
     found = [
         np.stack([by_key[at - place[at] + better], by_key[at]], axis=1)
-        for better in range(_MAX_PARTNERS)
+        for better in range(MAX_PARTNERS)
         if len(at := np.flatnonzero(place > better))
     ]
     return np.concatenate(found) if found else np.zeros((0, 2), np.int64)

@@ -13,6 +13,7 @@ import numpy as np
 
 from unicorn_hf.captions.candidates import Candidates
 from unicorn_hf.captions.filters import Draft, check_caption
+from unicorn_hf.captions.semantic import Encoder
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Request
@@ -35,7 +36,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 4
+CODE = 5
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
@@ -118,6 +119,8 @@ class CaptionStage:
     seeds: SeedShards
     generator: GeneratorSpec
     work_dir: Path
+    encoder: Encoder | None = None
+    """Needed where near-duplicates are looked for by meaning."""
 
     def __post_init__(self) -> None:
         config = self.recipe.captions
@@ -134,7 +137,7 @@ class CaptionStage:
         """
         wanted = self.recipe.captions.num
         progress.start(STAGE, wanted)
-        candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir)
+        candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir, self.encoder)
         jobs: list[CaptionJob] = []
         records: list[GenerationRecord] = []
         made = CaptionSet()

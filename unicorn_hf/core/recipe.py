@@ -253,6 +253,15 @@ class NearDuplicates(Section):
     """Words in a run."""
     num_hashes: PositiveInt = 128
     """MinHash values a caption: more of them overlook fewer pairs."""
+    semantic_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Cosine of two captions' vectors, by the recipe's encoder, from which they are near-duplicates too; null: not
+    looked at. It takes encoding all candidates, and changing from one model to the other with each wave."""
+
+    @model_validator(mode="after")
+    def _words_before_meaning(self) -> "NearDuplicates":
+        if self.semantic_threshold is not None and self.threshold is None:
+            raise ValueError("semantic_threshold needs a threshold too")
+        return self
 
 
 class Captions(Section):

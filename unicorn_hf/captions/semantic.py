@@ -1,0 +1,185 @@
+"""Captions that mean the same in other words: near-duplicates by the cosine of the encoder's vectors.
+
+Vectors are compared within cells: each caption lies in those of the two pivots that are nearest to it, and pivots are
+the first captions, which are a random sample (the order is that of a hash). Few captions make one cell, and all are
+compared; of many, those compared grow with their number, not with its square.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unicorn_hf.captions.minhash import MAX_PARTNERS, Pairs
+from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.generation import TextEncoder
+from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.runtime.cluster import WorkerPool
+from unicorn_hf.runtime.files import atomic, read_table, write_table
+from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.workers import resident
+
+STAGE = "semantic-duplicates"
+CODE = 1
+"""Raise it when the comparison changes."""
+_VECTORS, _PAIRS = "vectors.npy", "pairs"
+_ROWS_PER_CELL = 4096
+_CELLS_OF_A_ROW = 2
+_BLOCK = 1024
+_PAIR_SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("one", "other")])
+
+
+class Encoder(Protocol):
+    """What opens the text encoder in a worker."""
+
+    @property
+    def text_identity(self) -> str: ...
+
+    def open(self) -> TextEncoder: ...
+
+
+@dataclass(frozen=True)
+class VectorJob:
+    """The vectors of one partition's captions."""
+
+    step: Step
+    shard: CaptionShard
+    encoder: Encoder
+
+    @property
+    def partition(self) -> str:
+        return self.shard.identity
+
+    def find(self) -> Record | None:
+        return self.step.find(self.partition, self.shard.identity, Record)
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        captions = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        encoder = resident(self.encoder.text_identity, self.encoder.open)
+        vectors = encoder.encode(captions).vectors if captions else np.zeros((0, encoder.dim), np.float32)
+        with atomic(self.step.shard(self.partition, _VECTORS)) as temporary, temporary.open("wb") as file:
+            np.save(file, vectors)
+        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, _VECTORS))
+        return self.step.finish(self.partition, record)
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """Which captions of one cell are near-duplicates."""
+
+    step: Step
+    shards: tuple[CaptionShard, ...]
+    starts: tuple[int, ...]
+    rows: NDArray[np.int64]
+    """The cell's captions, best first."""
+    first_new: int
+    """Pairs of captions before this one are known."""
+    threshold: float
+    inputs: str
+
+    @property
+    def partition(self) -> str:
+        return f"cell-{self.inputs}"
+
+    def find(self) -> Record | None:
+        return self.step.find(self.partition, self.inputs, Record)
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        found = np.concatenate([np.zeros((0, 2), np.int64), *self._found(self._vectors())])
+        found = found[found.max(axis=1, initial=0) >= self.first_new]
+        table = pa.table([pa.array(column) for column in found.T], schema=_PAIR_SCHEMA)
+        write_table(self.step.shard(self.partition, _PAIRS), table, _PAIR_SCHEMA)
+        record = Record(inputs=self.inputs, num_bytes=self.step.sizes(self.partition, _PAIRS))
+        return self.step.finish(self.partition, record)
+
+    def _found(self, vectors: NDArray[np.float32]) -> list[Pairs]:
+        pairs = []
+        for begin in range(0, len(vectors), _BLOCK):
+            block = vectors[begin : begin + _BLOCK]
+            alike = block @ vectors[: begin + len(block)].T >= self.threshold
+            alike &= np.arange(begin + len(block)) < np.arange(begin, begin + len(block))[:, None]
+            alike &= np.cumsum(alike, axis=1) <= MAX_PARTNERS
+            at, better = np.nonzero(alike)
+            pairs.append(np.stack([self.rows[better], self.rows[begin + at]], axis=1))
+        return pairs
+
+    def _vectors(self) -> NDArray[np.float32]:
+        parts = {
+            shard: _load(self.step, shard)[here]
+            for shard, here in rows_by_shard(np.sort(self.rows), self.shards, self.starts)
+        }
+        in_order = np.concatenate([part for part in parts.values() if len(part)])
+        return np.asarray(in_order[np.argsort(np.argsort(self.rows))], np.float32)
+
+
+class SemanticDuplicates:
+    """Finds them, wave by wave."""
+
+    def __init__(self, threshold: float, encoder: Encoder, work_dir: Path) -> None:
+        self._threshold = threshold
+        self._encoder = encoder
+        self._step = Step.of(work_dir, STAGE, encoder.text_identity, CODE)
+        self._pivots: NDArray[np.float32] | None = None
+
+    def find(
+        self,
+        shards: Sequence[CaptionShard],
+        starts: Sequence[int],
+        order: NDArray[np.int64],
+        first_new: int,
+        pool: WorkerPool,
+    ) -> list[tuple[int, int]]:
+        """Pairs of captions, one at least from `first_new` on.
+
+        Args:
+            shards: all partitions.
+            starts: the place of each one's first caption.
+            order: the captions to compare, best first.
+            first_new: the first caption that was not here at the call before.
+            pool: does the work.
+        """
+        pool.run([VectorJob(self._step, shard, self._encoder) for shard in shards], lambda record: None)
+        cells = self._cells(shards, len(order))
+        jobs = []
+        for cell in range(int(cells.max(initial=-1)) + 1):
+            rows = order[(cells[order] == cell).any(axis=1)]
+            if len(rows) > 1 and rows.max() >= first_new:
+                jobs.append(self._job(shards, starts, rows, first_new))
+        pool.run(jobs, lambda record: None)
+        tables = [read_table(self._step.shard(job.partition, _PAIRS), _PAIR_SCHEMA) for job in jobs]
+        return [pair for table in tables for pair in zip(*table.to_pydict().values(), strict=True)]
+
+    def _cells(self, shards: Sequence[CaptionShard], num_rows: int) -> NDArray[np.int64]:
+        """The cells of each caption: an array of shape (captions, at most 2)."""
+        if self._pivots is None:
+            self._pivots = self._first(shards, max(1, num_rows // _ROWS_PER_CELL))
+        number = min(_CELLS_OF_A_ROW, len(self._pivots))
+        nearest = [np.argsort(-(_load(self._step, shard) @ self._pivots.T), axis=1)[:, :number] for shard in shards]
+        return np.concatenate([np.zeros((0, number), np.int64), *nearest])
+
+    def _first(self, shards: Sequence[CaptionShard], number: int) -> NDArray[np.float32]:
+        found: list[NDArray[np.float32]] = []
+        for shard in shards:
+            found.append(np.asarray(_load(self._step, shard)[: number - sum(map(len, found))], np.float32))
+            if sum(map(len, found)) == number:
+                break
+        return np.concatenate(found)
+
+    def _job(
+        self, shards: Sequence[CaptionShard], starts: Sequence[int], rows: NDArray[np.int64], first_new: int
+    ) -> CellJob:
+        digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
+        identities = [shard.identity for shard in shards]
+        inputs = fingerprint(identities, digest, first_new, self._threshold)
+        return CellJob(self._step, tuple(shards), tuple(starts), rows, first_new, self._threshold, inputs)
+
+
+def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = np.load(step.shard(shard.identity, _VECTORS), mmap_mode="r")
+    return vectors
