@@ -249,7 +249,10 @@ class _Build:
         )
         num_threads = max(1, cpu_count() // self._plan.num_workers)
         # For the encoder too: without a bound each worker's torch takes all cores.
-        environment = {"OMP_NUM_THREADS": str(num_threads)} | self._generator.environment(num_threads)
+        environment = {
+            "OMP_NUM_THREADS": str(num_threads),
+            "RAYON_NUM_THREADS": str(num_threads),
+        } | self._generator.environment(num_threads)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         with open_pool(self._plan.num_workers, environment, self._on_event, jobs_at_once=at_once) as pool:
             captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)

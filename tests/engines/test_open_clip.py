@@ -93,6 +93,20 @@ def test_truncated_texts_are_counted(minilm: TowerEncoder) -> None:
     assert minilm.encode([fits, is_cut, "short", "x " * 900]).num_long == 2
 
 
+def test_a_long_caption_is_the_mean_of_its_windows(minilm: TowerEncoder) -> None:
+    spec = OpenClipSpec(f"local-dir:{demo_encoder('minilm')}", None)
+    tokens = text_tower(spec).tokens
+    long = " ".join(f"House number {number} stands by the sea, and a boat lies before it." for number in range(40))
+    windows = tokens.windows(long)
+    assert len(windows) == 3
+    weights = tokens.frame.lengths(tokens.contents(windows))
+    total = (minilm.encode(windows).vectors * weights[:, None]).sum(axis=0)
+    encoded = opened(spec, 4, "chunk").encode(["A short one.", long])
+    assert encoded.num_long == 1
+    np.testing.assert_allclose(encoded.vectors[1], total / np.linalg.norm(total), atol=1e-5)
+    np.testing.assert_allclose(encoded.vectors[0], minilm.encode(["A short one."]).vectors[0], atol=1e-5)
+
+
 # -- Towers of each kind ----------------------------------------------------------------------------------------------
 
 TINY_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
