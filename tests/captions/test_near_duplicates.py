@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from tests.stages import SerialPool
 from unicorn_hf.captions.candidates import Candidates
 from unicorn_hf.captions.greedy import select
-from unicorn_hf.captions.minhash import jaccard, key_shape, meeting, shingles, text_keys
+from unicorn_hf.captions.minhash import jaccard, key_shape, may_be_alike, meeting, shingles, sketch
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.files import rows_table, write_table
 
+ONE_PAIR = np.array([[0, 1]])
 VOCABULARY = [f"word{number}" for number in range(400)]
 
 
@@ -160,9 +161,21 @@ def test_texts_just_at_the_threshold_meet_as_often_as_promised() -> None:
     met = 0
     for _ in range(200):
         shared, own = rng.sample(VOCABULARY, 70), [f"x{rng.random()}" for _ in range(30)]
-        keys = text_keys([" ".join(shared + own[:15]), " ".join(shared + own[15:])], config)
-        met += bool((keys[0] == keys[1]).any())
+        found = sketch([" ".join(shared + own[:15]), " ".join(shared + own[15:])], config)
+        met += bool((found.keys[0] == found.keys[1]).any() and may_be_alike(found.marks.T, ONE_PAIR, config)[0])
     assert met >= 190
+
+
+@pytest.mark.parametrize("num_hashes", [1, 33, 64, 128])
+def test_marks_agree_as_the_hashes_do(num_hashes: int) -> None:
+    config = NearDuplicates(num_hashes=num_hashes, shingle_words=1)
+    same = sketch(["a b c", "c b a"], config)
+    assert may_be_alike(same.marks.T, ONE_PAIR, config)[0]
+    texts = [" ".join(f"{who}{number}" for number in range(40)) for who in range(60)]
+    other = sketch(texts, config)
+    pairs = np.array(list(combinations(range(60), 2)))
+    share = may_be_alike(other.marks.T, pairs, config).mean()
+    assert share < (0.01 if num_hashes > 60 else 1.1), "texts that share nothing"
 
 
 @given(st.text(), st.integers(1, 5))

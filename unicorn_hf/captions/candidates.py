@@ -16,7 +16,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.captions.greedy import Selection, select
-from unicorn_hf.captions.minhash import Pairs, jaccard, key_shape, meeting, shingles, text_keys
+from unicorn_hf.captions.minhash import (
+    Pairs,
+    jaccard,
+    key_shape,
+    may_be_alike,
+    meeting,
+    num_marks,
+    shingles,
+    sketch,
+)
 from unicorn_hf.captions.semantic import Encoder, SemanticDuplicates
 from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
@@ -28,7 +37,7 @@ from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "near-duplicates"
-CODE = 1
+CODE = 2
 """Raise it when keys or comparison change."""
 _KEYS, _PAIRS = "keys", "pairs"
 _PAIRS_PER_JOB = 50_000
@@ -62,10 +71,10 @@ class KeyJob:
 
     def run(self, on_row: Callable[[], None]) -> Record:
         captions = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
-        keys = text_keys(captions, self.config)
+        sketches = sketch(captions, self.config)
         schema = _key_schema(self.config)
         columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
-        columns += [pa.array(column) for column in keys.T]
+        columns += [pa.array(column) for column in (*sketches.marks.T, *sketches.keys.T)]
         write_table(self.step.shard(self.partition, _KEYS), pa.table(columns, schema=schema), schema)
         record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, _KEYS))
         return self.step.finish(self.partition, record)
@@ -180,11 +189,13 @@ class Candidates:
         """Pairs of rows that share a key, and of which one at least is new."""
         num_rows = len(self._digests)
         found = np.zeros(0, np.int64)
-        names = _key_schema(self._config).names[1:]
+        marks = self._columns(self._shards, [f"mark_{number}" for number in range(num_marks(self._config))])
+        names = [name for name in _key_schema(self._config).names if name.startswith("key_")]
         at_once = max(1, _VALUES_AT_ONCE // max(num_rows, 1))
         for begin in range(0, len(names), at_once):
             met = [meeting(keys, self._order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
-            new = (pairs[pairs.max(axis=1, initial=0) >= num_before] for pairs in met)
+            new = [pairs[pairs.max(axis=1, initial=0) >= num_before] for pairs in met]
+            new = [pairs[may_be_alike(marks, pairs, self._config)] for pairs in new]
             found = np.unique(np.concatenate([found, *(pairs[:, 0] * num_rows + pairs[:, 1] for pairs in new)]))
         return np.stack(np.divmod(found, max(num_rows, 1)), axis=1)
 
@@ -213,8 +224,9 @@ class Candidates:
 
 def _key_schema(config: NearDuplicates) -> pa.Schema:
     num_keys, _ = key_shape(cast(float, config.threshold), config.num_hashes)
-    keys = [pa.field(f"key_{number}", pa.uint64(), nullable=False) for number in range(num_keys)]
-    return pa.schema([pa.field("richness", pa.int32(), nullable=False), *keys])
+    names = [f"mark_{number}" for number in range(num_marks(config))] + [f"key_{number}" for number in range(num_keys)]
+    words = [pa.field(name, pa.uint64(), nullable=False) for name in names]
+    return pa.schema([pa.field("richness", pa.int32(), nullable=False), *words])
 
 
 def _algorithm() -> int:
