@@ -11,7 +11,8 @@ Compared are, in pairs that take turns on one machine, with the same model, sett
 
 Both engines run all the while, each in its process, and only one works at a time; their start, and a first small run,
 are left out. With `--endpoint` both ask one `vllm serve` on loopback. Answers are cut at `--max-tokens`, so that both
-write as much; the filters then reject most of them, which is no less work.
+write as much; the filters then reject most of them. Processor seconds tell what a machine that is busy with other
+things hides in the seconds.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,17 @@ from unicorn_hf.seeds.step import prepare_seeds
 
 NUM_WARM = 16
 SEEDS = Path(__file__).parent.parent / "unicorn_hf/seeds/data/parti_prompts_sample.tsv"
-Measured = tuple[float, int, int]
-"""Seconds, answers, output tokens."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one side took for all prompts."""
+
+    seconds: float
+    cpu_s: float
+    """Processor time of all its processes; of a server none."""
+    num_answers: int
+    num_tokens: int
 
 
 def main() -> None:
@@ -78,11 +89,13 @@ def main() -> None:
             recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "seeds"
         )
         if options.endpoint:
-            with serving(engine, generator.model) as url:
+            with serving(engine, generator.model) as (url, server_pid):
                 served = EndpointEngine(
                     kind="endpoint", base_url=url, model=generator.model, concurrency=options.max_num_seqs
                 )
-                compare_endpoint(recipe.model_copy(update={"engine": served}), shards, folder, options.pairs)
+                compare_endpoint(
+                    recipe.model_copy(update={"engine": served}), shards, folder, options.pairs, server_pid
+                )
         else:
             compare_vllm(recipe, generator, shards, folder, options.pairs)
 
@@ -95,36 +108,38 @@ def compare_vllm(recipe: Recipe, generator: GeneratorSpec, shards: SeedShards, f
         process.submit(plain_start, recipe.engine, generator.model).result()
         process.submit(plain_chat, requests[:NUM_WARM]).result()
         with pool_of(recipe, generator, variables) as pool:
-            ours = warmed(recipe, generator, shards, folder, pool)
+            ours = warmed(recipe, generator, shards, folder, pool, process.submit(os.getpid).result())
             report("LLM.chat", pairs, len(requests), lambda: process.submit(plain_chat, requests).result(), ours)
 
 
-def compare_endpoint(recipe: Recipe, shards: SeedShards, folder: Path, pairs: int) -> None:
+def compare_endpoint(recipe: Recipe, shards: SeedShards, folder: Path, pairs: int, server_pid: int) -> None:
     requests = requests_of(recipe, shards, folder)
     generator = resolve_generator(recipe.engine)
     assert isinstance(recipe.engine, EndpointEngine)
     engine = recipe.engine
     with pool_of(recipe, generator, {}) as pool:
-        ours = warmed(recipe, generator, shards, folder, pool)
+        ours = warmed(recipe, generator, shards, folder, pool, server_pid)
         report("asyncio", pairs, len(requests), lambda: asyncio.run(plain_client(engine, requests)), ours)
 
 
 def report(name: str, pairs: int, num: int, plain: Callable[[], Measured], ours: Callable[[], Measured]) -> None:
     """Both in turn, the first of each pair the second of the next; ratios of the pairs, and their median."""
-    print(f"{num:,} requests\n\n| pair | {name} s | ours s | ratio | {name} tokens/s | ours tokens/s |", flush=True)
-    print("|---|--:|--:|--:|--:|--:|")
-    ratios = []
+    print(f"{num:,} requests\n\n| pair | {name} s | ours s | ratio | {name} CPU s | ours CPU s | ratio | tokens each |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    ratios, cpu_ratios = [], []
     for pair in range(pairs):
         if pair % 2:
             mine, reference = ours(), plain()
         else:
             reference, mine = plain(), ours()
-        assert reference[1] == mine[1] == num, (reference, mine)
-        ratios.append(mine[0] / reference[0])
-        rates = [measured[2] / measured[0] for measured in (reference, mine)]
-        seconds = f"{reference[0]:.1f} | {mine[0]:.1f} | {ratios[-1]:.3f}"
-        print(f"| {pair + 1} | {seconds} | {rates[0]:,.0f} | {rates[1]:,.0f} |", flush=True)
-    print(f"\nmedian ratio {statistics.median(ratios):.3f}, load of the machine {os.getloadavg()[0]:.1f}")
+        assert reference.num_answers == mine.num_answers == num, (reference, mine)
+        ratios.append(mine.seconds / reference.seconds)
+        cpu_ratios.append(mine.cpu_s / reference.cpu_s)
+        wall = f"{reference.seconds:.1f} | {mine.seconds:.1f} | {ratios[-1]:.3f}"
+        cpu = f"{reference.cpu_s:.1f} | {mine.cpu_s:.1f} | {cpu_ratios[-1]:.3f}"
+        print(f"| {pair + 1} | {wall} | {cpu} | {reference.num_tokens:,} and {mine.num_tokens:,} |", flush=True)
+    print(f"\nmedian ratio {statistics.median(ratios):.3f}, of processor time {statistics.median(cpu_ratios):.3f};")
+    print(f"load of the machine at the end {os.getloadavg()[0]:.1f}, {cpu_count()} cores")
 
 
 # -- Ours -------------------------------------------------------------------------------------------------------------
@@ -167,23 +182,23 @@ def pool_of(recipe: Recipe, generator: GeneratorSpec, variables: dict[str, str])
 
 
 def warmed(
-    recipe: Recipe, generator: GeneratorSpec, shards: SeedShards, folder: Path, pool: WorkerPool
+    recipe: Recipe, generator: GeneratorSpec, shards: SeedShards, folder: Path, pool: WorkerPool, plain_pid: int
 ) -> Callable[[], Measured]:
     """A measurement of Stage 1, in a new work folder each time, after the engine has started and answered something."""
 
     def stage1(shards: SeedShards) -> Measured:
         work_dir = Path(tempfile.mkdtemp(dir=folder))
-        started = time.monotonic()
+        started, cpu_before = time.monotonic(), own_cpu_s(plain_pid)
         stage = CaptionStage(recipe, shards, generator, work_dir)
         try:
             stage.run(pool, NoProgress())
         except RunError as error:
             if "captions are kept" not in error.message:  # Cut answers are no captions.
                 raise
-        seconds = time.monotonic() - started
+        seconds, cpu_s = time.monotonic() - started, own_cpu_s(plain_pid) - cpu_before
         tables = [read_table(path, ANSWERS, ["num_output_tokens"]) for path in stage.answers.glob("*.parquet")]
         counts = [count for table in tables for count in table.column(0).to_pylist()]
-        return seconds, len(counts), sum(counts)
+        return Measured(seconds, cpu_s, len(counts), sum(counts))
 
     few, _ = prepare_seeds(
         recipe.seeds.model_copy(update={"sources": (recipe.seeds.sources[0].model_copy(update={"limit": NUM_WARM}),)}),
@@ -193,6 +208,18 @@ def warmed(
     )
     stage1(few)
     return lambda: stage1(shards)
+
+
+def own_cpu_s(other_pid: int) -> float:
+    """Processor seconds of this process and of those that it started, the other side's aside."""
+    import psutil
+
+    own = psutil.Process()
+    others = psutil.Process(other_pid)
+    left_out = {others, *others.children(recursive=True)}
+    processes = [own, *(child for child in own.children(recursive=True) if child not in left_out)]
+    times = [process.cpu_times() for process in processes]
+    return float(sum(time.user + time.system for time in times))
 
 
 class Recorder:
@@ -263,7 +290,7 @@ def plain_start(engine: VllmEngine, model: str) -> None:
 def plain_chat(requests: Sequence[Request]) -> Measured:
     from vllm import SamplingParams
 
-    started = time.monotonic()
+    started, cpu_before = time.monotonic(), time.process_time()
     outputs = _llm.chat(
         [messages_of(request) for request in requests],
         [
@@ -278,8 +305,8 @@ def plain_chat(requests: Sequence[Request]) -> Measured:
         ],
         use_tqdm=False,
     )
-    seconds = time.monotonic() - started
-    return seconds, len(outputs), sum(len(output.outputs[0].token_ids) for output in outputs)
+    num_tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
+    return Measured(time.monotonic() - started, time.process_time() - cpu_before, len(outputs), num_tokens)
 
 
 async def plain_client(engine: EndpointEngine, requests: Sequence[Request]) -> Measured:
@@ -304,9 +331,9 @@ async def plain_client(engine: EndpointEngine, requests: Sequence[Request]) -> M
             num_tokens: int = response.json()["usage"]["completion_tokens"]
             return num_tokens
 
-        started = time.monotonic()
+        started, cpu_before = time.monotonic(), time.process_time()
         tokens = await asyncio.gather(*(ask(request) for request in requests))
-    return time.monotonic() - started, len(tokens), sum(tokens)
+    return Measured(time.monotonic() - started, time.process_time() - cpu_before, len(tokens), sum(tokens))
 
 
 def messages_of(request: Request) -> list[dict[str, str]]:
@@ -314,8 +341,8 @@ def messages_of(request: Request) -> list[dict[str, str]]:
 
 
 @contextmanager
-def serving(engine: VllmEngine, model: str) -> Iterator[str]:
-    """vLLM's own server of the model, on loopback."""
+def serving(engine: VllmEngine, model: str) -> Iterator[tuple[str, int]]:
+    """vLLM's own server of the model, on loopback: its address and process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -334,7 +361,7 @@ def serving(engine: VllmEngine, model: str) -> Iterator[str]:
             if server.poll() is not None:
                 raise SystemExit(f"the server does not start: {' '.join(command)}")
             time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http://127.0.0.1:{port}/v1", server.pid
     finally:
         server.terminate()
         server.wait()

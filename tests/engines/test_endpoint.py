@@ -1,5 +1,6 @@
 """The endpoint engine against a server that fails in every way: an answer comes, or its failure is told and no more."""
 
+import itertools
 import json
 import logging
 import re
@@ -377,12 +378,16 @@ def build(server: ChatServer, folder: Path, **environment: str) -> Any:
     return unicorn("build", recipe, *served, cwd=folder, NO_PROXY="127.0.0.1", **environment)
 
 
+def is_caption(body: Body) -> bool:
+    return "response_format" not in body
+
+
 def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: Path) -> None:
     """The build ends without the row that got no answer; the next one asks for that row alone, and fills the gap."""
     failing = []
 
     def script(body: Body, number: int) -> Reply | None:
-        if "jar number 7 " in subject(body) and "response_format" not in body:
+        if "jar number 7 " in subject(body) and is_caption(body):
             failing.append(body)
             return Reply.json({"error": "not this one"}, 400)
         return None
@@ -399,7 +404,7 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     server.bodies.clear()
     second = build(server, tmp_path, **{API_KEY: KEY})
     assert second.returncode == 0, second.stderr
-    captions = [body for body in server.bodies if "response_format" not in body]
+    captions = [body for body in server.bodies if is_caption(body)]
     assert [subject(body) for body in captions] == [subject(failing[0])]
     assert json.loads((tmp_path / "unicorn/statistics.json").read_text())["captions"]["rejected"] == {}
 
@@ -412,6 +417,31 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     server.bodies.clear()
     assert build(server, tmp_path).returncode == 0
     assert server.bodies == []
+
+
+def test_the_next_partition_is_asked_before_this_one_is_answered(server: ChatServer, tmp_path: Path) -> None:
+    """The server answers nothing until it has more requests than a partition has rows."""
+    arrived, overlap = itertools.count(1), threading.Event()
+    waited_in_vain = []
+
+    def script(body: Body, number: int) -> None:
+        if next(arrived) > 16:
+            overlap.set()
+        if not overlap.wait(60):
+            waited_in_vain.append(body)
+
+    server.script = script
+    recipe = tmp_path / "served.yaml"
+    recipe.write_text(
+        f"engine: {{kind: endpoint, base_url: '{server.url}', model: m, concurrency: 24}}\npartition_rows: 16\n"
+        "seeds: {sources: [{kind: file, path: seeds.txt}]}\ncaptions: {num: 64}\n"
+        "instructions: {num: 1}\nrepresentations: {encoder: 'hashing:16'}\n"
+    )
+    write_seeds(tmp_path / "seeds.txt", 80)
+    done = unicorn("build", recipe, cwd=tmp_path, NO_PROXY="127.0.0.1")
+    assert done.returncode == 0, done.stderr
+    assert waited_in_vain == []
+    assert len(server.bodies) >= 65
 
 
 def test_a_wrong_server_is_one_message(server: ChatServer, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from unicorn_hf.runtime.cluster import open_pool
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.workers import resident, waiting
 
 PATIENCE_S = 60
 
@@ -29,6 +30,11 @@ class Meeting:
 
     def run(self, on_row: Callable[[], None]) -> Record:
         (self.folder / str(self.name)).touch()
+        with waiting() if self.wanted > 1 else nullcontext():
+            present = self._present()
+        return Record(inputs=str(self.name), num_bytes={"present": present})
+
+    def _present(self) -> int:
         deadline = time.monotonic() + PATIENCE_S
         while len(list(self.folder.iterdir())) < self.wanted and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -37,7 +43,7 @@ class Meeting:
             time.sleep(0.1)
             present = len(list(self.folder.iterdir()))
             (self.folder / str(self.name)).unlink()
-        return Record(inputs=str(self.name), num_bytes={"present": present})
+        return present
 
 
 def meetings(folder: Path, number: int, wanted: int) -> list[Meeting]:
@@ -45,11 +51,11 @@ def meetings(folder: Path, number: int, wanted: int) -> list[Meeting]:
     return [Meeting(folder, name, wanted) for name in range(number)]
 
 
-def test_jobs_that_overlap_run_at_once_in_one_worker_and_others_alone(tmp_path: Path) -> None:
+def test_jobs_wait_at_once_in_one_worker_and_compute_alone(tmp_path: Path) -> None:
     came: list[Record] = []
     with open_pool(1, {}, lambda event: None, jobs_at_once=3) as pool:
         together = pool.run(meetings(tmp_path / "together", 3, 3), came.append, overlap=True)
-        alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append)
+        alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append, overlap=True)
     assert [record.inputs for record in together + alone] == ["0", "1", "2", "0", "1", "2", "3"]
     assert [record.num_bytes["present"] for record in together] == [3, 3, 3]
     assert [record.num_bytes["present"] for record in alone] == [1, 1, 1, 1]

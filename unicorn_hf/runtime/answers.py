@@ -12,6 +12,7 @@ from unicorn_hf.core.generation import Answer, FinishReason, Request, TextGenera
 from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.stopwatch import Stopwatch
+from unicorn_hf.runtime.workers import waiting
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class AnswerStore:
     ) -> dict[str, Answer]:
         """Ask and store; the failed answers are returned."""
         came: dict[int, Answer] = {}
-        with _working.lap() as lap:
+        with waiting(), _working.lap() as lap:
             try:
                 for position, answer in generator.generate([request for _, request in missing]):
                     came[position] = answer

@@ -31,8 +31,8 @@ class WorkerPool(Protocol):
         Args:
             jobs: what to do.
             on_record: called with each record, in whatever order they come.
-            overlap: whether a worker does as many jobs at once as the pool allows, for jobs that mostly wait for one
-                engine that serves them all; else it does one at a time.
+            overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
+                engine that serves them all (see `workers.waiting`).
 
         Raises:
             RunError: a job failed for a reason of the world, or took its worker down again and again.
@@ -142,7 +142,7 @@ class _DaskPool:
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(run_job, jobs[position], alone=at_once == 1, pure=False, priority=-position)
+            future = self._client.submit(run_job, jobs[position], pure=False, priority=-position)
             futures[future] = position
             return future
 

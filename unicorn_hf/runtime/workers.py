@@ -4,8 +4,8 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar, cast
 
 from unicorn_hf.core.errors import RunError
@@ -27,7 +27,8 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 _resident: tuple[str, Closeable] | None = None
 _changing = threading.Lock()
-_alone = threading.Lock()
+_turn = threading.Lock()
+_mine = threading.local()
 
 
 def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
@@ -51,14 +52,15 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     return made
 
 
-def run_job(job: Job[RecordT], *, alone: bool) -> RecordT:
+def run_job(job: Job[RecordT]) -> RecordT:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
 
-    Jobs that are to be alone wait for one another.
+    Jobs take turns: another one runs only while this one says that it is waiting.
     """
     reporter = _RowReporter()
     try:
-        with _alone if alone else nullcontext(), job_lap():
+        with _turn, job_lap():
+            _mine.turn = True
             return job.run(reporter)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -68,7 +70,24 @@ def run_job(job: Job[RecordT], *, alone: bool) -> RecordT:
             "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
         ) from error
     finally:
+        _mine.turn = False
         reporter.flush()
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A job that waits for its engine lets another have its turn meanwhile.
+
+    So a worker waits for many things and computes one at a time: nothing of a stage need bear two threads at once.
+    """
+    if not getattr(_mine, "turn", False):  # Not in a worker's job, as in a test.
+        yield
+        return
+    _turn.release()
+    try:
+        yield
+    finally:
+        _turn.acquire()
 
 
 class _RowReporter:
