@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import unicorn_hf
 from tests.builds import command, rows, unicorn
 from unicorn_hf.core.recipe_file import BUNDLED
+from unicorn_hf.core.scoring import parse_score
 
 pytestmark = pytest.mark.real
 
@@ -31,6 +33,7 @@ def small_demo(folder: Path) -> Path:
     recipe = yaml.safe_load((BUNDLED / "demo.yaml").read_text())
     recipe["partition_rows"] = PARTITION_ROWS
     recipe["captions"]["num"], recipe["instructions"]["num"] = NUM_CAPTIONS, NUM_INSTRUCTIONS
+    recipe["instructions"]["judge"] = {"min_score": 1}
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(recipe))
     return path
@@ -82,6 +85,16 @@ def test_conversations_have_the_pairs_that_the_recipe_asks_for(made: Path) -> No
     for row in rows(made / "unicorn", "instruction"):
         pairs = recipe["instructions"]["tasks"][row["task"]]["pairs"]
         assert pairs["min"] <= len(row["conversations"]) // 2 <= pairs["max"]
+
+
+def test_every_conversation_was_scored(made: Path) -> None:
+    answers = [
+        answer
+        for path in made.glob("unicorn.work/answers-instructions-*/*.parquet")
+        for answer in pq.read_table(path).to_pylist()
+    ]
+    scored = {answer["id"] for answer in answers if parse_score(answer["text"]) and '"score"' in answer["text"]}
+    assert {row["id"] for row in rows(made / "unicorn", "instruction")} <= scored
 
 
 def test_vectors_are_the_encoders_with_the_mean_taken_away(made: Path) -> None:

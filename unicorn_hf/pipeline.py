@@ -55,12 +55,14 @@ from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import DatasetSource, EchoEngine, FileSource, Recipe, VllmEngine
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
+from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
-from unicorn_hf.instructions.step import InstructionSet, InstructionStage, load_scorer
+from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
+from unicorn_hf.instructions.step import InstructionSet, InstructionStage
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
@@ -148,7 +150,8 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
         load_image_statistics(Path(recipe.representations.image_statistics))
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
-    load_scorer(recipe.instructions, recipe.random_seed)
+    load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
+    load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
     return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe))
 
 

@@ -1,5 +1,6 @@
 """Stage 1: which captions are in the set, what is asked for them, and what is never asked again."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tests.stages import Scripted, SerialPool, echo, recipe_of, rejections, seed
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.ids import caption_id
+from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.recipe import CaptionFilters, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.runtime.files import read_table, take_rows
@@ -297,3 +298,24 @@ def test_a_row_that_got_no_answer_is_counted_and_asked_again_by_the_next_run(see
     assert [request.subject for request in generator.asked] == ["seed number 3"]
     assert second.counts.rejected == {}
     assert [row["seed"] for row in rows(second)] == seed_order(recipe, tmp_path)
+
+
+def test_a_screen_scores_what_passes_the_filters_and_another_bound_asks_nothing(seeds: Path, tmp_path: Path) -> None:
+    def say(request: Request, time: int) -> Answer | str:
+        if not request.json_schema:
+            return echo(request, time)
+        return json.dumps({"score": 1 + stable_int("score", request.subject) % 5})
+
+    def made(min_score: int) -> tuple[CaptionSet, Scripted]:
+        asked = Scripted(say)
+        recipe = recipe_of(seeds, captions=6, instructions=1, captions__screen={"min_score": min_score})
+        return run(recipe, tmp_path, asked), asked
+
+    strict, first = made(5)
+    assert strict.num == 6
+    assert set(strict.counts.rejected) == {"unsafe_score"}
+    scored = [request.subject for request in first.asked if request.json_schema]
+    assert {row["caption"] for row in rows(strict)} <= set(scored)
+    mild, again = made(2)
+    assert mild.num == 6
+    assert again.asked == []

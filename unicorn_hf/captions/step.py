@@ -16,12 +16,13 @@ from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.captions.semantic import Encoder
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import Request
+from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters, Captions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
+from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.core.words import words
 from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.runtime.answers import AnswerStore
@@ -55,6 +56,7 @@ class CaptionJob:
     generator: GeneratorSpec
     random_seed: int
     languages: tuple[str, ...]
+    screen: Scorer | None
 
     @property
     def path(self) -> Path:
@@ -67,11 +69,21 @@ class CaptionJob:
         seeds = read_table(self.seeds, SEEDS).to_pylist()
         requests = [self._request(row["seed"]) for row in seeds]
         store = AnswerStore(self.answers / f"{self.partition}.parquet")
-        answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
-        outcomes = Outcomes(STAGE, answers=answers)
-        for row, request, answer in zip(seeds, requests, answers, strict=True):
-            draft = Draft(answer, row["seed"], self.languages)
-            caption = judge(draft, self.config.filters, self.prompt)
+        outcomes = Outcomes(STAGE)
+
+        def ask(requests: Sequence[Request]) -> list[Answer]:
+            answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
+            outcomes.answers += answers
+            return answers
+
+        answers = ask(requests)
+        made = [
+            judge(Draft(answer, row["seed"], self.languages), self.config.filters, self.prompt)
+            for row, answer in zip(seeds, answers, strict=True)
+        ]
+        if self.screen:
+            made = self.screen.sift(made, lambda place, caption: (requests[place].id, caption), ask)
+        for row, request, answer, caption in zip(seeds, requests, answers, made, strict=True):
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
             else:
@@ -127,7 +139,9 @@ class CaptionStage:
         self._prompt = load_prompt(config.prompt, PROMPTS)
         asking = (self.generator.identity, self._prompt, config.sampling, self.recipe.random_seed)
         self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
-        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, self.recipe.language, CODE)
+        self._screen = load_scorer(config.screen, PROMPTS, self.recipe.random_seed, reason="unsafe_score")
+        screening = (config.screen, self._screen.prompt) if self._screen else None
+        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, self.recipe.language, screening, CODE)
 
     def run(self, pool: WorkerPool, progress: Progress) -> CaptionSet:
         """Make the captions.
@@ -197,6 +211,7 @@ class CaptionStage:
             generator=self.generator,
             random_seed=self.recipe.random_seed,
             languages=self.recipe.language,
+            screen=self._screen,
         )
 
 

@@ -17,6 +17,8 @@ def published_recipe(recipe: Recipe) -> Recipe:
     data["captions"]["prompt"] = published_name(recipe.captions.prompt)
     for name, task in recipe.instructions.tasks.by_name().items():
         data["instructions"]["tasks"][name]["prompt"] = published_name(task.prompt)
+    if recipe.captions.screen:
+        data["captions"]["screen"]["prompt"] = published_name(recipe.captions.screen.prompt)
     if recipe.instructions.judge:
         data["instructions"]["judge"]["prompt"] = published_name(recipe.instructions.judge.prompt)
     if not isinstance(recipe.engine, EchoEngine):

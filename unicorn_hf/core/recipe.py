@@ -264,6 +264,27 @@ class NearDuplicates(Section):
         return self
 
 
+class Scoring(Section):
+    """A pass in which the language model itself reads what it wrote, and scores it from 1 (bad) to 5 (good)."""
+
+    prompt: str
+    """A prompt that ships with unicorn-hf, or the path of a file."""
+    min_score: Annotated[int, Field(ge=1, le=5)] = 3
+    """What gets less is rejected. Scores are stored: another bound asks nothing again."""
+
+
+class Judge(Scoring):
+    """Whether a conversation is true of its caption, and worth training on."""
+
+    prompt: str = "judge-v1"
+
+
+class Screen(Scoring):
+    """Whether a caption is harmless: what scores less is rejected as `unsafe_score`."""
+
+    prompt: str = "safety-v1"
+
+
 class Captions(Section):
     """Stage 1: diverse caption synthesis."""
 
@@ -279,6 +300,8 @@ class Captions(Section):
     """A prompt that ships with unicorn-hf, or the path of a file."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = CaptionFilters()
+    screen: Screen | None = None
+    """Scores each caption that passes the filters for how harmless it is, by the same engine; off unless given."""
     near_duplicates: NearDuplicates = NearDuplicates()
 
 
@@ -343,21 +366,6 @@ class Tasks(Section):
 
     def by_name(self) -> dict[TaskName, Task]:
         return {name: getattr(self, name) for name in TASKS}
-
-
-class Scoring(Section):
-    """A pass in which the language model itself reads what it wrote, and scores it from 1 (bad) to 5 (good)."""
-
-    prompt: str
-    """A prompt that ships with unicorn-hf, or the path of a file."""
-    min_score: Annotated[int, Field(ge=1, le=5)] = 3
-    """What gets less is rejected. Scores are stored: another bound asks nothing again."""
-
-
-class Judge(Scoring):
-    """Whether a conversation is true of its caption, and worth training on."""
-
-    prompt: str = "judge-v1"
 
 
 class Instructions(Section):

@@ -118,8 +118,8 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(source, dict) and source.get("kind") != "dataset":
             _anchor(source, "path", folder, lambda path: not path.startswith(PACKAGE_PREFIX))
     tasks = _inside(_inside(data, "instructions"), "tasks")
-    judge = _inside(_inside(data, "instructions"), "judge")
-    for section in (_inside(data, "captions"), judge, *(_inside(tasks, task) for task in tasks)):
+    judge, screen = _inside(_inside(data, "instructions"), "judge"), _inside(_inside(data, "captions"), "screen")
+    for section in (_inside(data, "captions"), screen, judge, *(_inside(tasks, task) for task in tasks)):
         _anchor(section, "prompt", folder, lambda prompt: prompt.endswith(YAML_SUFFIXES))
     _anchor(_inside(data, "representations"), "image_statistics", folder, lambda path: True)
     _anchor(_inside(data, "engine"), "model", folder, lambda model: model.startswith(("./", "../")))

@@ -2,14 +2,18 @@
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected, unanswered
-from unicorn_hf.core.prompts import Prompt
-from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.recipe import Sampling, Scoring
 
+_Made = TypeVar("_Made")
 SCORES = (1, 2, 3, 4, 5)
 _SAMPLING = Sampling(temperature=0, max_tokens=32)
 _SCHEMA = json.dumps(
@@ -31,6 +35,8 @@ class Scorer:
     prompt: Prompt
     min_score: int
     random_seed: int = 0
+    reason: str = "low_score"
+    """What rows with less are rejected for."""
 
     def request(self, row_id: str, subject: str) -> Request:
         """The request for a score of `subject`, a text of the row with this id."""
@@ -43,6 +49,29 @@ class Scorer:
             json_schema=_SCHEMA,
         )
 
+    def sift(
+        self,
+        made: Sequence[_Made | Rejected],
+        described: Callable[[int, _Made], tuple[str, str]],
+        ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    ) -> list[_Made | Rejected]:
+        """The same in the same order, those rejected that score too low; scores are asked for the others alone.
+
+        Args:
+            made: what was made, or why it was rejected before.
+            described: the id and the text to score of what stands at a place in `made`.
+            ask: answers requests, in their order.
+        """
+        requests = {
+            place: self.request(*described(place, found))
+            for place, found in enumerate(made)
+            if not isinstance(found, Rejected)
+        }
+        answers = dict(zip(requests, ask(list(requests.values())), strict=True))
+        return [
+            (self.check(answers[place]) or found) if place in answers else found for place, found in enumerate(made)
+        ]
+
     def check(self, answer: Answer) -> Rejected | None:
         """Why a row with this answer is not kept; None if it is."""
         if nothing := unanswered(answer):
@@ -50,7 +79,18 @@ class Scorer:
         score = parse_score(answer.text)
         if score is None:
             return Rejected("no_score", answer.text[:200] or answer.finish_reason)
-        return Rejected("low_score", f"{score}, {self.min_score} is wanted") if score < self.min_score else None
+        return Rejected(self.reason, f"{score}, {self.min_score} is wanted") if score < self.min_score else None
+
+
+def load_scorer(config: Scoring | None, prompts: Path, random_seed: int, reason: str = "low_score") -> Scorer | None:
+    """The scorer that a recipe asks for; `prompts` is the folder of those that ship with the stage.
+
+    Raises:
+        InputError: there is no such prompt, or it does not hold.
+    """
+    if config is None:
+        return None
+    return Scorer(load_prompt(config.prompt, prompts), config.min_score, random_seed, reason)
 
 
 def parse_score(text: str) -> int | None:

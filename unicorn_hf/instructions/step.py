@@ -9,6 +9,7 @@ its caption none: so a caption whose conversation is rejected gives its place to
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from unicorn_hf.core.errors import InputError, RunError
@@ -19,7 +20,7 @@ from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.prompts import Prompt, load_prompt
 from unicorn_hf.core.recipe import Instructions, Recipe, Task, TaskName
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
-from unicorn_hf.core.scoring import Scorer
+from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.instructions.filters import Check, Scene, good_turns
 from unicorn_hf.instructions.formats import FORMATS
@@ -67,17 +68,6 @@ def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
     return prompts
 
 
-def load_scorer(config: Instructions, random_seed: int) -> Scorer | None:
-    """The judge that the recipe asks for.
-
-    Raises:
-        InputError: there is no such prompt, or it does not hold.
-    """
-    if config.judge is None:
-        return None
-    return Scorer(load_prompt(config.judge.prompt, PROMPTS), config.judge.min_score, random_seed)
-
-
 @dataclass(frozen=True)
 class InstructionJob:
     """The conversations of one partition's captions in one round."""
@@ -118,7 +108,7 @@ class InstructionJob:
             answers = ask(requests)
             read = [self._read(candidate, answer) for candidate, answer in zip(pending, answers, strict=True)]
             if self.scorer:
-                read = _scored(self.scorer, pending, read, ask)
+                read = self.scorer.sift(read, partial(_described, pending), ask)
             failed = []
             for candidate, request, answer, made in zip(pending, requests, answers, read, strict=True):
                 if not isinstance(made, Rejected):
@@ -206,20 +196,8 @@ def _copied_example(prompt: Prompt) -> Check:
     return lambda turn, scene, filters: next(filter(None, map(prompt.copied, turn.texts)), None)
 
 
-def _scored(
-    scorer: Scorer,
-    candidates: Sequence[Candidate],
-    made: Sequence[Conversation | Rejected],
-    ask: Callable[[Sequence[Request]], list[Answer]],
-) -> list[Conversation | Rejected]:
-    """The same, with those rejected that the judge finds too bad."""
-    requests = {
-        place: scorer.request(candidate.id, _as_text(candidate.caption, found.turns))
-        for place, (candidate, found) in enumerate(zip(candidates, made, strict=True))
-        if not isinstance(found, Rejected)
-    }
-    scores = dict(zip(requests, ask(list(requests.values())), strict=True))
-    return [(scorer.check(scores[place]) or found) if place in scores else found for place, found in enumerate(made)]
+def _described(candidates: Sequence[Candidate], place: int, made: Conversation) -> tuple[str, str]:
+    return candidates[place].id, _as_text(candidates[place].caption, made.turns)
 
 
 def _as_text(caption: str, turns: Sequence[Turn]) -> str:
@@ -282,7 +260,7 @@ class InstructionStage:
     def __post_init__(self) -> None:
         config = self.recipe.instructions
         self._prompts = load_prompts(config)
-        self._scorer = load_scorer(config, self.recipe.random_seed)
+        self._scorer = load_scorer(config.judge, PROMPTS, self.recipe.random_seed)
         self._quotas = quotas(config)
         asked = {name: prompt.asked for name, prompt in self._prompts.items()}
         asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)
