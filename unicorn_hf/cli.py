@@ -333,6 +333,37 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="DIR|ORG/NAME")
+@click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
+@click.option(
+    "--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows of each config."
+)
+@click.option("--filter", "having", metavar="TEXT", help="Only rows that have this in caption, seed or conversation.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
+    """Look at a set: figures, rows with their conversations, and rejections with examples.
+
+    Examples of rejections are in the work files of a build, beside its folder.
+
+    \b
+    Example:
+      unicorn-hf inspect unicorn --sample 5
+      unicorn-hf inspect unicorn --filter umbrella
+    """
+    with _errors():
+        from unicorn_hf.hub.fetch import local_folder
+        from unicorn_hf.views.inspect import look, show
+
+        view = look(local_folder(source, revision), name=source, number=number, having=having)
+        if as_json:
+            click.echo(view.model_dump_json(indent=2))
+        else:
+            from rich.console import Console
+
+            show(view, Console())
+
+
+@main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
     """Delete the work files of the build in DIR; the published folder stays.

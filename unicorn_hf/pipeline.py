@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.diversity import Diversity
@@ -27,6 +26,7 @@ from unicorn_hf.builders.repository import (
     is_build,
     replaced,
 )
+from unicorn_hf.builders.rows import spread
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.cards.card import render_card
@@ -570,18 +570,7 @@ def _gap_side(gap: Gap) -> GapSide:
 
 
 def _sample(folder: Path, number: int) -> Sample:
-    """Rows from all over the pretrain config, at equal distances."""
-    paths = sorted((folder / "pretrain").glob("*.parquet"))
-    num_rows = sum(pq.read_metadata(path).num_rows for path in paths)
-    wanted = np.unique(np.linspace(0, num_rows - 1, min(number, num_rows)).astype(np.int64))
-    tables, start = [], 0
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1000, columns=["caption", "image_embedding"]):
-                here = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
-                tables.append(pa.table(batch.take(pa.array(here))))
-                start += batch.num_rows
-    rows = pa.concat_tables(tables).combine_chunks()
+    rows = spread(folder, "pretrain", ["caption", "image_embedding"], number)
     vectors = rows.column("image_embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return Sample(rows.column("caption").to_pylist(), vectors.reshape(rows.num_rows, -1))
 

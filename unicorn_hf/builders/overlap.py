@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.places import CONFIGS
+from unicorn_hf.builders.rows import batches, num_rows
 from unicorn_hf.core.words import words
 from unicorn_hf.runtime.progress import Progress
 
@@ -60,15 +59,11 @@ def overlapping(folder: Path, texts: EvaluationTexts, progress: Progress) -> Ove
 
     In `pretrain`, where the conversation is the caption once more, caption and seed are looked at.
     """
-    paths = {
-        config: [folder / name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
-        for config in CONFIGS
-    }
-    progress.start("overlap", sum(pq.read_metadata(path).num_rows for found in paths.values() for path in found))
+    progress.start("overlap", sum(num_rows(folder, config) for config in CONFIGS))
     result, done = Overlap(dict.fromkeys(CONFIGS, 0)), 0
-    for config, found in paths.items():
+    for config in CONFIGS:
         columns = _COLUMNS if config == "instruction" else _COLUMNS[:2]
-        for row_id, own in _rows(found, columns):
+        for row_id, own in _rows(folder, config, columns):
             if any(map(texts.overlap, own)):
                 result.num_rows[config] += 1
                 if len(result.examples) < _NUM_EXAMPLES and row_id not in result.examples:
@@ -83,12 +78,9 @@ def _runs(found: Sequence[str]) -> Iterator[int]:
     return (hash(tuple(found[start : start + RUN_WORDS])) for start in range(len(found) - RUN_WORDS + 1))
 
 
-def _rows(paths: Iterable[Path], columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def _rows(folder: Path, config: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Each row's id and texts."""
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(row_groups=[group], columns=["id", *columns]):
-                    for row in batch.to_pylist():
-                        turns = [turn["value"] for turn in row.get("conversations") or ()]
-                        yield row["id"], [text for text in (row["caption"], row["seed"], *turns) if text]
+    for batch in batches(folder, config, ["id", *columns]):
+        for row in batch.to_pylist():
+            turns = [turn["value"] for turn in row.get("conversations") or ()]
+            yield row["id"], [text for text in (row["caption"], row["seed"], *turns) if text]

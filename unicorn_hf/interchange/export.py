@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.repository import replaced
+from unicorn_hf.builders.rows import batches, num_rows, vectors_of
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.interchange.rows import batches, num_rows, vectors_of
 from unicorn_hf.runtime.progress import NoProgress, Progress
 
 Format = Literal["bunny", "llava", "sharegpt", "webdataset"]

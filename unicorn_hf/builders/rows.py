@@ -40,6 +40,18 @@ def num_rows(folder: Path, config: str) -> int:
     return sum(pq.read_metadata(folder / name).num_rows for name in names)
 
 
+def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Table:
+    """`number` rows from all over a config, at equal distances; all of them where there are no more."""
+    total = num_rows(folder, config)
+    wanted = np.unique(np.linspace(0, total - 1, min(number, total)).astype(np.int64))
+    tables, start = [], 0
+    for batch in batches(folder, config, columns):
+        here = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+        tables.append(pa.table(batch.take(pa.array(here))))
+        start += batch.num_rows
+    return pa.concat_tables(tables).combine_chunks()
+
+
 def vectors_of(batch: pa.RecordBatch) -> NDArray[Any]:
     """The embeddings of a batch, (rows, dim), in the type that they are stored in."""
     column = batch.column("image_embedding")

@@ -1,0 +1,193 @@
+"""A set in the terminal: its figures, some rows with their conversations, and what was rejected, with examples.
+
+Text of rows is shown as text: no mark-up of it, and no control character or escape sequence, reaches the terminal.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from unicorn_hf.builders.places import CONFIGS
+from unicorn_hf.builders.repository import STATISTICS, is_build
+from unicorn_hf.builders.rows import batches, spread
+from unicorn_hf.cards.statistics import StageFacts, Statistics
+from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.schemas import REJECTIONS
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
+_STAGES = ("captions", "instructions")
+_EXAMPLES_PER_REASON = 2
+_MAX_RAW = 400
+_MAX_TEXT = 3_000
+
+
+class Rejection(BaseModel):
+    """An answer that was not kept."""
+
+    id: str
+    reason: str
+    detail: str
+    subject: str
+    raw: str
+
+
+class View(BaseModel):
+    """What is shown of a set."""
+
+    name: str
+    statistics: Statistics
+    rows: dict[str, list[dict[str, Any]]]
+    """By config; vectors stay away."""
+    rejections: dict[str, list[Rejection]]
+    """By stage, some of each reason; empty where the work files are not there."""
+
+
+def look(folder: Path, *, name: str | None = None, number: int = 3, having: str | None = None) -> View:
+    """Gather what is shown.
+
+    Args:
+        folder: a published folder; the work files beside it are looked at for rejections.
+        name: what the set is called; the folder unless given.
+        number: rows of each config, from all over it.
+        having: only rows with this text in caption, seed or conversation, the first ones.
+
+    Raises:
+        InputError: `folder` is no build, or cannot be read.
+    """
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"It has no {STATISTICS}.")
+    try:
+        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+    except ValueError as error:
+        raise InputError(f"{folder / STATISTICS}: {error}", f"Try: unicorn-hf validate {folder}") from error
+    work_dir = folder.absolute().with_name(f"{folder.absolute().name}.work")
+    return View(
+        name=name or str(folder),
+        statistics=statistics,
+        rows={config: _rows(folder, config, number, having) for config in CONFIGS},
+        rejections={stage: list(_rejections(work_dir, stage)) for stage in _STAGES},
+    )
+
+
+def _rows(folder: Path, config: str, number: int, having: str | None) -> list[dict[str, Any]]:
+    columns = [*_COLUMNS, *(["task"] if config == "instruction" else [])]
+    if not having:
+        rows: list[dict[str, Any]] = spread(folder, config, columns, number).to_pylist()
+        return rows
+    all_rows = (row for batch in batches(folder, config, columns) for row in batch.to_pylist())
+    wanted = having.casefold()
+    return list(islice((row for row in all_rows if wanted in _text_of(row).casefold()), number))
+
+
+def _text_of(row: dict[str, Any]) -> str:
+    return "\n".join([row["caption"], row["seed"], *(turn["value"] for turn in row["conversations"])])
+
+
+def _rejections(work_dir: Path, stage: str) -> Iterator[Rejection]:
+    """The first of each reason, of the stage as it was last run."""
+    steps = sorted(work_dir.glob(f"{stage}-*"), key=lambda step: step.stat().st_mtime)
+    seen: dict[str, int] = {}
+    for path in sorted(steps[-1].glob("*.rejections.parquet")) if steps else []:
+        for row in pq.read_table(path, schema=REJECTIONS).to_pylist():
+            seen[row["reason"]] = seen.get(row["reason"], 0) + 1
+            if seen[row["reason"]] <= _EXAMPLES_PER_REASON:
+                yield Rejection(**{field: row[field] for field in Rejection.model_fields})
+
+
+def show(view: View, console: "Console") -> None:
+    """Draw it."""
+    from rich.rule import Rule
+
+    console.print(Rule(_plain(view.name), align="left", style="cyan"))
+    console.print(_figures(view.statistics))
+    for config, rows in view.rows.items():
+        console.print(Rule(config, align="left", style="cyan"))
+        for row in rows:
+            console.print(_drawn(row, conversation=config == "instruction"))
+        if not rows:
+            console.print("no such row")
+    for stage, rejections in view.rejections.items():
+        facts: StageFacts = getattr(view.statistics, stage)
+        if facts.rejected:
+            console.print(Rule(f"rejected {stage}", align="left", style="cyan"))
+            console.print(_reasons(facts, rejections))
+
+
+def _figures(facts: Statistics) -> "Table":
+    from rich.table import Table
+
+    words = facts.caption_words
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    lines = {
+        "pretrain": f"{facts.pretrain.num_rows:,} rows",
+        "words of a caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
+        "instruction": f"{facts.instruction.num_rows:,} rows, {facts.instruction.num_turns:,} pairs of turns",
+        "tasks": _listed(facts.instruction.per_task),
+        "domains": _listed(facts.pretrain.per_domain),
+        "language model": facts.engine,
+        "encoder": f"{facts.representations.encoder}, {facts.representations.dim:,} dimensions",
+        "transfer": facts.representations.transfer,
+    }
+    for label, value in lines.items():
+        table.add_row(_plain(label, "bold"), _plain(value))
+    return table
+
+
+def _listed(counts: dict[str, int], most: int = 6) -> str:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{number:,} {name}" for name, number in ranked[:most]]
+    return ", ".join([*parts, *([f"{len(ranked) - most} more"] if len(ranked) > most else [])])
+
+
+def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
+    """A row as a box; its conversation as a chat, questions at the left and answers moved in."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.panel import Panel
+
+    parts: list[RenderableType] = [_plain(row["caption"])]
+    for turn in row["conversations"] if conversation else ():
+        human = turn["from"] == "human"
+        said = _plain(turn["value"], "bold" if human else "green")
+        parts.append(Padding(said, (1, 8, 0, 0) if human else (0, 0, 0, 8)))
+    title = _plain(" · ".join(filter(None, [row["id"], row.get("task"), row["domain"]])))
+    return Panel(Group(*parts), title=title, title_align="left", subtitle=_plain(row["seed"]), subtitle_align="left")
+
+
+def _reasons(facts: StageFacts, rejections: Iterable[Rejection]) -> "Table":
+    from rich.table import Table
+
+    table = Table("reason", "number", "for example", "why", "of", expand=True)
+    table.columns[1].justify = "right"
+    examples: dict[str, list[Rejection]] = {}
+    for rejection in rejections:
+        examples.setdefault(rejection.reason, []).append(rejection)
+    for reason, number in sorted(facts.rejected.items(), key=lambda item: (-item[1], item[0])):
+        shown = [_example(rejection) for rejection in examples.get(reason, ())] or [(_plain("—"),)]
+        table.add_row(_plain(reason), f"{number:,}", *shown[0])
+        for cells in shown[1:]:
+            table.add_row("", "", *cells)
+    return table
+
+
+def _example(rejection: Rejection) -> tuple["Text", ...]:
+    raw, detail, subject = (shortened(text, _MAX_RAW) for text in (rejection.raw, rejection.detail, rejection.subject))
+    return _plain(raw), _plain(detail), _plain(subject)
+
+
+def _plain(text: str, style: str = "") -> "Text":
+    """Text as it is: rich's mark-up and the terminal's sequences are characters like others."""
+    from rich.text import Text
+
+    lines = shortened(text, _MAX_TEXT).splitlines() or [""]
+    return Text("\n".join(map(visible, lines)), style)
