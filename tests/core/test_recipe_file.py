@@ -235,11 +235,11 @@ def test_a_recipe_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message", "advice"),
     [
-        ("dmo", "unknown recipe 'dmo'", "Did you mean demo? Bundled recipes: demo, unicorn-1.2m"),
+        ("dmo", "unknown recipe 'dmo'", "Did you mean demo? Bundled recipes: demo, parti, unicorn-1.2m"),
         ("unicorn-12m", "unknown recipe 'unicorn-12m'", "Did you mean unicorn-1.2m?"),
-        ("zzz", "unknown recipe 'zzz'", "Bundled recipes: demo, unicorn-1.2m; or give the path of a .yaml file."),
+        ("zzz", "unknown recipe 'zzz'", "Bundled recipes: demo, parti, unicorn-1.2m."),
         ("dmeo.yaml", "no recipe file dmeo.yaml", "Did you mean demo?"),
-        ("none/mine.yml", "no recipe file none/mine.yml", "Bundled recipes: demo, unicorn-1.2m"),
+        ("none/mine.yml", "no recipe file none/mine.yml", "Bundled recipes: demo, parti, unicorn-1.2m"),
         ("", "unknown recipe ''", "Bundled recipes:"),
     ],
 )
