@@ -6,7 +6,7 @@
 The texts are CuPL's descriptions of ImageNet classes, in the order of a hash, as a build has them. `ours` is what the
 captions step does with them, shards on disk and worker processes included; `datasketch` the loop that its documentation
 shows, in one process: MinHash of as many hashes, MinHashLSH, each text kept if the index has nothing like it. Memory is
-the peak of the process with its children over what they had at the start.
+the peak of the process with its children over what they had at the start; CPU seconds are theirs too, all in all.
 
 How good both are is seen on all texts of some classes: the pairs whose runs of words are alike by exact Jaccard.
 `still there`: of these pairs, those of which both texts were kept. `wrongly out`: texts left out that no kept text of
@@ -16,6 +16,7 @@ any class is as alike to as the threshold says (looked for exactly, among texts 
 import argparse
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -54,13 +55,15 @@ def main() -> None:
     texts = descriptions(arguments.wheel)[: arguments.rows]
     print(f"{len(texts):,} texts of {np.mean([len(text.split()) for text in texts]):.1f} words on average, ", end="")
     print(f"threshold {arguments.threshold}, runs of {arguments.shingle_words} words")
-    print("| | seconds | of it hashing | peak MB | kept | pairs alike | still there % | left out | wrongly out % |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print(
+        "| | seconds | of it hashing | CPU s | peak MB | kept | pairs alike | still there % | left out | wrongly out % |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name in RUNS:
         command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         quality = judged(texts, set(found["kept"]), arguments)
-        figures = [name, *(f"{found[key]:.1f}" for key in ("seconds", "hashing")), f"{found['peak_mb']:.0f}"]
+        figures = [name, *(f"{found[key]:.1f}" for key in ("seconds", "hashing", "cpu")), f"{found['peak_mb']:.0f}"]
         figures += [f"{len(found['kept']):,}", f"{quality['pairs']:,}", f"{quality['still_there']:.2f}"]
         figures += [f"{quality['left_out']:,}", f"{quality['wrongly_out']:.2f}"]
         print(f"| {' | '.join(figures)} |", flush=True)
@@ -153,7 +156,9 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     with Memory() as memory:
         kept, hashing = RUNS[arguments.only](texts, config, arguments.workers)
         seconds = time.perf_counter() - START[-1]
-    return {"kept": kept, "seconds": seconds, "hashing": hashing, "peak_mb": memory.peak_mb}
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(who.ru_utime + who.ru_stime for who in usage)
+    return {"kept": kept, "seconds": seconds, "hashing": hashing, "cpu": cpu, "peak_mb": memory.peak_mb}
 
 
 class Memory:

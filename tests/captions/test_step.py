@@ -195,6 +195,13 @@ def test_near_duplicates_give_their_place_to_the_next(seeds: Path, tmp_path: Pat
     made = run(recipe, tmp_path, Scripted(say))
     assert made.counts.rejected == {"near_duplicate": 3}
     assert made.counts.num_candidates == made.counts.num_kept + 3 == 23
+    kept_for = next(row["id"] for row in rows(made) if row["seed"] == order[12])
+    stored = rejections(tmp_path / "work")
+    assert {row["subject"] for row in stored} == poorer
+    assert {(row["stage"], row["reason"], row["detail"]) for row in stored} == {
+        ("captions", "near_duplicate", f"of {kept_for}")
+    }
+    assert all(row["raw"].startswith("A ") for row in stored)
     assert [row["seed"] for row in rows(made)] == [seed for seed in order if seed not in poorer] + order[:3]
     assert made.num == 20
 

@@ -4,7 +4,7 @@ A row is named by its place among all candidates. The client holds a few numbers
 a time; texts stay on disk, and are read by the jobs that compare them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unicorn_hf.captions.greedy import Selection, select
@@ -30,10 +31,10 @@ from unicorn_hf.captions.semantic import Encoder, SemanticDuplicates
 from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import NearDuplicates
-from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS
 from unicorn_hf.core.words import words
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import read_table, take_rows, write_table
+from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, write_table
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "near-duplicates"
@@ -179,6 +180,49 @@ class Candidates:
         ]
         return selection, rows
 
+    def write_left_out(self, selection: Selection) -> Path:
+        """Write the duplicates as rejections, each with the id of a caption that was kept for it; returns the shard."""
+        used = np.arange(len(selection.kept)) < selection.num_used
+        is_first, kept_for = self.is_first, self._kept_for(selection)
+        ids = dict(self._column_of(np.unique(np.array(list(kept_for.values()), np.int64)), "id"))
+        path = self._step.folder / "left-out.rejections.parquet"
+        with atomic(path) as temporary, pq.ParquetWriter(temporary, REJECTIONS, compression="zstd") as writer:
+            for shard, start, end in zip(self._shards, self._starts[:-1], self._starts[1:], strict=True):
+                here = start + np.flatnonzero((used & ~selection.kept)[start:end])
+                table = take_rows(read_table(shard.path, CAPTIONS, ["id", "seed", "caption"]), (here - start).tolist())
+                rows = [
+                    {
+                        "id": row["id"],
+                        "stage": "captions",
+                        "reason": "near_duplicate" if is_first[place] else "duplicate",
+                        "detail": f"of {ids[kept_for[place]]}" if place in kept_for else "of the same words",
+                        "subject": row["seed"],
+                        "raw": row["caption"],
+                    }
+                    for place, row in zip(here.tolist(), table.to_pylist(), strict=True)
+                ]
+                writer.write_table(rows_table(rows, REJECTIONS))
+        return path
+
+    def _kept_for(self, selection: Selection) -> dict[int, int]:
+        """Of each near-duplicate that was left out, the best caption that was kept and is one of it."""
+        found: dict[int, int] = {}
+        for pair in self._pairs:
+            for out, stays in (pair, pair[::-1]):
+                better = selection.kept[stays] and not selection.kept[out] and out < selection.num_used
+                if better and (out not in found or self._rank(stays) < self._rank(found[out])):
+                    found[out] = stays
+        return found
+
+    def _rank(self, row: int) -> tuple[int, int]:
+        return -int(self._richness[row]), row
+
+    def _column_of(self, rows: NDArray[np.int64], name: str) -> Iterator[tuple[int, str]]:
+        starts = self._starts[:-1]
+        for (shard, here), start in zip(rows_by_shard(rows, self._shards, starts), starts, strict=True):
+            column = take_rows(read_table(shard.path, CAPTIONS, [name]), here.tolist()).column(name)
+            yield from zip((here + start).tolist(), column.to_pylist(), strict=True)
+
     @property
     def _order(self) -> NDArray[np.int64]:
         """The rows that are to be compared, best first."""
@@ -187,13 +231,13 @@ class Candidates:
 
     def _meeting(self, num_before: int) -> Pairs:
         """Pairs of rows that share a key, and of which one at least is new."""
-        num_rows = len(self._digests)
+        num_rows, order = len(self._digests), self._order
         found = np.zeros(0, np.int64)
         marks = self._columns(self._shards, [f"mark_{number}" for number in range(num_marks(self._config))])
         names = [name for name in _key_schema(self._config).names if name.startswith("key_")]
         at_once = max(1, _VALUES_AT_ONCE // max(num_rows, 1))
         for begin in range(0, len(names), at_once):
-            met = [meeting(keys, self._order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
+            met = [meeting(keys, order) for keys in self._columns(self._shards, names[begin : begin + at_once])]
             new = [pairs[pairs.max(axis=1, initial=0) >= num_before] for pairs in met]
             new = [pairs[may_be_alike(marks, pairs, self._config)] for pairs in new]
             found = np.unique(np.concatenate([found, *(pairs[:, 0] * num_rows + pairs[:, 1] for pairs in new)]))

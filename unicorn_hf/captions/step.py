@@ -169,6 +169,7 @@ class CaptionStage:
             jobs += wave
             candidates.add([job.path for job in wave], pool)
             made = _set_of(jobs, records, candidates, wanted)
+        candidates.write_left_out(candidates.select(wanted)[0])
         progress.known(made.num, made.counts.num_rejected)
         progress.finish()
         return made
