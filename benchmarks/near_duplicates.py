@@ -55,9 +55,7 @@ def main() -> None:
     texts = descriptions(arguments.wheel)[: arguments.rows]
     print(f"{len(texts):,} texts of {np.mean([len(text.split()) for text in texts]):.1f} words on average, ", end="")
     print(f"threshold {arguments.threshold}, runs of {arguments.shingle_words} words")
-    print(
-        "| | seconds | of it hashing | CPU s | peak MB | kept | pairs alike | still there % | left out | wrongly out % |"
-    )
+    print("| | s | of it hashing | CPU s | peak MB | kept | pairs alike | still there % | left out | wrongly out % |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name in RUNS:
         command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
