@@ -29,7 +29,9 @@ def write_vectors(path: Path, ids: Sequence[str] | pa.ChunkedArray, vectors: NDA
 def read_vectors(path: Path) -> NDArray[np.float32]:
     """The vectors of a shard, (rows, dim), in the file's own pages: not writable."""
     with pa.memory_map(str(path)) as file:
-        column = pa.ipc.open_file(file).read_all().column("embedding").combine_chunks()
+        chunks = pa.ipc.open_file(file).read_all().column("embedding")
+    # Putting one chunk together would copy it.
+    column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
     rows: NDArray[np.float32] = column.flatten().to_numpy()
     return rows.reshape(-1, column.type.list_size)
 
