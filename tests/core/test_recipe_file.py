@@ -237,7 +237,7 @@ def test_a_recipe_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
     [
         ("dmo", "unknown recipe 'dmo'", "Did you mean demo? Bundled recipes: demo, parti, unicorn-1.2m"),
         ("unicorn-12m", "unknown recipe 'unicorn-12m'", "Did you mean unicorn-1.2m?"),
-        ("zzz", "unknown recipe 'zzz'", "Bundled recipes: demo, parti, unicorn-1.2m."),
+        ("zzz", "unknown recipe 'zzz'", "Bundled recipes: demo, parti, unicorn-1.2m; or give"),
         ("dmeo.yaml", "no recipe file dmeo.yaml", "Did you mean demo?"),
         ("none/mine.yml", "no recipe file none/mine.yml", "Bundled recipes: demo, parti, unicorn-1.2m"),
         ("", "unknown recipe ''", "Bundled recipes:"),
