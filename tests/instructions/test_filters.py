@@ -199,6 +199,19 @@ def test_an_answer_that_repeats_the_question_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "answer", "wrong"),
+    [
+        ("How do the dragon's scales glow in the dark?", "The dragon's scales glow.", "echoed_question"),
+        ("Does the old dog carry a stick?", "Yes, the old dog carries a stick.", None),
+        ("Is the old dog brown or white?", "White.", None),
+        ("How do the dragon's scales glow?", "The dragon's scales glow red.", None),
+    ],
+)
+def test_an_answer_adds_something_to_its_question(question: str, answer: str, wrong: str | None) -> None:
+    assert reason(Turn(question, answer)) == wrong
+
+
+@pytest.mark.parametrize(
     "options", [("Red", "Green", "red.", "Blue"), ("Red", "Red", "Red", "Red"), ("two dogs", "Two  Dogs!", "a", "b")]
 )
 def test_options_differ(options: Sequence[str]) -> None:

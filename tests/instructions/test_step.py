@@ -257,6 +257,26 @@ class TestStage:
         assert self.make(tmp_path, recipe, asked) == before
         assert asked.asked == []
 
+    def test_other_filters_and_weights_ask_for_nothing_that_has_an_answer(self, tmp_path: Path) -> None:
+        seeds = seeds_file(tmp_path, 23)
+
+        def tasks(weight: float, **filters: Any) -> dict[str, Any]:
+            used = Tasks().model_dump(mode="json")
+            used["question_answering"] |= {"weight": weight, "filters": filters}
+            return used
+
+        first, again = Scripted(echo), Scripted(echo)
+        self.make(tmp_path, recipe_of(seeds, captions=30, instructions=15, instructions__tasks=tasks(199)), first)
+        changed = tasks(199, min_grounded=0.11, without=["personal"], max_copied_words=20)
+        _, made, _ = self.make(
+            tmp_path, recipe_of(seeds, captions=30, instructions=15, instructions__tasks=changed), again
+        )
+        assert made.num == 15
+        assert again.asked == []
+        more = Scripted(echo)
+        self.make(tmp_path, recipe_of(seeds, captions=30, instructions=15, instructions__tasks=tasks(400)), more)
+        assert {request.key for request in more.asked}.isdisjoint(request.key for request in first.asked)
+
     def test_more_attempts_ask_only_for_what_failed(self, tmp_path: Path) -> None:
         def say(request: Request, time: int) -> Answer | str:
             return "no" if stable_int(request.id, str(request.seed)) % 3 == 0 else echo(request, time)

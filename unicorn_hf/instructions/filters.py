@@ -213,7 +213,11 @@ def _ungrounded_answer(turn: Turn, scene: Scene, filters: InstructionFilters) ->
 
 
 def _echoed_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return turn.question if words(turn.answer) == words(turn.question) else None
+    """The question's words again, or a sentence that adds none to them; `Yes, it does` adds something."""
+    said = set(content_words(turn.answer))
+    adds_nothing = len(said) >= _A_SENTENCE and said <= set(content_words(turn.question))
+    again = words(turn.answer) == words(turn.question)
+    return turn.answer if again or (adds_nothing and words(turn.answer)[0] not in ("yes", "no")) else None
 
 
 def _asks_back(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
