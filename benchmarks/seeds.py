@@ -1,4 +1,4 @@
-"""Seeds from a file of many lines: processor time and peak memory of what a build does with them before it asks anything.
+"""Seeds from a file of many lines: what a build does with them before it asks anything, in time and peak memory.
 
     python benchmarks/seeds.py --lines 10000000
 
