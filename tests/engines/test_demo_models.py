@@ -174,8 +174,10 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_folder() == Path("/elsewhere")
 
 
-def test_the_folder_says_that_its_image_tower_is_a_stand_in(cache: Path) -> None:
-    assert "nobody has trained" in (demo_encoder("minilm") / "README.md").read_text()
+def test_the_folder_has_the_card_of_its_image_tower(cache: Path) -> None:
+    card = (demo_encoder("minilm") / "README.md").read_text(encoding="utf-8")
+    assert "CC BY 4.0" in card
+    assert "| OpenMoji | unseen |" in card
 
 
 # -- What is not there ------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def rehearsal(recipe: Recipe) -> list[str]:
     if isinstance(encoder, HashingSpec):
         reasons.append("The vectors are hashed words (`hashing`); no encoder that knows images made them.")
     elif isinstance(encoder, OpenClipSpec) and encoder.is_demo:
-        reasons.append("The vectors come from a demonstration encoder; its space is not a real CLIP's.")
+        reasons.append("The vectors come from a demonstration encoder, whose image side knows emoji only.")
     return reasons
 
 

