@@ -107,7 +107,7 @@ def test_nothing_leaves_the_folder_and_nothing_in_it_is_named_after_a_seed(made:
     published, left_out = published_paths(made / "in" / "unicorn")
     assert left_out == []
     assert {path for path in published if not path.startswith(CONFIGS)} == {
-        "README.md", "recipe.yaml", "statistics.json", "transfer.safetensors",
+        "README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors",
         "assets/caption-lengths.png", "assets/task-mix.png", "assets/question-words.png", "assets/domain-mix.png",
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -17,13 +17,25 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
-from unicorn_hf.core.recipe import TASKS, InstructionFilters, Instructions, PairRange, Recipe, Sampling, Task, Tasks
+from unicorn_hf.core.recipe import (
+    TASKS,
+    FormatName,
+    InstructionFilters,
+    Instructions,
+    PairRange,
+    Recipe,
+    Sampling,
+    Task,
+    TaskName,
+    Tasks,
+)
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.instructions.step import (
     Candidate,
     Conversation,
     InstructionSet,
     InstructionStage,
+    load_prompts,
     quotas,
     read_conversation,
     task_in_round,
@@ -144,6 +156,28 @@ def test_a_sentence_of_a_worked_example_is_not_the_models_own() -> None:
         filters = InstructionFilters(without=off, min_grounded=0)
         outcome = read_conversation(CANDIDATE, answer, config(filters=filters), prompt)
         assert (outcome.reason if isinstance(outcome, Rejected) else None) == reason
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("written", get_args(FormatName))
+@pytest.mark.parametrize("size", ["v2", "v2-short"])
+def test_our_own_worked_examples_pass_all_checks(task: TaskName, written: FormatName, size: str) -> None:
+    filters = InstructionFilters(without=["copied_example"], keep_rest=False)
+    one = (
+        Tasks()
+        .by_name()[task]
+        .model_copy(
+            update={"prompt": f"{task}-{size}", "format": written, "filters": filters, "pairs": PairRange(min=2, max=8)}
+        )
+    )
+    used = Instructions(num=1, tasks=Tasks(**{task: one}))
+    prompt = load_prompts(used)[task]
+    for example in prompt.asked.examples:
+        outcome = read_conversation(
+            Candidate("id", example.subject, 0, task), Answer(example.answer, "stop", 9, 9), used, prompt.source
+        )
+        assert isinstance(outcome, Conversation), outcome
+        assert f"{one.pairs.min} to {one.pairs.max}" in prompt.asked.system + prompt.asked.user or size == "v2-short"
 
 
 def test_the_right_letters_of_a_rehearsal_of_ten_thousand_choices_are_even() -> None:

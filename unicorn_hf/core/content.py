@@ -31,7 +31,7 @@ _ANYWHERE = """
     weather light lighting sky mood atmosphere time day night season color colour shape size material texture
     pattern style position side left right top bottom middle center centre front back corner edge part number
     amount kind type sort thing object item detail feature subject person people animal creature building
-    structure vehicle furniture clothing clothes plant food main visible appear seen see look show describe best
+    structure vehicle furniture clothing clothes plant food main visible appear seen see look show tell describe best
     cloudy sunny rainy overcast clear dull bright dark warm cold dry wet
     zero one two three four five six seven eight nine ten eleven twelve dozen pair single several
     0 1 2 3 4 5 6 7 8 9 10 11 12
