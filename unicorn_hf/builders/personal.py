@@ -55,9 +55,13 @@ def kinds_in(text: str) -> set[str]:
 
 
 def rows_with(rows: pa.Table | pa.RecordBatch) -> dict[str, int]:
-    """How many rows hold each kind, in caption, seed or conversation; kinds that none holds are left out."""
+    """How many rows hold each kind, in caption, seed or conversation, as far as these are there.
+
+    Kinds that no row holds are left out.
+    """
     found: dict[str, set[int]] = {kind: set() for kind in KINDS}
-    for places, texts in (_column(rows, "caption"), _column(rows, "seed"), _turns(rows)):
+    columns = [_column(rows, name) for name in ("caption", "seed") if name in rows.schema.names]
+    for places, texts in (*columns, _turns(rows)):
         for place, text in _worth_reading(places, texts):
             for kind in kinds_in(text):
                 found[kind].add(place)
