@@ -115,6 +115,6 @@ def test_other_captions_shift_every_shard(tmp_path: Path) -> None:
     more = small(tmp_path, "mean_shift", packaging={"rows_per_shard": 20})
     more = more.model_copy(update={"captions": more.captions.model_copy(update={"num": 90})})
     build(more, tmp_path / "more", work_dir=tmp_path / "unicorn.work")
-    vectors = np.array([row["image_embedding"] for row in rows(tmp_path / "more", "pretrain")]).vectors
+    vectors = np.array([row["image_embedding"] for row in rows(tmp_path / "more", "pretrain")])
     texts = HashingEncoder(DIM).encode([row["caption"] for row in rows(tmp_path / "more", "pretrain")]).vectors
     np.testing.assert_allclose(vectors, formulas.mean_shift(texts.astype(np.float64), texts), rtol=0, atol=1e-6)
