@@ -48,8 +48,8 @@ def test_the_words_of_emoji_that_it_never_saw_are_found(vectors: NDArray[np.floa
     near = vectors @ tower.encode(LABELS).vectors.T
     tower.close()
     place = (near > np.diag(near)[:, None]).sum(axis=1)
-    assert (place == 0).mean() > 0.3, "of 24 labels the first; by chance 4 %"
-    assert (place < 5).mean() > 0.5, "by chance 21 %"
+    assert (place == 0).mean() > 0.2, "of 24 labels the first; by chance 4 %"
+    assert (place < 5).mean() > 0.4, "by chance 21 %"
 
 
 def test_the_card_has_the_figures_that_were_measured() -> None:
