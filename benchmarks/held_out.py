@@ -1,0 +1,208 @@
+"""Every transfer on held-out pictures, with the demonstration encoder: gap, retrieval, and a probe that saw text alone.
+
+    pip install resvg-py
+    python -m benchmarks.held_out [--seeds 5]
+
+The pictures, of OpenMoji and of held-out emoji in the art that the encoder was trained on, had no part in its training
+(see scripts/train_joint_encoder.py; the art is fetched by npm once, into unicorn-hf's cache). For each seed the emoji
+that it was trained on are cut in two halves: the phrases of the one half are the texts that a transfer is fitted to and
+applied to; the pictures of the other half (of the art that was trained on) are the unpaired images of the transfers
+that need some. Nothing is fitted to a held-out picture, nor chosen by one.
+
+- gap: norm of the difference of the means of OpenMoji's labels and pictures, both sides transferred; MMD: theirs.
+- recall: right label among the first ten of N for a picture, and right picture for a label, in OpenMoji, of emoji that
+  the encoder never saw.
+- probe: accuracy, on real pictures, of logistic regression trained on transferred texts to tell the emoji's groups
+  (9 classes). Its weight decay is the best of six on a fifth of the texts. `images` is the same probe trained on the
+  unpaired images: what text stands in for; `largest` always says the most frequent group of the training texts.
+
+Printed are mean and standard deviation over the seeds.
+"""
+
+import argparse
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, load_art
+from scripts.train_joint_encoder import ENCODER, phrases, recall
+from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.representations.gap import mmd
+from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.transfers import TRANSFERS, Alignment, Transfer, TransferStatistics, fit
+
+DECAYS = tuple(10.0**-power for power in range(2, 8))
+TENTH = 10
+Vectors = NDArray[np.float32]
+Numbers = NDArray[np.int64]
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    vectors: Vectors
+    concepts: Numbers
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What all seeds share."""
+
+    groups: Numbers
+    """Of each concept."""
+    held_out: NDArray[np.bool_]
+    labels: Vectors
+    phrases: NDArray[np.float32]
+    """(concepts, phrases, dimensions)."""
+    trained_art: Pictures
+    openmoji: Pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = range(parser.parse_args().seeds)
+    encoded = encode(load_art())
+    num = int(encoded.held_out[encoded.openmoji.concepts].sum())
+    print(f"{ENCODER}, {len(seeds)} seeds, torch {torch.__version__}, {platform.machine()}\n")
+    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in ("largest", *TRANSFERS, "images")}
+    columns = list(found["none"][0])
+    print(f"N = {num} for recall\n")
+    print("| | " + " | ".join(columns) + " |")
+    print("|---|" + "--:|" * len(columns))
+    for name, rows in found.items():
+        cells = [shown([row[column] for row in rows if column in row], column) for column in columns]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def shown(values: list[float], column: str) -> str:
+    if not values:
+        return ""
+    factor, digits = (100, 1) if "%" in column else (1, 3)
+    mean, deviation = factor * np.mean(values), factor * np.std(values, ddof=min(1, len(values) - 1))
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def encode(art: Art) -> Encoded:
+    choice = resolve_encoder(ENCODER, 256)
+    random = np.random.default_rng(0)
+    texts = [phrases(concept, random) for concept in art.concepts]
+    text_tower, image_tower = choice.open(), choice.open_images()
+    vectors = text_tower.encode([phrase for row in texts for phrase in row]).vectors
+
+    def pictures(names: Sequence[str]) -> Pictures:
+        parts = [art.sets[name] for name in names]
+        encoded = np.concatenate([image_tower.encode(part.on_white()) for part in parts])
+        return Pictures(encoded, np.concatenate([part.concepts for part in parts]))
+
+    names = sorted({concept.group for concept in art.concepts})
+    by_concept = vectors.reshape(len(texts), len(texts[0]), -1)
+    return Encoded(
+        groups=np.array([names.index(concept.group) for concept in art.concepts]),
+        held_out=art.held_out,
+        labels=by_concept[:, 0],
+        phrases=by_concept,
+        trained_art=pictures(TRAINED_ON),
+        openmoji=pictures([UNSEEN]),
+    )
+
+
+def measured(encoded: Encoded, name: str, seed: int) -> Row:
+    """What one transfer, or one of the two references, reaches with one seed."""
+    random = np.random.default_rng(seed)
+    half, other = np.array_split(random.permutation(np.flatnonzero(~encoded.held_out)), 2)
+    texts = encoded.phrases[half].reshape(-1, encoded.phrases.shape[2])
+    groups = np.repeat(encoded.groups[half], encoded.phrases.shape[1])
+    known = np.isin(encoded.trained_art.concepts, other)
+    images, image_groups = encoded.trained_art.vectors[known], encoded.groups[encoded.trained_art.concepts[known]]
+    if name == "largest":
+        largest = np.bincount(groups).argmax()
+        return {column: float((right == largest).mean()) for column, (_, right) in held_out(encoded, "none").items()}
+    if name == "images":
+        return probed(images, image_groups, held_out(encoded, "none"), seed)
+    statistics = TransferStatistics(Moments.of(texts), Moments.of(images), seed=seed)
+    aligned = Alignment.fit(statistics).mean(texts)
+    transfer = fit(name, TransferStatistics(statistics.text, statistics.image, aligned, seed))
+    ids = [f"{concept} {phrase}" for concept, phrase in product(half, range(encoded.phrases.shape[1]))]
+    shifted = transfer.apply_text(texts, ids)
+    return gap_and_recall(encoded, transfer) | probed(shifted, groups, held_out(encoded, transfer), seed)
+
+
+def held_out(encoded: Encoded, transfer: "Transfer | str") -> dict[str, tuple[Vectors, Numbers]]:
+    """Pictures that the probe is tried on, as the transfer takes them, and their groups."""
+    tried = {}
+    for name, pictures in (("OpenMoji", encoded.openmoji), ("trained art", encoded.trained_art)):
+        unseen = encoded.held_out[pictures.concepts]
+        for kind, chosen in (("unseen", unseen), ("seen", ~unseen)):
+            if (name, kind) != ("trained art", "seen"):
+                vectors = pictures.vectors[chosen]
+                moved = vectors if isinstance(transfer, str) else transfer.apply_image(vectors)
+                tried[f"probe %, {name}, {kind} emoji"] = moved, encoded.groups[pictures.concepts[chosen]]
+    return tried
+
+
+def gap_and_recall(encoded: Encoded, transfer: Transfer) -> Row:
+    concepts = encoded.openmoji.concepts
+    texts = transfer.apply_text(encoded.labels[concepts], [f"label {concept}" for concept in concepts])
+    images = transfer.apply_image(encoded.openmoji.vectors)
+    unseen = encoded.held_out[concepts]
+    near = unit(images[unseen]) @ unit(texts[unseen]).T
+    return {
+        "gap": float(np.linalg.norm(images.mean(axis=0, dtype=np.float64) - texts.mean(axis=0, dtype=np.float64))),
+        "MMD": mmd(texts.astype(np.float64), images.astype(np.float64)),
+        "label in first 10 %": recall(near, TENTH),
+        "picture in first 10 %": recall(near.T, TENTH),
+    }
+
+
+def unit(vectors: Vectors) -> Vectors:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+# -- The probe --------------------------------------------------------------------------------------------------------
+
+
+def probed(vectors: Vectors, groups: Numbers, tried: dict[str, tuple[Vectors, Numbers]], seed: int) -> Row:
+    """Accuracy on each set of pictures, of a probe trained on `vectors`."""
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    last, first = np.array_split(order, [len(order) // 5])
+
+    def right_of_last(decay: float) -> float:
+        return accuracy(trained(vectors[first], groups[first], decay), vectors[last], groups[last])
+
+    probe = trained(vectors, groups, max(DECAYS, key=right_of_last))
+    return {name: accuracy(probe, *pictures) for name, pictures in tried.items()}
+
+
+def trained(vectors: Vectors, groups: Numbers, decay: float) -> torch.nn.Linear:
+    """Logistic regression, by L-BFGS to where it no longer moves."""
+    rows, right = torch.from_numpy(np.ascontiguousarray(vectors)), torch.from_numpy(groups)
+    probe = torch.nn.Linear(rows.shape[1], int(right.max()) + 1)
+    torch.nn.init.zeros_(probe.weight)
+    torch.nn.init.zeros_(probe.bias)
+    optimizer = torch.optim.LBFGS(probe.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = functional.cross_entropy(probe(rows), right) + decay * probe.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return probe
+
+
+def accuracy(probe: torch.nn.Linear, vectors: Vectors, groups: Numbers) -> float:
+    with torch.inference_mode():
+        said = probe(torch.from_numpy(np.ascontiguousarray(vectors))).argmax(dim=1).numpy()
+    return float((said == groups).mean())
+
+
+if __name__ == "__main__":
+    main()
