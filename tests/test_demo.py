@@ -144,7 +144,7 @@ def package_strings() -> set[str]:
 
 def strings_in(value: Any) -> list[str]:
     match value:
-        case str() if value.startswith("{"):
+        case str() if value.startswith('{"'):
             return [value, *strings_in(json.loads(value))]
         case str():
             return [value]

@@ -266,12 +266,12 @@ class _Build:
         statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
         run = RunFacts(
             machines=tuple(_machines(work_dir)),
-            captions=StageTime(seconds=round(captions.usage.seconds, 1), num_retries=captions.usage.num_retries),
+            captions=StageTime(seconds=round(captions.usage.seconds, 3), num_retries=captions.usage.num_retries),
             instructions=StageTime(
-                seconds=round(instructions.usage.seconds, 1), num_retries=instructions.usage.num_retries
+                seconds=round(instructions.usage.seconds, 3), num_retries=instructions.usage.num_retries
             ),
-            representations=StageTime(seconds=round(vectors.seconds, 1)),
-            packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 1)),
+            representations=StageTime(seconds=round(vectors.seconds, 3)),
+            packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 3)),
         )
         return self._publish(statistics, run, vectors, packaged)
 
