@@ -27,11 +27,16 @@ def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.Record
     for name in names:
         try:
             with pq.ParquetFile(folder / name) as file:
-                # Group by group: over several groups, pyarrow keeps what it has read until the file's end.
-                for group in range(file.num_row_groups):
-                    yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+                yield from by_group(file, batch_size=BATCH_ROWS, columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{folder / name}: not readable: {error}", f"Try: unicorn-hf validate {folder}") from error
+
+
+def by_group(file: pq.ParquetFile, **options: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, a row group at a time; `options` are those of `iter_batches`."""
+    # Over several groups, pyarrow reads far ahead and keeps what it has read until the file's end.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(row_groups=[group], **options)
 
 
 def num_rows(folder: Path, config: str) -> int:

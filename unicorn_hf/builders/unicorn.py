@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 
 from unicorn_hf.builders import original, places
+from unicorn_hf.builders.rows import by_group
 from unicorn_hf.core.errors import InputError
 
 try:
@@ -90,11 +91,8 @@ class DataFile:
         return self.name.endswith(".parquet")
 
     def _published(self, stream: IO[bytes]) -> Iterator[pa.Table]:
-        file = pq.ParquetFile(stream)
-        # One row group at a time: asked for all, pyarrow reads far ahead.
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(row_groups=[group], columns=self.columns):
-                yield pa.Table.from_batches([batch])
+        for batch in by_group(pq.ParquetFile(stream), columns=self.columns):
+            yield pa.Table.from_batches([batch])
 
     def _original(self, stream: IO[bytes]) -> Iterator[pa.Table]:
         for table in original.tables(stream, Path(self.name).name, self.config):

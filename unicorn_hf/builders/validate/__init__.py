@@ -6,7 +6,6 @@
 True
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
+from unicorn_hf.builders.rows import by_group
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
 from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, read_facts, read_recipe
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
@@ -149,7 +149,7 @@ class _Check:
             with pq.ParquetFile(self._folder / name) as file:
                 good = self._fitting(name, file.schema_arrow, schema)
                 row = 0
-                for batch in _batches(file, good):
+                for batch in by_group(file, batch_size=_BATCH_ROWS, columns=good, use_threads=False):
                     checks.check(batch, name, row)
                     ledger.add(batch)
                     row += batch.num_rows
@@ -210,9 +210,3 @@ class _Check:
                         self.findings.add("not_finite", TRANSFER, "a number in it is infinite or none", field=key)
         except (SafetensorError, OSError, TypeError) as error:
             self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")
-
-
-def _batches(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    # Group by group: over several groups, `iter_batches` keeps what it has read until the file's end.
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
