@@ -28,7 +28,7 @@ from unicorn_hf.captions.minhash import (
     sketch,
 )
 from unicorn_hf.captions.semantic import Encoder, SemanticDuplicates
-from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
+from unicorn_hf.captions.shards import CaptionShard, ShardJob, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS
@@ -56,29 +56,19 @@ PAIRS = pa.schema(
 
 
 @dataclass(frozen=True)
-class KeyJob:
+class KeyJob(ShardJob):
     """The keys of one partition's captions."""
 
-    step: Step
-    shard: CaptionShard
     config: NearDuplicates
 
-    @property
-    def partition(self) -> str:
-        return self.shard.identity
-
-    def find(self) -> Record | None:
-        return self.step.find(self.partition, self.shard.identity, Record)
-
     def run(self, on_row: Callable[[], None]) -> Record:
-        captions = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        captions = self.captions()
         sketches = sketch(captions, self.config)
         schema = _key_schema(self.config)
         columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
         columns += [pa.array(column) for column in (*sketches.marks.T, *sketches.keys.T)]
         write_table(self.step.shard(self.partition, _KEYS), pa.table(columns, schema=schema), schema)
-        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, _KEYS))
-        return self.step.finish(self.partition, record)
+        return self.finished(_KEYS)
 
 
 @dataclass(frozen=True)

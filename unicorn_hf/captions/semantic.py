@@ -16,10 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.captions.minhash import MAX_PARTNERS, Pairs
-from unicorn_hf.captions.shards import CaptionShard, rows_by_shard
+from unicorn_hf.captions.shards import CaptionShard, ShardJob, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import TextEncoder
-from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, write_table
 from unicorn_hf.runtime.steps import Record, Step
@@ -45,28 +44,18 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class VectorJob:
+class VectorJob(ShardJob):
     """The vectors of one partition's captions."""
 
-    step: Step
-    shard: CaptionShard
     encoder: Encoder
 
-    @property
-    def partition(self) -> str:
-        return self.shard.identity
-
-    def find(self) -> Record | None:
-        return self.step.find(self.partition, self.shard.identity, Record)
-
     def run(self, on_row: Callable[[], None]) -> Record:
-        captions = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        captions = self.captions()
         encoder = resident(self.encoder.text_identity, self.encoder.open)
         vectors = encoder.encode(captions).vectors if captions else np.zeros((0, encoder.dim), np.float32)
         with atomic(self.step.shard(self.partition, _VECTORS)) as temporary, temporary.open("wb") as file:
             np.save(file, vectors)
-        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, _VECTORS))
-        return self.step.finish(self.partition, record)
+        return self.finished(_VECTORS)
 
 
 @dataclass(frozen=True)

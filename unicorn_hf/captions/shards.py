@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.steps import Record, Step
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionShard:
@@ -20,6 +24,30 @@ class CaptionShard:
     @classmethod
     def of(cls, path: Path, digests: NDArray[np.int64]) -> "CaptionShard":
         return cls(path, blake2b(digests.tobytes(), digest_size=8).hexdigest())
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Something made of each caption of one partition; a subclass has `run`, which ends with `finished`."""
+
+    step: Step
+    shard: CaptionShard
+
+    @property
+    def partition(self) -> str:
+        return self.shard.identity
+
+    def find(self) -> Record | None:
+        return self.step.find(self.partition, self.shard.identity, Record)
+
+    def captions(self) -> list[str]:
+        captions: list[str] = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        return captions
+
+    def finished(self, kind: str) -> Record:
+        """Write the record of the shard of this kind."""
+        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, kind))
+        return self.step.finish(self.partition, record)
 
 
 def rows_by_shard(
