@@ -1,7 +1,7 @@
 """What a transfer costs: 100,000 float16 vectors of 1,280 dimensions on disk, transferred and written back.
 
     python benchmarks/transfer.py [--rows 100000] [--dim 1280] [--repeats 3] [--workers 2] [--arrow]
-    python benchmarks/transfer.py --rows 1200000 --repeats 1 --actions floor,realign
+    python benchmarks/transfer.py --rows 1200000 --repeats 1 --actions "floor;realign"
     python benchmarks/transfer.py --formats
 
 Each figure is the best of the repeats, which take turns, so that what else the machine does meets all alike. Compared
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--arrow", action="store_true", help="write back as Arrow IPC, as the vectors are read")
-    parser.add_argument("--actions", type=lambda names: names.split(","), default=ACTIONS, help="only these lines")
+    parser.add_argument("--actions", type=lambda names: names.split(";"), default=ACTIONS, help="only these lines")
     parser.add_argument("--formats", action="store_true", help="measure forms of the shards instead")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -116,6 +116,7 @@ def measured(action: str, folder: Path, workers: int, arrow: bool) -> dict[str, 
                 for address, files in zip(client.scheduler_info()["workers"], chunks(folder, 40), strict=False)
             ]
         )
+        warm()
         client.run(warm)
         known = moments(client, folder, workers) if how == "moments known" else None
         cpu_started = sum(client.run(time.process_time).values())
@@ -131,6 +132,7 @@ def measured(action: str, folder: Path, workers: int, arrow: bool) -> dict[str, 
 
 
 def warm() -> None:
+    import torch  # noqa: F401 - as a worker that has encoded
 
     import unicorn_hf.builders.package
     import unicorn_hf.representations.transfer_file  # noqa: F401

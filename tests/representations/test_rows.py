@@ -27,7 +27,15 @@ def test_every_half_is_read_as_numpy_reads_it() -> None:
     assert "torch" in sys.modules
     np.testing.assert_array_equal(copied(HALVES, "float32"), HALVES.astype(np.float32))
     np.testing.assert_array_equal(copied(HALVES, "float64"), HALVES.astype(np.float64))
-    np.testing.assert_array_equal(rows.exactly(HALVES), HALVES.astype(np.float64))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_blocks_hold_each_row_once_in_order(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_BLOCK_BYTES", 4 * 7 * 3)
+    vectors = np.random.default_rng(0).standard_normal((20, 7)).astype(dtype)
+    found = [(start, block.copy()) for start, block in rows.exact_blocks(vectors)]
+    assert [start for start, _ in found] == list(range(0, 20, 3))
+    np.testing.assert_array_equal(np.concatenate([block for _, block in found]), vectors.astype(np.float64))
 
 
 @given(arrays.arrays(np.uint32, (4, 64)))

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.schemas import MEANS, MOMENTS
-from unicorn_hf.representations.rows import RowError, Vectors, blocks, exactly
+from unicorn_hf.representations.rows import RowError, Vectors, exact_blocks
 
 _SAME = 1e-12
 """Mean squared distance from the mean below which float32 unit vectors differ by rounding alone."""
+_CANCELLED = 1e-3
+"""Squares less the square of their mean keep twelve digits above this share of the squares; below it, rows are
+centred first."""
 _MERGED_AT_ONCE = 32
 
 
@@ -38,15 +41,17 @@ class Moments:
         Raises:
             RowError: a row is zero, or not finite: it has no direction.
         """
-        return cls.merged([cls._of_block(start, block) for start, block in blocks(vectors)], dim=vectors.shape[1])
-
-    @classmethod
-    def _of_block(cls, start: int, block: Vectors) -> Self:
-        exact = exactly(block)
-        _check(exact, start)
-        mean = np.ones(len(exact)) @ exact / len(exact)
-        exact -= mean
-        return cls(len(block), mean, np.einsum("ij,ij->j", exact, exact))
+        total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
+        for start, block in exact_blocks(vectors):
+            part = np.ones(len(block)) @ block
+            _check(block, part, start)
+            total += part
+            squares += np.einsum("ij,ij->j", block, block)
+        mean = total / max(1, len(vectors))
+        scatter = squares - len(vectors) * np.square(mean)
+        if (scatter < _CANCELLED * squares).any():
+            scatter = _scatter(vectors, mean)
+        return cls(len(vectors), mean, scatter)
 
     @classmethod
     def merged(cls, parts: "Sequence[Moments]", dim: int = 0) -> Self:
@@ -186,9 +191,18 @@ def _lists(vectors: Sequence[NDArray[np.float64]]) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(vectors) if vectors else np.empty(0)))
 
 
-def _check(block: NDArray[np.float64], start: int) -> None:
-    squares = np.einsum("ij,ij->i", block, block)
-    bad = np.flatnonzero(~np.isfinite(squares) | (squares == 0))
+def _scatter(vectors: Vectors, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    scatter = np.zeros_like(mean)
+    for _, block in exact_blocks(vectors):
+        block -= mean
+        scatter += np.einsum("ij,ij->j", block, block)
+    return scatter
+
+
+def _check(block: NDArray[np.float64], total: NDArray[np.float64], start: int) -> None:
+    # A row that is zero begins with a zero, and what is not finite shows in the sum: few rows are looked at.
+    bad = np.flatnonzero(block[:, 0] == 0) if np.isfinite(total).all() else np.arange(len(block))
+    bad = bad[~np.isfinite(block[bad]).all(axis=1) | ~block[bad].any(axis=1)]
     if len(bad):
         row = block[bad[0]]
         what = "has NaN in it" if np.isnan(row).any() else "is zero" if not row.any() else "is not finite"

@@ -37,14 +37,23 @@ def blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
         yield start, vectors[start : start + size]
 
 
-def exactly(block: Vectors) -> NDArray[np.float64]:
-    """A copy in float64."""
-    if block.dtype == np.float16:
-        # No library goes from half to double as fast as to single and from there on.
-        single = np.empty(block.shape, dtype=np.float32)
-        copy_numbers(block, single)
-        block = single
-    return block.astype(np.float64)
+def exact_blocks(vectors: Vectors) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The blocks as copies in float64, which may be written to; the next one takes the room of the one before.
+
+    New room for each block costs four times what the copy itself does: it comes from the system page by page.
+    """
+    exact = np.empty((0, 0))
+    single = np.empty((0, 0), dtype=np.float32)
+    for start, block in blocks(vectors):
+        if len(exact) < len(block):
+            exact = np.empty(block.shape)
+        if block.dtype == np.float16:
+            # No library goes from half to double as fast as to single and from there on.
+            single = single if len(single) >= len(block) else np.empty(block.shape, dtype=np.float32)
+            copy_numbers(block, single[: len(block)])
+            block = single[: len(block)]
+        copy_numbers(block, exact[: len(block)])
+        yield start, exact[: len(block)]
 
 
 def copy_numbers(source: Vectors, target: Vectors) -> None:

@@ -21,7 +21,7 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.representations.arrays import moved_images
 from unicorn_hf.representations.moments import Moments, SetMean
-from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, exactly, rows_from
+from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, exact_blocks, rows_from
 
 Array = TypeVar("Array")
 """A NumPy array or a torch tensor: what is given is what comes back."""
@@ -299,14 +299,15 @@ class Alignment:
         |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y less a part of the
         centre: two products of a matrix with a vector. In float64, which makes up for what cancels.
         """
-        total, square = np.zeros(len(self.centre)), float(self.centre @ self.centre)
-        for start, block in blocks(vectors):
-            exact = exactly(block)
-            squares = np.einsum("ij,ij->i", exact, exact) - 2 * (exact @ self.centre) + square
+        total, sum_of_weights = np.zeros(len(self.centre)), 0.0
+        square = float(self.centre @ self.centre)
+        for start, exact in exact_blocks(vectors):
+            squares = np.vecdot(exact, exact) - 2 * (exact @ self.centre) + square
             with rows_from(start):
                 weights = 1 / _checked(np.sqrt(squares.clip(0)))
-            total += weights @ exact - weights.sum() * self.centre
-        return SetMean(len(vectors), total / max(1, len(vectors)))
+            total += weights @ exact
+            sum_of_weights += float(weights.sum())
+        return SetMean(len(vectors), (total - sum_of_weights * self.centre) / max(1, len(vectors)))
 
 
 @dataclass(frozen=True)
@@ -396,7 +397,7 @@ def _normalise(block: Block) -> None:
 
 
 def _norms(block: Block) -> NDArray[np.float32]:
-    return _checked(np.sqrt(np.einsum("ij,ij->i", block, block)))
+    return _checked(np.sqrt(np.vecdot(block, block)))
 
 
 def _checked(norms: NDArray[Real]) -> NDArray[Real]:
