@@ -1,7 +1,10 @@
 """What counts as a word."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from unicorn_hf.core import words as module
 from unicorn_hf.core.words import num_words, words
 
 
@@ -22,7 +25,7 @@ from unicorn_hf.core.words import num_words, words
     ],
 )
 def test_words_are_counted_as_documented(text: str, found: list[str]) -> None:
-    assert words(text) == found
+    assert words(text) == tuple(found)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,10 @@ def test_words_are_counted_as_documented(text: str, found: list[str]) -> None:
 )
 def test_characters_of_scripts_without_spaces_count_as_parts_of_words(text: str, number: int) -> None:
     assert num_words(text) == number
+
+
+@given(st.text(st.one_of(st.characters(max_codepoint=0x24F), st.sampled_from("‘’“”–—…'- "))))
+def test_text_in_latin_letters_has_the_same_words_by_either_road(text: str) -> None:
+    lowered = text.lower()
+    if not module._NOT_LATIN.search(lowered):
+        assert module._LATIN_WORD.findall(lowered) == module._WORD.findall(lowered)

@@ -43,8 +43,8 @@ def content_words(text: str) -> list[str]:
 
     Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`.
     """
-    found = (_without_possessive(word) for word in words(text.replace("’", "'")))
-    return [_stem(word) for word in found if word not in _FUNCTION_WORDS]
+    stems = map(_content_stem, words(text.replace("’", "'")))
+    return [stem for stem in stems if stem is not None]
 
 
 def telling_words(text: str) -> list[str]:
@@ -57,12 +57,13 @@ def _suit_any_scene() -> frozenset[str]:
     return frozenset(content_words(_ANYWHERE))
 
 
-def _without_possessive(word: str) -> str:
-    return word.removesuffix("'s") if word not in _FUNCTION_WORDS else word
-
-
 @lru_cache(maxsize=2**17)
-def _stem(word: str) -> str:
+def _content_stem(word: str) -> str | None:
+    if word in _FUNCTION_WORDS:
+        return None
+    word = word.removesuffix("'s")
+    if word in _FUNCTION_WORDS:
+        return None
     stem: str = _stemmer().stemWord(_IRREGULAR.get(word, word))
     return stem
 

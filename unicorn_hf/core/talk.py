@@ -1,6 +1,7 @@
 """What a model says of itself instead of doing what it was asked, and how to leave aside what others say."""
 
 import re
+from functools import lru_cache
 
 _QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»')
 _REFUSAL = re.compile(
@@ -15,6 +16,8 @@ _REFUSAL = re.compile(
 )
 
 
+# Several filters ask for it, of one text after the other.
+@lru_cache(maxsize=64)
 def unquoted(text: str) -> str:
     """The text without what stands in quotation marks: what a sign in a scene says is not what the model says."""
     return _QUOTED.sub('""', text)

@@ -22,6 +22,7 @@ _WRITTEN = (
     r"|page|menu|dish|logo|newspaper|magazine|billboard|screen|bubble|window|corner|plaque|exhibit|product)s?\b))"
 )
 _ADVERBS = r"(?:(?:not|also|only|clearly|explicitly|specifically|further) )*"
+# In lower case, which is found in half the time of any case.
 _CAPTION_TALK = re.compile(
     r"\b(?:the|this|that|your|given|above|provided) (?:(?:given|above|provided|original|short|scene|image) )?"
     rf"(?:captions?|descriptions?|passages?|paragraphs?|prompts?|text|sentences?|information)\b{_WRITTEN}"
@@ -34,8 +35,7 @@ _CAPTION_TALK = re.compile(
     r"|\bno (?:mention|information|details?) (?:of|about|is|are|was)\b"
     rf"|\b(?:is|are|was|were|as) {_ADVERBS}(?:described|stated|specified)\b"
     r"|\b(?:is|are|was|were) (?:the|an?|his|her|its|their) (?:[\w'’-]+ ){1,4}?(?<!best )(?:described|stated)\b"
-    r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b",
-    re.IGNORECASE,
+    r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b"
 )
 _MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{}]", re.IGNORECASE)
 _GARBLED = re.compile(r"\w:$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
@@ -148,7 +148,7 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
 def _asked(question: str) -> tuple[str, ...]:
     """What a question asks, whatever the order of its words: its first word, and its content words."""
     found = words(question)
-    return (*found[:1], *sorted(set(content_words(question)))) if content_words(question) else tuple(found)
+    return (*found[:1], *sorted(set(content_words(question)))) if content_words(question) else found
 
 
 def cut_text(max_answer: int) -> Check:
@@ -170,7 +170,7 @@ def _unsafe(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None
 
 
 def _caption_talk(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return _found(_CAPTION_TALK, turn)
+    return _found(_CAPTION_TALK, turn, str.lower)
 
 
 def _refusal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -246,7 +246,7 @@ def _listed_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> st
 
 
 def _equal_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return turn.question[:80] if len({tuple(words(option)) for option in turn.options}) < len(turn.options) else None
+    return turn.question[:80] if len({words(option) for option in turn.options}) < len(turn.options) else None
 
 
 def _given_away(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -256,13 +256,13 @@ def _given_away(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
     return turn.right_answer if named == [turn.right_answer] else None
 
 
-def _found(pattern: re.Pattern[str], turn: Turn) -> str | None:
-    return next((found.group() for text in turn.texts if (found := pattern.search(unquoted(text)))), None)
+def _found(pattern: re.Pattern[str], turn: Turn, form: Callable[[str], str] = str) -> str | None:
+    return next((found.group() for text in turn.texts if (found := pattern.search(form(unquoted(text))))), None)
 
 
 def _runs(text: str, num_words: int) -> list[tuple[str, ...]]:
     found = words(text)
-    return [tuple(found[start : start + num_words]) for start in range(len(found) - num_words + 1)]
+    return [found[start : start + num_words] for start in range(len(found) - num_words + 1)]
 
 
 COMMON: Mapping[str, Check] = {

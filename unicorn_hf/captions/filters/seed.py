@@ -1,5 +1,7 @@
 """What a caption keeps of its seed, and what it adds to it: by content words, stemmed."""
 
+from functools import lru_cache
+
 from unicorn_hf.core.content import content_words
 
 # A seed may speak of the picture that it stands for; a caption may not.
@@ -31,5 +33,7 @@ def _has_form(word: str, long: list[str]) -> bool:
     return any(word.startswith(other) or (len(word) >= _FEWEST_LETTERS and other.startswith(word)) for other in long)
 
 
-def _parts(text: str) -> list[str]:
-    return content_words(text.replace("-", " ").replace("_", " "))
+# Each of two filters asks for those of the caption and of its seed.
+@lru_cache(maxsize=4)
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(content_words(text.replace("-", " ").replace("_", " ")))

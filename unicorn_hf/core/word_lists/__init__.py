@@ -9,15 +9,15 @@ _FOLDER = Path(__file__).parent
 
 def rhetoric(text: str, seed: str = "") -> list[str]:
     """The evaluative words and phrases in `text`, in lower case, once for each time; those of the seed may stay."""
-    found = (match.group().lower() for match in _listed("rhetoric.txt").finditer(text))
+    found: list[str] = _listed("rhetoric.txt").findall(text.lower())
     return [phrase for phrase in found if phrase not in seed.lower()]
 
 
 def unsafe(text: str, more: tuple[str, ...] = ()) -> str | None:
     """The first word or phrase in `text` that the list of unsafe content, or `more`, holds."""
     for pattern in (_listed("unsafe.txt"), *([_pattern(more)] if more else [])):
-        if match := pattern.search(text):
-            return match.group().lower()
+        if match := pattern.search(text.lower()):
+            return match.group()
     return None
 
 
@@ -29,6 +29,8 @@ def _listed(name: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=8)
 def _pattern(entries: tuple[str, ...]) -> re.Pattern[str]:
-    """Whole words, any case; `*` stands for the rest of a word."""
-    parts = (r"\s+".join(re.escape(word) for word in entry.split()).replace(r"\*", r"[\w’'-]*") for entry in entries)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
+    """Whole words of a text in lower case (any case takes thrice the time); `*` stands for the rest of a word."""
+    parts = (
+        r"\s+".join(re.escape(word) for word in entry.lower().split()).replace(r"\*", r"[\w’'-]*") for entry in entries
+    )
+    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)")
