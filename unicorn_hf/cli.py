@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from unicorn_hf.core.errors import InputError, UnicornError
+from unicorn_hf.params import Choice, EncoderName, RecipeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("recipe", default="demo")
+@click.argument("recipe", type=RecipeName(), default="demo")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
 @click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
 @click.option(
@@ -58,20 +59,25 @@ def main() -> None:
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
 @click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
 @click.option(
-    "--engine", type=click.Choice(["vllm", "endpoint", "echo"]),
+    "--engine", type=Choice(["vllm", "endpoint", "echo"]),
     help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
 )  # fmt: skip
 @click.option(
     "--llm", help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's."
 )
 @click.option("--base-url", metavar="URL", help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY.")
-@click.option("--encoder", help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.")
-@click.option("--transfer", type=click.Choice(_TRANSFERS), help="From text to image representations.")
+@click.option(
+    "--encoder",
+    type=EncoderName(),
+    metavar="ENCODER",
+    help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.",
+)
+@click.option("--transfer", type=Choice(_TRANSFERS), help="From text to image representations.")
 @click.option(
     "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
     help="The image side for the transfer: a file that `calibrate` made.",
 )  # fmt: skip
-@click.option("--cluster", type=click.Choice(["auto", "local"]), help="Where the workers run.")
+@click.option("--cluster", type=Choice(["auto", "local"]), help="Where the workers run.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
 @click.option("--random-seed", type=int, help="Another draw of the same recipe.")
 @click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
@@ -207,7 +213,7 @@ def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]
 
 @main.command()
 @_pictures(10_000)
-@click.option("--encoder", required=True, help="The encoder, as for build.")
+@click.option("--encoder", type=EncoderName(), metavar="ENCODER", required=True, help="The encoder, as for build.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
@@ -237,7 +243,12 @@ def calibrate(
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @_pictures(2000)
-@click.option("--encoder", help="The set's encoder, if it lies elsewhere than its recipe says.")
+@click.option(
+    "--encoder",
+    type=EncoderName(),
+    metavar="ENCODER",
+    help="The set's encoder, if it lies elsewhere than its recipe says.",
+)
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the picture.")
 def gap(
@@ -313,7 +324,7 @@ def overlap(
     "--format",
     "form",
     required=True,
-    type=click.Choice(["bunny", "llava", "sharegpt", "webdataset"]),
+    type=Choice(["bunny", "llava", "sharegpt", "webdataset"]),
     help="bunny: the original trainer's; the others: JSON lists with safetensors, or tar shards.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write; it must not exist.")
@@ -361,6 +372,38 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
             from rich.console import Console
 
             show(view, Console())
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName(), default="demo")
+@click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="Where the set would be built.")
+@click.option("--work-dir", type=_DIR, help="Where its work files would lie.  [default: OUT.work]")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None:
+    """Tell whether RECIPE can be built here, and the command that mends what stands against it.
+
+    Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
+    key is shown. The exit code is 0 where the recipe can be built, and 1 where it cannot.
+
+    \b
+    Example:
+      unicorn-hf doctor
+      unicorn-hf doctor unicorn-1.2m --json
+    """
+    with _errors():
+        from unicorn_hf.core.recipe_file import load_recipe
+        from unicorn_hf.pipeline import plan
+        from unicorn_hf.views.doctor import examine, show
+
+        planned = plan(load_recipe(recipe), out, work_dir)
+        checkup = examine(planned.recipe, planned.work_dir, planned.num_disk_bytes)
+        if as_json:
+            click.echo(checkup.model_dump_json(indent=2))
+        else:
+            from rich.console import Console
+
+            show(checkup, Console())
+    raise SystemExit(0 if checkup.can_build else 1)
 
 
 @main.command()

