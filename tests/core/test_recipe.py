@@ -59,7 +59,6 @@ def test_a_recipe_does_not_change_after_validation() -> None:
         {"captions": {"sampling": {"max_tokens": 0}}},
         {"captions": {"sampling": {"repetition_penalty": 0}}},
         {"captions": {"filters": {"min_words": 10, "max_words": 9}}},
-        {"instructions": {"num": 0}},
         {"instructions": {"num": -3}},
         {"instructions": {"attempts": 0}},
         {"representations": {"transfer": "whiten"}},

@@ -73,8 +73,9 @@ def test_json_with_safetensors(format: Format, place: Callable[[Row], str], made
     out = exported(made, format, tmp_path)
     for config in ("pretrain", "instruction"):
         found, wanted = listed(out / f"{config}.json"), rows(made, config)
-        assert [(row["id"], row["conversations"]) for row in found] == [
-            (row["id"], row["conversations"]) for row in wanted
+        columns = ["id", "conversations", "seed", "domain", *(["task"] if config == "instruction" else [])]
+        assert [{name: row[name] for name in columns} for row in found] == [
+            {name: row[name] for name in columns} for row in wanted
         ]
         for row, original in zip(found, wanted, strict=True):
             file, number = place(row).split("#")
@@ -98,7 +99,14 @@ def test_webdataset(made: Path, tmp_path: Path) -> None:
         assert sorted(members) == list(members)
         for sample, row in zip(members.values(), wanted, strict=True):
             np.testing.assert_array_equal(sample["npy"], np.float16(row["image_embedding"]))
-            columns = ["id", "caption", "conversations", *(["task"] if config == "instruction" else [])]
+            columns = [
+                "id",
+                "caption",
+                "conversations",
+                "seed",
+                "domain",
+                *(["task"] if config == "instruction" else []),
+            ]
             assert sample["json"] == {column: row[column] for column in columns}
 
 

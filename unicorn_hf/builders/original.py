@@ -36,7 +36,7 @@ _CHUNK_BYTES = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BATCH_ROWS = 1000
 _BATCH_CHARS = 8 << 20
-_GET_AGAIN = "Download the file again; where that does not help, what is published there is not the original release."
+_GET_AGAIN = "Get the file again; where that does not help, it is not what was once published or exported."
 
 
 def found_in(names: Collection[str]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def tables(file: IO[bytes], name: str, config: str) -> Iterator[pa.Table]:
     Raises:
         InputError: The file is damaged, or not in the release's format. Tables before that place were already given.
     """
-    with _telling(name), _unzipped(file, name) as stream:
+    with telling(name), unzipped(file, name) as stream:
         yield from _batches(items(stream, name), name, config)
 
 
@@ -157,7 +157,7 @@ def _batches(found: Iterator[Any], name: str, config: str) -> Iterator[pa.Table]
 
 def _row(item: Any, where: str) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise _wrong(where, "an object with id, caption and conversations", item)
+        raise wrong(where, "an object with id, caption and conversations", item)
     for key in ("id", "caption", "conversations"):
         if key not in item:
             raise InputError(f'{where}: "{key}" is missing', _GET_AGAIN)
@@ -166,23 +166,28 @@ def _row(item: Any, where: str) -> dict[str, Any]:
         row_id = str(row_id)
     turns = item["conversations"]
     if not isinstance(turns, list):
-        raise _wrong(f'{where}, field "conversations"', "a list", turns)
+        raise wrong(f'{where}, field "conversations"', "a list", turns)
     return {
-        "id": _string(row_id, f'{where}, field "id"', "a string or a whole number"),
-        "caption": _string(item["caption"], f'{where}, field "caption"'),
+        "id": string_of(row_id, f'{where}, field "id"', "a string or a whole number"),
+        "caption": string_of(item["caption"], f'{where}, field "caption"'),
         "conversations": [_turn(turn, f'{where}, field "conversations", turn {n}') for n, turn in enumerate(turns, 1)],
     }
 
 
 def _turn(turn: Any, where: str) -> dict[str, str]:
     if not isinstance(turn, dict):
-        raise _wrong(where, "an object with from and value", turn)
-    return {key: _string(turn.get(key), f'{where}, "{key}"') for key in ("from", "value")}
+        raise wrong(where, "an object with from and value", turn)
+    return {key: string_of(turn.get(key), f'{where}, "{key}"') for key in ("from", "value")}
 
 
-def _string(value: Any, where: str, expected: str = "a string") -> str:
+def string_of(value: Any, where: str, expected: str = "a string") -> str:
+    """`value`, if it is text; `where` is what an error calls its place.
+
+    Raises:
+        InputError: it is no string, or holds half a surrogate pair.
+    """
     if not isinstance(value, str):
-        raise _wrong(where, expected, value)
+        raise wrong(where, expected, value)
     if not value.isascii():
         try:
             value.encode()
@@ -191,7 +196,7 @@ def _string(value: Any, where: str, expected: str = "a string") -> str:
     return value
 
 
-def _wrong(where: str, expected: str, value: Any) -> InputError:
+def wrong(where: str, expected: str, value: Any) -> InputError:
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "a truth value", type(None): "nothing"}
     return InputError(f"{where}: expected {expected}, found {kinds.get(type(value), 'a number')}", _GET_AGAIN)
 
@@ -211,7 +216,8 @@ class _Careful:
 
 
 @contextmanager
-def _unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+def unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """The one JSON file in a zip; of a name that ends in ".json" the file itself."""
     if name.endswith(".json"):
         yield file
         return
@@ -238,7 +244,7 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 
 
 @contextmanager
-def _telling(name: str) -> Iterator[None]:
+def telling(name: str) -> Iterator[None]:
     """What zipfile and zlib raise about a damaged file, as an `InputError`."""
     try:
         yield

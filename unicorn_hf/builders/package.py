@@ -158,7 +158,7 @@ class PackageJob:
 
 @dataclass(frozen=True)
 class PackagedConfig:
-    """A config's published shards, in order."""
+    """A config's published shards, in order; none of a config without rows, which would not load."""
 
     name: ConfigName
     shards: tuple[tuple[Path, PackagingRecord], ...]
@@ -252,8 +252,11 @@ def _chosen(part: Part) -> pa.Table:
 
 def _descriptions(captions: pa.Table) -> pa.ListArray:
     """Conversations of one turn: a request to describe, answered with the caption."""
-    ids, texts = captions.column("id").to_pylist(), captions.column("caption").to_pylist()
-    asked = [f"<image>\n{REQUESTS[stable_int('request', row_id) % len(REQUESTS)]}" for row_id in ids]
+    ids, texts, requests = (captions.column(name).to_pylist() for name in ("id", "caption", "request"))
+    asked = [
+        request or f"<image>\n{REQUESTS[stable_int('request', row_id) % len(REQUESTS)]}"
+        for row_id, request in zip(ids, requests, strict=True)
+    ]
     senders = pa.array(["human", "gpt"] * len(ids))
     values = pa.array([value for pair in zip(asked, texts, strict=True) for value in pair])
     turns = pa.StructArray.from_arrays([senders, values], fields=list(CONVERSATIONS.value_type))

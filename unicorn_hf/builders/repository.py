@@ -65,7 +65,8 @@ def replaced(out: Path, advice: str = "All is in the work folder.") -> Iterator[
 def add_shards(folder: Path, configs: Sequence[PackagedConfig]) -> None:
     """Link the published shards into the folder; a copy where the work folder is on another file system."""
     for config in configs:
-        (folder / config.name).mkdir()
+        if config.shards:
+            (folder / config.name).mkdir()
         for name, (path, _) in zip(config.file_names(), config.shards, strict=True):
             try:
                 os.link(path, folder / name)

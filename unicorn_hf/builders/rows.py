@@ -16,12 +16,14 @@ BATCH_ROWS = 500
 
 
 def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a config in order, with these columns.
+    """The rows of a config in order, with these columns; of a set without conversations `instruction` has none.
 
     Raises:
-        InputError: there are none, or a file cannot be read.
+        InputError: there is no set, or a file cannot be read.
     """
     names = [name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
+    if not names and config == "instruction" and data_files(file_names(folder), "pretrain"):
+        return
     if not names:
         raise InputError(f"{folder} holds no rows of {config}", "Name the folder that `unicorn-hf build` made.")
     for name in names:
@@ -48,6 +50,8 @@ def num_rows(folder: Path, config: str) -> int:
 def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Table:
     """`number` rows from all over a config, at equal distances; all of them where there are no more."""
     total = num_rows(folder, config)
+    if not total:
+        return pa.table({name: [] for name in columns})
     wanted = np.unique(np.linspace(0, total - 1, min(number, total)).astype(np.int64))
     tables, start = [], 0
     for batch in batches(folder, config, columns):

@@ -18,6 +18,7 @@ from unicorn_hf.cards.provenance import (
     card_license,
     diagram,
     model_name,
+    parent_link,
     rebuild,
     rehearsal,
 )
@@ -82,6 +83,7 @@ def render_card(
         model=model_name(recipe),
         in_image_space=statistics.representations.transfer in IN_IMAGE_SPACE,
         diagram=diagram(recipe, statistics),
+        parent_link=parent_link(recipe.parent) if recipe.parent else "",
         examples={name: example_lines(row, statistics) for name, row in rows.items()},
         license=card_license(recipe, statistics),
         model_conditions=model_conditions(statistics.model_license) if statistics.model_license else [],

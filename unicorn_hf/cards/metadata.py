@@ -43,8 +43,9 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
 
 
 def source_datasets(recipe: Recipe) -> list[str]:
-    """The Hub's data sets that seeds were read from, each once, in the recipe's order."""
-    paths = [source.path for source in recipe.seeds.sources if isinstance(source, DatasetSource)]
+    """The Hub's data sets that the set was made from: its parent, and those that seeds were read from."""
+    paths = [recipe.parent.dataset] if recipe.parent else []
+    paths += [source.path for source in recipe.seeds.sources if isinstance(source, DatasetSource)]
     return list(dict.fromkeys(path for path in paths if _HUB_DATASET.fullmatch(path) and ".." not in path))
 
 
@@ -59,7 +60,9 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(statistics: Statistics) -> dict[str, ConfigFacts]:
-    return {"pretrain": statistics.pretrain, "instruction": statistics.instruction}
+    """Those that have rows; a config without files would not load."""
+    found = {"pretrain": statistics.pretrain, "instruction": statistics.instruction}
+    return {name: facts for name, facts in found.items() if facts.num_rows}
 
 
 def _config(name: str, *, default: bool) -> dict[str, Any]:

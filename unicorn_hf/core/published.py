@@ -21,6 +21,10 @@ def published_recipe(recipe: Recipe) -> Recipe:
         data["captions"]["screen"]["prompt"] = published_name(recipe.captions.screen.prompt)
     if recipe.instructions.judge:
         data["instructions"]["judge"]["prompt"] = published_name(recipe.instructions.judge.prompt)
+    for file in data["imported"]["files"] if recipe.imported else ():
+        file["path"] = published_file(Path(file["path"]))
+    if recipe.parent:
+        data["parent"]["dataset"] = published_name(recipe.parent.dataset)
     if not isinstance(recipe.engine, EchoEngine):
         data["engine"]["model"] = published_name(recipe.engine.model)
     if recipe.representations.image_statistics:
@@ -33,6 +37,11 @@ def published_recipe(recipe: Recipe) -> Recipe:
 def published_name(name: str) -> str:
     """A file's or folder's name without the folders above it; names of other kinds as they are."""
     return Path(name).name if is_path(name) else name
+
+
+def published_file(path: Path) -> str:
+    """A file's name, and its folder's where that says what the file holds."""
+    return f"{path.parent.name}/{path.name}" if path.parent.name in ("pretrain", "instruction") else path.name
 
 
 def published_encoder(encoder: str) -> str:

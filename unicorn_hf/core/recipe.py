@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, Po
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
+UNKNOWN_TASK = "unknown"
+"""The task of imported conversations that do not say theirs."""
 
 FormatName = Literal["json", "tagged"]
 FilterName = Literal[
@@ -120,7 +122,8 @@ Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator
 
 
 class Seeds(Section):
-    sources: Annotated[tuple[Source, ...], Field(min_length=1, strict=False)]
+    sources: Annotated[tuple[Source, ...], Field(strict=False)]
+    """At least one, unless captions are imported."""
     exclude_benchmarks: bool = False
     """Leave out the sources that belong to an evaluation benchmark."""
     languages: Strings = ()
@@ -137,7 +140,7 @@ class Seeds(Section):
 
     @model_validator(mode="after")
     def _some_source_is_used(self) -> "Seeds":
-        if not self.used:
+        if self.sources and not self.used:
             raise ValueError("every source belongs to a benchmark, and exclude_benchmarks leaves them all out")
         return self
 
@@ -212,7 +215,20 @@ class EchoEngine(Section):
     kind: Literal["echo"] = "echo"
 
 
-Engine = Annotated[VllmEngine | EndpointEngine | EchoEngine, Field(discriminator="kind")]
+UNKNOWN_MODEL = "unknown"
+
+
+class ImportedEngine(Section):
+    """Nothing is written here: captions and conversations are those of files (`imported`)."""
+
+    kind: Literal["imported"]
+    model: str = UNKNOWN_MODEL
+    """What wrote the text, where that is known."""
+    license: str | None = None
+    """The model's licence, for the card."""
+
+
+Engine = Annotated[VllmEngine | EndpointEngine | EchoEngine | ImportedEngine, Field(discriminator="kind")]
 
 
 class CaptionFilters(Section):
@@ -371,8 +387,8 @@ class Tasks(Section):
 class Instructions(Section):
     """Stage 2: instruction-tuning data."""
 
-    num: PositiveInt
-    """Conversations kept at the end; each is of another caption."""
+    num: NonNegativeInt
+    """Conversations kept at the end; each is of another caption. 0: none are made."""
     attempts: PositiveInt = 3
     """How often a conversation that does not hold is asked for before it is rejected."""
     max_rejected: Fraction = 0.9
@@ -387,7 +403,10 @@ class Representations(Section):
     """Stage 3: captions become synthetic image representations."""
 
     encoder: str
-    """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `core.encoder_spec`."""
+    """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `core.encoder_spec`.
+
+    `imported`: the vectors that imported captions bring with them.
+    """
     long_captions: LongCaptions = "truncate"
     """What becomes of captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
     them in windows of whole sentences and takes the mean of the windows' unit vectors, weighted by their tokens."""
@@ -430,6 +449,41 @@ class Packaging(Section):
     """A column `messages` too: the conversations in OpenAI's form, as chat templates take them."""
 
 
+class ImportedFile(Section):
+    """A file that captions or conversations are taken from, or a folder of such files."""
+
+    path: str
+    """Relative to the recipe."""
+    sha256: str | None = None
+    """Of its content; other content is refused. A build writes it."""
+    num_rows: NonNegativeInt | None = None
+    """Rows that were read. A build writes it."""
+
+
+class Imported(Section):
+    """Captions and conversations of files, in place of Stages 1 and 2; see `unicorn_hf.interchange`."""
+
+    files: Annotated[tuple[ImportedFile, ...], Field(min_length=1, strict=False)]
+    column: str | None = None
+    """The column or key of the captions, where it is not `caption` or `text`."""
+    domain: str = "open-domain"
+    """Of captions whose files name none."""
+    license: str = "unknown"
+
+
+class Parent(Section):
+    """The published set that this one was made from."""
+
+    dataset: str
+    """`ORG/NAME` on the Hub, or a folder."""
+    revision: str | None = None
+    """The commit."""
+    changed: Strings = ()
+    """Keys of the recipe that are not as they were there."""
+    text: Literal["kept", "written"]
+    """Whether captions and conversations are the parent's own, or were written again from its seeds."""
+
+
 class Recipe(Section):
     """All that decides what a build makes, and how it runs."""
 
@@ -449,6 +503,23 @@ class Recipe(Section):
     cluster: Cluster = Cluster()
     packaging: Packaging = Packaging()
     price: Price = Price()
+    imported: Imported | None = None
+    """Where captions and conversations were imported from, if they were."""
+    parent: Parent | None = None
+    """The set that this one was made from, if there is one."""
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether captions and conversations are taken from files or from the parent, and not written."""
+        return self.parent.text == "kept" if self.parent else self.imported is not None
+
+    @model_validator(mode="after")
+    def _text_comes_from_somewhere(self) -> "Recipe":
+        if not self.takes_text and isinstance(self.engine, ImportedEngine):
+            raise ValueError("an engine writes the text: vllm, endpoint or echo; `imported` is for imported captions")
+        if not self.takes_text and not self.seeds.sources:
+            raise ValueError("seeds.sources: one item is needed at least")
+        return self
 
     @model_validator(mode="after")
     def _mean_is_of_several(self) -> "Recipe":

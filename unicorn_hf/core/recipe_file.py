@@ -46,10 +46,18 @@ def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, objec
     recipe = validate(document)
     if not overrides:
         return recipe
-    data = document.data
+    return overridden(document.data, overrides, document.name)
+
+
+def overridden(data: dict[str, Any], overrides: Mapping[str, object], name: str) -> Recipe:
+    """A recipe, as it is dumped, with dotted keys set.
+
+    Raises:
+        InputError: it does not hold; `name` is what the message calls the recipe.
+    """
     for key, value in overrides.items():
         data = _with(data, key.split("."), value)
-    return validate(Document(f"{document.name} with the options given", data, {}))
+    return validate(Document(f"{name} with the options given", data, {}))
 
 
 def read_document(name_or_path: str | Path) -> Document:
@@ -117,6 +125,11 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     for source in sources if isinstance(sources, list) else []:
         if isinstance(source, dict) and source.get("kind") != "dataset":
             _anchor(source, "path", folder, lambda path: not path.startswith(PACKAGE_PREFIX))
+    files = _inside(data, "imported").get("files")
+    for file in files if isinstance(files, list) else []:
+        if isinstance(file, dict):
+            _anchor(file, "path", folder, lambda path: True)
+    _anchor(_inside(data, "parent"), "dataset", folder, lambda path: path.startswith(("./", "../")))
     tasks = _inside(_inside(data, "instructions"), "tasks")
     judge, screen = _inside(_inside(data, "instructions"), "judge"), _inside(_inside(data, "captions"), "screen")
     for section in (_inside(data, "captions"), screen, judge, *(_inside(tasks, task) for task in tasks)):

@@ -43,9 +43,12 @@ CAPTIONS = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         # Equal for captions of the same words: exact duplicates are found by it without reading the text.
         pa.field("digest", pa.int64(), nullable=False),
+        # Empty where an imported caption's seed is not known.
         pa.field("seed", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
+        # What the human asks in `pretrain`, of imported captions; else a hash of the id picks a request.
+        pa.field("request", pa.string()),
     ]
 )
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine
+from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, ImportedEngine
 from unicorn_hf.engines.specs import DEMO
 
 _CARD = "README.md"
@@ -18,7 +18,9 @@ def model_license(engine: Engine) -> str | None:
     """
     if isinstance(engine, EchoEngine):
         return None
-    if engine.license or isinstance(engine, EndpointEngine):  # What a server calls a model need not be a Hub's name.
+    if engine.license or isinstance(
+        engine, EndpointEngine | ImportedEngine
+    ):  # What a server calls a model need not be a Hub's name.
         return engine.license
     if engine.model.startswith(DEMO):
         return _DEMO_LICENSE

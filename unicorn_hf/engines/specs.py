@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from unicorn_hf.core.encoder_spec import (
+    IMPORTED,
     ClipSpec,
     EncoderSpec,
     HashingSpec,
+    ImportedSpec,
     Llm2ClipSpec,
     ModelSource,
     OpenClipSpec,
@@ -19,7 +21,7 @@ from unicorn_hf.core.encoder_spec import (
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder, TextGenerator
-from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, LongCaptions, VllmEngine
+from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, ImportedEngine, LongCaptions, VllmEngine
 from unicorn_hf.engines.quiet import quiet
 from unicorn_hf.engines.transformers_models import model_folder
 
@@ -52,6 +54,8 @@ class GeneratorSpec:
             from unicorn_hf.engines.endpoint import EndpointGenerator
 
             return EndpointGenerator(self.engine)
+        if isinstance(self.engine, ImportedEngine):
+            raise InputError("captions are imported: there is no model to write with")
         from unicorn_hf.engines.vllm import VllmGenerator
 
         return VllmGenerator(self.engine, self.model)
@@ -62,7 +66,7 @@ class GeneratorSpec:
         One whose last answers are awaited, as many as fill the engine, and one that is being filtered and written.
         """
         match self.engine:
-            case EchoEngine():
+            case EchoEngine() | ImportedEngine():
                 return 1
             case VllmEngine(max_num_seqs=num_requests) | EndpointEngine(concurrency=num_requests):
                 return 2 + math.ceil(num_requests / partition_rows)
@@ -89,7 +93,7 @@ class EncoderChoice:
 
     @property
     def has_image_side(self) -> bool:
-        return not isinstance(self.spec, HashingSpec)
+        return not isinstance(self.spec, HashingSpec | ImportedSpec)
 
     @property
     def text_identity(self) -> str:
@@ -107,6 +111,8 @@ class EncoderChoice:
             from unicorn_hf.engines.hashing import HashingEncoder
 
             return HashingEncoder(self.spec.dim)
+        if isinstance(self.spec, ImportedSpec):
+            raise InputError("vectors that were imported with their captions have no encoder", "Name one: --encoder.")
         from unicorn_hf.engines.towers import TowerEncoder
 
         return TowerEncoder(_module(self.spec).text_tower(self.spec), self.batch_size, self.long_captions)
@@ -118,7 +124,7 @@ class EncoderChoice:
             InputError: there is none, or no such model.
             RunError: its weights cannot be had or do not fit.
         """
-        if isinstance(self.spec, HashingSpec):
+        if isinstance(self.spec, HashingSpec | ImportedSpec):
             raise InputError(
                 f"the encoder {self.name} has no image side",
                 "open_clip:MODEL/PRETRAINED, clip:MODEL and llm2clip:CLIP have one; --transfer mean_shift needs none.",
@@ -144,6 +150,8 @@ def resolve_generator(engine: Engine) -> GeneratorSpec:
         api_key()
         asked = engine.model_dump(mode="json", include={"model", "json_schema", "system_role", "extra_body"})
         return GeneratorSpec(engine, engine.model, engine.model, fingerprint("endpoint", asked), deterministic=False)
+    if isinstance(engine, ImportedEngine):
+        raise InputError("captions are imported: there is no model to write with", "Name one: --llm MODEL.")
     return _resolve_vllm(engine)
 
 
@@ -199,6 +207,8 @@ def resolve_encoder(name: str, batch_size: int, long_captions: LongCaptions = "t
     spec = parse_encoder_spec(name)
     if isinstance(spec, HashingSpec):
         return EncoderChoice(spec, name, batch_size, fingerprint("hashing", spec.dim))
+    if isinstance(spec, ImportedSpec):
+        return EncoderChoice(spec, name, batch_size, fingerprint(IMPORTED))
     if isinstance(spec, ClipSpec | Llm2ClipSpec):
         sources = (spec.model,) if isinstance(spec, ClipSpec) else (spec.clip, spec.llm)
         content = [_source_content(source) for source in sources]

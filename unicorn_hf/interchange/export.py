@@ -17,6 +17,7 @@ from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.repository import replaced
 from unicorn_hf.builders.rows import batches, num_rows, vectors_of
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.interchange.vectors import KEY
 from unicorn_hf.runtime.progress import NoProgress, Progress
 
 Format = Literal["bunny", "llava", "sharegpt", "webdataset"]
@@ -26,8 +27,7 @@ VECTORS_PER_FILE = 10_000
 ROWS_PER_TAR = 10_000
 EMBEDDINGS = "embeddings"
 _TEXT = ["id", "caption", "conversations"]
-_KEY = "embeddings"
-"""The one tensor of a safetensors file, (rows, dim)."""
+_SOURCE = ["seed", "domain"]
 
 
 def export(folder: str | Path, format: Format, out: str | Path, *, progress: Progress | None = None) -> None:
@@ -35,10 +35,12 @@ def export(folder: str | Path, format: Format, out: str | Path, *, progress: Pro
 
     - `bunny`, the original trainer's: `pretrain.json`, `instruction.json`, and `embeddings/*.pkl`, pickled lists of
       {"id", "caption", "embed"} with `embed` a float32 array of shape (dim,); those of both configs, joined by id.
-    - `llava`: JSON lists of {"id", "image", "conversations"}; `image` is `FILE#ROW` of `embeddings/*.safetensors`: a
-      row of its tensor `embeddings`, of shape (rows, dim).
+    - `llava`: JSON lists of {"id", "image", "conversations", "seed", "domain"}, and "task" in `instruction.json`;
+      `image` is `FILE#ROW` of `embeddings/*.safetensors`: a row of its tensor `embeddings`, of shape (rows, dim).
     - `sharegpt`: the same with a list `images`.
     - `webdataset`: a folder for each config of tar shards, a .json and a .npy of each row.
+
+    `unicorn_hf.interchange.importing` reads all of them; of the first, the pickles aside.
 
     A few hundred rows, and one file of vectors, are in memory at a time.
 
@@ -87,15 +89,19 @@ def _with_places(folder: Path, out: Path, tell: Tell, place: Callable[[str], Map
 
     with _json_list(out / "pretrain.json") as add:
         for number, rows, vectors in _in_files(folder):
-            save_file({_KEY: vectors}, _created(out / _vector_file(number)))
+            save_file({KEY: vectors}, _created(out / _vector_file(number)))
             for at, row in enumerate(rows):
-                add({"id": row["id"], **place(f"{_vector_file(number)}#{at}"), "conversations": row["conversations"]})
+                add(_row(row, place(f"{_vector_file(number)}#{at}")))
             tell(len(rows))
     places = _Places(folder)
     with _json_list(out / "instruction.json") as add:
         for row in _instruction_rows(folder, tell):
-            where = place(places.of(row["id"]))
-            add({"id": row["id"], **where, "conversations": row["conversations"]})
+            add(_row(row, place(places.of(row["id"]))))
+
+
+def _row(row: Mapping[str, Any], place: Mapping[str, object]) -> dict[str, object]:
+    rest = {name: row[name] for name in (*_SOURCE, "task") if name in row}
+    return {"id": row["id"], **place, "conversations": row["conversations"], **rest}
 
 
 def _llava(folder: Path, out: Path, tell: Tell) -> None:
@@ -108,7 +114,7 @@ def _sharegpt(folder: Path, out: Path, tell: Tell) -> None:
 
 def _webdataset(folder: Path, out: Path, tell: Tell) -> None:
     for config in CONFIGS:
-        columns = [*_TEXT, "image_embedding", *(["task"] if config == "instruction" else [])]
+        columns = [*_TEXT, *_SOURCE, "image_embedding", *(["task"] if config == "instruction" else [])]
         with ExitStack() as opened:
             tar: tarfile.TarFile | None = None
             done = 0
@@ -162,7 +168,7 @@ def _in_files(folder: Path) -> Iterator[tuple[int, list[dict[str, Any]], NDArray
     rows: list[dict[str, Any]] = []
     vectors: list[NDArray[Any]] = []
     number = 0
-    for batch in batches(folder, "pretrain", [*_TEXT, "image_embedding"]):
+    for batch in batches(folder, "pretrain", [*_TEXT, *_SOURCE, "image_embedding"]):
         start = 0
         while start < batch.num_rows:
             part = batch.slice(start, VECTORS_PER_FILE - len(rows))
@@ -177,7 +183,7 @@ def _in_files(folder: Path) -> Iterator[tuple[int, list[dict[str, Any]], NDArray
 
 
 def _instruction_rows(folder: Path, tell: Tell) -> Iterator[dict[str, Any]]:
-    for batch in batches(folder, "instruction", ["id", "conversations"]):
+    for batch in batches(folder, "instruction", ["id", "conversations", *_SOURCE, "task"]):
         yield from batch.to_pylist()
         tell(batch.num_rows)
 

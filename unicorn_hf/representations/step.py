@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import Recipe, TransferName
 from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
 from unicorn_hf.engines.specs import EncoderChoice
@@ -50,6 +51,8 @@ class EncodeJob:
     step: Step
     captions: Picked
     encoder: EncoderChoice
+    given: Path | None = None
+    """Vectors of the captions' shard, a row each, in place of the encoder."""
 
     @property
     def inputs(self) -> str:
@@ -59,14 +62,18 @@ class EncodeJob:
         return self.step.find(self.captions.partition, self.inputs, EncodingRecord)
 
     def run(self, on_row: Callable[[], None]) -> EncodingRecord:
-        encoder = resident(self.encoder.text_identity, self.encoder.open)
         table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption", "domain"]), self.captions.rows)
 
         def tell(number: int) -> None:
             for _ in range(number):
                 on_row()
 
-        encoded = encoder.encode(table.column("caption").to_pylist(), tell)
+        if self.given:
+            encoded = Encoded(read_vectors(self.given)[list(self.captions.rows)], num_long=0)
+            tell(table.num_rows)
+        else:
+            encoder = resident(self.encoder.text_identity, self.encoder.open)
+            encoded = encoder.encode(table.column("caption").to_pylist(), tell)
         name = self.captions.partition
         with in_shard(name, self.captions.rows):
             moments = DomainMoments.of(encoded.vectors, table.column("domain").to_pylist())
@@ -76,7 +83,7 @@ class EncodeJob:
             inputs=self.inputs,
             num_bytes=self.step.sizes(name, KIND, "moments"),
             num_rows=table.num_rows,
-            dim=encoder.dim,
+            dim=encoded.vectors.shape[1],
             num_long=encoded.num_long,
         )
         return self.step.finish(name, record)
@@ -154,6 +161,8 @@ class RepresentationStage:
     encoder: EncoderChoice
     work_dir: Path
     image: ImageStatistics | None = None
+    given: Callable[[str], Path | None] | None = None
+    """Where the vectors of a partition's captions are, if they came with them."""
     step: Step = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,7 +171,10 @@ class RepresentationStage:
 
     def run(self, pool: WorkerPool, progress: Progress) -> Representations:
         progress.start(STAGE, sum(len(picked.rows) for picked in self.captions))
-        jobs = [EncodeJob(self.step, picked, self.encoder) for picked in self.captions]
+        jobs = [
+            EncodeJob(self.step, picked, self.encoder, self.given(picked.partition) if self.given else None)
+            for picked in self.captions
+        ]
         records = pool.run(jobs, _counted(progress))
         progress.finish()
         text = self._text_moments()

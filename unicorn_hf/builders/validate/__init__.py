@@ -19,6 +19,7 @@ from unicorn_hf.builders.validate.identity import Ledger, check_identity
 from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, read_facts, read_recipe
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
+from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.recipe import Recipe
@@ -73,9 +74,14 @@ class _Check:
         shards = {
             config: [name for name in data_files(names, config) if name.endswith(".parquet")] for config in CONFIGS
         }
-        schemas = {config: schema for config in CONFIGS if (schema := self._schema(config, shards["pretrain"]))}
+        schemas = {
+            config: schema
+            for config in CONFIGS
+            if self._has_rows(config) and (schema := self._schema(config, shards["pretrain"]))
+        }
         card = Card(self._folder, self.findings)
-        card.check(shards, self._facts, schemas)
+        expected = {config: files for config, files in shards.items() if files or self._has_rows(config)}
+        card.check(expected, self._facts, schemas)
         self._check_transfer()
         facts = self._facts.by_config().values() if self._facts else ()
         self._progress.start("validate", sum(fact.num_rows for fact in facts))
@@ -87,6 +93,9 @@ class _Check:
         if self._recipe:
             check_recipe(self._recipe, self._facts, num_rows, self.findings)
         return num_rows
+
+    def _has_rows(self, config: str) -> bool:
+        return self._facts is None or self._facts.by_config()[config].num_rows > 0
 
     def _schema(self, config: str, pretrain_shards: list[str]) -> pa.Schema | None:
         """The schema that the shards of `config` must have: of the size that the statistics say, else the first has."""
@@ -117,7 +126,9 @@ class _Check:
         """Read a config's shards, checking each row by itself, and what the statistics say of the shards."""
         facts = self._facts.by_config()[config] if self._facts else None
         self._check_listing(config, shards, facts)
-        unit = not self._facts or self._facts.representations.transfer not in _NOT_UNIT
+        # Vectors that came with imported captions are as long as they came.
+        imported = self._recipe is not None and self._recipe.representations.encoder == IMPORTED
+        unit = not imported and (not self._facts or self._facts.representations.transfer not in _NOT_UNIT)
         checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
         said = {shard.file: shard for shard in facts.shards} if facts else {}
         for name in shards:
@@ -136,7 +147,7 @@ class _Check:
         return ledger
 
     def _check_listing(self, config: str, shards: list[str], facts: ConfigFacts | None) -> None:
-        if not shards:
+        if not shards and (facts is None or facts.num_rows):
             self.findings.add("missing_file", f"{config}/", "no Parquet file in it")
         said = [shard.file for shard in facts.shards] if facts else shards
         for name in sorted(set(said) - set(shards)):

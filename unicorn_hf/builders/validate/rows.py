@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.messages import IMAGE, as_messages
-from unicorn_hf.core.recipe import TASKS, Recipe
+from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK, Recipe
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.turns import LETTERS
 
@@ -40,12 +40,12 @@ class RowChecks:
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names if name != "image_embedding"}
         for name in _TEXTS:
             for row, value in enumerate(columns.get(name, ()), start):
-                if value is None or not value.strip():
+                if value is None or not (value.strip() or (self._imported and name == "seed")):
                     self._add("empty", file, "null" if value is None else "no text in it", row, name)
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
-            if value not in TASKS:
+            if value not in TASKS and not (self._imported and value == UNKNOWN_TASK):
                 self._add("task", file, f"{quoted(value)} is none of {', '.join(TASKS)}", row, "task")
         captions, tasks = columns.get("caption"), columns.get("task")
         for place, turns in enumerate(columns.get("conversations", ())):
@@ -89,14 +89,14 @@ class RowChecks:
             self._add("description", file, message, row, "conversations")
 
     def _check_task(self, turns: list[dict[str, str]], task: str, file: str, row: int) -> None:
-        if self.recipe and task in TASKS:
+        if self.recipe and not self._imported and task in TASKS:
             pairs = self.recipe.instructions.tasks.by_name()[task].pairs
             if not pairs.min <= len(turns) // 2 <= pairs.max:
                 message = f"{len(turns) // 2} pairs; the recipe has {pairs.min} to {pairs.max} for {task}"
                 self._add("pairs", file, message, row, "conversations")
         if task == "multiple_choice":
             for number in range(0, len(turns), 2):
-                for message in _problems_of_choice(turns[number]["value"], turns[number + 1]["value"]):
+                for message in problems_of_choice(turns[number]["value"], turns[number + 1]["value"]):
                     self._add("choices", file, f"turn {number}: {message}", row, "conversations")
 
     def _check_vectors(self, column: pa.FixedSizeListArray, file: str, start: int) -> None:
@@ -113,6 +113,11 @@ class RowChecks:
             for row, norm in zip(rows[wrong], norms[wrong], strict=True):
                 self._add("norm", file, f"its norm is {norm:.6f}, not 1", start + int(row), "image_embedding")
 
+    @property
+    def _imported(self) -> bool:
+        """Whether others wrote the rows: seeds and tasks may be unknown, conversations of any length."""
+        return self.recipe is not None and self.recipe.imported is not None
+
     def _add(self, kind: str, file: str, message: str, row: int, field: str) -> None:
         self.findings.add(kind, file, message, row=row, field=field)
 
@@ -124,7 +129,8 @@ def vectors_of(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.
     return flat.reshape(len(rows), column.type.list_size), rows
 
 
-def _problems_of_choice(question: str, answer: str) -> Iterator[str]:
+def problems_of_choice(question: str, answer: str) -> Iterator[str]:
+    """Why a question and its answer are no choice of four options."""
     options = _options(question)
     if not options:
         yield f"no options {LETTERS[0]} to {LETTERS[-1]} in {quoted(question)}"

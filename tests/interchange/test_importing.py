@@ -1,0 +1,350 @@
+"""What files of others become: rows with their ids, or an error that names file and row, or a counted rejection."""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from tests.builders.originals import release
+from tests.builds import ECHO, published_bytes, rows, unicorn
+from unicorn_hf import InputError
+from unicorn_hf.builders.validate import validate_folder
+from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.interchange.export import FORMATS, Format, export
+from unicorn_hf.interchange.importing import Taken, conversation, take
+from unicorn_hf.interchange.reading import imported_files
+from unicorn_hf.interchange.recipe import ALL, import_recipe
+from unicorn_hf.representations.vectors import read_vectors
+from unicorn_hf.runtime.files import read_table, take_rows
+from unicorn_hf.runtime.progress import NoProgress
+
+Row = dict[str, Any]
+CAPTION = "A red mug stands on a wooden table."
+
+
+def imported(folder: Path, *files: Path, with_vectors: bool = False, column: str | None = None, **limits: int) -> Taken:
+    recipe = import_recipe(files, column=column)
+    assert recipe.imported
+    return take(
+        imported_files(recipe.imported),
+        num_captions=limits.get("captions", ALL),
+        num_instructions=limits.get("instructions", ALL),
+        partition_rows=limits.get("partition_rows", 7),
+        domain="somewhere",
+        with_vectors=with_vectors,
+        work_dir=folder / "work",
+        progress=NoProgress(),
+    )
+
+
+def captions(taken: Taken) -> list[Row]:
+    return [row for p in taken.captions for row in take_rows(read_table(p.path, CAPTIONS), p.rows).to_pylist()]
+
+
+def conversations(taken: Taken) -> list[Row]:
+    parts = [picked for some in taken.instructions.values() for picked in some]
+    return [row for p in parts for row in take_rows(read_table(p.path, INSTRUCTIONS), p.rows).to_pylist()]
+
+
+def rejections(taken: Taken) -> list[Row]:
+    return [row for p in taken.step.folder.glob("*rejections*") for row in read_table(p, REJECTIONS).to_pylist()]
+
+
+def turns(*values: str, image: bool = True) -> list[dict[str, str]]:
+    first, *rest = values
+    said = [f"<image>\n{first}" if image else first, *rest]
+    return [{"from": ("human", "gpt")[at % 2], "value": value} for at, value in enumerate(said)]
+
+
+def listed(path: Path, *items: object) -> Path:
+    path.write_text(json.dumps(items), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    done = unicorn("build", *ECHO, "--captions", 60, "--instructions", 25, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "unicorn"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_import_of_an_export(format: Format, made: Path, tmp_path: Path) -> None:
+    export(made, format, tmp_path / "export")
+    given_vectors = format != "bunny"
+    options = [] if given_vectors else ["--encoder", "hashing:64"]
+    done = unicorn("import", "export", "--out", "back", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    columns = ["id", "caption", "conversations", *(["seed", "domain"] if given_vectors else [])]
+    for config in ("pretrain", "instruction"):
+        names = [*columns, *(["task"] if config == "instruction" and given_vectors else [])]
+        found, wanted = rows(tmp_path / "back", config), rows(made, config)
+        assert [[row[name] for name in names] for row in found] == [[row[name] for name in names] for row in wanted]
+        vectors = [[row["image_embedding"] for row in some] for some in (found, wanted)]
+        # Bunny's pickles are not read: the same encoder and transfer give the same vectors.
+        np.testing.assert_array_equal(np.float16(vectors[0]), np.float16(vectors[1]))
+    report = validate_folder(tmp_path / "back")
+    assert report.valid, report.lines()
+    card = (tmp_path / "back" / "README.md").read_text()
+    assert "were imported from files" in card
+    assert "Who or what wrote the text is not told." in card
+
+
+def test_the_published_recipe_imports_the_same_again(made: Path, tmp_path: Path) -> None:
+    export(made, "llava", tmp_path / "export")
+    assert unicorn("import", "export", "--out", "back", cwd=tmp_path).returncode == 0
+    recipe = (tmp_path / "back" / "recipe.yaml").read_text()
+    assert str(tmp_path) not in recipe
+    (tmp_path / "export" / "recipe.yaml").write_text(recipe)
+    done = unicorn("build", "export/recipe.yaml", "--out", "again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert published_bytes(tmp_path / "again") == published_bytes(tmp_path / "back")
+    with (tmp_path / "export" / "pretrain.json").open("a") as file:
+        file.write("\n")
+    refused = unicorn("build", "export/recipe.yaml", "--out", "third", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "is not the file that the recipe was made with" in refused.stderr
+
+
+def test_captions_alone_make_a_set(tmp_path: Path) -> None:
+    texts = [f"A {colour} jar of {thing} on a shelf." for colour in ("red", "blue") for thing in ("oil", "tea", "ink")]
+    (tmp_path / "captions.txt").write_text("\n".join([*texts, "", texts[0]]))
+    done = unicorn(
+        "import", "captions.txt", "--out", "set", "--encoder", "hashing:16", "--license", "cc0-1.0", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 duplicate" in done.stderr
+    assert [row["caption"] for row in rows(tmp_path / "set", "pretrain")] == texts
+    assert rows(tmp_path / "set", "instruction") == []
+    report = validate_folder(tmp_path / "set")
+    assert report.valid, report.lines()
+    from datasets import load_dataset
+
+    assert load_dataset(str(tmp_path / "set"), split="train", cache_dir=tmp_path / "cache").num_rows == 6
+    assert not (tmp_path / "set" / "instruction").exists()
+    export(tmp_path / "set", "webdataset", tmp_path / "tars")
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "license: cc0-1.0" in card
+    again = unicorn("card", "set", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "set" / "README.md").read_text() == card
+
+
+def test_the_original_release(tmp_path: Path) -> None:
+    for name, content in release(20, 9).items():
+        (tmp_path / name).write_bytes(content)
+    taken = imported(tmp_path, tmp_path / "Unicorn-Instruction-471K.json.zip", tmp_path / "Unicorn-1.2M.json.zip")
+    found = captions(taken)
+    assert [row["id"] for row in found] == [f"{n}" if n % 2 else f"coco_{n}" for n in range(20)]
+    assert {row["request"] for row in found} == {"<image>\nDescribe it – briefly."}
+    assert {row["domain"] for row in found} == {"somewhere"}
+    assert [row["id"] for row in conversations(taken)] == [row["id"] for row in found[:9]]
+    assert {row["task"] for row in conversations(taken)} == {"unknown"}
+    whole_folder = imported(tmp_path / "b", tmp_path)
+    assert captions(whole_folder)[0]["id"] == "coco_0"
+
+
+CHOICE = turns("What is it?\nA. a jar\nB. a cat\nC. a dog\nD. a hat", "A")
+TABLES = {
+    "a.csv": f'id,caption\n7,"{CAPTION}"\n8,"Two, three."\n',
+    "a.tsv": f"id\tcaption\n7\t{CAPTION}\n8\tTwo, three.\n",
+    "a.jsonl": f'{{"id": 7, "caption": "{CAPTION}"}}\n\n{{"id": "8", "caption": "Two, three."}}\n',
+    "a.json": json.dumps([{"id": 7, "text": CAPTION}, {"id": "8", "text": "Two, three."}]),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_plain_caption_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(TABLES[name])
+    found = captions(imported(tmp_path, tmp_path / name))
+    assert [(row["id"], row["caption"], row["source"]) for row in found] == [
+        ("7", CAPTION, name),
+        ("8", "Two, three.", name),
+    ]
+
+
+def test_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,english,german\n1,a mug,eine Tasse\n")
+    with pytest.raises(InputError, match=r"a\.csv: no column caption or text; it has 'id', 'english', 'german'"):
+        imported(tmp_path, tmp_path / "a.csv")
+    taken = imported(tmp_path, tmp_path / "a.csv", column="german")
+    assert [row["caption"] for row in captions(taken)] == ["eine Tasse"]
+    pq.write_table(pa.table({"prompt": ["a mug", "a jar"]}), tmp_path / "a.parquet")
+    assert len(captions(imported(tmp_path, tmp_path / "a.parquet", column="prompt"))) == 2
+
+
+def test_lists_in_the_form_of_llava(tmp_path: Path) -> None:
+    pretrain = listed(
+        tmp_path / "blip_laion.json",
+        {"id": "a", "image": "00/a.jpg", "conversations": turns("Describe.\n<image>", CAPTION, image=False)},
+        {"id": "b", "image": "00/b.jpg", "conversations": turns("What?", "A blue jar.")},
+    )
+    mixed = listed(
+        tmp_path / "llava_instruct.json",
+        {"id": "b", "image": "b.jpg", "conversations": CHOICE},
+        {"id": "a", "image": "a.jpg", "conversations": turns("What is red?", "The mug.", "Why?", "It is painted.")},
+        {"id": "z", "image": "z.jpg", "conversations": turns("What is red?", "A sock.")},
+    )
+    taken = imported(tmp_path, mixed, pretrain)
+    assert [(row["id"], row["caption"], row["request"]) for row in captions(taken)] == [
+        ("a", CAPTION, "<image>\nDescribe."),
+        ("b", "A blue jar.", "<image>\nWhat?"),
+    ]
+    assert [(row["id"], row["task"]) for row in conversations(taken)] == [("a", "unknown"), ("b", "multiple_choice")]
+    assert [(row["reason"], row["detail"]) for row in rejections(taken)] == [
+        ("no_caption", "llava_instruct.json, item 3: no caption has this id")
+    ]
+    assert taken.record.instructions.rejected == {"no_caption": 1}
+
+
+def test_a_conversation_brings_its_own_caption(tmp_path: Path) -> None:
+    item = {"id": "a", "caption": CAPTION, "conversations": turns("What is red?", "The mug.", "Why?", "Paint.")}
+    other = {**item, "caption": "Another."}
+    alone = imported(tmp_path / "1", listed(tmp_path / "one.json", item))
+    assert [row["caption"] for row in captions(alone)] == [CAPTION]
+    assert captions(alone)[0]["request"] is None
+    assert len(conversations(alone)) == 1
+    first = listed(tmp_path / "captions.json", {"id": "a", "caption": CAPTION})
+    both = imported(tmp_path / "2", first, listed(tmp_path / "instruction.json", other))
+    assert both.record.instructions.rejected == {"other_caption": 1}
+    without_id = imported(tmp_path / "3", listed(tmp_path / "x.json", {**item, "id": None}))
+    assert conversations(without_id)[0]["id"] == captions(without_id)[0]["id"]
+
+
+def test_ids_that_come_twice(tmp_path: Path) -> None:
+    one = listed(tmp_path / "one.json", {"id": 1, "caption": "a"}, {"id": 2, "caption": "b"})
+    two = listed(tmp_path / "two.json", {"id": 3, "caption": "c"}, {"id": "2", "caption": "d"})
+    with pytest.raises(InputError, match=r"two\.json, item 2: the id '2' is that of one\.json, item 2 too"):
+        imported(tmp_path, one, two)
+    assert not list((tmp_path / "work").glob("imported-*"))
+    talk = {"id": 1, "conversations": CHOICE}
+    again = listed(tmp_path / "instruction.json", talk, talk)
+    with pytest.raises(InputError, match=r"instruction\.json, item 2: a second conversation of the id '1', after inst"):
+        imported(tmp_path, one, again)
+    with pytest.raises(InputError, match="named twice"):
+        imported(tmp_path, one, one)
+
+
+BROKEN = {
+    "item.json": (
+        '[{"id": 1, "caption": "a"}, {"id": 2, "caption": 7}]',
+        r'item 2, field "caption": expected a string',
+    ),
+    "list.json": ('{"id": 1}', "expected a JSON list"),
+    "cut.json": ('[{"id": 1, "caption": "a"}, {"id"', "item 2: not JSON, or cut off"),
+    "id.json": ('[{"id": " ", "caption": "a"}]', "item 1: its id is blank"),
+    "turn.json": (
+        '[{"id": 1, "conversations": ["hello"]}]',
+        r'item 1, field "conversations", turn 1: expected an object',
+    ),
+    "surrogate.json": (r'["\ud800"]', "item 1: half a surrogate pair"),
+    "line.jsonl": ('{"caption": "a"}\n{"caption', "line 2: not JSON"),
+    "utf.txt": (b"a\n\xff\n", "line 2: not UTF-8"),
+    "long.csv": ("id,caption\n1,a\n2,b,c\n", "row 2: not as many fields"),
+    "short.tsv": ("id\tcaption\n1\n", "row 1: not as many fields"),
+    "bad.parquet": (b"PAR1", "not readable as Parquet"),
+    "bad.tar": (b"tar" * 300, "not readable as tar"),
+    "bad.json.zip": (b"PK", "not a zip archive"),
+    "pickle.pkl": (pickle.dumps([1]), "imported are"),
+    "empty.json": ("[]", "no captions in empty.json: nothing is in them"),
+    "blank.csv": ("caption,id\n,1\n", "no captions in blank.csv: 1 blank"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_named(name: str, tmp_path: Path) -> None:
+    content, told = BROKEN[name]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=told) as raised:
+        imported(tmp_path, tmp_path / name)
+    assert name in str(raised.value)
+    assert not list((tmp_path / "work").glob("imported-*/*.captions.parquet"))
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file or folder"):
+        imported(tmp_path, tmp_path / "none.json")
+    with pytest.raises(InputError, match="Name its files"):
+        try:
+            imported(tmp_path, tmp_path)
+        except InputError as error:
+            raise InputError(error.advice) from None
+
+
+def test_vectors_must_be_there_and_fit(tmp_path: Path) -> None:
+    (tmp_path / "embeddings").mkdir()
+    save_file({"embeddings": np.eye(3, dtype=np.float16)}, tmp_path / "embeddings" / "0.safetensors")
+    place = "embeddings/0.safetensors#{}"
+    rows = [{"id": at, "caption": f"c {at}", "image": place.format(at)} for at in range(3)]
+    taken = imported(tmp_path, listed(tmp_path / "good.json", *rows), with_vectors=True)
+    path = taken.vectors("00000")
+    assert path
+    np.testing.assert_array_equal(read_vectors(path), np.eye(3))
+    for image, told in {
+        place.format(3): "the file has 3 rows",
+        "../out.safetensors#0": "lies outside of",
+        "embeddings/1.safetensors#0": "holds no tensor embeddings",
+        "picture.jpg": "no embedding comes with it",
+    }.items():
+        bad = listed(tmp_path / "bad.json", rows[0], {"id": "x", "caption": "x", "image": image})
+        with pytest.raises(InputError, match=rf"bad\.json, item 2: .*{told}"):
+            imported(tmp_path, bad, with_vectors=True)
+        assert len(captions(imported(tmp_path, bad))) == 2, "not looked at unless asked for"
+
+
+def test_limits_take_the_first(tmp_path: Path) -> None:
+    items = [{"id": at, "caption": f"c {at}", "conversations": CHOICE} for at in range(30)]
+    file = listed(tmp_path / "instruction.json", *items)
+    taken = imported(tmp_path, file, captions=16, instructions=9)
+    assert [row["id"] for row in captions(taken)] == [str(at) for at in range(16)]
+    assert [row["id"] for row in conversations(taken)] == [str(at) for at in range(9)]
+    assert (taken.num_captions, taken.num_instructions) == (16, 9)
+    stamp = taken.captions[0].path.stat().st_mtime_ns
+    more = imported(tmp_path, file)
+    assert more.num_captions == 30
+    assert more.captions[0].path.stat().st_mtime_ns == stamp, "found, not read again"
+
+
+TEXT = st.text(alphabet=st.sampled_from("ab <>\n\timage"), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["human", "gpt"]), TEXT), max_size=5))
+def test_conversations_hold_or_are_rejected(said: list[tuple[str, str]]) -> None:
+    found = conversation([{"from": sender, "value": value} for sender, value in said])
+    if isinstance(found, list):
+        assert [turn["from"] for turn in found] == ["human", "gpt"] * (len(found) // 2)
+        assert found
+        assert sum(turn["value"].count("<image>") for turn in found) == 1
+        assert found[0]["value"].startswith("<image>\n")
+        assert conversation(found) == found
+        assert [turn["value"] for turn in found[1:]] == [value for _, value in said[1:]]
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+
+
+@settings(max_examples=15, deadline=None)
+@given(wanted=st.dictionaries(WORDS, WORDS, min_size=1, max_size=20))
+def test_any_ids_and_captions_survive(wanted: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    file = listed(folder / "a.json", *({"id": key, "caption": text} for key, text in wanted.items()))
+    found = captions(imported(folder, file, partition_rows=3))
+    assert {row["id"]: row["caption"] for row in found} == wanted
+    table = folder / "a.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "caption"])
+        writer.writerows((f"i{at}", text.replace("\0", "")) for at, text in enumerate(wanted.values()))
+    texts = [row["caption"] for row in captions(imported(folder / "t", table))]
+    assert texts == [text.replace("\0", "") for text in wanted.values() if text.replace("\0", "").strip()]

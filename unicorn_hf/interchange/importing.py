@@ -1,0 +1,459 @@
+"""Captions and conversations of files as shards of a work folder, in the schemas that the stages write.
+
+In memory are the captions of one partition. Ids and conversations wait in a database on disk, so that files of any
+size and order join by id.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from unicorn_hf.builders.validate.rows import problems_of_choice
+from unicorn_hf.captions.step import digest_of
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import file_sha256, fingerprint
+from unicorn_hf.core.ids import caption_id, stable_int
+from unicorn_hf.core.messages import IMAGE
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK
+from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.interchange.reading import Holds, InputFile, Item, holds, items
+from unicorn_hf.interchange.vectors import Vector
+from unicorn_hf.representations.vectors import KIND, write_vectors
+from unicorn_hf.runtime.files import read_table, rows_table, write_table
+from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.steps import Record, Step
+
+STAGE = "imported"
+CODE = 1
+"""Raise it when the same files give other rows."""
+_RECORD = "files"
+_CACHE_KIB = 64 << 10
+_REJECTIONS_AT_ONCE = 1000
+_MAX_RAW = 10_000
+
+
+class FileCount(BaseModel):
+    """What one file gave."""
+
+    name: str
+    sha256: str
+    num_rows: int = 0
+    num_captions: int = 0
+
+
+class ImportRecord(Record):
+    files: tuple[FileCount, ...]
+    captions: Counts
+    instructions: Counts
+    dim: int | None
+    """Of the vectors that came with the captions; None where they were not asked for."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rows of the imported shards."""
+
+    step: Step
+    record: ImportRecord
+    captions: list[Picked]
+    instructions: dict[str, list[Picked]]
+
+    @property
+    def num_captions(self) -> int:
+        return sum(len(picked.rows) for picked in self.captions)
+
+    @property
+    def num_instructions(self) -> int:
+        return sum(len(picked.rows) for parts in self.instructions.values() for picked in parts)
+
+    def vectors(self, partition: str) -> Path | None:
+        """The vectors that came with a partition's captions, a row each."""
+        return self.step.shard(_RECORD, f"{partition}.{KIND}") if self.record.dim else None
+
+
+def take(
+    files: Sequence[InputFile],
+    *,
+    num_captions: int,
+    num_instructions: int,
+    partition_rows: int,
+    domain: str,
+    with_vectors: bool,
+    work_dir: Path,
+    progress: Progress,
+) -> Taken:
+    """Import files, or find what an earlier run made of the same content.
+
+    Args:
+        files: what to read; files of captions come before those of conversations, each in the order given.
+        num_captions: as many are taken, the first ones; and of their conversations the first `num_instructions`.
+        partition_rows: captions in a shard.
+        domain: of captions that name none.
+        with_vectors: whether each caption must bring its embedding.
+        work_dir: where the shards are written.
+        progress: is told how many files are read.
+
+    Raises:
+        InputError: a file cannot be read, two rows have one id, or nothing is left: the place is named.
+    """
+    hashes = [_sha256(file) for file in files]
+    step = Step.of(work_dir, STAGE, partition_rows, domain, with_vectors, CODE)
+    inputs = fingerprint([[file.name, file.column, sha256] for file, sha256 in zip(files, hashes, strict=True)])
+    record = step.find(_RECORD, inputs, ImportRecord)
+    if record is None:
+        shutil.rmtree(step.folder, ignore_errors=True)
+        run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress)
+        try:
+            record = run.run()
+        except InputError:
+            shutil.rmtree(step.folder, ignore_errors=True)
+            raise
+    if not record.captions.num_kept:
+        raise InputError(
+            f"no captions in {', '.join(file.name for file in files)}: {_why(record)}",
+            "A conversation needs a caption of the same id, in its own row or in another file.",
+        )
+    return _taken(step, record, partition_rows, num_captions, num_instructions)
+
+
+def _sha256(file: InputFile) -> str:
+    found = file_sha256(file.path)
+    if file.sha256 not in (None, found):
+        raise InputError(
+            f"{file.path} is not the file that the recipe was made with: its sha256 is {found}, not {file.sha256}",
+            "Get that file, or leave sha256 away to import this one.",
+        )
+    return found
+
+
+def _why(record: ImportRecord) -> str:
+    rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
+    return ", ".join(f"{number:,} {reason}" for reason, number in rejected.most_common()) or "nothing is in them"
+
+
+def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: int, num_instructions: int) -> Taken:
+    captions: list[Picked] = []
+    instructions: dict[str, list[Picked]] = {}
+    num_captions = min(num_captions, record.captions.num_kept)
+    for start in range(0, num_captions, partition_rows):
+        partition = f"{start // partition_rows:05d}"
+        here = min(partition_rows, num_captions - start)
+        captions.append(Picked(partition, _shard(step, partition, "captions"), record.inputs, tuple(range(here))))
+        path = _shard(step, partition, "instructions")
+        rows = read_table(path, INSTRUCTIONS, ["row"]).column("row").to_numpy()
+        chosen = np.flatnonzero(rows < here)[:num_instructions]
+        num_instructions -= len(chosen)
+        instructions[partition] = [Picked(partition, path, record.inputs, tuple(chosen.tolist()))]
+    return Taken(step, record, captions, instructions)
+
+
+def _shard(step: Step, partition: str, kind: str) -> Path:
+    return step.shard(_RECORD, _kind(partition, kind))
+
+
+def _kind(partition: str, kind: str) -> str:
+    return f"{partition}.{kind}" if kind == KIND else f"{partition}.{kind}.parquet"
+
+
+@dataclass
+class _Import:
+    files: list[InputFile]
+    hashes: list[str]
+    inputs: str
+    step: Step
+    partition_rows: int
+    domain: str
+    with_vectors: bool
+    progress: Progress
+    _captions: list[dict[str, Any]] = field(default_factory=list)
+    _vectors: list[Vector] = field(default_factory=list)
+    _rejected: list[dict[str, Any]] = field(default_factory=list)
+    _kinds: list[str] = field(default_factory=list)
+    _counts: dict[str, Counter[str]] = field(default_factory=lambda: {"captions": Counter(), "instructions": Counter()})
+    _num_rejection_shards: int = 0
+    _dim: int | None = None
+
+    def run(self) -> ImportRecord:
+        self.step.folder.mkdir(parents=True, exist_ok=True)
+        counts = [FileCount(name=f.name, sha256=sha256) for f, sha256 in zip(self.files, self.hashes, strict=True)]
+        what = [holds(file) for file in self.files]
+        self.progress.start("import", len(self.files), unit="files")
+        spool = self.step.folder / "spool.sqlite"
+        with _Spool(spool, self.files) as self._spool:
+            for done, at in enumerate(sorted(range(len(what)), key=lambda at: what[at] != "captions"), start=1):
+                counts[at] = self._read(at, what[at], counts[at])
+                self.progress.known(done, 0)
+            self._write_captions()
+            self._write_conversations()
+            self._write_rejections()
+        spool.unlink()
+        self.progress.finish()
+        captions, instructions = (_counts(counted) for counted in self._counts.values())
+        return self.step.finish(
+            _RECORD,
+            ImportRecord(
+                inputs=self.inputs,
+                num_bytes=self.step.sizes(_RECORD, *self._kinds),
+                files=tuple(counts),
+                captions=captions,
+                instructions=instructions,
+                dim=self._dim,
+            ),
+        )
+
+    def _read(self, at: int, what: Holds, count: FileCount) -> FileCount:
+        before, num_rows = self._counts["captions"]["kept"], 0
+        for item in items(self.files[at]):
+            self._take(at, what, item)
+            num_rows += 1
+        num_captions = self._counts["captions"]["kept"] - before
+        return count.model_copy(update={"num_rows": num_rows, "num_captions": num_captions})
+
+    def _take(self, at: int, what: Holds, item: Item) -> None:
+        turns = conversation(item.turns) if item.turns is not None else None
+        caption = item.caption
+        if what == "captions" and not isinstance(turns, Rejected) and turns and len(turns) == 2:
+            answer = turns[1]["value"]
+            if caption is None or caption.strip() == answer.strip():
+                self._take_caption(at, item, answer, turns[0]["value"])
+                return
+        known = None
+        if caption is not None:
+            known = self._take_caption(at, item, caption, None, may_be_known=what == "conversations")
+            if turns is None or known is None:
+                return
+        elif item.id is not None:
+            known = self._spool.find(item.id)
+        if isinstance(turns, Rejected) or turns is None:
+            stage = "captions" if what == "captions" and caption is None else "instructions"
+            self._reject(stage, at, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
+        elif known is None:
+            self._reject("instructions", at, item, Rejected("no_caption", "no caption has this id"))
+        elif caption is not None and known.digest != _digest(caption):
+            self._reject("instructions", at, item, Rejected("other_caption", "its id is of another caption"))
+        else:
+            self._spool.add_conversation(known, at, item.number, task_of(item.task, turns), turns)
+            self._counts["instructions"]["kept"] += 1
+
+    def _take_caption(
+        self, at: int, item: Item, caption: str, request: str | None, *, may_be_known: bool = False
+    ) -> "_Known | None":
+        """Keep a caption; what is known of it, or of the one that has its id already."""
+        if not caption.strip():
+            self._reject("captions", at, item, Rejected("blank", ""))
+            return None
+        row_id = item.id if item.id is not None else caption_id(caption, STAGE, 0)
+        if not row_id.strip():
+            raise InputError(f"{self.files[at].place(item.number)}: its id is blank")
+        known = self._spool.find(row_id)
+        if known and may_be_known:
+            return known
+        if known and item.id is None:
+            self._reject("captions", at, item, Rejected("duplicate", known.place))
+            return None
+        if known:
+            raise InputError(
+                f"{self.files[at].place(item.number)}: the id {row_id!a} is that of {known.place} too",
+                "Ids are kept as they are, so each must come once.",
+            )
+        number = self._counts["captions"]["kept"]
+        known = self._spool.add_caption(row_id, number, _digest(caption), at, item.number)
+        self._captions.append(
+            {
+                "id": row_id,
+                "caption": caption,
+                "digest": digest_of(caption),
+                "seed": item.seed or "",
+                "source": self.files[at].name,
+                "domain": item.domain if item.domain and item.domain.strip() else self.domain,
+                "request": request,
+            }
+        )
+        if self.with_vectors:
+            self._vectors.append(self._vector(at, item))
+        self._counts["captions"]["kept"] += 1
+        if len(self._captions) == self.partition_rows:
+            self._write_captions()
+        return known
+
+    def _vector(self, at: int, item: Item) -> Vector:
+        where = self.files[at].place(item.number)
+        if item.vector is None:
+            raise InputError(
+                f"{where}: no embedding comes with it",
+                "Say what encodes the captions, e.g. --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k. "
+                "Embeddings in pickles (.pkl) are never read.",
+            )
+        vector = item.vector()
+        self._dim = self._dim or len(vector)
+        if len(vector) != self._dim:
+            raise InputError(f"{where}: its embedding has {len(vector)} dimensions, those before have {self._dim}")
+        return vector.astype(np.float32)
+
+    def _reject(self, stage: str, at: int, item: Item, why: Rejected) -> None:
+        self._counts[stage][why.reason] += 1
+        raw = json.dumps(item.turns, ensure_ascii=False) if item.turns else item.caption or ""
+        place = self.files[at].place(item.number)
+        self._rejected.append(
+            {
+                "id": item.id or "",
+                "stage": stage,
+                "reason": why.reason,
+                "detail": f"{place}: {why.detail}" if why.detail else place,
+                "subject": item.caption or "",
+                "raw": raw[:_MAX_RAW],
+            }
+        )
+        if len(self._rejected) == _REJECTIONS_AT_ONCE:
+            self._write_rejections()
+
+    def _write_captions(self) -> None:
+        if not self._captions:
+            return
+        partition = f"{(self._counts['captions']['kept'] - 1) // self.partition_rows:05d}"
+        self._write(partition, "captions", CAPTIONS, self._captions)
+        if self.with_vectors:
+            write_vectors(
+                _shard(self.step, partition, KIND), [row["id"] for row in self._captions], np.stack(self._vectors)
+            )
+            self._kinds.append(_kind(partition, KIND))
+        self._captions, self._vectors = [], []
+
+    def _write_conversations(self) -> None:
+        found = groupby(self._spool.conversations(), key=lambda row: int(row["number"]) // self.partition_rows)
+        ahead = next(found, None)
+        for partition in range(-(-self._counts["captions"]["kept"] // self.partition_rows)):
+            rows: list[dict[str, Any]] = []
+            if ahead and ahead[0] == partition:
+                rows = [{**row, "row": row["number"] % self.partition_rows} for row in ahead[1]]
+                ahead = next(found, None)
+            self._write(f"{partition:05d}", "instructions", INSTRUCTIONS, rows)
+
+    def _write_rejections(self) -> None:
+        if self._rejected:
+            self._write(f"{self._num_rejection_shards:05d}", "rejections", REJECTIONS, self._rejected)
+            self._num_rejection_shards += 1
+            self._rejected = []
+
+    def _write(self, partition: str, kind: str, schema: Any, rows: list[dict[str, Any]]) -> None:
+        write_table(_shard(self.step, partition, kind), rows_table(rows, schema), schema)
+        self._kinds.append(_kind(partition, kind))
+
+
+def _counts(counted: Counter[str]) -> Counts:
+    rejected = {reason: number for reason, number in sorted(counted.items()) if reason != "kept"}
+    num_kept = counted["kept"]
+    return Counts(num_candidates=num_kept + sum(rejected.values()), num_kept=num_kept, rejected=rejected)
+
+
+def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Rejected:
+    """A conversation as it is published, `<image>` at the head of the first turn, or why it is none.
+
+    It is put there where it stands elsewhere in that turn, or nowhere; nothing else is changed.
+    """
+    senders = [turn["from"] for turn in turns]
+    if not turns or senders != ["human", "gpt"] * (len(turns) // 2):
+        return Rejected("roles", f"human and gpt do not alternate: {' '.join(senders)[:200]}")
+    if not all(turn["value"].replace(IMAGE, "").strip() for turn in turns):
+        return Rejected("empty_text", "a turn without text")
+    number = sum(turn["value"].count(IMAGE) for turn in turns)
+    first, *rest = turns
+    if number > 1 or number != first["value"].count(IMAGE):
+        return Rejected("image", f"{IMAGE} stands in {number} places, or not in the first turn")
+    if first["value"].startswith(f"{IMAGE}\n"):
+        return list(turns)
+    return [{"from": "human", "value": f"{IMAGE}\n{first['value'].replace(IMAGE, '').strip()}"}, *rest]
+
+
+def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
+    """The task that a row names; else multiple choice, if all its questions are such, or `unknown`."""
+    if told in TASKS:
+        return told
+    pairs = zip(turns[::2], turns[1::2], strict=True)
+    if all(next(problems_of_choice(q["value"], a["value"]), None) is None for q, a in pairs):
+        return "multiple_choice"
+    return UNKNOWN_TASK
+
+
+def _digest(caption: str) -> int:
+    return stable_int("imported caption", caption)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    id: str
+    number: int
+    """The caption's place among all."""
+    digest: int
+    place: str
+
+
+class _Spool:
+    """Ids by hash, conversations by their caption's number: a database that lives as long as the import."""
+
+    def __init__(self, path: Path, files: Sequence[InputFile]) -> None:
+        self._files = files
+        self._database = sqlite3.connect(path, isolation_level=None)
+        for command in (
+            "PRAGMA journal_mode = OFF",
+            "PRAGMA synchronous = OFF",
+            f"PRAGMA cache_size = -{_CACHE_KIB}",
+            "CREATE TABLE captions"
+            " (id TEXT PRIMARY KEY, number INTEGER, digest INTEGER, file INTEGER, row INTEGER) WITHOUT ROWID",
+            "CREATE TABLE conversations"
+            " (number INTEGER PRIMARY KEY, id TEXT, file INTEGER, row INTEGER, task TEXT, turns TEXT)",
+            "BEGIN",
+        ):
+            self._database.execute(command)
+
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def find(self, row_id: str) -> _Known | None:
+        query = "SELECT number, digest, file, row FROM captions WHERE id = ?"
+        found = self._database.execute(query, (row_id,)).fetchone()
+        return _Known(row_id, found[0], found[1], self._files[found[2]].place(found[3])) if found else None
+
+    def add_caption(self, row_id: str, number: int, digest: int, file: int, row: int) -> _Known:
+        self._database.execute("INSERT INTO captions VALUES (?, ?, ?, ?, ?)", (row_id, number, digest, file, row))
+        return _Known(row_id, number, digest, self._files[file].place(row))
+
+    def add_conversation(
+        self, caption: _Known, file: int, row: int, task: str, turns: Sequence[dict[str, str]]
+    ) -> None:
+        """
+        Raises:
+            InputError: the caption has a conversation already.
+        """
+        values = (caption.number, caption.id, file, row, task, json.dumps(turns))
+        try:
+            self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", values)
+        except sqlite3.IntegrityError:
+            query = "SELECT file, row FROM conversations WHERE number = ?"
+            other = self._database.execute(query, (caption.number,)).fetchone()
+            raise InputError(
+                f"{self._files[file].place(row)}: a second conversation of the id {caption.id!a}, after "
+                f"{self._files[other[0]].place(other[1])}",
+                "A caption has one conversation; joined into one, or under ids of their own, both can be kept.",
+            ) from None
+
+    def conversations(self) -> Iterator[dict[str, Any]]:
+        """In the order of the captions."""
+        query = "SELECT number, id, task, turns FROM conversations ORDER BY number"
+        for number, row_id, task, turns in self._database.execute(query):
+            yield {"number": number, "id": row_id, "task": task, "conversations": json.loads(turns)}
