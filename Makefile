@@ -8,12 +8,13 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint docs
 
 help:
 	@echo "make demo   build a small data set with real models, show it and how to load it"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy and the rules between the layers"
+	@echo "make docs   the documentation as a site, in site/"
 
 setup:
 	@$(PYTHON) scripts/setup_env.py
@@ -29,3 +30,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# The variable silences a notice about the generator's own future.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet && echo "Built: site/index.html"

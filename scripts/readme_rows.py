@@ -1,4 +1,4 @@
-"""Puts a row of each config of a built folder into README.md: python scripts/readme_rows.py unicorn"""
+"""Puts rows of a built folder into README.md and docs/data.md: python scripts/readme_rows.py unicorn"""
 
 import json
 import re
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCK = re.compile(r"(<!-- rows: .*? -->\n).*?(<!-- /rows -->)", re.DOTALL)
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "data.md")
+BLOCK = re.compile(r"(<!-- row (\w+): .*? -->\n).*?(<!-- /row -->)", re.DOTALL)
 
 
 def example(folder: Path, config: str) -> str:
@@ -16,12 +17,12 @@ def example(folder: Path, config: str) -> str:
     row = next(pq.ParquetFile(first).iter_batches(batch_size=1)).to_pylist()[0]
     vector = row["image_embedding"]
     row["image_embedding"] = [*(round(number, 4) for number in vector[:3]), f"... {len(vector)} numbers"]
-    return f"`{config}`\n\n```json\n{json.dumps(row, indent=2, ensure_ascii=False)}\n```\n"
+    return f"```json\n{json.dumps(row, indent=2, ensure_ascii=False)}\n```\n"
 
 
 def main(folder: Path) -> None:
-    rows = "\n".join(example(folder, config) for config in ("pretrain", "instruction"))
-    README.write_text(BLOCK.sub(lambda found: f"{found[1]}\n{rows}\n{found[2]}", README.read_text()))
+    for page in PAGES:
+        page.write_text(BLOCK.sub(lambda found: f"{found[1]}{example(folder, found[2])}{found[3]}", page.read_text()))
 
 
 if __name__ == "__main__":

@@ -435,7 +435,7 @@ def set_up(root: Path, venv: Path, extras: str, *, lock: int) -> None:
         if free_gib < NEEDED_SPACE_GIB[extras]:
             raise SetupError(f"{free_gib:.1f} GiB are free where {venv} lies; {NEEDED_SPACE_GIB[extras]} are needed.")
         create(venv)
-    what = f".[{extras},demo,dev]"
+    what = f".[{extras},demo,dev,docs]"
     size = "4 GB on disk, " if extras == "cpu" else ""
     say(f"Installing {what} with Python {platform.python_version()} ({size}some minutes the first time)")
     pip(venv, "install", "--progress-bar", "off", "-e", what, *index_options(extras), lock=lock, root=root)

@@ -1,0 +1,114 @@
+"""What MkDocs asks for when it builds the site (mkdocs.yml): what is made of the code, and not written by hand."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import griffe
+
+COMMANDS = "<!-- commands -->"
+SETTINGS = re.compile(r"<!-- settings: (.*?) -->")
+PUBLIC = "<!-- public -->"
+DECISIONS = "decisions"
+_BOUNDED = re.compile(r"Annotated\[(.+?), Field\((.*)\)\]")
+
+
+def on_config(config: Any) -> Any:
+    """Called by MkDocs at the start: all records of decisions take their place in the navigation."""
+    names = sorted(path.name for path in Path(config.docs_dir, DECISIONS).glob("*.md"))
+    for entry in config.nav or ():
+        if isinstance(entry, dict) and "Decisions" in entry:
+            entry["Decisions"] = [f"{DECISIONS}/{name}" for name in names]
+    return config
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by MkDocs with the text of each page."""
+    if COMMANDS in markdown:
+        from unicorn_hf.cli import main
+
+        markdown = markdown.replace(COMMANDS, "\n".join(reference(main, "unicorn-hf")))
+    if PUBLIC in markdown:
+        import unicorn_hf
+
+        markdown = markdown.replace(PUBLIC, "\n\n".join(f"::: unicorn_hf.{name}" for name in unicorn_hf.__all__))
+    return SETTINGS.sub(lambda found: "\n".join(map(_settings, found[1].split())), markdown)
+
+
+@cache
+def _recipe() -> griffe.Object:
+    return griffe.load("unicorn_hf.core.recipe")
+
+
+def _settings(name: str) -> str:
+    """A section of a recipe as a table: its keys, those of its base first, and what the source says about them."""
+    section = _recipe()[name]
+    keys = [key for key in section.attributes.values() if key.annotation and "property" not in key.labels]
+    lines = [f"### {name}", "", section.docstring.value if section.docstring else "", ""]
+    return "\n".join([*lines, "| key | type | default | |", "|---|---|---|---|", *map(_setting, keys), ""])
+
+
+def _setting(key: griffe.Attribute) -> str:
+    kind = _BOUNDED.sub(r"\1 (\2)", str(key.annotation)).replace(", strict=False", "").replace(" (strict=False)", "")
+    kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), kind).replace(" | ", " or ")
+    default = "needed" if key.value is None else f"`{_cell(str(key.value))}`"
+    told = " ".join(key.docstring.value.split()) if key.docstring else ""
+    return f"| `{key.name}` | `{kind}` | {default} | {_cell(told)} |"
+
+
+def reference(group: click.Group, program: str) -> Iterator[str]:
+    """Markdown: a section for each command, with its help, its examples and a table of what it takes."""
+    top = click.Context(group, info_name=program)
+    for name in group.list_commands(top):
+        command = group.get_command(top, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=top)
+        told, examples = _help(command)
+        yield f"## {name}\n"
+        yield f"{told}\n"
+        yield f"```text\n{program} {name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
+        yield f"For example:\n\n```bash\n{examples}\n```\n"
+        options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+        if options:
+            yield "| option | |\n|---|---|"
+            yield from (_row(option, context) for option in options)
+        yield ""
+
+
+def _help(command: click.Command) -> tuple[str, str]:
+    """The text of the help, and its examples."""
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\b\nExample:\n")
+    return _options_as_code(text.replace("\b\n", "")).strip(), textwrap.dedent(examples).strip()
+
+
+def _options_as_code(text: str) -> str:
+    """Names of options as code, where they are not yet."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"(?<![\w-])(--[a-z][a-z-]*)", r"`\1`", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _row(option: click.Option, context: click.Context) -> str:
+    told = [_options_as_code(option.help or "")]
+    if isinstance(option.type, click.Choice):
+        value = " " + (option.metavar or (option.name or "").upper())
+        told.append(f"One of {', '.join(f'`{choice}`' for choice in option.type.choices)}.")
+    else:
+        value = "" if option.is_flag else f" {option.make_metavar(context).removesuffix(' RANGE')}"
+    if option.show_default and not option.is_flag:
+        told.append(f"Default: `{option.default}`.")
+    if option.required:
+        told.append("Required.")
+    if option.multiple and "repeatable" not in told[0]:
+        told.append("May be given again.")
+    names = ", ".join(f"`{name}{value}`" for name in [*option.opts, *option.secondary_opts])
+    return f"| {_cell(names)} | {_cell(' '.join(told))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

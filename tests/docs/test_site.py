@@ -1,0 +1,70 @@
+"""The site builds, strictly, and asks nothing of any other server."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+# What a browser fetches by itself, as opposed to links that a reader follows.
+FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "object": "data"}
+
+
+class Fetched(HTMLParser):
+    """Addresses that a page makes a browser fetch, and scripts that stand in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        address = found.get(FETCHED.get(tag, ""))
+        if address and found.get("rel") not in ("canonical", "next", "prev"):
+            self.addresses.append(address)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_page_of_docs_is_in_it(site: Path) -> None:
+    for path in (ROOT / "docs").rglob("*.md"):
+        page = path.relative_to(ROOT / "docs").with_suffix("")
+        folder = page.parent if page.name == "index" else page
+        assert (site / folder / "index.html").is_file(), path
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        for address in Fetched(page.read_text(encoding="utf-8")).addresses:
+            assert not re.match(r"(?:https?:)?//", address), f"{page}: {address}"
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_the_reference_is_made_of_the_code(site: Path) -> None:
+    from unicorn_hf import __all__ as public
+
+    api = (site / "api" / "index.html").read_text(encoding="utf-8")
+    for name in public:
+        assert f'id="unicorn_hf.{name}"' in api, name
+    assert "folder to publish; it appears when it is whole" in " ".join(api.split())
+    commands = (site / "cli" / "index.html").read_text(encoding="utf-8")
+    assert "--image-statistics" in commands
+    settings = (site / "recipe" / "index.html").read_text(encoding="utf-8")
+    assert all(name in settings for name in ("gpu_memory_utilization", "max_rejected", "rows_per_shard"))
