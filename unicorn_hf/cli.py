@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
 from unicorn_hf.params import Choice, EncoderName, RecipeName
@@ -59,6 +60,11 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
+@click.option(
+    "--from", "parent", metavar="ORG/NAME|DIR",
+    help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
+)  # fmt: skip
+@click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
 @click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
 @click.option(
@@ -99,7 +105,8 @@ def main() -> None:
 @click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
 def build(
-    recipe: str, out: Path, work_dir: Path | None, repo_id: str | None, private: bool, overwrite: bool, dry_run: bool,
+    recipe: str, parent: str | None, revision: str | None, out: Path, work_dir: Path | None,
+    repo_id: str | None, private: bool, overwrite: bool, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Make the data sets that RECIPE describes: a YAML file, or `demo` or `unicorn-1.2m`.
@@ -109,17 +116,34 @@ def build(
     \b
     Example:
       unicorn-hf build --seeds captions.txt --captions 1000 --instructions 400 --llm Qwen/Qwen2.5-7B-Instruct
+      unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     with _errors():
-        from unicorn_hf.core.recipe_file import load_recipe
         from unicorn_hf.pipeline import plan
 
-        resolved = load_recipe(recipe, _overrides(recipe, options))
+        resolved = _child(parent, revision, options) if parent else _resolved(recipe, revision, options)
         planned = plan(resolved, out, work_dir)
         if dry_run:
             _show_plan(planned)
             return
         _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite)
+
+
+def _resolved(recipe: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
+    from unicorn_hf.core.recipe_file import load_recipe
+
+    if revision:
+        raise InputError("--revision goes with --from ORG/NAME")
+    return load_recipe(recipe, _overrides(recipe, options))
+
+
+def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
+    from unicorn_hf.hub.regenerate import child_recipe, read_published
+
+    if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
+        raise InputError("--from brings the recipe of its set", "Leave RECIPE away.")
+    published = read_published(parent, revision)
+    return child_recipe(published, _overrides(str(published.recipe_file), options))
 
 
 def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
@@ -553,6 +577,7 @@ def _show_plan(planned: "Plan") -> None:
     model = getattr(recipe.engine, "model", "")
     lines = {
         "recipe": recipe.name,
+        **({"from": f"{recipe.parent.dataset} (text {recipe.parent.text})"} if recipe.parent else {}),
         "seeds": ", ".join(source.name or source.path for source in recipe.seeds.used),
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",

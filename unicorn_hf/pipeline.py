@@ -158,13 +158,15 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
     out = out.expanduser().absolute()
     check_out(out)
     work_dir = (work_dir or out.with_name(f"{out.name}.work")).expanduser().absolute()
+    if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
+        raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
     if work_dir == out or out in work_dir.parents:
         raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
     parse_encoder_spec(recipe.representations.encoder)
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
     if recipe.takes_text:
-        files = _files_of(recipe) if recipe.parent is None else []
+        files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
         return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe, files))
     check_sources(recipe.seeds)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
@@ -318,7 +320,12 @@ class _Build:
     def _taken(self) -> "_Text":
         """Captions and conversations of files, or of the parent."""
         recipe, progress = self._recipe, self._progress
-        files = _files_of(recipe)
+        parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
+        if recipe.parent and parent:
+            files = parent_files(recipe.parent, parent)
+        else:
+            files = imported_files(recipe.imported) if recipe.imported else []
+        facts = _statistics_of(parent) if parent else None
         taken = take(
             files,
             num_captions=recipe.captions.num,
@@ -340,8 +347,8 @@ class _Build:
             recipe=_imported_recipe(recipe, files, taken),
             captions=taken.captions,
             instructions=taken.instructions,
-            seeds=_parents_seeds(recipe) if recipe.parent else _imported_seeds(recipe, taken),
-            model_license=_parents(recipe).model_license if recipe.parent else model_license(recipe.engine),
+            seeds=facts.seeds if facts else _imported_seeds(recipe, taken),
+            model_license=facts.model_license if facts else model_license(recipe.engine),
             caption_counts=_cut(captions, taken.num_captions),
             instruction_counts=_cut(instructions, taken.num_instructions),
             vectors=taken.vectors,
@@ -433,28 +440,12 @@ def _no_generator(engine: Engine) -> GeneratorSpec:
     return GeneratorSpec(engine, "", name, fingerprint(engine), deterministic=True)
 
 
-def _files_of(recipe: Recipe) -> list[InputFile]:
-    if recipe.parent:
-        return parent_files(recipe.parent, _parent_folder(recipe))
-    assert recipe.imported
-    return imported_files(recipe.imported)
-
-
-def _parent_folder(recipe: Recipe) -> Path:
-    assert recipe.parent
-    return local_folder(recipe.parent.dataset, recipe.parent.revision)
-
-
-def _parents(recipe: Recipe) -> Statistics:
-    path = _parent_folder(recipe) / STATISTICS
+def _statistics_of(folder: Path) -> Statistics:
+    path = folder / STATISTICS
     try:
         return Statistics.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable: {error}") from error
-
-
-def _parents_seeds(recipe: Recipe) -> SeedFacts:
-    return _parents(recipe).seeds
+        raise InputError(f"{path}: not readable: {error}", f"Try: unicorn-hf validate {folder}") from error
 
 
 def _imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:

@@ -97,6 +97,8 @@ class DatasetSource(AnySource):
     """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
     num_templates: PositiveInt = 10
     """Drawn for each label, without repetition; all of them where there are fewer."""
+    where: dict[str, str] = {}
+    """Of Parquet files: only the rows that have these values in these columns."""
 
     @property
     def columns(self) -> tuple[str, ...]:

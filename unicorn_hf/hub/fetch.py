@@ -1,5 +1,6 @@
 """From the Hub to a folder here: the published files of a data set, all of one commit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from unicorn_hf.core.errors import InputError, RunError
@@ -9,14 +10,15 @@ from unicorn_hf.hub.failures import diagnose
 
 _ANSWER_TIMEOUT_S = 60.0
 _SILENCE_TIMEOUT_S = 180.0
-_PATTERNS = [
-    *("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors"),
-    *("pretrain/*.parquet", "instruction/*.parquet"),
-]
+PAPERS = ("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors")
+"""What a set says of itself."""
+EVERYTHING = (*PAPERS, "pretrain/*.parquet", "instruction/*.parquet")
 
 
-def local_folder(source: str, revision: str | None = None) -> Path:
+def local_folder(source: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:
     """The folder `source`, or the files of the Hub's data set `source`, downloaded unless they are here already.
+
+    A downloaded set lies in a folder that is named by its commit.
 
     Raises:
         InputError: `source` is neither, or has no such revision.
@@ -30,10 +32,10 @@ def local_folder(source: str, revision: str | None = None) -> Path:
         check_repo_id(source)
     except InputError:
         raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
-    return fetch_dataset(source, revision)
+    return fetch_dataset(source, revision, patterns=patterns)
 
 
-def fetch_dataset(repo_id: str, revision: str | None = None) -> Path:
+def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:
     """The published files of `repo_id` as they stand on the Hub now, never what an earlier download left here.
 
     Raises:
@@ -49,7 +51,9 @@ def fetch_dataset(repo_id: str, revision: str | None = None) -> Path:
         with library_settings(_SILENCE_TIMEOUT_S):
             # The commit is asked for first: by a branch's name, an older download could be passed off as new.
             commit = read_repository(api, repo_id, _ANSWER_TIMEOUT_S, revision).head
-            return Path(api.snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=_PATTERNS))
+            return Path(
+                api.snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=list(patterns))
+            )
     except RevisionNotFoundError as error:
         raise InputError(f"the data set {repo_id} has no branch, tag or commit {revision}") from error
     except RepositoryNotFoundError as error:

@@ -1,7 +1,7 @@
 """Seeds of data sets: of the Hub, or any that `datasets.load_dataset` takes, read as streams."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
     Of several captions of one image (a list in a column, several columns, rows of one `image_id`) that is taken whose
     hash is the least: no annotator's place is preferred.
     """
-    rows = _open(source)
     columns = [*source.columns, *([source.image_id] if source.image_id else [])]
+    rows = _open(source, columns)
     for column in columns:
         if rows.column_names and column not in rows.column_names:
             raise InputError(f"{source.path}: no column {column!r}; it has {', '.join(rows.column_names)}")
@@ -34,7 +34,7 @@ def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
 
 def read_labels(source: DatasetSource) -> Iterator[str]:
     """The class names of a column of labels; of a column of text its values."""
-    rows = _open(source)
+    rows = _open(source, source.columns)
     features = rows.features or rows._resolve_features().features
     (column,) = source.columns
     if column not in features:
@@ -47,11 +47,17 @@ def read_labels(source: DatasetSource) -> Iterator[str]:
         yield str(row[column] or "")
 
 
-def _open(source: DatasetSource) -> Any:
+def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
     from datasets import load_dataset
 
+    chosen: dict[str, Any] = {}
+    if source.where:
+        names = list(dict.fromkeys([*columns, *source.where]))
+        chosen = {"columns": names, "filters": [(name, "==", value) for name, value in source.where.items()]}
     try:
-        return load_dataset(source.path, source.config, split=source.split, revision=source.revision, streaming=True)
+        return load_dataset(
+            source.path, source.config, split=source.split, revision=source.revision, streaming=True, **chosen
+        )
     except (OSError, ValueError) as error:
         raise RunError(
             f"the seed data set {source.path} cannot be read: {error}",

@@ -1,0 +1,195 @@
+"""A published set made again, with something changed: its recipe and its rows become the recipe of a child.
+
+The recipe in a repository is data: it is read as YAML and validated, and names neither code nor files to run. What a
+change does not touch is taken over: with another encoder or transfer, captions and conversations are the parent's own;
+with another language model, or another draw, they are written again from the seeds in its rows.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
+from unicorn_hf.cards.statistics import SourceFacts, Statistics
+from unicorn_hf.core.encoder_spec import IMPORTED
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe import DatasetSource, ImportedEngine, Recipe, Seeds
+from unicorn_hf.core.recipe_file import load_recipe, overridden
+from unicorn_hf.hub.fetch import PAPERS, local_folder
+
+_WRITES = ("engine", "random_seed")
+"""Keys of the recipe, and those below them, of which another value gives other text."""
+_ENCODER, _TRANSFER = "representations.encoder", "representations.transfer"
+_IMAGES = "representations.image_statistics"
+_NOT_CHANGES = ("cluster", "imported", "parent", "seeds.sources")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a published set says of itself, rows aside."""
+
+    name: str
+    """`ORG/NAME`, or the absolute path of a folder."""
+    revision: str | None
+    """The commit; None of a folder."""
+    folder: Path
+    recipe: Recipe
+    statistics: Statistics
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / RECIPE
+
+
+def read_published(source: str, revision: str | None = None) -> Published:
+    """The papers of a set in a folder or on the Hub.
+
+    Raises:
+        InputError: there is no such set, unicorn-hf did not make it, or one of a newer version did.
+        RunError: the Hub or the network.
+    """
+    is_folder = Path(source).is_dir()
+    folder = local_folder(source, revision, patterns=PAPERS)
+    if not is_build(folder):
+        raise InputError(
+            f"{source} is no data set that unicorn-hf made: it has no {RECIPE} and {STATISTICS}",
+            "Captions of others can be had by `unicorn-hf import FILES... --out DIR`.",
+        )
+    try:
+        recipe = load_recipe(folder / RECIPE)
+        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+    except (InputError, ValueError) as error:
+        raise _unreadable(source, folder, error) from error
+    name = str(Path(source).resolve()) if is_folder else source
+    return Published(name, None if is_folder else folder.name, folder, recipe, statistics)
+
+
+def _unreadable(source: str, folder: Path, error: Exception) -> InputError:
+    made_by, here = _made_by(folder), installed_version("unicorn-hf")
+    if made_by and _numbers(made_by) > _numbers(here):
+        return InputError(
+            f"{source} was made by unicorn-hf {made_by}, whose recipes this one ({here}) does not know",
+            "pip install --upgrade unicorn-hf",
+        )
+    reason = error.message if isinstance(error, InputError) else f"{STATISTICS}: {str(error).splitlines()[0]}"
+    return InputError(f"{source} is damaged: {reason.replace(str(folder), source)}", "Try: unicorn-hf validate.")
+
+
+def _made_by(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / STATISTICS).read_bytes())["versions"]["unicorn-hf"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) and len(found) < 50 else None
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d{1,9}", version.split("+")[0])]
+
+
+def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
+    """The recipe of `parent` with dotted keys set; `build` makes the child of it.
+
+    Captions and conversations are taken over, unless `engine` or `random_seed` is among the keys. Fewer captions take
+    the first ones. An encoder of another space leaves the parent's image statistics behind.
+
+    Raises:
+        InputError: a value does not hold, or the parent cannot give what is asked for.
+    """
+    if any(key.startswith("seeds.") for key in overrides):
+        raise InputError("--from brings its own seeds", "Leave --seeds, --seed-column and --exclude-benchmarks away.")
+    writes = any(key.split(".")[0] in _WRITES for key in overrides)
+    changes = dict(overrides) | _numbers_of_rows(parent, overrides, writes)
+    if changes.get(_ENCODER, parent.recipe.representations.encoder) != parent.recipe.representations.encoder:
+        changes.setdefault(_IMAGES, None)
+    changes["parent"] = {"dataset": parent.name, "revision": parent.revision, "text": "written" if writes else "kept"}
+    if writes:
+        changes["imported"] = None
+        changes["seeds"] = _seeds(parent).model_dump(mode="json")
+        if isinstance(parent.recipe.engine, ImportedEngine) and not any(key.startswith("engine") for key in overrides):
+            raise InputError(
+                f"the captions of {parent.name} were imported: nothing is known to write others with",
+                "Name a model: --llm MODEL.",
+            )
+    else:
+        _check_vectors(parent, changes)
+    recipe = overridden(parent.recipe.model_dump(mode="json"), changes, f"the recipe of {parent.name}")
+    assert recipe.parent
+    changed = _changed(parent.recipe, recipe)
+    return recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"changed": changed})})
+
+
+def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes: bool) -> dict[str, object]:
+    """As many conversations as fit the captions that are asked for."""
+    wanted = overrides.get("captions.num")
+    num_captions, num_instructions = parent.recipe.captions.num, parent.recipe.instructions.num
+    if not writes:
+        for key, number in {"captions.num": num_captions, "instructions.num": num_instructions}.items():
+            asked = overrides.get(key)
+            if isinstance(asked, int) and asked > number:
+                raise InputError(
+                    f"{parent.name} has {number:,} {key.split('.')[0]}, and {asked:,} are asked for",
+                    "More are written by --llm MODEL, or by --random-seed N with the same model.",
+                )
+    if not isinstance(wanted, int) or "instructions.num" in overrides:
+        return {}
+    in_proportion = wanted * num_instructions // num_captions
+    return {"instructions.num": in_proportion if writes else min(wanted, num_instructions)}
+
+
+def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
+    transferred = parent.recipe.representations.transfer != "none"
+    if changes.get(_ENCODER, parent.recipe.representations.encoder) == IMPORTED and transferred:
+        raise InputError(
+            f"the vectors of {parent.name} were imported, and a transfer has moved them since: they are not known as "
+            "they were",
+            "Encode the captions: --encoder ENCODER.",
+        )
+
+
+def _seeds(parent: Published) -> Seeds:
+    """The seeds in the parent's rows, a source for each domain."""
+    is_folder = parent.revision is None
+    return Seeds(
+        sources=tuple(
+            DatasetSource(
+                kind="dataset",
+                path=parent.name,
+                config="pretrain",
+                revision=None if is_folder else parent.revision,
+                column="seed",
+                where={"domain": domain},
+                domain=domain,
+            ).model_copy(update=_known(parent.statistics.seeds.sources, domain))
+            for domain in parent.statistics.pretrain.per_domain
+        )
+    )
+
+
+def _known(sources: tuple[SourceFacts, ...], domain: str) -> dict[str, object]:
+    """Name, licence and benchmark of a domain's seeds, as far as the sources with this domain agree."""
+    here = [source for source in sources if source.domain == domain and source.num_seeds] or list(sources)
+    licenses = dict.fromkeys(source.license for source in here)
+    benchmarks = {source.benchmark for source in here}
+    return {
+        "name": ", ".join(dict.fromkeys(source.name for source in here)) or domain,
+        "license": " and ".join(licenses) or "unknown",
+        "benchmark": benchmarks.pop() if len(benchmarks) == 1 else None,
+    }
+
+
+def _changed(parent: Recipe, child: Recipe) -> tuple[str, ...]:
+    """The dotted keys whose values differ, what says where the work runs and where rows come from aside."""
+    before, after = (dict(_flat(recipe.model_dump(mode="json"), "")) for recipe in (parent, child))
+    keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+    return tuple(key for key in keys if not any(key == left or key.startswith(f"{left}.") for left in _NOT_CHANGES))
+
+
+def _flat(data: Mapping[str, object], above: str) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in data.items():
+        found += _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else [(f"{above}{key}", value)]
+    return found
