@@ -89,6 +89,7 @@ def ours(texts: list[str], config: NearDuplicates, num_workers: int) -> tuple[li
     from unicorn_hf.core.schemas import CAPTIONS
     from unicorn_hf.runtime.cluster import open_pool
     from unicorn_hf.runtime.files import rows_table, write_table
+    from unicorn_hf.runtime.launch import Place
     from unicorn_hf.runtime.steps import Step
 
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +102,8 @@ def ours(texts: list[str], config: NearDuplicates, num_workers: int) -> tuple[li
             paths.append(Path(folder) / f"{begin}.parquet")
             write_table(paths[-1], rows_table(rows, CAPTIONS), CAPTIONS)
         del rows
-        with open_pool(num_workers, {"OMP_NUM_THREADS": "1"}, lambda event: None) as pool:
+        variables = {"OMP_NUM_THREADS": "1"}
+        with open_pool(Place(num_workers), lambda num_threads: variables, lambda event: None) as pool:
             pool.run([KeyJob(Step(Path(folder) / "warm"), CaptionShard(paths[0], "warm"), config)], lambda record: None)
             START.append(time.perf_counter())
             candidates = Candidates(config, Path(folder) / "work")

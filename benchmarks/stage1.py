@@ -39,8 +39,9 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.recipe import EndpointEngine, Recipe, VllmEngine
 from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
-from unicorn_hf.runtime.cluster import WorkerPool, cpu_count, open_pool
+from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.launch import Place, cpu_count
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.seeds.step import prepare_seeds
@@ -177,7 +178,7 @@ def recipe_of(seeds: Path, engine: VllmEngine, options: argparse.Namespace) -> R
 @contextmanager
 def pool_of(recipe: Recipe, generator: GeneratorSpec, variables: dict[str, str]) -> Iterator[WorkerPool]:
     at_once = generator.partitions_at_once(recipe.partition_rows)
-    with open_pool(1, variables, lambda event: None, jobs_at_once=at_once) as pool:
+    with open_pool(Place(1), lambda num_threads: variables, lambda event: None, jobs_at_once=at_once) as pool:
         yield pool
 
 
@@ -242,8 +243,6 @@ class Recorder:
 
 class InThisProcess:
     """A pool without workers."""
-
-    num_workers = 1
 
     def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], *, overlap: bool = False) -> list[Any]:
         return [job.run(lambda: None) for job in jobs]

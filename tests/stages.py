@@ -32,8 +32,6 @@ class Nothing:
 class SerialPool:
     """Implements `WorkerPool` in this process; jobs are run last to first, since no order is promised."""
 
-    num_workers = 1
-
     def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], *, overlap: bool = False) -> list[Any]:
         resident("nothing", Nothing)
         records = {}

@@ -584,7 +584,7 @@ def _show_plan(planned: "Plan") -> None:
         "engine": f"{recipe.engine.kind} {model}".strip(),
         "encoder": recipe.representations.encoder,
         "transfer": recipe.representations.transfer,
-        "workers": str(planned.num_workers),
+        "workers": planned.place.words,
         "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
         "work folder": str(planned.work_dir),
         "data set": str(planned.out),

@@ -89,9 +89,10 @@ from unicorn_hf.representations.transfer_file import (
     load_transfer,
     save_transfer,
 )
-from unicorn_hf.runtime.cluster import WorkerPool, cpu_count, open_pool
+from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage, most_common
+from unicorn_hf.runtime.launch import Place, cpu_count, find_place
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import Picked
@@ -144,7 +145,8 @@ class Plan:
     recipe: Recipe
     out: Path
     work_dir: Path
-    num_workers: int
+    place: Place
+    """What the workers run on."""
     num_disk_bytes: int
     """About what the build needs on disk, work files and published folder together."""
 
@@ -167,13 +169,13 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
         load_image_statistics(Path(recipe.representations.image_statistics))
     if recipe.takes_text:
         files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
-        return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe, files))
+        return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files))
     check_sources(recipe.seeds)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
     load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
-    return Plan(recipe, out, work_dir, _num_workers(recipe), _disk_bytes(recipe, []))
+    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []))
 
 
 def build(
@@ -268,14 +270,11 @@ class _Build:
 
     def run(self) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
-        num_threads = max(1, cpu_count() // self._plan.num_workers)
-        # For the encoder too: without a bound each worker's torch takes all cores.
-        environment = {
-            "OMP_NUM_THREADS": str(num_threads),
-            "RAYON_NUM_THREADS": str(num_threads),
-        } | self._generator.environment(num_threads)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
-        with open_pool(self._plan.num_workers, environment, self._on_event, jobs_at_once=at_once) as pool:
+        opened = open_pool(
+            self._plan.place, self._generator.environment, self._on_event, jobs_at_once=at_once, folder=work_dir
+        )
+        with opened as pool:
             text = self._taken() if recipe.takes_text else self._written(pool)
             recipe = self._recipe = text.recipe
             picked = text.captions
@@ -732,14 +731,20 @@ def _versions(recipe: Recipe) -> dict[str, str]:
     return {name: installed[name] for name in sorted(names) if name in installed}
 
 
-def _num_workers(recipe: Recipe) -> int:
-    if recipe.cluster.workers:
-        return recipe.cluster.workers
-    # vLLM on the CPU uses all cores by itself, and each engine holds the model's weights.
+def _place(recipe: Recipe) -> Place:
+    engine = recipe.engine
+    uses_vllm = isinstance(engine, VllmEngine) and not recipe.takes_text
     encoder = parse_encoder_spec(recipe.representations.encoder)
-    if recipe.takes_text and isinstance(encoder, HashingSpec | ImportedSpec):
-        return cpu_count()
-    return cpu_count() if isinstance(recipe.engine, EchoEngine) else 1
+    encodes = not isinstance(encoder, HashingSpec | ImportedSpec)
+    is_light = isinstance(engine, EchoEngine) or (recipe.takes_text and not encodes)
+    return find_place(
+        recipe.cluster.kind,
+        recipe.cluster.workers,
+        # A model on the CPU uses all cores by itself, and each engine holds its weights.
+        on_cpu=cpu_count() if is_light else 1,
+        uses_gpu=uses_vllm or encodes,
+        gpus_per_worker=engine.tensor_parallel_size if uses_vllm and isinstance(engine, VllmEngine) else 1,
+    )
 
 
 def _disk_bytes(recipe: Recipe, files: Sequence[InputFile]) -> int:

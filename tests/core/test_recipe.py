@@ -66,7 +66,7 @@ def test_a_recipe_does_not_change_after_validation() -> None:
         {"representations": {"batch_size": 0}},
         {"seeds": {"sources": []}},
         {"seeds": {"max_characters": 0}},
-        {"cluster": {"kind": "slurm"}},
+        {"cluster": {"kind": ""}},
         {"cluster": {"workers": 0}},
         {"packaging": {"rows_per_shard": 0}},
         {"engine": {"kind": "vllm"}},

@@ -39,7 +39,7 @@ def identity(model: Path | str, **changes: object) -> str:
 def test_echo_needs_nothing() -> None:
     spec = resolve_generator(EchoEngine())
     assert (spec.name, spec.model, spec.deterministic) == ("echo", "", True)
-    assert spec.environment(4) == {}
+    assert spec.environment(4) == {"OMP_NUM_THREADS": "4", "RAYON_NUM_THREADS": "4"}
     assert isinstance(spec.open(), EchoGenerator)
 
 

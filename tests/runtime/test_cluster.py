@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from unicorn_hf.runtime.cluster import open_pool
+from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.workers import resident, waiting
 
@@ -53,7 +54,7 @@ def meetings(folder: Path, number: int, wanted: int) -> list[Meeting]:
 
 def test_jobs_wait_at_once_in_one_worker_and_compute_alone(tmp_path: Path) -> None:
     came: list[Record] = []
-    with open_pool(1, {}, lambda event: None, jobs_at_once=3) as pool:
+    with open_pool(Place(1), lambda num_threads: {}, lambda event: None, jobs_at_once=3) as pool:
         together = pool.run(meetings(tmp_path / "together", 3, 3), came.append, overlap=True)
         alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append, overlap=True)
     assert [record.inputs for record in together + alone] == ["0", "1", "2", "0", "1", "2", "3"]

@@ -427,9 +427,13 @@ class Representations(Section):
 class Cluster(Section):
     """Where the work runs. Nothing here changes what a build makes."""
 
-    kind: Literal["auto", "local"] = "auto"
+    kind: Annotated[str, Field(min_length=1)] = "auto"
+    """`local`: processes on this machine. `cuda`: the same, with `tensor_parallel_size` GPUs each. `auto`: `cuda` if
+    there are GPUs and something to do for them, else `local`. The address of a Dask scheduler
+    (`tcp://10.0.0.1:8786`), or the path of its file: workers that were started elsewhere."""
     workers: PositiveInt | None = None
-    """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU."""
+    """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU. With a scheduler: how many
+    are waited for at the start; without it, one."""
 
 
 class Price(Section):

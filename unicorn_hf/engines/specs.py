@@ -72,12 +72,16 @@ class GeneratorSpec:
                 return 2 + math.ceil(num_requests / partition_rows)
 
     def environment(self, num_threads: int) -> dict[str, str]:
-        """Variables that a worker needs before its interpreter starts."""
+        """Variables that a worker needs before its interpreter starts, which may use so many threads.
+
+        For the encoder too: without a bound each worker's torch takes all cores.
+        """
+        threads = {"OMP_NUM_THREADS": str(num_threads), "RAYON_NUM_THREADS": str(num_threads)}
         if not isinstance(self.engine, VllmEngine):
-            return {}
+            return threads
         from unicorn_hf.engines.vllm import environment
 
-        return environment(self.engine, num_threads)
+        return threads | environment(self.engine, num_threads)
 
 
 @dataclass(frozen=True, slots=True)

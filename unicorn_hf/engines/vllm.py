@@ -4,6 +4,7 @@ import copy
 import ctypes
 import gc
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, FinishReason, Request
 from unicorn_hf.core.recipe import VllmEngine
 from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
+from unicorn_hf.engines.engine_process import clear_up, mark_this_worker
 from unicorn_hf.engines.quiet import debugging, quiet
 
 log = logging.getLogger(__name__)
@@ -271,6 +273,9 @@ def _is_cpu_build() -> bool:
 
 def _start(engine: VllmEngine, model: str) -> Any:
     is_cpu = _is_cpu_build()
+    if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "1":
+        mark_this_worker()
+        clear_up()
     from vllm import LLM
 
     settings: dict[str, Any] = {

@@ -1,18 +1,22 @@
-"""Worker processes: started for a build, given jobs, shut down with it."""
+"""The pool of a build's worker processes, and the jobs that they are given."""
 
-import logging
-import os
-import signal
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, TypeVar
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime.launch import Place, connected
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.workers import TOPIC, run_job
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from unicorn_hf.runtime.worker_setup import Environment
+
+_COUNT_EVERY_S = 2.0
 
 RecordT = TypeVar("RecordT", bound=Record)
 EventHandler = Callable[[dict[str, Any]], None]
@@ -20,8 +24,6 @@ EventHandler = Callable[[dict[str, Any]], None]
 
 class WorkerPool(Protocol):
     """Runs jobs on worker processes."""
-
-    num_workers: int
 
     def run(
         self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
@@ -42,69 +44,34 @@ class WorkerPool(Protocol):
 
 @contextmanager
 def open_pool(
-    num_workers: int, environment: dict[str, str], on_event: EventHandler, *, jobs_at_once: int = 1
+    place: Place,
+    environment: "Environment",
+    on_event: EventHandler,
+    *,
+    jobs_at_once: int = 1,
+    folder: Path | None = None,
 ) -> Iterator[WorkerPool]:
-    """Local worker processes; they start when there is a job to run.
+    """Worker processes; they start, or are joined, when there is a job to run.
 
     Args:
-        num_workers: how many processes.
-        environment: variables that are set before a worker's interpreter starts (thread counts, an engine's switches).
+        place: where they run.
+        environment: variables that are set before a worker imports an engine (thread counts, an engine's switches).
         on_event: called, in another thread, with what workers tell: `engine_built`, `rows`.
         jobs_at_once: jobs in each worker where they overlap.
+        folder: where jobs write; workers that others started must see it.
     """
     with ExitStack() as opened:
 
         def connect() -> Any:
-            return opened.enter_context(_client(num_workers, jobs_at_once, environment, on_event))
+            client = opened.enter_context(connected(place, environment, folder, jobs_at_once))
+            client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
+            return client
 
-        yield _DaskPool(num_workers, jobs_at_once, connect)
-
-
-@contextmanager
-def _client(num_workers: int, jobs_at_once: int, environment: dict[str, str], on_event: EventHandler) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    settings = {
-        "distributed.nanny.pre-spawn-environ": environment,
-        # An engine may have processes of its own, which a daemon may not.
-        "distributed.worker.daemon": False,
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch,
-        dask.config.set(settings | {"temporary-directory": scratch}),
-        LocalCluster(
-            n_workers=num_workers,
-            threads_per_worker=jobs_at_once,
-            processes=True,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.register_plugin(_worker_plugin())
-        client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
-        yield client
-
-
-def _worker_plugin() -> Any:
-    from distributed import WorkerPlugin
-
-    class LeaveInterruptsToTheClient(WorkerPlugin):  # type: ignore[misc]
-        """Ctrl-C in a terminal reaches all processes; the client alone answers it, and ends the workers."""
-
-        def setup(self, worker: Any) -> None:
-            # Set up in the main thread of the worker's process.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    return LeaveInterruptsToTheClient()
+        yield _DaskPool(jobs_at_once, connect)
 
 
 class _DaskPool:
-    def __init__(self, num_workers: int, jobs_at_once: int, connect: Callable[[], Any]) -> None:
-        self.num_workers = num_workers
+    def __init__(self, jobs_at_once: int, connect: Callable[[], Any]) -> None:
         self._jobs_at_once = jobs_at_once
         self._connect = connect
         self._connected: Any = None
@@ -127,7 +94,9 @@ class _DaskPool:
             else:
                 records[position] = record
                 on_record(record)
-        for position, record in self._compute(jobs, todo, self._jobs_at_once if overlap else 1):
+        # Without work, no worker is started.
+        computed = self._compute(jobs, todo, self._jobs_at_once if overlap else 1) if todo else ()
+        for position, record in computed:
             records[position] = record
             on_record(record)
         return [records[position] for position in range(len(jobs))]
@@ -136,6 +105,7 @@ class _DaskPool:
         self, jobs: Sequence[Job[RecordT]], todo: Sequence[int], at_once: int
     ) -> Iterator[tuple[int, RecordT]]:
         from distributed import KilledWorker, as_completed
+        from distributed.comm import CommClosedError
 
         waiting = iter(todo)
         futures: dict[Any, int] = {}
@@ -146,25 +116,29 @@ class _DaskPool:
             futures[future] = position
             return future
 
-        # One job more than are done at once: it is there when one ends, and the scheduler never holds the whole plan.
-        num_first = (at_once + 1) * self.num_workers
-        first = [submit(position) for _, position in zip(range(num_first), waiting, strict=False)]
-        pending = as_completed(first, loop=self._client.loop)
+        pending = as_completed(loop=self._client.loop)
+        counted_at, wanted = -_COUNT_EVERY_S, 0
         try:
-            for future in pending:
-                yield futures.pop(future), future.result()
-                for position in waiting:
+            while True:
+                if time.monotonic() - counted_at > _COUNT_EVERY_S:
+                    # Workers come and go. One job more than they do at once is there when one ends, and the scheduler
+                    # never holds the whole plan.
+                    counted_at, wanted = time.monotonic(), (at_once + 1) * max(1, len(self._client.nthreads()))
+                for position in islice(waiting, max(0, wanted - len(futures))):
                     pending.add(submit(position))
-                    break
+                if not futures:
+                    return
+                future = next(pending)
+                yield futures.pop(future), future.result()
         except KilledWorker as error:
             raise RunError(
                 f"a worker process died again and again on the same partition: {error}",
                 "Too little memory is the usual cause: fewer --workers, a smaller model or a smaller partition_rows.",
             ) from error
+        except (CancelledError, CommClosedError) as error:
+            raise RunError(
+                "the connection to the scheduler was lost", "All partitions that are done are kept: start again."
+            ) from error
         finally:
             for future in futures:
                 future.cancel()
-
-
-def cpu_count() -> int:
-    return len(os.sched_getaffinity(0))

@@ -29,6 +29,7 @@ _resident: tuple[str, Closeable] | None = None
 _changing = threading.Lock()
 _turn = threading.Lock()
 _mine = threading.local()
+_refused = False
 
 
 def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
@@ -52,11 +53,30 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     return made
 
 
+def let_go() -> None:
+    """Close the engine, if there is one."""
+    global _resident
+    with _changing:
+        if _resident:
+            _resident[1].close()
+            _resident = None
+
+
+def refuse() -> None:
+    """Run nothing from now on: this process is not one of the build's."""
+    global _refused
+    _refused = True
+
+
 def run_job(job: Job[RecordT]) -> RecordT:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
 
     Jobs take turns: another one runs only while this one says that it is waiting.
     """
+    if _refused:
+        from distributed import Reschedule
+
+        raise Reschedule
     reporter = _RowReporter()
     try:
         with _turn, job_lap():

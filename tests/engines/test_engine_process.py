@@ -1,0 +1,132 @@
+"""vLLM's own processes end with the worker that they belong to, and nobody else's do."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.recipe import VllmEngine
+from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
+from unicorn_hf.engines.vllm import VllmGenerator, environment
+
+PATIENCE_S = 90
+ENGINE = VllmEngine(model="demo:smollm2-135m-instruct", dtype="bfloat16", max_model_len=256, cpu_kvcache_gib=1)
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def sleeper(mark: str | None) -> psutil.Popen:
+    variables = {name: value for name, value in os.environ.items() if name != MARK} | ({MARK: mark} if mark else {})
+    process = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=variables)
+    eventually(lambda: process.environ().get(MARK) == mark)
+    return process
+
+
+@pytest.fixture
+def dead() -> str:
+    """The mark of a worker that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    mark = f"{process.pid}@{psutil.Process(process.pid).create_time():.2f}"
+    process.wait()
+    return mark
+
+
+@pytest.fixture
+def alive() -> str:
+    process = psutil.Process()
+    return f"{process.pid}@{process.create_time():.2f}"
+
+
+def test_what_a_dead_worker_left_is_ended_and_nothing_else(dead: str, alive: str) -> None:
+    pid = alive.partition("@")[0]
+    left, reused = sleeper(dead), sleeper(f"{pid}@1.00")
+    others = [sleeper(alive), sleeper(None)]
+    try:
+        assert clear_up() == 2
+        assert not left.is_running()
+        assert not reused.is_running(), "the PID came again, the worker did not"
+        assert all(process.is_running() for process in others)
+    finally:
+        for process in (left, reused, *others):
+            if process.is_running():
+                process.kill()
+            process.wait()
+
+
+def _mark_as_a_daemon() -> None:
+    try:
+        mark_this_worker()
+    except RunError as error:
+        sys.exit(7 if "DAEMON=False" in error.advice else 1)
+
+
+def test_a_worker_that_may_have_no_processes_says_what_to_do() -> None:
+    process = get_context("spawn").Process(target=_mark_as_a_daemon, daemon=True)
+    process.start()
+    process.join()
+    assert process.exitcode == 7
+
+
+def _work(model: str) -> None:
+    VllmGenerator(ENGINE, model)
+    time.sleep(600)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseProcess]:
+    for name, value in environment(ENGINE, 1).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    process = get_context("spawn").Process(target=_work, args=(str(demo_llm("smollm2-135m-instruct")),))
+    process.start()
+    yield process
+    process.kill()
+    process.join()
+
+
+def children(worker: BaseProcess) -> list[psutil.Process]:
+    """Those that are engine processes: the worker's mark is on them."""
+    found = []
+    for process in psutil.Process(worker.pid).children(recursive=True):
+        try:
+            found += [process] if MARK in process.environ() else []
+        except psutil.Error:
+            continue
+    return found
+
+
+def runs(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.real
+def test_an_engine_process_ends_with_its_worker(worker: BaseProcess) -> None:
+    # The model's weights are in its memory.
+    eventually(lambda: any(process.memory_info().rss > 2**30 for process in children(worker)))
+    engines = children(worker)
+    worker.kill()
+    eventually(lambda: not any(map(runs, engines)))
+
+
+@pytest.mark.real
+def test_one_that_was_just_starting_is_ended_by_the_next_worker(worker: BaseProcess) -> None:
+    eventually(lambda: any(process.name().startswith("VLLM") for process in children(worker)))
+    engines = children(worker)
+    worker.kill()
+    worker.join()
+    clear_up()
+    assert not any(map(runs, engines))

@@ -1,0 +1,62 @@
+"""A scheduler and workers that somebody else started, as processes of this machine."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PATIENCE_S = 60
+
+
+@dataclass
+class Cluster:
+    """Ends with `close`; a test may kill any of its processes before."""
+
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def scheduler_file(self) -> Path:
+        return self.folder / "scheduler.json"
+
+    @property
+    def address(self) -> str:
+        address: str = json.loads(self.scheduler_file.read_text())["address"]
+        return address
+
+    def start_scheduler(self) -> None:
+        self._start("scheduler", ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"], {})
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.scheduler_file.exists():
+            assert time.monotonic() < deadline, self.log("scheduler")
+            time.sleep(0.05)
+
+    def start_worker(
+        self, name: str = "worker", environment: Mapping[str, str] | None = None, num_threads: int = 1
+    ) -> None:
+        options = ["--nthreads", str(num_threads), "--no-dashboard", "--memory-limit", "0", "--name", name]
+        self._start(name, [*options, "--local-directory", str(self.folder)], environment or {})
+
+    def _start(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
+        kind = "scheduler" if name == "scheduler" else "worker"
+        command = [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self.scheduler_file), *options]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | environment, start_new_session=True
+            )
+
+    def kill(self, name: str) -> None:
+        """The process, and those that it started."""
+        os.killpg(self.processes[name].pid, 9)
+        self.processes.pop(name).wait()
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)

@@ -1,0 +1,259 @@
+"""Where workers run: on this machine, on its GPUs, or on a cluster that somebody started."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import dask
+import pytest
+
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.runtime import launch
+from unicorn_hf.runtime.cluster import WorkerPool, open_pool
+from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.steps import Record
+from unicorn_hf.runtime.workers import resident
+
+place = partial(find_place, on_cpu=3, uses_gpu=True)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    started = Cluster(tmp_path)
+    started.start_scheduler()
+    yield started
+    started.close()
+
+
+def settings(num_threads: int) -> dict[str, str]:
+    return {"UNICORN_HF_TEST": str(num_threads)}
+
+
+class Engine:
+    """Leaves a file where it was closed."""
+
+    def __init__(self, closed: Path) -> None:
+        self._closed = closed
+
+    def close(self) -> None:
+        self._closed.touch()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Says which process it ran in; lasts for a time."""
+
+    folder: Path
+    name: int
+    lasts_s: float = 0.0
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        resident("engine", lambda: Engine(self.folder / "closed"))
+        time.sleep(self.lasts_s)
+        threads = int(os.environ.get("UNICORN_HF_TEST", 0))
+        return Record(inputs=str(self.name), num_bytes={"pid": os.getpid(), "threads": threads})
+
+
+def jobs(folder: Path, number: int, lasts_s: float = 0.0) -> list[Job]:
+    return [Job(folder, name, lasts_s) for name in range(number)]
+
+
+def run(pool: WorkerPool, work: list[Job], on_record: Callable[[Record], None] = lambda record: None) -> list[Record]:
+    return pool.run(work, on_record)
+
+
+def joined(where: str | Path, folder: Path) -> list[Record]:
+    with open_pool(Place(scheduler=str(where)), settings, lambda event: None, folder=folder) as pool:
+        return run(pool, jobs(folder, 8))
+
+
+# -- which place -------------------------------------------------------------------------------------------------------
+
+
+def test_without_gpus_workers_are_processes_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert place("auto", None) == place("local", None) == Place(3)
+    assert place("auto", 5) == Place(5)
+
+
+@pytest.mark.parametrize(
+    ("gpus_per_worker", "groups"),
+    [
+        (1, tuple((str(gpu),) for gpu in range(8))),
+        (2, (("0", "1"), ("2", "3"), ("4", "5"), ("6", "7"))),
+        (4, (("0", "1", "2", "3"), ("4", "5", "6", "7"))),
+        (8, (tuple("01234567"),)),
+        (3, (("0", "1", "2"), ("3", "4", "5"))),
+    ],
+)
+def test_a_worker_owns_a_group_of_gpus(
+    monkeypatch: pytest.MonkeyPatch, gpus_per_worker: int, groups: tuple[tuple[str, ...], ...]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
+    monkeypatch.setattr(launch, "find_spec", lambda name: name)
+    found = place("auto", None, gpus_per_worker=gpus_per_worker)
+    assert found == Place(len(groups), groups)
+    assert place("cuda", 1, gpus_per_worker=gpus_per_worker) == Place(1, groups[:1])
+    with pytest.raises(InputError, match=f"At most --workers {len(groups)}"):
+        place("cuda", len(groups) + 1, gpus_per_worker=gpus_per_worker)
+
+
+def test_a_build_without_use_for_gpus_leaves_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert find_place("auto", None, on_cpu=3, uses_gpu=False) == Place(3)
+
+
+def test_too_few_gpus_and_a_missing_dask_cuda_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1,GPU-2")
+    monkeypatch.setattr(launch, "find_spec", lambda name: name)
+    with pytest.raises(InputError, match=r"a worker needs 4 GPUs .* and 2 can be seen"):
+        place("auto", None, gpus_per_worker=4)
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="dask-cuda is not installed"):
+        place("auto", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(InputError):
+        place("cuda", None)
+
+
+def test_what_is_no_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no cluster 'slurm'"):
+        place("slurm", None)
+    with pytest.raises(InputError, match="no cluster"):
+        place(str(tmp_path / "none.json"), None)
+
+
+# -- here --------------------------------------------------------------------------------------------------------------
+
+
+def test_workers_here_get_their_variables_before_they_start(tmp_path: Path) -> None:
+    with open_pool(Place(2), settings, lambda event: None) as pool:
+        records = run(pool, jobs(tmp_path, 6, 0.05))
+    assert {record.num_bytes["threads"] for record in records} == {max(1, launch.cpu_count() // 2)}
+    assert [record.inputs for record in records] == [str(name) for name in range(6)]
+
+
+def test_nothing_is_started_where_there_is_nothing_to_do() -> None:
+    with open_pool(Place(scheduler="tcp://127.0.0.1:1"), settings, lambda event: None) as pool:
+        assert run(pool, []) == []
+
+
+# -- on a cluster that somebody started --------------------------------------------------------------------------------
+
+
+def test_workers_of_a_scheduler_are_used_and_left_as_they_were(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start_worker(num_threads=3)
+    by_file = joined(cluster.scheduler_file, tmp_path)
+    assert {record.num_bytes["threads"] for record in by_file} == {3}
+    assert (tmp_path / "closed").exists(), "the engine's memory was not given back"
+    by_address = joined(cluster.address, tmp_path)
+    assert by_file == by_address
+    assert cluster.processes["worker"].poll() is None
+    assert not list(tmp_path.glob(".workers-see-this-*"))
+
+
+def test_workers_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
+    came = threading.Event()
+    cluster.start_worker("first")
+
+    def change(record: Record) -> None:
+        if not came.is_set():
+            came.set()
+            cluster.start_worker("second")
+        if int(record.inputs) == 20:
+            cluster.kill("first")
+
+    with open_pool(Place(scheduler=cluster.address), settings, lambda event: None, folder=tmp_path) as pool:
+        records = run(pool, jobs(tmp_path, 60, 0.2), change)
+    assert [record.inputs for record in records] == [str(name) for name in range(60)]
+    assert len({record.num_bytes["pid"] for record in records}) == 2
+
+
+def test_a_lost_scheduler_ends_the_build(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start_worker()
+    opened = open_pool(Place(scheduler=cluster.address), settings, lambda event: None, folder=tmp_path)
+    # How long a client tries to connect again.
+    impatient = dask.config.set({"distributed.comm.timeouts.connect": "2s"})
+    with impatient, pytest.raises(RunError, match="the connection to the scheduler was lost"), opened as pool:
+        run(pool, jobs(tmp_path, 200, 0.1), lambda record: record.inputs != "3" or cluster.kill("scheduler"))
+
+
+def test_no_scheduler_and_no_workers_are_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_ANSWER_S", 1)
+    monkeypatch.setattr(launch, "_WORKERS_S", 1)
+    with pytest.raises(InputError, match="no Dask scheduler answers at tcp"):
+        joined("tcp://127.0.0.1:1", tmp_path)
+    with pytest.raises(RunError, match="has 0 of 1 workers after 1 s"):
+        joined(cluster.address, tmp_path)
+
+
+def test_a_worker_of_other_versions_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "numpy-0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
+    strange = {"PYTHONPATH": os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])}
+    cluster.start_worker("strange", strange)
+    with pytest.raises(InputError, match=r"has other versions: numpy 0\.1, here"):
+        joined(cluster.address, tmp_path)
+    # One that comes later does not join, and the build goes on without it.
+    cluster.kill("strange")
+    cluster.start_worker("good")
+    opened = open_pool(Place(scheduler=cluster.address), settings, lambda event: None, folder=tmp_path)
+    with opened as pool:
+        run(pool, jobs(tmp_path, 1))
+        cluster.start_worker("late", strange)
+        deadline = time.monotonic() + PATIENCE_S
+        while "has other versions" not in cluster.log("late"):
+            assert time.monotonic() < deadline, cluster.log("late")
+            time.sleep(0.1)
+        pids = {record.num_bytes["pid"] for record in run(pool, jobs(tmp_path, 8, 0.05))}
+    assert len(pids) == 1
+
+
+def test_a_worker_that_does_not_see_the_folder_is_refused(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.start_worker()
+    # What the client writes, the worker looks for somewhere else.
+    monkeypatch.setattr(launch, "Path", lambda name: Path("/nowhere") / Path(name).name)
+    with pytest.raises(InputError, match="does not see the work folder /nowhere"):
+        joined(cluster.address, tmp_path)
+
+
+# -- on GPUs -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sees:
+    """A job that says which GPUs it sees."""
+
+    folder: Path
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        time.sleep(1)
+        return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
+
+
+@pytest.mark.gpu
+def test_each_worker_sees_its_own_gpus(tmp_path: Path) -> None:
+    pytest.importorskip("dask_cuda")
+    found = place("cuda", None)
+    with open_pool(found, settings, lambda event: None) as pool:
+        records = pool.run([Sees(tmp_path)] * (2 * len(found.groups)), lambda record: None)
+        assert {record.inputs for record in records} == {group[0] for group in found.groups}
+        os.kill(records[0].num_bytes["pid"], 9)
+        again = pool.run([Sees(tmp_path)] * (2 * len(found.groups)), lambda record: None)
+    assert {record.inputs for record in again} == {group[0] for group in found.groups}

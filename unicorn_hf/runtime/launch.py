@@ -1,0 +1,198 @@
+"""Where the worker processes of a build run: here, here on GPUs, or on a cluster that somebody started."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.runtime.gpus import Group, grouped, visible_gpus
+
+if TYPE_CHECKING:
+    from unicorn_hf.runtime.worker_setup import Environment
+
+_ANSWER_S = 30
+_WORKERS_S = 600
+"""Until the first workers are there: a queue may have to give them their turn."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a build's workers run on, as far as it is known before they do."""
+
+    num_workers: int | None = None
+    """None where others start them, and they come and go."""
+    groups: tuple[Group, ...] = ()
+    """GPUs of each worker, where they have some."""
+    scheduler: str = ""
+    """Address or file of a scheduler that runs already."""
+
+    @property
+    def words(self) -> str:
+        if self.scheduler:
+            return f"those of the scheduler {self.scheduler}"
+        gpus = f", {len(self.groups[0])} GPU each" if self.groups else ""
+        return f"{self.num_workers}{gpus}"
+
+
+def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: bool, gpus_per_worker: int = 1) -> Place:
+    """Where a recipe's `cluster.kind` has the workers run.
+
+    Args:
+        kind: `auto`, `local`, `cuda`, the address of a scheduler, or the path of its file.
+        num_workers: as many as the user asks for.
+        on_cpu: as many as suit a build on this machine's processor.
+        uses_gpu: whether engine or encoder have a use for one.
+        gpus_per_worker: GPUs that one engine takes.
+
+    Raises:
+        InputError: there are not as many GPUs, or dask-cuda is not installed, or the scheduler's file is not there.
+    """
+    if kind not in ("auto", "local", "cuda"):
+        return _scheduler(kind, num_workers)
+    gpus = visible_gpus() if kind == "cuda" or (kind == "auto" and uses_gpu) else []
+    if kind == "cuda" or gpus:
+        _check_dask_cuda()
+        groups = grouped(gpus, gpus_per_worker)
+        if (num_workers or 1) > len(groups):
+            raise InputError(
+                f"{num_workers} workers with {gpus_per_worker} GPU each: {len(gpus)} GPUs can be seen here",
+                f"At most --workers {len(groups)}.",
+            )
+        groups = groups[:num_workers]
+        return Place(len(groups), tuple(groups))
+    return Place(num_workers or on_cpu)
+
+
+@contextmanager
+def connected(place: Place, environment: "Environment", folder: Path | None, num_threads: int) -> Iterator[Any]:
+    """A Dask client whose workers are set up to run jobs.
+
+    Args:
+        place: where they run.
+        environment: set in a worker before it imports an engine.
+        folder: where shards are written, which each worker must see; None where all are on this machine.
+        num_threads: jobs that a worker has in flight, in a cluster that is started here.
+
+    Raises:
+        InputError: no scheduler answers, or a worker has other versions or does not see the folder.
+    """
+    from unicorn_hf.runtime.worker_setup import NAME, SetUp, check, versions
+
+    with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch:
+        start = _joined if place.scheduler else _started
+        with start(place, environment, scratch, num_threads) as client, _marked(folder) as marker:
+            client.run(check, versions(), marker)
+            setup = SetUp(versions(), marker, environment if place.scheduler else None)
+            client.register_plugin(setup, name=NAME)
+            try:
+                yield client
+            finally:
+                if place.scheduler:
+                    _leave(client)
+
+
+@contextmanager
+def _started(place: Place, environment: "Environment", scratch: str, num_threads: int) -> Iterator[Any]:
+    """Workers of our own, which end with the build."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    num_workers = place.num_workers or 1
+    settings = {
+        # Before a worker's interpreter starts: numbers of threads are read once.
+        "distributed.nanny.pre-spawn-environ": dict(environment(max(1, cpu_count() // num_workers))),
+        # An engine may have processes of its own, which a daemon may not.
+        "distributed.worker.daemon": False,
+        "temporary-directory": scratch,
+    }
+    options: dict[str, Any] = {
+        "threads_per_worker": num_threads,
+        "memory_limit": 0,
+        "dashboard_address": "127.0.0.1:0",
+        "local_directory": scratch,
+        "silence_logs": logging.CRITICAL,
+    }
+    with dask.config.set(settings):
+        if place.groups:
+            from unicorn_hf.runtime.cuda import GroupedCUDACluster
+
+            cluster = GroupedCUDACluster(place.groups, **options)
+        else:
+            cluster = LocalCluster(n_workers=num_workers, processes=True, **options)
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextmanager
+def _joined(place: Place, environment: "Environment", scratch: str, num_threads: int) -> Iterator[Any]:
+    """Workers that others started, and may use for something else afterwards."""
+    from distributed import Client
+
+    is_address = "://" in place.scheduler
+    found_by = {"address" if is_address else "scheduler_file": place.scheduler}
+    try:
+        client = Client(**found_by, set_as_default=False, timeout=_ANSWER_S)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {place.scheduler}: {error}",
+            "Start one with `dask scheduler`, and workers with `dask worker` or `dask cuda worker`.",
+        ) from error
+    with client:
+        if place.num_workers or not client.nthreads():
+            _await_workers(client, place)
+        yield client
+
+
+def _await_workers(client: Any, place: Place) -> None:
+    try:
+        client.wait_for_workers(place.num_workers or 1, timeout=_WORKERS_S)
+    except TimeoutError as error:
+        raise RunError(
+            f"the scheduler {place.scheduler} has {len(client.nthreads())} of {place.num_workers or 1} workers"
+            f" after {_WORKERS_S} s",
+            "Start workers with `dask worker` or `dask cuda worker`, or see why they do not come.",
+        ) from error
+
+
+def _leave(client: Any) -> None:
+    # The scheduler may be gone, and then the workers are.
+    from unicorn_hf.runtime.worker_setup import NAME
+
+    with suppress(OSError, ValueError, TimeoutError):
+        client.unregister_worker_plugin(NAME)
+
+
+@contextmanager
+def _marked(folder: Path | None) -> Iterator[Path | None]:
+    """A file in the folder while the build runs, by which a worker knows that it is the same folder."""
+    if folder is None:
+        yield None
+        return
+    with tempfile.NamedTemporaryFile(prefix=".workers-see-this-", dir=folder) as file:
+        yield Path(file.name)
+
+
+def _scheduler(kind: str, num_workers: int | None) -> Place:
+    if "://" not in kind and not Path(kind).is_file():
+        raise InputError(
+            f"no cluster {kind!r}",
+            "auto, local, cuda, a scheduler's address like tcp://10.0.0.1:8786, or the path of its file.",
+        )
+    return Place(num_workers, scheduler=kind)
+
+
+def _check_dask_cuda() -> None:
+    if find_spec("dask_cuda") is None:
+        raise InputError(
+            "GPUs are there, but dask-cuda is not installed", "pip install 'unicorn-hf[gpu]', or --cluster local."
+        )
+
+
+def cpu_count() -> int:
+    return len(os.sched_getaffinity(0))
