@@ -45,6 +45,7 @@ _BUILD_KEYS = {
 }
 """Keys of the recipe by the options that set them."""
 _DIR = click.Path(path_type=Path, file_okay=False)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -167,7 +168,8 @@ def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
 @click.option("--tag", metavar="NAME", help="Tag the commit that holds the data set.")
 @click.option("--pr", is_flag=True, help="Open a pull request instead of writing to main.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, deleted and kept; write nothing.")
-def push(folder: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
+@_json
+def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Publish the built folder DIR as the data set ORG/NAME on the Hub.
 
     Stopped in the middle, the same command sends only what is missing.
@@ -181,17 +183,18 @@ def push(folder: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
         from unicorn_hf.pipeline import push_dataset
 
         if dry_run:
-            _show_push_plan(plan_push(folder, repo_id, PushOptions(**options)))
+            planned = plan_push(folder, repo_id, PushOptions(**options))
+            _print_json(planned) if as_json else _show_push_plan(planned)
             return
         with _progress() as progress:
             result = push_dataset(folder, repo_id, PushOptions(**options), progress=progress)
-        _show_push(result)
+        _print_json(result) if as_json else _show_push(result)
 
 
 @main.command()
 @click.argument("source", metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
     """Check a published data set: a folder, or a repository of the Hub, which is downloaded.
 
@@ -209,7 +212,7 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
         folder = local_folder(source, revision)
         with _progress() as progress:
             report = validate_folder(folder, name=source, progress=progress)
-        click.echo(report.model_dump_json(indent=2) if as_json else "\n".join(report.lines()))
+        _print_json(report) if as_json else click.echo("\n".join(report.lines()))
     raise SystemExit(0 if report.valid else 1)
 
 
@@ -256,8 +259,9 @@ def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
 )  # fmt: skip
+@_json
 def calibrate(
-    images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path
+    images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path, as_json: bool
 ) -> None:
     """Measure where an encoder's images are: mean and variance of pictures, for `build --image-statistics`.
 
@@ -275,6 +279,9 @@ def calibrate(
         with _progress() as progress:
             statistics = run(pictures, encoder, out, progress)
         moments = statistics.moments
+        if as_json:
+            _print_json({"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "out": out})
+            return
         click.echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
 
 
@@ -289,6 +296,7 @@ def calibrate(
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the picture.")
+@_json
 def gap(
     folder: Path,
     images: str,
@@ -298,6 +306,7 @@ def gap(
     encoder: str | None,
     num_texts: int,
     plot: bool,
+    as_json: bool,
 ) -> None:
     """Measure how far the vectors of the built folder DIR are from real pictures, before and after the transfer.
 
@@ -314,7 +323,7 @@ def gap(
         pictures = PictureSource(images, num_images, images_config, images_split)
         with _progress() as progress:
             facts = measure_gap(folder, pictures, encoder=encoder, num_texts=num_texts, plot=plot, progress=progress)
-        _show_gap(facts)
+        _print_json(facts) if as_json else _show_gap(facts)
 
 
 @main.command()
@@ -330,8 +339,9 @@ def gap(
 @click.option("--config", help="Of a data set: its config.")
 @click.option("--split", default="test", show_default=True, help="Of a data set: its split.")
 @click.option("--name", help="What the card calls it.  [default: the file's or the data set's name]")
+@_json
 def overlap(
-    folder: Path, evaluation: str, column: str | None, config: str | None, split: str, name: str | None
+    folder: Path, evaluation: str, column: str | None, config: str | None, split: str, name: str | None, as_json: bool
 ) -> None:
     """Count the rows of the built folder DIR that share text with an evaluation set: eight words in a row.
 
@@ -348,6 +358,9 @@ def overlap(
         with _progress() as progress:
             source = _evaluation_source(evaluation, column, config, split, name)
             facts, examples = measure_overlap(folder, source, progress=progress)
+        if as_json:
+            _print_json(facts.model_dump() | {"examples": examples})
+            return
         click.echo(
             f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
             f"{facts.run_words} words in a row with one of the {facts.num_texts:,} texts of {facts.name}"
@@ -442,7 +455,7 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
     "--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows of each config."
 )
 @click.option("--filter", "having", metavar="TEXT", help="Only rows that have this in caption, seed or conversation.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@_json
 def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
     """Look at a set: figures, rows with their conversations, and rejections with examples.
 
@@ -459,7 +472,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
         view = look(local_folder(source, revision), name=source, number=number, having=having)
         if as_json:
-            click.echo(view.model_dump_json(indent=2))
+            _print_json(view)
         else:
             from rich.console import Console
 
@@ -470,7 +483,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 @click.argument("recipe", type=RecipeName(), default="demo")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="Where the set would be built.")
 @click.option("--work-dir", type=_DIR, help="Where its work files would lie.  [default: OUT.work]")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_json
 def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None:
     """Tell whether RECIPE can be built here, and the command that mends what stands against it.
 
@@ -490,7 +503,7 @@ def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None
         planned = plan(load_recipe(recipe), out, work_dir)
         checkup = examine(planned.recipe, planned.work_dir, planned.num_disk_bytes)
         if as_json:
-            click.echo(checkup.model_dump_json(indent=2))
+            _print_json(checkup)
         else:
             from rich.console import Console
 
@@ -512,6 +525,13 @@ def clean(folder: Path) -> None:
 
         num_bytes = run(folder)
         click.echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+
+
+def _print_json(result: object) -> None:
+    """A model, a dataclass or a dictionary."""
+    from pydantic_core import to_json
+
+    click.echo(to_json(result, indent=2))
 
 
 def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:

@@ -72,7 +72,9 @@ def test_the_command_counts_and_tells_the_card(made: Path) -> None:
 
     (made / "other.txt").write_text("nothing that is in it at all, not in the least\n")
     for name in ("Another set", "Another set"):
-        assert unicorn("overlap", published, "--with", "other.txt", "--name", name, cwd=made).returncode == 0
+        done = unicorn("overlap", published, "--with", "other.txt", "--name", name, "--json", cwd=made)
+        told = json.loads(done.stdout)
+        assert (told["name"], told["num_texts"], told["num_pretrain"], told["examples"]) == (name, 1, 0, [])
     found = json.loads((published / "statistics.json").read_text())["overlaps"]
     assert [(one["name"], one["num_pretrain"]) for one in found] == [
         ("Another set", 0),

@@ -40,6 +40,11 @@ def test_an_option_has_help_and_a_name_like_the_others(name: str) -> None:
             assert (option.name, option.is_flag) == ("as_json", True)
 
 
+def test_what_a_program_may_read_comes_as_json() -> None:
+    told = {name for name in COMMANDS if any("--json" in option.opts for option in options(name))}
+    assert told >= {"calibrate", "doctor", "gap", "inspect", "overlap", "push", "validate"}
+
+
 def test_the_page_of_the_commands_has_all_of_them() -> None:
     source = (ROOT / "docs" / "cli.md").read_text()
     assert MARKER in source

@@ -643,6 +643,10 @@ def test_the_command(hub: HubServer, hub_client: HubClient, folder: Path) -> Non
     assert f"{hub.url}/datasets/{REPO}" in pushed.stdout
     assert f'load_dataset("{REPO}", "pretrain")' in pushed.stdout
 
+    again = json.loads(hub_client.command("push", str(folder), REPO, "--json").stdout)
+    assert (again["repo_id"], again["num_files_sent"]) == (REPO, 0)
+    assert again["commit"] == hub.repositories[REPO].head.oid
+
     refused = hub_client.command("push", str(folder), REPO, env={"HF_TOKEN": None})
     assert refused.returncode == 1
     assert "there is no token" in refused.stderr
@@ -788,6 +792,11 @@ def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClien
         "delete  assets/gap.png",
     ]
     assert "keep    README.md" in lines
+    told = json.loads(hub_client.command(*dry, "--json").stdout)
+    assert [(file["path"], file["size"]) for file in told["to_send"]] == [
+        ("pretrain/train-00001-of-00003.parquet", size)
+    ]
+    assert told["to_delete"] == ["assets/gap.png"]
     assert held(hub, "main") == before
 
 

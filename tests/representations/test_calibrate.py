@@ -83,6 +83,10 @@ def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path) -> 
     done = unicorn("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"{NUM} pictures" in done.stdout
+    told = unicorn(
+        "calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json", cwd=tmp_path
+    )
+    assert (json.loads(told.stdout)["num_images"], json.loads(told.stdout)["dim"]) == (NUM, DIM)
     done = unicorn(
         "build", "--seeds", "seeds.txt", "--captions", 50, "--instructions", 10, "--engine", "echo", "--workers", 1,
         "--encoder", ENCODER, "--transfer", "realign", "--image-statistics", "im.safetensors", cwd=tmp_path,
@@ -105,6 +109,8 @@ def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path) -> 
     assert load_transfer(tmp_path / "unicorn").name == "realign"
     done = unicorn("validate", "unicorn", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+    told = unicorn("gap", "unicorn", "--images", pictures, "--encoder", ENCODER, "--no-plot", "--json", cwd=tmp_path)
+    assert json.loads(told.stdout)["after"] == facts["after"]
     done = unicorn("gap", "unicorn", "--images", pictures, "--encoder", "hashing:16", cwd=tmp_path)
     assert done.returncode == 2
     assert "is another model" in done.stderr
