@@ -480,6 +480,38 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
 
 @main.command()
+@click.argument("source", metavar="DIR|ORG/NAME")
+@click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+    help="The page to write.  [default: the set's name and -report.html, in this folder]",
+)  # fmt: skip
+@click.option(
+    "--sample", "number", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows of each config."
+)
+def report(source: str, revision: str | None, out: Path | None, number: int) -> None:
+    """Write a page about a set: figures, charts, a map of its vectors, rows to search, and rejections with examples.
+
+    One HTML file that needs no network and no other file. Examples of rejections are in the work files of a build,
+    beside its folder.
+
+    \b
+    Example:
+      unicorn-hf report unicorn
+      unicorn-hf report ORG/NAME --out page.html
+    """
+    with _errors():
+        from unicorn_hf.hub.fetch import local_folder
+        from unicorn_hf.views.report import check_bokeh, write_report
+
+        check_bokeh()
+        out = out or Path(f"{Path(source).absolute().name}-report.html")
+        name = None if Path(source).is_dir() else source
+        write_report(local_folder(source, revision), out, name=name, number=number)
+        click.echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
+
+
+@main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="Where the set would be built.")
 @click.option("--work-dir", type=_DIR, help="Where its work files would lie.  [default: OUT.work]")

@@ -3,34 +3,16 @@
 import io
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from tests.builds import rows, unicorn, write_seeds
-from tests.cards.samples import HOSTILE
-from unicorn_hf import InputError, build, load_recipe
+from tests.builds import rows, unicorn
+from tests.views.hostile import TEXTS, hostile_set
+from unicorn_hf import InputError
 from unicorn_hf.views.inspect import look, show
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build of which some captions were rejected."""
-    folder = tmp_path_factory.mktemp("made")
-    recipe = {
-        "engine": {"kind": "echo"},
-        "seeds.sources": [{"kind": "file", "path": str(write_seeds(folder / "seeds.txt"))}],
-        "captions.num": 60,
-        "captions.filters.min_words": 110,
-        "instructions.num": 25,
-        "representations.encoder": "hashing:16",
-        "cluster.workers": 1,
-    }
-    build(load_recipe("demo", recipe), folder / "unicorn")
-    return folder / "unicorn"
 
 
 def shown(folder: Path, **options: object) -> str:
@@ -73,22 +55,13 @@ def test_the_work_files_may_be_away(made: Path, tmp_path: Path) -> None:
 
 
 def test_hostile_text_is_text(made: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(made, tmp_path / "unicorn"))
-    hostile = [text for text in HOSTILE if len(text) < 1000] + ["[bold red]x[/] [link=file:///etc]y[/link]"]
-    for config in ("pretrain", "instruction"):
-        (path,) = (folder / config).glob("*.parquet")
-        table = pq.read_table(path)
-        some = table.slice(0, 20).to_pylist()
-        for row, text in zip(some, hostile * 2, strict=False):
-            row |= {"caption": text, "seed": text, "domain": text}
-            row["conversations"] = [{"from": "human", "value": text}, {"from": "gpt", "value": text}]
-        path.unlink()
-        pq.write_table(pa.Table.from_pylist(some, schema=table.schema), path)
-    text = shown(folder, number=20)
-    assert "[bold red]x[/]" in text or len(hostile) > 20
-    allowed = {"\n"}
-    assert {character for character in text if character < " " or "\x7f" <= character < "\xa0"} <= allowed
-    assert not any(mark in text for mark in "\u202e\u2066\u2028\ufeff")
+    """No row, figure, reason or example of a rejection draws, colours, links or turns anything."""
+    folder = hostile_set(made, tmp_path / "unicorn")
+    text = shown(folder, number=len(TEXTS), name="".join(TEXTS[:20]))
+    assert "[bold red]x[/] [link=file:///etc]y[/link]" in text
+    assert "escape<U+001B>[31m red" in text
+    assert {character for character in text if unicodedata.category(character) in ("Cc", "Zl", "Zp")} <= {"\n"}
+    assert not any(mark in text for mark in "\u202e\u2066\u200f\ufeff\u00ad")
 
 
 def test_the_command(made: Path) -> None:

@@ -3,13 +3,14 @@
 The same recipe, statistics and rows give the same card, byte for byte. Every figure in it is of the statistics.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unicorn_hf.cards import formats
 from unicorn_hf.cards.costs import RunFacts, costs, rate
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
@@ -127,42 +128,14 @@ def _template() -> "Template":
     environment.filters |= {
         "text": as_text,
         "block": as_block,
-        "num": _number,
-        "size": _size,
-        "percent": _percent,
-        "time": _time,
-        "ranked": _ranked,
+        "num": formats.number,
+        "size": formats.size,
+        "percent": formats.percent,
+        "time": formats.time,
+        "ranked": formats.ranked,
     }
     return environment.get_template("card.md.j2")
 
 
 def _field(label: str, value: str) -> list[str]:
     return labelled(label, value, label_width=_LABEL_WIDTH, limit=_MAX_VALUE)
-
-
-def _number(value: float) -> str:
-    return f"{value:,}"
-
-
-def _size(num_bytes: int) -> str:
-    size, unit = float(num_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.1f} s"
-    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
-
-
-def _ranked(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    """Largest first; equal ones by name."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -4,11 +4,12 @@ Parquet takes six times as long to write such a column and a hundred times to re
 docs/decisions/0004.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unicorn_hf.core.schemas import embeddings
@@ -39,3 +40,16 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
 def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
     """Vectors as a column of their type, without a copy."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).ravel()), vectors.shape[1])
+
+
+def find_vectors(paths: Iterable[Path], ids: Sequence[str]) -> NDArray[np.float32] | None:
+    """The vectors of these captions, (ids, dim), out of shards; None where not all of them are there."""
+    wanted, found = pa.array(ids, pa.string()), dict[int, NDArray[np.float32]]()
+    for path in paths:
+        with pa.memory_map(str(path)) as file:
+            places = pc.index_in(wanted, value_set=pa.ipc.open_file(file).read_all().column("id"))
+        here = [(row, place) for row, place in enumerate(places.to_pylist()) if place is not None]
+        if here:
+            vectors = read_vectors(path)
+            found |= {row: vectors[place].copy() for row, place in here}
+    return np.stack([found[row] for row in range(len(ids))]) if ids and len(found) == len(ids) else None

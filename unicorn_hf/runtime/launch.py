@@ -115,6 +115,8 @@ def _started(place: Place, environment: "Environment", scratch: str, num_threads
         "threads_per_worker": num_threads,
         "memory_limit": 0,
         "dashboard_address": "127.0.0.1:0",
+        # Nobody is told its address, and where Bokeh is installed it takes a second to start.
+        "scheduler_kwargs": {"dashboard": False},
         "local_directory": scratch,
         "silence_logs": logging.CRITICAL,
     }

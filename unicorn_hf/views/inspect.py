@@ -18,6 +18,7 @@ from unicorn_hf.cards.statistics import StageFacts, Statistics
 from unicorn_hf.cards.text import shortened, visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
+from unicorn_hf.views.facts import facts_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
-_STAGES = ("captions", "instructions")
-_EXAMPLES_PER_REASON = 2
+STAGES = ("captions", "instructions")
 _MAX_RAW = 400
 _MAX_TEXT = 3_000
 
@@ -52,7 +52,9 @@ class View(BaseModel):
     """By stage, some of each reason; empty where the work files are not there."""
 
 
-def look(folder: Path, *, name: str | None = None, number: int = 3, having: str | None = None) -> View:
+def look(
+    folder: Path, *, name: str | None = None, number: int = 3, having: str | None = None, examples: int = 2
+) -> View:
     """Gather what is shown.
 
     Args:
@@ -60,6 +62,7 @@ def look(folder: Path, *, name: str | None = None, number: int = 3, having: str 
         name: what the set is called; the folder unless given.
         number: rows of each config, from all over it.
         having: only rows with this text in caption, seed or conversation, the first ones.
+        examples: rejections of each reason.
 
     Raises:
         InputError: `folder` is no build, or cannot be read.
@@ -70,13 +73,17 @@ def look(folder: Path, *, name: str | None = None, number: int = 3, having: str 
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
     except ValueError as error:
         raise InputError(f"{folder / STATISTICS}: {error}", f"Try: unicorn-hf validate {folder}") from error
-    work_dir = folder.absolute().with_name(f"{folder.absolute().name}.work")
     return View(
         name=name or str(folder),
         statistics=statistics,
         rows={config: _rows(folder, config, number, having) for config in CONFIGS},
-        rejections={stage: list(_rejections(work_dir, stage)) for stage in _STAGES},
+        rejections={stage: list(_rejections(work_dir_of(folder), stage, examples)) for stage in STAGES},
     )
+
+
+def work_dir_of(folder: Path) -> Path:
+    """Where a build's work files are, unless it was told another place."""
+    return folder.absolute().with_name(f"{folder.absolute().name}.work")
 
 
 def _rows(folder: Path, config: str, number: int, having: str | None) -> list[dict[str, Any]]:
@@ -93,14 +100,14 @@ def _text_of(row: dict[str, Any]) -> str:
     return "\n".join([row["caption"], row["seed"], *(turn["value"] for turn in row["conversations"])])
 
 
-def _rejections(work_dir: Path, stage: str) -> Iterator[Rejection]:
+def _rejections(work_dir: Path, stage: str, number: int) -> Iterator[Rejection]:
     """The first of each reason, of the stage as it was last run."""
     steps = sorted(work_dir.glob(f"{stage}-*"), key=lambda step: step.stat().st_mtime)
     seen: dict[str, int] = {}
     for path in sorted(steps[-1].glob("*.rejections.parquet")) if steps else []:
         for row in pq.read_table(path, schema=REJECTIONS).to_pylist():
             seen[row["reason"]] = seen.get(row["reason"], 0) + 1
-            if seen[row["reason"]] <= _EXAMPLES_PER_REASON:
+            if seen[row["reason"]] <= number:
                 yield Rejection(**{field: row[field] for field in Rejection.model_fields})
 
 
@@ -126,27 +133,10 @@ def show(view: View, console: "Console") -> None:
 def _figures(facts: Statistics) -> "Table":
     from rich.table import Table
 
-    words = facts.caption_words
     table = Table(show_header=False, box=None, padding=(0, 2))
-    lines = {
-        "pretrain": f"{facts.pretrain.num_rows:,} rows",
-        "words of a caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
-        "instruction": f"{facts.instruction.num_rows:,} rows, {facts.instruction.num_turns:,} pairs of turns",
-        "tasks": _listed(facts.instruction.per_task),
-        "domains": _listed(facts.pretrain.per_domain),
-        "language model": facts.engine,
-        "encoder": f"{facts.representations.encoder}, {facts.representations.dim:,} dimensions",
-        "transfer": facts.representations.transfer,
-    }
-    for label, value in lines.items():
+    for label, value in facts_of(facts).items():
         table.add_row(_plain(label, "bold"), _plain(value))
     return table
-
-
-def _listed(counts: dict[str, int], most: int = 6) -> str:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{number:,} {name}" for name, number in ranked[:most]]
-    return ", ".join([*parts, *([f"{len(ranked) - most} more"] if len(ranked) > most else [])])
 
 
 def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":

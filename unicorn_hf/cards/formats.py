@@ -1,0 +1,31 @@
+"""Figures as a reader sees them."""
+
+from collections.abc import Mapping
+
+
+def number(value: float) -> str:
+    return f"{value:,}"
+
+
+def size(num_bytes: int) -> str:
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+
+
+def time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
+
+
+def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Largest first; equal ones by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

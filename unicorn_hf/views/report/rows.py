@@ -1,0 +1,112 @@
+"""The rows that the page shows: some of each config, from all over it, with their vectors."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jinja2.utils import htmlsafe_json_dumps
+from numpy.typing import NDArray
+
+from unicorn_hf.builders.places import CONFIGS
+from unicorn_hf.builders.rows import spread, vectors_of
+from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.core.ids import stable_int
+
+_COLUMNS = ["id", "caption", "conversations", "image_embedding", "seed", "domain"]
+_MAX_CAPTION, _MAX_TURN, _MAX_SHORT = 6_000, 3_000, 300
+_MAX_TURNS = 40
+_MAX_BYTES = 4_000_000
+"""Of a config's rows in the page."""
+
+
+@dataclass(frozen=True)
+class SampledRow:
+    """A row as the page shows it; its texts hold no character that does not show."""
+
+    config: str
+    id: str
+    domain: str
+    task: str
+    """Empty in `pretrain`."""
+    seed: str
+    caption: str
+    turns: list[tuple[str, str]]
+    """Who speaks, and what."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of both configs, mixed."""
+
+    rows: list[SampledRow]
+    ids: list[str]
+    """The rows' ids as they are in the set."""
+    vectors: NDArray[np.float64]
+    """(rows, dimensions); not a number where a row has no vector."""
+
+    def per_config(self) -> dict[str, int]:
+        return {config: sum(row.config == config for row in self.rows) for config in CONFIGS}
+
+
+def sample(folder: Path, number: int) -> Sample:
+    """`number` rows of each config, at equal distances; fewer where their text is too much for a page.
+
+    Raises:
+        InputError: the rows cannot be read.
+    """
+    samples = [one for config in CONFIGS if (one := _of_config(folder, config, number))]
+    rows = [row for one in samples for row in one.rows]
+    ids = [name for one in samples for name in one.ids]
+    # Mixed by a hash, so that the first ones are of both configs and from all over.
+    order = sorted(range(len(rows)), key=lambda place: stable_int("report", rows[place].config, ids[place]))
+    vectors = np.concatenate([one.vectors for one in samples] or [np.empty((0, 1))])[order]
+    return Sample([rows[place] for place in order], [ids[place] for place in order], vectors)
+
+
+def shown_text(text: str, limit: int = _MAX_SHORT) -> str:
+    """`text` with every hidden character told by its number; its own lines are kept."""
+    return "\n".join(map(visible, shortened(text, limit).splitlines()))
+
+
+def _of_config(folder: Path, config: str, number: int) -> Sample | None:
+    """None where the set has no row of the config."""
+    columns = [*_COLUMNS, *(["task"] if config == "instruction" else [])]
+    table = spread(folder, config, columns, number)
+    if not table.num_rows:
+        return None
+    vectors = _vectors(table)
+    found = table.drop_columns("image_embedding").to_pylist()
+    rows = [_shown(config, row) for row in found]
+    sizes = np.array([len(htmlsafe_json_dumps(asdict(row))) for row in rows])
+    step = 1
+    while sizes[::step].sum() > _MAX_BYTES:
+        step *= 2
+    return Sample(rows[::step], [row["id"] for row in found[::step]], vectors[::step])
+
+
+def _vectors(table: pa.Table) -> NDArray[np.float64]:
+    column = table.column("image_embedding").combine_chunks()
+    there = np.asarray(column.is_valid())
+    vectors = np.full((len(column), column.type.list_size), np.nan)
+    for batch in table.filter(pa.array(there)).combine_chunks().to_batches():
+        vectors[there] = vectors_of(batch)
+    return vectors
+
+
+def _shown(config: str, row: dict[str, Any]) -> SampledRow:
+    turns = [
+        (shown_text(turn["from"]), shown_text(turn["value"], _MAX_TURN)) for turn in row["conversations"][:_MAX_TURNS]
+    ]
+    if (more := len(row["conversations"]) - _MAX_TURNS) > 0:
+        turns.append(("", f"… and {more:,} more turns"))
+    return SampledRow(
+        config=config,
+        id=shown_text(row["id"]),
+        domain=shown_text(row["domain"]),
+        task=shown_text(row.get("task", "")),
+        seed=shown_text(row["seed"]),
+        caption=shown_text(row["caption"], _MAX_CAPTION),
+        turns=turns,
+    )
