@@ -98,7 +98,12 @@ def main() -> None:
     "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
     help="The image side for the transfer: a file that `calibrate` made.",
 )  # fmt: skip
-@click.option("--cluster", type=Choice(["auto", "local"]), help="Where the workers run.")
+@click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
+    " (tcp://HOST:8786) or file of a Dask scheduler.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
 @click.option("--random-seed", type=int, help="Another draw of the same recipe.")
 @click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
@@ -509,6 +514,33 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
         name = None if Path(source).is_dir() else source
         write_report(local_folder(source, revision), out, name=name, number=number)
         click.echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=_DIR)
+@click.option("--watch", is_flag=True, help="Show it again and again until the build ends.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+def status(folder: Path, watch: bool, as_json: bool) -> None:
+    """Show where the build of DIR is, that runs or ran, and how long its stage will take.
+
+    DIR is the folder of --out, whether it is there already or not, or the work folder. Only the work folder is read: it
+    may be looked at from any machine, and the build does not notice.
+
+    \b
+    Example:
+      unicorn-hf status unicorn --watch
+    """
+    with _errors():
+        from rich.console import Console
+
+        from unicorn_hf.views import status as view
+
+        if as_json:
+            click.echo(view.status(folder).model_dump_json(indent=2))
+        elif watch:
+            view.watch(folder, Console())
+        else:
+            view.show(view.status(folder), Console())
 
 
 @main.command()

@@ -92,6 +92,7 @@ from unicorn_hf.representations.transfer_file import (
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage, most_common
+from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, cpu_count, find_place
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
@@ -221,7 +222,8 @@ def build(
     image = image_side(recipe)
     with exclusive(planned.work_dir):
         _check_disk(planned)
-        result = _Build(planned, generator, encoder, image, progress).run()
+        with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out) as journal:
+            result = _Build(planned, generator, encoder, image, journal).run()
     if not push:
         return result
     try:
@@ -258,14 +260,15 @@ class _Build:
         generator: GeneratorSpec,
         encoder: EncoderChoice,
         image: ImageStatistics | None,
-        progress: Progress,
+        journal: Journal,
     ) -> None:
         self._plan = planned
         self._recipe = planned.recipe
         self._generator = generator
         self._encoder = encoder
         self._image = image
-        self._progress = progress
+        self._progress: Progress = journal
+        self._journal = journal
         self._engines: list[EngineBuilt] = []
 
     def run(self) -> BuildResult:
@@ -354,12 +357,10 @@ class _Build:
         )
 
     def _on_event(self, event: dict[str, Any]) -> None:
-        match event["event"]:
-            case "rows":
-                self._progress.working(event["rows"])
-            case "engine_built":
-                self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
-                _remember_machine(self._plan.work_dir, event["machine"])
+        self._journal.event(event)
+        if event["event"] == "engine_built":
+            self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
+            _remember_machine(self._plan.work_dir, event["machine"])
 
     def _publish(
         self, statistics: Statistics, run: RunFacts, vectors: Representations, packaged: list[PackagedConfig]

@@ -56,7 +56,8 @@ def open_pool(
     Args:
         place: where they run.
         environment: variables that are set before a worker imports an engine (thread counts, an engine's switches).
-        on_event: called, in another thread, with what workers tell: `engine_built`, `rows`.
+        on_event: called, in another thread, with what workers tell (`engine_built`, `rows`) and how many there are
+            (`workers`).
         jobs_at_once: jobs in each worker where they overlap.
         folder: where jobs write; workers that others started must see it.
     """
@@ -67,12 +68,14 @@ def open_pool(
             client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
             return client
 
-        yield _DaskPool(jobs_at_once, connect)
+        yield _DaskPool(jobs_at_once, connect, on_event)
 
 
 class _DaskPool:
-    def __init__(self, jobs_at_once: int, connect: Callable[[], Any]) -> None:
+    def __init__(self, jobs_at_once: int, connect: Callable[[], Any], on_event: EventHandler) -> None:
         self._jobs_at_once = jobs_at_once
+        self._on_event = on_event
+        self._num_workers = 0
         self._connect = connect
         self._connected: Any = None
 
@@ -101,6 +104,13 @@ class _DaskPool:
             on_record(record)
         return [records[position] for position in range(len(jobs))]
 
+    def _count(self) -> int:
+        number = len(self._client.nthreads())
+        if number != self._num_workers:
+            self._num_workers = number
+            self._on_event({"event": "workers", "workers": number, "dashboard": self._client.dashboard_link})
+        return number
+
     def _compute(
         self, jobs: Sequence[Job[RecordT]], todo: Sequence[int], at_once: int
     ) -> Iterator[tuple[int, RecordT]]:
@@ -123,7 +133,7 @@ class _DaskPool:
                 if time.monotonic() - counted_at > _COUNT_EVERY_S:
                     # Workers come and go. One job more than they do at once is there when one ends, and the scheduler
                     # never holds the whole plan.
-                    counted_at, wanted = time.monotonic(), (at_once + 1) * max(1, len(self._client.nthreads()))
+                    counted_at, wanted = time.monotonic(), (at_once + 1) * max(1, self._count())
                 for position in islice(waiting, max(0, wanted - len(futures))):
                     pending.add(submit(position))
                 if not futures:

@@ -1,0 +1,170 @@
+"""What a build tells of itself in its work folder: where it is, for `unicorn-hf status`, and a log of what happened."""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel
+
+from unicorn_hf.core.errors import UnicornError
+from unicorn_hf.runtime.files import write_json
+from unicorn_hf.runtime.progress import Progress
+
+STATE = "state.json"
+LOG = "log.jsonl"
+EVERY_S = 2.0
+"""At most so long apart is the state written while a build runs."""
+
+
+class StageState(BaseModel):
+    """Where a stage is."""
+
+    name: str
+    unit: str = "rows"
+    total: int
+    kept: int = 0
+    rejected: int = 0
+    worked: int = 0
+    """Rows that this run's workers have done, not all of them kept."""
+    seconds: float = 0.0
+    """Since the stage began in this run."""
+    finished: bool = False
+
+
+class BuildState(BaseModel):
+    """Where a build is, as of `updated`."""
+
+    recipe: str
+    out: str
+    state: Literal["running", "done", "failed", "stopped"]
+    error: str = ""
+    host: str
+    pid: int
+    started: datetime
+    updated: datetime
+    workers: int = 0
+    dashboard: str = ""
+    """Dask's own page about the cluster."""
+    stages: list[StageState] = []
+
+
+class Journal:
+    """Implements `Progress`: passes on what it is told, and keeps it in the folder.
+
+    Nothing is written before the first stage begins. Times that are told are those of this machine's clock; how long
+    something took is measured by one that does not jump.
+    """
+
+    def __init__(self, folder: Path, told: Progress, *, recipe: str, out: Path) -> None:
+        self._folder = folder
+        self._told = told
+        now = datetime.now(UTC)
+        self._state = BuildState(
+            recipe=recipe,
+            out=str(out),
+            state="running",
+            host=platform.node(),
+            pid=os.getpid(),
+            started=now,
+            updated=now,
+        )
+        self._stage_began = 0.0
+        self._changing = threading.Lock()
+        self._ended = threading.Event()
+        self._beats: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._beats is None:
+            return
+        self._ended.set()
+        self._beats.join()
+        if error is None:
+            self._log("done")
+            self._state.state = "done"
+        elif isinstance(error, Exception):
+            # Of another error only the kind: nobody knows what is in its words.
+            said = error.message if isinstance(error, UnicornError) else type(error).__name__
+            self._log("failed", error=said)
+            self._state.state, self._state.error = "failed", said
+        else:
+            self._log("stopped")
+            self._state.state = "stopped"
+        self._write()
+
+    def start(self, stage: str, total: int, unit: str = "rows") -> None:
+        self._told.start(stage, total, unit)
+        with self._changing:
+            self._stage_began = time.monotonic()
+            self._state.stages.append(StageState(name=stage, total=total, unit=unit))
+        if self._beats is None:
+            self._log("started", recipe=self._state.recipe, pid=self._state.pid, host=self._state.host)
+            self._beats = threading.Thread(target=self._beat, name="journal", daemon=True)
+            self._beats.start()
+        self._log("stage_started", stage=stage, total=total, unit=unit)
+        self._write()
+
+    def working(self, rows: int) -> None:
+        self._told.working(rows)
+        with self._changing:
+            self._state.stages[-1].worked += rows
+
+    def known(self, kept: int, rejected: int) -> None:
+        self._told.known(kept, rejected)
+        with self._changing:
+            self._state.stages[-1].kept, self._state.stages[-1].rejected = kept, rejected
+
+    def note(self, message: str) -> None:
+        self._told.note(message)
+        if self._beats is not None:
+            self._log("note", message=message)
+
+    def finish(self) -> None:
+        self._told.finish()
+        with self._changing:
+            stage = self._state.stages[-1]
+            stage.finished, stage.seconds = True, time.monotonic() - self._stage_began
+        self._log("stage_finished", **stage.model_dump(include={"name", "kept", "rejected", "seconds"}))
+        self._write()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """What the pool or a worker tells; see `runtime.cluster.open_pool`."""
+        match event["event"]:
+            case "rows":
+                self.working(event["rows"])
+                return
+            case "workers":
+                with self._changing:
+                    self._state.workers, self._state.dashboard = event["workers"], event["dashboard"]
+        self._log(**event)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(EVERY_S):
+            self._write()
+
+    def _write(self) -> None:
+        with self._changing:
+            self._state.updated = datetime.now(UTC)
+            stage = self._state.stages[-1]
+            if not stage.finished:
+                stage.seconds = time.monotonic() - self._stage_began
+            # A full disk is told by the stage that meets it: the journal must not hide that error behind its own.
+            with suppress(OSError):
+                write_json(self._folder / STATE, self._state.model_dump(mode="json"))
+
+    def _log(self, event: str, **facts: object) -> None:
+        line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **facts}, ensure_ascii=False)
+        with self._changing, suppress(OSError), (self._folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

@@ -1,0 +1,129 @@
+"""Where a build is that runs, or ran: read from its work folder alone, on any machine that sees it."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from unicorn_hf.cards.text import visible
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+_SILENT_S = 30
+"""A build that has not written its state for so long is gone: it writes every two seconds."""
+
+
+class Status(BaseModel):
+    """A build's state, and what follows from it."""
+
+    build: BuildState
+    is_alive: bool
+    silent_s: float
+    """Since the build last wrote its state, by the clock of the machine that looks."""
+    rows_per_s: float = 0.0
+    """Of the stage that it is at."""
+    left_s: float | None = None
+    """Until that stage ends, if it goes on as it has; None where nothing is known yet."""
+
+
+def status(folder: Path) -> Status:
+    """
+    Args:
+        folder: the published folder of a build, whether it is there already or not, or the work folder.
+
+    Raises:
+        InputError: nothing was built there.
+    """
+    folder = folder.expanduser().absolute()
+    places = [folder / STATE, folder.with_name(f"{folder.name}.work") / STATE]
+    path = next((path for path in places if path.is_file()), None)
+    if path is None:
+        raise InputError(
+            f"no build has run in {folder}: neither it nor {places[1].parent} holds a {STATE}",
+            "Give the folder of --out, or of --work-dir.",
+        )
+    try:
+        build = BuildState.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{path} is of another version, or damaged", "The next build writes it anew.") from error
+    silent = max(0.0, (datetime.now(UTC) - build.updated).total_seconds())
+    found = Status(build=build, is_alive=build.state == "running" and silent < _SILENT_S, silent_s=silent)
+    stage = build.stages[-1]
+    if found.is_alive and not stage.finished and stage.seconds:
+        done = max(stage.kept, stage.worked - stage.rejected)
+        found.rows_per_s = done / stage.seconds
+        found.left_s = max(0, stage.total - done) / found.rows_per_s if done else None
+    return found
+
+
+def show(found: Status, console: "Console") -> None:
+    console.print(drawn(found), highlight=False)
+
+
+def watch(folder: Path, console: "Console") -> None:
+    """Show the state again and again, until the build has ended.
+
+    Raises:
+        InputError: see `status`.
+    """
+    from rich.live import Live
+
+    with Live(drawn(status(folder)), console=console, auto_refresh=False) as live:
+        for found in _changes(folder):
+            live.update(drawn(found), refresh=True)
+
+
+def _changes(folder: Path) -> Iterator[Status]:
+    while True:
+        found = status(folder)
+        yield found
+        if not found.is_alive:
+            return
+        time.sleep(EVERY_S)
+
+
+def drawn(found: Status) -> "RenderableType":
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("stage", "done", "of", "rejected", "time", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage in found.build.stages:
+        table.add_row(visible(stage.name), *_figures(stage))
+    return Group(*(Text(line) for line in _lines(found)), table)
+
+
+def _figures(stage: StageState) -> tuple[str, ...]:
+    done = min(stage.kept, stage.total)
+    return f"{done:,}", f"{stage.total:,} {stage.unit}", f"{stage.rejected:,}", _span(stage.seconds)
+
+
+def _lines(found: Status) -> Iterator[str]:
+    build = found.build
+    yield f"{visible(build.recipe)}, in {visible(build.out)}"
+    if found.is_alive:
+        workers = f", {build.workers} workers" if build.workers else ""
+        yield f"running on {visible(build.host)} (process {build.pid}){workers}"
+        if found.rows_per_s:
+            left = f", about {_span(found.left_s)} left in this stage" if found.left_s is not None else ""
+            yield f"{found.rows_per_s:,.1f} rows/s{left}"
+        if build.dashboard:
+            yield f"dashboard: {visible(build.dashboard)}"
+    elif build.state == "running":
+        yield f"lost: no word for {_span(found.silent_s)}; the same command goes on where it was"
+    else:
+        yield f"{build.state} at {build.updated.astimezone():%Y-%m-%d %H:%M:%S}"
+        if build.error:
+            yield f"error: {visible(build.error)}"
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
