@@ -34,10 +34,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
         markdown = markdown.replace(COMMANDS, "\n".join(reference(main, "unicorn-hf")))
     if PUBLIC in markdown:
-        import unicorn_hf
-
-        markdown = markdown.replace(PUBLIC, "\n\n".join(f"::: unicorn_hf.{name}" for name in unicorn_hf.__all__))
+        markdown = markdown.replace(PUBLIC, "\n\n".join(_public()))
     return SETTINGS.sub(lambda found: "\n".join(map(_settings, found[1].split())), markdown)
+
+
+def _public() -> Iterator[str]:
+    """What the package exports, functions first. The keys of a recipe have a page of their own."""
+    import unicorn_hf
+
+    for name in sorted(unicorn_hf.__all__, key=lambda name: (name[0].isupper(), name)):
+        has_keys = hasattr(getattr(unicorn_hf, name), "model_fields")
+        yield f"::: unicorn_hf.{name}" + ("\n    options: {members: false}" if has_keys else "")
 
 
 @cache

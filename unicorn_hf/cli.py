@@ -564,8 +564,12 @@ def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None
         from unicorn_hf.pipeline import plan
         from unicorn_hf.views.doctor import examine, show
 
-        planned = plan(load_recipe(recipe), out, work_dir)
-        checkup = examine(planned.recipe, planned.work_dir, planned.num_disk_bytes)
+        loaded = load_recipe(recipe)
+        try:
+            planned = plan(loaded, out, work_dir)
+            checkup = examine(loaded, planned.work_dir, planned.num_disk_bytes)
+        except InputError as error:
+            checkup = examine(loaded, work_dir or out, 0, obstacle=error)
         if as_json:
             _print_json(checkup)
         else:

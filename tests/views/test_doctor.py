@@ -164,7 +164,7 @@ def test_too_little_disk_and_too_few_gpus(machine: Machine) -> None:
     errors = [
         message for severity, message, _ in machine.told(recipe=load_recipe("unicorn-1.2m")) if severity == "error"
     ]
-    assert errors == ["the recipe's model takes 4 GPUs at once; here are 0"]
+    assert errors == ["the recipe's model takes 4 GPUs at once; here is none"]
 
 
 def test_the_command_says_it_in_words_in_json_and_by_its_exit_code(machine: Machine) -> None:
@@ -238,6 +238,15 @@ def test_hub_switched_off(hub_client: HubClient, rehearsal: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "HF_HUB_OFFLINE" in json.loads(done.stdout)["hub"]["problem"]
     assert hub_client.hub.seen == []
+
+
+def test_what_a_build_would_refuse_to_begin_for(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    told = CliRunner().invoke(main, ["doctor", "--out", str(tmp_path / "mine"), "--json"])
+    assert told.exit_code == 1
+    (finding,) = json.loads(told.output)["findings"]
+    assert "not a build of unicorn-hf" in finding["message"] + finding["fix"]
 
 
 def test_a_wrong_recipe(tmp_path: Path) -> None:

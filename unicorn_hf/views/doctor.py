@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel
 
 from unicorn_hf.core.encoder_spec import ClipSpec, HashingSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe, VllmEngine
 from unicorn_hf.engines.demo_models import INSTALL, missing_packages
 from unicorn_hf.engines.endpoint import API_KEY
@@ -91,13 +92,14 @@ class Checkup(BaseModel):
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int) -> Checkup:
+def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: InputError | None = None) -> Checkup:
     """Look at the machine, the environment and the Hub; takes as long as importing what the recipe needs.
 
     Args:
         recipe: what is to be built.
         work_dir: where its work files would lie; it need not exist.
         num_disk_bytes: about what they and the published folder take.
+        obstacle: what the build would refuse to begin for.
     """
     from distributed.system import MEMORY_LIMIT
 
@@ -123,7 +125,9 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int) -> Checkup:
         endpoint_key=bool(os.environ.get(API_KEY)),
         findings=[],
     )
+    refused = Finding(severity="error", message=obstacle.message, fix=obstacle.advice) if obstacle else None
     findings = [
+        *filter(None, [refused]),
         *_of_modules(checkup, needed),
         *_of_models(recipe),
         *_of_gpus(checkup, recipe, loaded),
@@ -222,8 +226,8 @@ def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Findi
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
         fix = f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}"
         yield Finding(severity="warning", message=message, fix=fix)
-    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > max(1, len(checkup.gpus)):
-        message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here are {len(checkup.gpus)}"
+    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > 1 and not checkup.gpus:
+        message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here is none"
         fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
         yield Finding(severity="error", message=message, fix=fix)
 
