@@ -115,9 +115,10 @@ def build(
     repo_id: str | None, private: bool, overwrite: bool, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Make the data sets that RECIPE describes: a YAML file, or `demo` or `unicorn-1.2m`.
+    """Make the data sets that RECIPE describes.
 
-    Options override the recipe. Stopped in the middle, the same command goes on where it was.
+    RECIPE is a YAML file, or a name: `demo`, `parti` or `unicorn-1.2m`. Options override what it says. Stopped in the
+    middle, the same command goes on where it was.
 
     \b
     Example:
@@ -175,7 +176,7 @@ def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, deleted and kept; write nothing.")
 @_json
 def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Publish the built folder DIR as the data set ORG/NAME on the Hub.
+    """Publish the built folder DIR as ORG/NAME on the Hub.
 
     Stopped in the middle, the same command sends only what is missing.
 
@@ -201,10 +202,11 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 @click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
-    """Check a published data set: a folder, or a repository of the Hub, which is downloaded.
+    """Check a published data set, row by row.
 
-    Schemas, counts, ids, conversations, vectors, hashes, and the card against the data. The exit code is 0 where all is
-    as it must be, and 1 where it is not; every problem is told with its file, row (from 0) and field.
+    A folder, or a repository of the Hub, which is downloaded. Schemas, counts, ids, conversations, vectors, hashes, and
+    the card against the data. The exit code is 0 where all is as it must be, and 1 where it is not; every problem is
+    told with its file, row (from 0) and field.
 
     \b
     Example:
@@ -224,9 +226,10 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def card(folder: Path) -> None:
-    """Make the card of the built folder DIR again: README.md, out of its recipe, statistics and first rows.
+    """Make the card of the built folder DIR again.
 
-    What was changed in it by hand is lost. Nothing else is touched.
+    README.md is made out of its recipe, statistics and first rows. What was changed in it by hand is lost. Nothing else
+    is touched.
 
     \b
     Example:
@@ -268,9 +271,10 @@ def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]
 def calibrate(
     images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path, as_json: bool
 ) -> None:
-    """Measure where an encoder's images are: mean and variance of pictures, for `build --image-statistics`.
+    """Measure where an encoder's images are, for a transfer.
 
-    The pictures need not have anything to do with the seeds, but should be of the kind that the model will see.
+    Mean and variance of pictures are written to a file for `build --image-statistics`. The pictures need not have
+    anything to do with the seeds, but should be of the kind that the model will see.
 
     \b
     Example:
@@ -313,9 +317,10 @@ def gap(
     plot: bool,
     as_json: bool,
 ) -> None:
-    """Measure how far the vectors of the built folder DIR are from real pictures, before and after the transfer.
+    """Measure how far a set's vectors are from real pictures.
 
-    The figures go into its statistics and its card, the picture into assets/.
+    Of the built folder DIR, before and after the transfer. The figures go into its statistics and its card, the picture
+    into assets/.
 
     \b
     Example:
@@ -348,9 +353,10 @@ def gap(
 def overlap(
     folder: Path, evaluation: str, column: str | None, config: str | None, split: str, name: str | None, as_json: bool
 ) -> None:
-    """Count the rows of the built folder DIR that share text with an evaluation set: eight words in a row.
+    """Count rows that share text with an evaluation set.
 
-    The figures go into its statistics and its card, beside those of other evaluation sets.
+    Of the built folder DIR, those that have eight words in a row with a text of it. The figures go into its statistics
+    and its card, beside those of other evaluation sets.
 
     \b
     Example:
@@ -427,10 +433,11 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 @click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
 @click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
 def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Make a set of captions and conversations that are there already: encoded, packaged, with a card.
+    """Make a set of captions and conversations of others.
 
-    FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet), lists of conversations in the form of LLaVA, the
-    original release, a folder that `export` wrote, or a built one. Ids are kept; rows that hold no caption are counted.
+    They are encoded and packaged, with a card. FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet), lists of
+    conversations in the form of LLaVA, the original release, a folder that `export` wrote, or a built one. Ids are
+    kept; rows that hold no caption are counted.
 
     \b
     Example:
@@ -462,9 +469,10 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
 @click.option("--filter", "having", metavar="TEXT", help="Only rows that have this in caption, seed or conversation.")
 @_json
 def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
-    """Look at a set: figures, rows with their conversations, and rejections with examples.
+    """Look at a set in the terminal.
 
-    Examples of rejections are in the work files of a build, beside its folder.
+    Figures, rows with their conversations, and rejections with examples. Examples of rejections are in the work files
+    of a build, beside its folder.
 
     \b
     Example:
@@ -495,10 +503,10 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
     "--sample", "number", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows of each config."
 )
 def report(source: str, revision: str | None, out: Path | None, number: int) -> None:
-    """Write a page about a set: figures, charts, a map of its vectors, rows to search, and rejections with examples.
+    """Write a page about a set, to open in a browser.
 
-    One HTML file that needs no network and no other file. Examples of rejections are in the work files of a build,
-    beside its folder.
+    Figures, charts, a map of its vectors, rows to search, and rejections with examples, in one HTML file that needs no
+    network and no other file. Examples of rejections are in the work files of a build, beside its folder.
 
     \b
     Example:
@@ -521,7 +529,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 @click.option("--watch", is_flag=True, help="Show it again and again until the build ends.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def status(folder: Path, watch: bool, as_json: bool) -> None:
-    """Show where the build of DIR is, that runs or ran, and how long its stage will take.
+    """Show where a build is, and how long its stage will take.
 
     DIR is the folder of --out, whether it is there already or not, or the work folder. Only the work folder is read: it
     may be looked at from any machine, and the build does not notice.
@@ -549,7 +557,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
 @click.option("--work-dir", type=_DIR, help="Where its work files would lie.  [default: OUT.work]")
 @_json
 def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None:
-    """Tell whether RECIPE can be built here, and the command that mends what stands against it.
+    """Tell whether RECIPE can be built here, and what mends it.
 
     Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
     key is shown. The exit code is 0 where the recipe can be built, and 1 where it cannot.
@@ -582,7 +590,9 @@ def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def clean(folder: Path) -> None:
-    """Delete the work files of the build in DIR; the published folder stays.
+    """Delete the work files of the build in DIR.
+
+    The published folder stays.
 
     \b
     Example:

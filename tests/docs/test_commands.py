@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from scripts.docs_hooks import COMMANDS as MARKER
 from scripts.docs_hooks import on_page_markdown, reference
@@ -28,6 +29,11 @@ def test_a_command_has_help_and_examples_that_are_its_own(name: str) -> None:
     assert len((main.commands[name].help or "").split("\b")[0].split()) > 5
     assert examples(name)
     assert {parse(arguments) for arguments in examples(name)} == {name}
+
+
+def test_the_list_of_commands_is_not_cut() -> None:
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    assert "..." not in listed.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
