@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 IMAGE = "<image>"
-_ROLES = {"human": "user", "gpt": "assistant"}
+ROLES = {"human": "user", "gpt": "assistant"}
+"""Who speaks: in our rows, and in the messages of chat templates."""
 
 
 def as_messages(conversation: Sequence[Mapping[str, str]]) -> list[dict[str, object]]:
     """Turns of `from` and `value` as messages of `role` and `content`: a part for the image, one for the text."""
-    return [{"role": _ROLES[turn["from"]], "content": _parts(turn["value"])} for turn in conversation]
+    return [{"role": ROLES[turn["from"]], "content": _parts(turn["value"])} for turn in conversation]
 
 
 def _parts(value: str) -> list[dict[str, str | None]]:

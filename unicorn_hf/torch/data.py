@@ -1,0 +1,190 @@
+"""Rows of a set as items for training, by number or as a stream."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.utils.data
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.torch.conversations import ConversationTokenizer
+
+_COLUMNS = ["id", "conversations", "image_embedding"]
+_NUM_READ = 64
+"""Rows of a stream that are read and tokenised together."""
+
+Item = dict[str, torch.Tensor]
+Rows = Any
+"""Of `datasets`: a Dataset or an IterableDataset."""
+
+
+class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
+    """A set by number: for shuffling and for samplers. A row costs the same in a set of any size.
+
+    An item has `input_ids`, `labels`, `attention_mask` (int64) and `image_mask` (bool), all of the shape (tokens,), and
+    `embeddings`, float32, of the shape (dim,).
+
+    Args:
+        source: a built folder, `ORG/NAME` on the Hub, or a `datasets.Dataset` with the columns `conversations` and
+            `image_embedding`: filtered, shuffled or put together as you like.
+        tokenize: what makes tokens of conversations.
+        config: "pretrain" or "instruction"; of a folder or a repository.
+        revision: of the repository.
+
+    Raises:
+        InputError: there is no such set, or it lacks a column. When an item is read: its conversation cannot be
+            tokenised (`ConversationTokenizer`), or it has no embedding.
+        RunError: the Hub cannot be asked.
+    """
+
+    def __init__(
+        self,
+        source: Rows | str | Path,
+        tokenize: ConversationTokenizer,
+        *,
+        config: str = "pretrain",
+        revision: str | None = None,
+    ) -> None:
+        rows = _loaded(source, config, revision, streaming=False)
+        if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
+            raise InputError("these rows are a stream, which has no numbers", "Give them to UnicornIterableDataset.")
+        self._rows = rows.with_format("arrow")
+        self._tokenize = tokenize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Item:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Item]:
+        """Several rows at once, which is faster: `DataLoader` calls it by itself."""
+        return _items(self._rows[indices], self._tokenize)
+
+
+class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
+    """A set as a stream: nothing is downloaded before it is read. Items are those of `UnicornDataset`.
+
+    Each row comes once, whatever the number of a `DataLoader`'s workers: they share the shards, or, if there are fewer
+    shards than workers, the rows. Of rows that `datasets.distributed.split_dataset_by_node` gave, its workers share the
+    node's.
+
+    Args:
+        source: a built folder, `ORG/NAME` on the Hub, or a `datasets.IterableDataset`: filtered, shuffled as you like.
+        tokenize: what makes tokens of conversations.
+        config: "pretrain" or "instruction"; of a folder or a repository.
+        revision: of the repository.
+
+    Raises:
+        InputError, RunError: as of `UnicornDataset`.
+    """
+
+    def __init__(
+        self,
+        source: Rows | str | Path,
+        tokenize: ConversationTokenizer,
+        *,
+        config: str = "pretrain",
+        revision: str | None = None,
+    ) -> None:
+        rows = _loaded(source, config, revision, streaming=True)
+        if not hasattr(rows, "set_epoch"):
+            raise InputError("these rows are no stream", "Give them to UnicornDataset, or rows.to_iterable_dataset().")
+        self._rows = rows.with_format("arrow")
+        self._tokenize = tokenize
+        # Shared with workers that outlive an epoch.
+        self._epoch = torch.tensor(rows.epoch).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have rows that are shuffled come in another order, the same one for the same epoch."""
+        self._epoch.fill_(epoch)
+
+    def __iter__(self) -> Iterator[Item]:
+        rows = _of_this_worker(self._rows)
+        rows.set_epoch(int(self._epoch))
+        for table in rows.iter(_NUM_READ):
+            yield from _items(table, self._tokenize)
+
+
+def _of_this_worker(rows: Rows) -> Rows:
+    from datasets.distributed import split_dataset_by_node
+
+    worker = torch.utils.data.get_worker_info()
+    if worker is None:
+        return rows
+    if rows.num_shards >= worker.num_workers:
+        return rows.shard(worker.num_workers, worker.id, contiguous=False)
+    # Each worker then reads all rows and tokenises its own.
+    return split_dataset_by_node(rows, worker.id, worker.num_workers)
+
+
+def _items(table: pa.Table, tokenize: ConversationTokenizer) -> list[Item]:
+    names = table["id"].to_pylist() if "id" in table.column_names else list(range(len(table)))
+    vectors = _vectors(table["image_embedding"], names)
+    conversations = tokenize(table["conversations"].to_pylist(), names)
+    return [
+        {
+            "input_ids": torch.from_numpy(tokens.input_ids),
+            "labels": torch.from_numpy(tokens.labels),
+            "attention_mask": torch.ones(len(tokens.input_ids), dtype=torch.int64),
+            "image_mask": torch.from_numpy(tokens.image_mask),
+            "embeddings": vector,
+        }
+        for tokens, vector in zip(conversations, vectors, strict=True)
+    ]
+
+
+def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
+    """Of shape (rows, dim), float32."""
+    if column.null_count:
+        missing = names[column.is_null().to_pylist().index(True)]
+        raise InputError(f"row {missing} has no embedding", "Leave such rows out, or see docs/loading.md.")
+    numbers = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
+
+
+def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, streaming: bool) -> Rows:
+    rows = _found(source, config, revision, streaming) if isinstance(source, str | Path) else source
+    names = getattr(rows, "column_names", None)
+    if isinstance(names, dict):
+        raise InputError(f"these are splits, not rows: {', '.join(names)}", 'Choose one: rows["train"].')
+    if names is None:
+        return rows
+    if missing := [name for name in _COLUMNS[1:] if name not in names]:
+        raise InputError(
+            f"the set has no column {', '.join(missing)}",
+            "The original release has no embeddings: docs/loading.md tells how to add them.",
+        )
+    return rows.select_columns([name for name in _COLUMNS if name in names])
+
+
+def _found(source: str | Path, config: str, revision: str | None, streaming: bool) -> Rows:
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+
+    from unicorn_hf.builders import places
+    from unicorn_hf.hub import check_repo_id
+    from unicorn_hf.hub.failures import diagnose
+
+    folder = Path(source).expanduser()
+    # Of a stream, only what is used is downloaded.
+    options: dict[str, Any] = {"split": "train", "streaming": streaming, **({"columns": _COLUMNS} if streaming else {})}
+    if folder.is_dir():
+        if not places.data_files(places.file_names(folder), config):
+            raise InputError(f"{folder} holds no rows of the config {config}", "It is the folder of a build.")
+        return load_dataset(str(folder), config, **options)
+    try:
+        check_repo_id(str(source))
+    except InputError:
+        raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
+    try:
+        return load_dataset(str(source), config, revision=revision, **options)
+    except DatasetNotFoundError as error:
+        raise InputError(f"there is no data set {source} on the Hub, or it is not shown to you") from error
+    except Exception as error:
+        if failure := diagnose(error):
+            raise RunError(f"{source}: {failure.reason}", failure.advice) from error
+        raise
