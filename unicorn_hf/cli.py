@@ -461,6 +461,44 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("sources", metavar="DIR|ORG/NAME...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
+def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
+    """Lay sets side by side: counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains.
+
+    Figures are those of their statistics; of a set without, rows are counted. Captions that sets share are looked for
+    in the rows.
+
+    \b
+    Example:
+      unicorn-hf compare unicorn other ORG/NAME --picture sets.png
+    """
+    with _errors():
+        from unicorn_hf.hub.fetch import COMPARED, local_folder
+        from unicorn_hf.views.compare import compare as run
+        from unicorn_hf.views.compare import markdown, show
+
+        if as_json and as_markdown:
+            raise InputError("--json and --markdown are two forms of the same", "Take one.")
+        with _progress() as progress:
+            comparison = run([local_folder(source, patterns=COMPARED) for source in sources], sources, progress)
+        if picture:
+            from unicorn_hf.views.compare_picture import draw
+
+            draw(comparison, picture)
+        if as_json:
+            click.echo(comparison.model_dump_json(indent=2))
+        elif as_markdown:
+            click.echo(markdown(comparison), nl=False)
+        else:
+            from rich.console import Console
+
+            show(comparison, Console())
+
+
+@main.command()
 @click.argument("source", metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
 @click.option(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from unicorn_hf.builders import original
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.hub.access import check_repo_id, offline_problem
 from unicorn_hf.hub.client import hub_api, library_settings, read_repository
@@ -13,6 +14,8 @@ _SILENCE_TIMEOUT_S = 180.0
 PAPERS = ("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors")
 """What a set says of itself."""
 EVERYTHING = (*PAPERS, "pretrain/*.parquet", "instruction/*.parquet")
+COMPARED = (*EVERYTHING, *original.FILES.values())
+"""The original release too."""
 
 
 def local_folder(source: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:

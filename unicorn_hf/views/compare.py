@@ -1,0 +1,460 @@
+"""Sets side by side: what their statistics say, what their rows say where they have none, and what they share.
+
+Names and labels of sets are shown as text, in the terminal as in Markdown: no mark-up of them means anything.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from unicorn_hf.builders.diversity import Diversity
+from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
+from unicorn_hf.builders.unicorn import DataFile
+from unicorn_hf.captions.step import digest_of
+from unicorn_hf.cards.costs import RunFacts, costs
+from unicorn_hf.cards.statistics import StageFacts, Statistics
+from unicorn_hf.cards.text import as_text, shortened, visible
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_MOST = 12
+"""Tasks, domains and reasons that are told one by one."""
+_MAX_CELL = 80
+_BATCH_ROWS = 1000
+_FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
+"""What means nothing in Markdown."""
+_COUNTED = ["caption", "conversations", "domain"]
+
+
+class Stage(BaseModel):
+    """A generating stage: what came of its candidates."""
+
+    num_candidates: int
+    rejected: dict[str, int]
+    num_requests: int
+    num_tokens: int
+    """Of prompts and answers together."""
+
+    @property
+    def share(self) -> float | None:
+        """Candidates that were rejected, over all."""
+        return sum(self.rejected.values()) / self.num_candidates if self.num_candidates else None
+
+
+class Cost(BaseModel):
+    """What making a set took."""
+
+    seconds: float
+    """Over all workers."""
+    amount: float
+    """By the prices of the recipe; 0 where it has none."""
+    currency: str
+    machines: tuple[str, ...]
+
+
+class SetFigures(BaseModel):
+    """One set. What is not known of it is None."""
+
+    name: str
+    from_statistics: bool
+    """Whether the figures are those of its `statistics.json`; else its rows were counted."""
+    num_captions: int
+    num_conversations: int
+    num_pairs: int
+    """Of questions and answers, in the conversations."""
+    caption_words: dict[int, int]
+    """Captions by their number of words; by the middle of a span of them where the statistics have spans."""
+    mean_words: float
+    shortest: int
+    lower: int
+    """A twentieth of the captions have so many words or fewer."""
+    median: int
+    upper: int
+    longest: int
+    vocabulary: int | None
+    type_token_ratio: float | None
+    distinct: tuple[float, ...]
+    """Distinct-1, -2 and -3; nothing where the statistics have none."""
+    num_duplicates: int
+    """Captions whose words are those of an earlier one of the set."""
+    tasks: dict[str, int]
+    domains: dict[str, int]
+    engine: str | None = None
+    encoder: str | None = None
+    dim: int | None = None
+    transfer: str | None = None
+    captions: Stage | None = None
+    conversations: Stage | None = None
+    cost: Cost | None = None
+    text_mean_norm: float | None = None
+    gap_before: float | None = None
+    """Distance of the means of texts and images; None where `unicorn-hf gap` was not run."""
+    gap_after: float | None = None
+
+
+class Shared(BaseModel):
+    """What two sets have in common."""
+
+    first: str
+    second: str
+    num_ids: int
+    num_captions: int
+    """Captions of the first whose words are those of one of the second."""
+
+
+class Comparison(BaseModel):
+    sets: tuple[SetFigures, ...]
+    shared: tuple[Shared, ...]
+
+
+def compare(folders: Sequence[Path], names: Sequence[str], progress: Progress) -> Comparison:
+    """Gather the figures of two sets or more.
+
+    Held in memory are 16 bytes a caption.
+
+    Args:
+        folders: of built sets, or of the original release.
+        names: what the sets are called; equal ones are numbered.
+        progress: is told how many sets are read.
+
+    Raises:
+        InputError: there is no set in a folder, it cannot be read, or there is only one.
+    """
+    if len(folders) < 2:
+        raise InputError("a comparison takes two sets or more")
+    names = [f"{name} ({names[: at + 1].count(name)})" if name in names[:at] else name for at, name in enumerate(names)]
+    progress.start("compare", len(folders), unit="sets")
+    found, ids, texts = [], [], []
+    for done, (folder, name) in enumerate(zip(folders, names, strict=True), start=1):
+        known, digests = _digests(folder, name)
+        ids.append(known)
+        texts.append(np.unique(digests))
+        found.append(_figures(folder, name, num_duplicates=len(digests) - len(texts[-1])))
+        progress.known(done, 0)
+    progress.finish()
+    shared = [
+        Shared(
+            first=names[one],
+            second=names[other],
+            num_ids=len(np.intersect1d(ids[one], ids[other])),
+            num_captions=len(np.intersect1d(texts[one], texts[other])),
+        )
+        for one, other in combinations(range(len(names)), 2)
+    ]
+    return Comparison(sets=tuple(found), shared=tuple(shared))
+
+
+def _tables(folder: Path, name: str, config: str, columns: list[str]) -> Iterator[pa.Table]:
+    files = data_files(file_names(folder), config) if folder.is_dir() else []
+    if not files and config == "pretrain":
+        raise InputError(f"{name} holds no set", "Name a folder that `unicorn-hf build` made, or ORG/NAME.")
+    for file in files:
+        yield from DataFile(file, str(folder / file), config, columns).tables()
+
+
+def _digests(folder: Path, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes of the ids, and of the words of the captions."""
+    ids, texts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for table in _tables(folder, name, "pretrain", ["id", "caption"]):
+        ids.append(np.array([stable_int("id", value or "") for value in table.column("id").to_pylist()], np.int64))
+        texts.append(np.array([digest_of(value or "") for value in table.column("caption").to_pylist()], np.int64))
+    return np.concatenate(ids), np.concatenate(texts)
+
+
+def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
+    if not (folder / STATISTICS).is_file():
+        return _counted(folder, name, num_duplicates)
+    try:
+        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+        run = RunFacts.model_validate_json((folder / RUN).read_bytes()) if (folder / RUN).is_file() else None
+        price = load_recipe(folder / RECIPE).price
+    except ValueError as error:
+        raise InputError(
+            f"{name}: {STATISTICS} or {RUN} is not readable", f"Try: unicorn-hf validate {name}"
+        ) from error
+    words, diversity, vectors, gap = (
+        statistics.caption_words, statistics.diversity, statistics.representations, statistics.gap,
+    )  # fmt: skip
+    cost = None
+    if run:
+        amount = sum(part.amount for part in costs(price, statistics, run))
+        cost = Cost(seconds=run.seconds, amount=amount, currency=price.currency, machines=run.machines)
+    return SetFigures(
+        name=name,
+        from_statistics=True,
+        num_captions=statistics.pretrain.num_rows,
+        num_conversations=statistics.instruction.num_rows,
+        num_pairs=statistics.instruction.num_turns,
+        caption_words={(part.first + part.last) // 2: part.num for part in words.histogram},
+        mean_words=words.mean,
+        shortest=words.min,
+        lower=words.lower,
+        median=words.median,
+        upper=words.upper,
+        longest=words.max,
+        vocabulary=diversity.vocabulary if diversity else None,
+        type_token_ratio=diversity.type_token_ratio if diversity else None,
+        distinct=(diversity.distinct_1, diversity.distinct_2, diversity.distinct_3) if diversity else (),
+        num_duplicates=num_duplicates,
+        tasks=statistics.instruction.per_task,
+        domains=statistics.pretrain.per_domain,
+        engine=statistics.engine,
+        encoder=vectors.encoder,
+        dim=vectors.dim,
+        transfer=vectors.transfer,
+        captions=_stage(statistics.captions),
+        conversations=_stage(statistics.instructions),
+        cost=cost,
+        text_mean_norm=vectors.text_mean_norm,
+        gap_before=gap.before.mean_gap if gap else None,
+        gap_after=gap.after.mean_gap if gap else None,
+    )
+
+
+def _stage(facts: StageFacts) -> Stage:
+    return Stage(
+        num_candidates=facts.num_candidates,
+        rejected=facts.rejected,
+        num_requests=facts.num_requests,
+        num_tokens=facts.num_prompt_tokens + facts.num_output_tokens,
+    )
+
+
+def _counted(folder: Path, name: str, num_duplicates: int) -> SetFigures:
+    """The figures of rows that nothing is told of, read once."""
+    figures, diversity = {config: ShardStatistics() for config in CONFIGS}, Diversity()
+    for config in CONFIGS:
+        columns = [*_COUNTED, "seed", *(["task"] if config == "instruction" else [])]
+        for table in _tables(folder, name, config, columns):
+            for start in range(0, table.num_rows, _BATCH_ROWS):
+                rows = table.slice(start, _BATCH_ROWS)
+                figures[config] = ShardStatistics.merged([figures[config], ShardStatistics.of(rows)])
+                if config == "pretrain":
+                    texts = [[text or "" for text in rows.column(part).to_pylist()] for part in ("caption", "seed")]
+                    diversity = Diversity.merged([diversity, Diversity.of(*texts)])
+    pretrain, instruction = figures["pretrain"], figures["instruction"]
+    one, two, three = diversity.runs
+    return SetFigures(
+        name=name,
+        from_statistics=False,
+        num_captions=pretrain.num_rows,
+        num_conversations=instruction.num_rows,
+        num_pairs=instruction.num_turns,
+        caption_words=pretrain.caption_words,
+        mean_words=round(pretrain.mean_caption_words, 2),
+        shortest=pretrain.caption_words_at(0),
+        lower=pretrain.caption_words_at(0.05),
+        median=pretrain.caption_words_at(0.5),
+        upper=pretrain.caption_words_at(0.95),
+        longest=pretrain.caption_words_at(1),
+        vocabulary=one.num_distinct,
+        type_token_ratio=round(diversity.type_token_ratio, 4),
+        distinct=(round(one.share, 4), round(two.share, 4), round(three.share, 4)),
+        num_duplicates=num_duplicates,
+        tasks=instruction.per_task,
+        domains=pretrain.per_domain,
+    )
+
+
+Line = tuple[str, list[str]]
+"""A label, and a value of each set."""
+
+
+def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
+    """The tables, by title: what is known of no set is left out."""
+    sets = comparison.sets
+
+    def line(label: str, value: Callable[[SetFigures], str | None]) -> Line:
+        return label, [value(one) or "—" for one in sets]
+
+    def shares(title: str, counts: Callable[[SetFigures], dict[str, int]], whole: Callable[[SetFigures], int]) -> Table:
+        names = sorted({name for one in sets for name in counts(one)}, key=lambda n: -_largest(sets, counts, whole, n))
+        told = names[:_MOST]
+        parts = [line(name, lambda one, name=name: _share(counts(one).get(name, 0), whole(one))) for name in told]  # type: ignore[misc]
+        if rest := names[_MOST:]:
+            parts.append(
+                line(f"{len(rest)} more", lambda one: _share(sum(counts(one).get(n, 0) for n in rest), whole(one)))
+            )
+        return title, parts
+
+    tables: list[Table] = [
+        (
+            "set",
+            [
+                line("captions", lambda one: _number(one.num_captions)),
+                line("conversations", lambda one: _number(one.num_conversations)),
+                line("pairs of turns", lambda one: _number(one.num_pairs)),
+                line("figures from", lambda one: STATISTICS if one.from_statistics else "its rows"),
+                line("language model", lambda one: one.engine),
+                line("encoder", lambda one: f"{one.encoder}, {one.dim:,} dimensions" if one.encoder else None),
+                line("transfer", lambda one: one.transfer),
+            ],
+        ),
+        (
+            "captions",
+            [
+                line("words, mean", lambda one: f"{one.mean_words:,.1f}"),
+                line("words, median", lambda one: _number(one.median)),
+                line("words, 5 to 95 %", lambda one: f"{one.lower:,} to {one.upper:,}"),
+                line("words, least to most", lambda one: f"{one.shortest:,} to {one.longest:,}"),
+                line("vocabulary", lambda one: _number(one.vocabulary)),
+                line("type-token ratio", lambda one: _decimal(one.type_token_ratio)),
+                *(
+                    line(f"distinct-{n + 1}", lambda one, n=n: _decimal(one.distinct[n]) if one.distinct else None)  # type: ignore[misc]
+                    for n in range(3)
+                ),
+                line("duplicates within", lambda one: _share(one.num_duplicates, one.num_captions)),
+            ],
+        ),
+        (
+            "captions of the same words",
+            [
+                line(f"as in {other.name}", lambda one, other=other: _across(comparison, one, other))  # type: ignore[misc]
+                for other in sets
+            ],
+        ),
+        (
+            "the same ids",
+            [line(f"as in {o.name}", lambda one, o=o: _across(comparison, one, o, ids=True)) for o in sets],  # type: ignore[misc]
+        ),
+        (
+            "rejected",
+            [
+                line("caption candidates", lambda one: _rejected(one.captions)),
+                line("conversation candidates", lambda one: _rejected(one.conversations)),
+            ],
+        ),
+        shares("rejected captions", lambda o: o.captions.rejected if o.captions else {}, _candidates("captions")),
+        shares(
+            "rejected conversations",
+            lambda o: o.conversations.rejected if o.conversations else {},
+            _candidates("conversations"),
+        ),
+        (
+            "cost",
+            [
+                line("worker hours", lambda one: f"{one.cost.seconds / 3600:,.3f}" if one.cost else None),
+                line("requests answered", lambda one: _number(_sum(one, "num_requests"))),
+                line("tokens", lambda one: _number(_sum(one, "num_tokens"))),
+                line("by the recipe's prices", lambda one: _amount(one.cost)),
+                line("machines", lambda one: ", ".join(one.cost.machines) if one.cost else None),
+            ],
+        ),
+        (
+            "modality gap",
+            [
+                line("norm of the mean text vector", lambda one: _decimal(one.text_mean_norm)),
+                line("gap to images, before", lambda one: _decimal(one.gap_before)),
+                line("gap to images, after", lambda one: _decimal(one.gap_after)),
+            ],
+        ),
+        shares("tasks", lambda one: one.tasks, lambda one: one.num_conversations),
+        shares("domains", lambda one: one.domains, lambda one: one.num_captions),
+    ]
+    known = [(title, [part for part in parts if set(part[1]) != {"—"}]) for title, parts in tables]
+    return [(title, parts) for title, parts in known if parts]
+
+
+Table = tuple[str, list[Line]]
+
+
+def _largest(
+    sets: Sequence[SetFigures],
+    counts: Callable[[SetFigures], dict[str, int]],
+    whole: Callable[[SetFigures], int],
+    name: str,
+) -> float:
+    return max(counts(one).get(name, 0) / max(whole(one), 1) for one in sets)
+
+
+def _candidates(stage: str) -> Callable[[SetFigures], int]:
+    def number(one: SetFigures) -> int:
+        facts: Stage | None = getattr(one, stage)
+        return facts.num_candidates if facts else 0
+
+    return number
+
+
+def _across(comparison: Comparison, one: SetFigures, other: SetFigures, *, ids: bool = False) -> str | None:
+    for pair in comparison.shared:
+        if {pair.first, pair.second} == {one.name, other.name}:
+            return _share(pair.num_ids if ids else pair.num_captions, one.num_captions)
+    return None
+
+
+def _sum(one: SetFigures, field: str) -> int | None:
+    stages = [stage for stage in (one.captions, one.conversations) if stage]
+    return sum(getattr(stage, field) for stage in stages) if stages else None
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _decimal(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def _share(part: int, whole: int) -> str | None:
+    return f"{part:,} ({100 * part / whole:.1f} %)" if whole else None
+
+
+def _rejected(stage: Stage | None) -> str | None:
+    return _share(sum(stage.rejected.values()), stage.num_candidates) if stage else None
+
+
+def _amount(cost: Cost | None) -> str | None:
+    return f"{cost.currency} {cost.amount:,.2f}" if cost and cost.amount else None
+
+
+def show(comparison: Comparison, console: "Console") -> None:
+    """Draw the tables in a terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Column
+    from rich.table import Table as Drawn
+
+    names = [Column(_plain(one.name), justify="right", overflow="fold") for one in comparison.sets]
+    table = Drawn(Column(overflow="fold"), *names, box=SIMPLE_HEAD, pad_edge=False)
+    for title, parts in lines(comparison):
+        table.add_section()
+        table.add_row(_plain(title, "bold cyan"))
+        for label, values in parts:
+            table.add_row(_plain(f"  {label}"), *map(_plain, values))
+    console.print(table)
+
+
+def _plain(text: str, style: str = "") -> "Text":
+    from rich.text import Text
+
+    return Text(visible(shortened(text, _MAX_CELL)), style)
+
+
+def _cell(text: str) -> str:
+    return text if _FIGURE.fullmatch(text) else as_text(text, _MAX_CELL)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The tables as Markdown."""
+    written = []
+    for title, parts in lines(comparison):
+        head = [title, *(one.name for one in comparison.sets)]
+        rows = [head, *([label, *values] for label, values in parts)]
+        cells = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+        rule = f"|---|{'--:|' * len(comparison.sets)}"
+        written.append("\n".join([cells[0], rule, *cells[1:]]))
+    return "\n\n".join(written) + "\n"
