@@ -52,6 +52,9 @@ def _table(random: np.random.Generator, words: list[str], start: int, number: in
         "domain": pa.array(["open"] * number),
         "image_embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).ravel()), dim),
     }
-    columns["conversations"] = _descriptions(pa.table({name: columns[name] for name in ("id", "caption")}))
+    asked = pa.nulls(number, pa.string())
+    columns["conversations"] = _descriptions(
+        pa.table([columns["id"], columns["caption"], asked], ["id", "caption", "request"])
+    )
     schema = pretrain(dim, "float16")
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)

@@ -97,6 +97,11 @@ def test_the_map_shows_captions_and_takes_clicks_and_filters(page: Page) -> None
     page.mouse.move(*at, steps=4)
     tip = page.locator(".bk-Tooltip, .bk-tooltip").first
     expect(tip).to_be_visible()
+    width, said = tip.evaluate("""(tip) => [
+        tip.getBoundingClientRect().width,
+        [...tip.shadowRoot.querySelectorAll("span")].map((part) => part.textContent).join(" "),
+    ]""")
+    assert 100 < width < 400
     page.mouse.click(*at)
     picked = page.locator("#picked")
     expect(picked).to_be_visible()
@@ -108,6 +113,8 @@ def test_the_map_shows_captions_and_takes_clicks_and_filters(page: Page) -> None
     }""")
     row = page.evaluate("(number) => JSON.parse(document.getElementById('data').textContent).rows[number]", number)
     assert row["id"] in shown
+    assert row["domain"] in said
+    assert row["caption"][:20] in said
     button = page.locator("#legend button").first
     expect(button).to_have_attribute("aria-pressed", "false")
     button.click()
@@ -194,6 +201,12 @@ def test_nothing_of_a_hostile_row_is_mark_up_or_runs(chromium: Browser, made: Pa
             page.mouse.move(*at, steps=4)
             page.wait_for_timeout(100)
             page.mouse.click(*at)
+        for chart in ("domains", "rejected-captions"):
+            page.locator(f"#{chart}").scroll_into_view_if_needed()
+            box = page.locator(f"#{chart}").bounding_box()
+            assert box
+            for step in range(1, 12):
+                page.mouse.move(box["x"] + 6, box["y"] + step * box["height"] / 12, steps=2)
         for select in ("config", "domain", "task"):
             assert page.locator(f"#{select} option").count() > 2
         elements = page.evaluate("""() => {

@@ -130,7 +130,7 @@ def _bars(
                 share=shares,
                 num=[f"{value:,}" for value in numbers],
                 percent=[percent(value, wholes[each]) for value in numbers],
-                name=[short(name, 80) for name in drawn],
+                name=[short(name, 48) for name in drawn],
             ),
         )  # fmt: skip
         figure.add_tools(hover([("", "@name"), (each, "@num"), ("share", "@percent")], bars))

@@ -1,6 +1,7 @@
 """The map of the vectors, drawn by Bokeh: a point for each sampled row, before and after the transfer."""
 
 import itertools
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ _LOOKS = (
 )
 """Colour, Bokeh's marker, and the same shape for the legend."""
 _TOOLS = "pan,box_zoom,wheel_zoom,reset,tap"
-_TIP = """<div style="max-width: 20rem; white-space: normal"><b>@domain</b><br>@text</div>"""
+_TIP_LINES, _TIP_WIDTH = 4, 48
+# A line a field: Bokeh breaks no lines of a field, and not all of its versions escape fields in a template of HTML.
+_TIP = [("", "@domain"), *(("", f"@line_{number}") for number in range(_TIP_LINES))]
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
         colour=[groups[number_of[row.domain]].colour for row in shown],
         marker=[groups[number_of[row.domain]].marker for row in shown],
         alpha=[0.7] * len(shown),
-        domain=[short(row.domain, 60) for row in shown],
-        text=[short(row.caption, 200) for row in shown],
+        domain=[short(row.domain, _TIP_WIDTH) for row in shown],
+        **_tip_columns(shown),
         **{
             f"{axis}_{key}": [round(float(value), 5) for value in side.points[:, column]]
             for key, side in sides.items()
@@ -91,6 +94,18 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
         Panel(f"map-{key}", titles[key], _note(side), _figure(key, points)) for key, side in sides.items() if side
     ]
     return Map(panels, groups, plane.how, len(shown), _cosine_chart({k: side for k, side in sides.items() if side}))
+
+
+def _tip_columns(rows: Sequence[SampledRow]) -> dict[str, list[str]]:
+    """The beginnings of captions, line by line."""
+    wrapped = [
+        textwrap.wrap(row.caption, _TIP_WIDTH, max_lines=_TIP_LINES, placeholder="…", break_on_hyphens=False)
+        for row in rows
+    ]
+    return {
+        f"line_{number}": [lines[number] if number < len(lines) else "" for lines in wrapped]
+        for number in range(_TIP_LINES)
+    }
 
 
 def _cosine_chart(sides: Mapping[str, Side]) -> Chart:
