@@ -26,6 +26,7 @@ def completed(line: str, cwd: Path) -> list[str]:
         ("unicorn-hf doctor d", ["plain,demo", "file,d"]),
         ("unicorn-hf build --encoder h", ["plain,hashing:"]),
         ("unicorn-hf calibrate --encoder ", ["plain,open_clip:", "plain,clip:", "plain,llm2clip:", "plain,hashing:"]),
+        ("unicorn-hf build --cluster cu", ["plain,cuda", "file,cu"]),
         ("unicorn-hf export --format l", ["plain,llava"]),
         ("unicorn-hf build --seeds f", ["file,f"]),
         ("unicorn-hf card un", ["dir,un"]),
@@ -54,6 +55,7 @@ def test_the_script_that_a_shell_reads(shell: str, tmp_path: Path) -> None:
         (["build", "--engine", "VLLM"], "'vllm'"),
         (["build", "--engine", "vlm"], "'vllm'"),
         (["build", "--encoder", "openclip:ViT-B-32/openai"], "open_clip:...?"),
+        (["build", "--engine", "echo", "--encoder", "hashing:8", "--cluster", "locl"], "local"),
         (["export", "unicorn", "--format", "lava", "--out", "x"], "'llava'"),
     ],
 )

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
-from unicorn_hf.params import Choice, EncoderName, RecipeName
+from unicorn_hf.params import Choice, ClusterName, EncoderName, RecipeName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +100,7 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--cluster",
+    type=ClusterName(),
     metavar="WHERE",
     help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
     " (tcp://HOST:8786) or file of a Dask scheduler.",

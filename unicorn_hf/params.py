@@ -37,3 +37,13 @@ class EncoderName(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(kind) for kind in _ENCODER_KINDS if kind.startswith(incomplete)]
+
+
+class ClusterName(click.ParamType[str]):
+    """Where workers run: a word, the address of a scheduler, or its file."""
+
+    name = "cluster"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        kinds = [CompletionItem(kind) for kind in ("auto", "local", "cuda") if kind.startswith(incomplete)]
+        return [*kinds, CompletionItem(incomplete, type="file")]

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from unicorn_hf.runtime.gpus import Group, grouped, visible_gpus
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
 
+_KINDS = ("auto", "local", "cuda")
 _ANSWER_S = 30
 _WORKERS_S = 600
 """Until the first workers are there: a queue may have to give them their turn."""
@@ -53,7 +55,7 @@ def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: boo
     Raises:
         InputError: there are not as many GPUs, or dask-cuda is not installed, or the scheduler's file is not there.
     """
-    if kind not in ("auto", "local", "cuda"):
+    if kind not in _KINDS:
         return _scheduler(kind, num_workers)
     gpus = visible_gpus() if kind == "cuda" or (kind == "auto" and uses_gpu) else []
     if kind == "cuda" or gpus:
@@ -182,8 +184,10 @@ def _marked(folder: Path | None) -> Iterator[Path | None]:
 
 def _scheduler(kind: str, num_workers: int | None) -> Place:
     if "://" not in kind and not Path(kind).is_file():
+        near = get_close_matches(kind.lower(), _KINDS, n=1)
+        hint = f". Did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"no cluster {kind!r}",
+            f"no cluster {kind!r}{hint}",
             "auto, local, cuda, a scheduler's address like tcp://10.0.0.1:8786, or the path of its file.",
         )
     return Place(num_workers, scheduler=kind)
