@@ -467,10 +467,10 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
 @click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
 def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
-    """Lay sets side by side: counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains.
+    """Lay sets side by side.
 
-    Figures are those of their statistics; of a set without, rows are counted. Captions that sets share are looked for
-    in the rows.
+    Counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains. Figures are those of their
+    statistics; of a set without, rows are counted. Captions that sets share are looked for in the rows.
 
     \b
     Example:
