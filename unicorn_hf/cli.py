@@ -1,7 +1,7 @@
 """The command `unicorn-hf`: options to recipe, errors to messages."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -47,6 +47,63 @@ _BUILD_KEYS = {
 _DIR = click.Path(path_type=Path, file_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
+_RECIPE_OPTIONS = (
+    click.option(
+        "--seeds",
+        "seed_files",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
+    ),
+    click.option("--seed-column", help="The column of --seeds that holds the seeds."),
+    click.option(
+        "--exclude-benchmarks",
+        is_flag=True,
+        default=None,
+        help="Leave out the recipe's seeds that are labels of evaluation benchmarks.",
+    ),
+    click.option("--captions", type=click.IntRange(min=1), help="Captions to keep."),
+    click.option("--instructions", type=click.IntRange(min=0), help="Conversations to keep; 0 for captions alone."),
+    click.option(
+        "--engine",
+        type=Choice(["vllm", "endpoint", "echo"]),
+        help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
+    ),
+    click.option(
+        "--llm",
+        help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's.",
+    ),
+    click.option("--base-url", metavar="URL", help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY."),
+    click.option(
+        "--encoder",
+        type=EncoderName(),
+        metavar="ENCODER",
+        help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.",
+    ),
+    click.option("--transfer", type=Choice(_TRANSFERS), help="From text to image representations."),
+    click.option(
+        "--image-statistics",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The image side for the transfer: a file that `calibrate` made.",
+    ),
+    click.option(
+        "--cluster",
+        type=ClusterName(),
+        metavar="WHERE",
+        help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
+        " (tcp://HOST:8786) or file of a Dask scheduler.",
+    ),
+    click.option("--workers", type=click.IntRange(min=1), help="Worker processes."),
+    click.option("--random-seed", type=int, help="Another draw of the same recipe."),
+)
+
+
+def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What overrides a recipe."""
+    for option in reversed(_RECIPE_OPTIONS):
+        command = option(command)
+    return command
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="unicorn-hf")
@@ -68,52 +125,21 @@ def main() -> None:
 @click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
 @click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
-@click.option(
-    "--seeds", "seed_files", type=click.Path(path_type=Path), multiple=True,
-    help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
-)  # fmt: skip
-@click.option("--seed-column", help="The column of --seeds that holds the seeds.")
-@click.option(
-    "--exclude-benchmarks", is_flag=True, default=None,
-    help="Leave out the recipe's seeds that are labels of evaluation benchmarks.",
-)  # fmt: skip
-@click.option("--captions", type=click.IntRange(min=1), help="Captions to keep.")
-@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to keep; 0 for captions alone.")
-@click.option(
-    "--engine", type=Choice(["vllm", "endpoint", "echo"]),
-    help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
-)  # fmt: skip
-@click.option(
-    "--llm", help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's."
-)
-@click.option("--base-url", metavar="URL", help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY.")
-@click.option(
-    "--encoder",
-    type=EncoderName(),
-    metavar="ENCODER",
-    help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.",
-)
-@click.option("--transfer", type=Choice(_TRANSFERS), help="From text to image representations.")
-@click.option(
-    "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
-    help="The image side for the transfer: a file that `calibrate` made.",
-)  # fmt: skip
-@click.option(
-    "--cluster",
-    type=ClusterName(),
-    metavar="WHERE",
-    help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
-    " (tcp://HOST:8786) or file of a Dask scheduler.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
-@click.option("--random-seed", type=int, help="Another draw of the same recipe.")
+@_recipe_options
 @click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
 @click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
 @click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
+@click.option(
+    "--max-cost", type=click.FloatRange(min=0, min_open=True),
+    help="End the build when it has cost so much, all its runs together, by the recipe's price.",
+)  # fmt: skip
+@click.option(
+    "--max-hours", type=click.FloatRange(min=0, min_open=True), help="End this run when it has lasted so many hours."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
 def build(
     recipe: str, parent: str | None, revision: str | None, out: Path, work_dir: Path | None,
-    repo_id: str | None, private: bool, overwrite: bool, dry_run: bool,
+    repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Make the data sets that RECIPE describes.
@@ -134,7 +160,8 @@ def build(
         if dry_run:
             _show_plan(planned)
             return
-        _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite)
+        limits = {"max_cost": max_cost, "max_hours": max_hours}
+        _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite, **limits)
 
 
 def _resolved(recipe: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
@@ -164,6 +191,32 @@ def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
         click.echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName(), default="demo")
+@click.option(
+    "--sample", type=click.IntRange(min=2), default=64, show_default=True, help="Captions to make for the estimate."
+)
+@_recipe_options
+@_json
+def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
+    """Estimate what a build of RECIPE would take: requests, tokens, hours, price, disk, upload, each with its error.
+
+    A sample of it is made with the recipe's own engine and encoder, and deleted. --workers says for how many the wall
+    time is told.
+
+    \b
+    Example:
+      unicorn-hf plan my.yaml --sample 256 --workers 8
+    """
+    with _errors():
+        from unicorn_hf.estimate import estimate, lines
+
+        workers, options["workers"] = options["workers"], None
+        with _progress() as progress:
+            found = estimate(_resolved(recipe, None, options), sample=sample, workers=workers, progress=progress)
+        click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
 
 
 @main.command()

@@ -61,6 +61,7 @@ from unicorn_hf.core.recipe import (
     Engine,
     FileSource,
     ImportedFile,
+    Price,
     Recipe,
     VllmEngine,
 )
@@ -94,6 +95,7 @@ from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage, most_common
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, cpu_count, find_place
+from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import Picked
@@ -187,6 +189,8 @@ def build(
     push: str | None = None,
     private: bool = False,
     overwrite: bool = False,
+    max_cost: float | None = None,
+    max_hours: float | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Make the data sets that a recipe describes; what an earlier run of the same recipe did is found and used.
@@ -202,12 +206,18 @@ def build(
             looked for at the start, and told to `progress`: the build runs all the same.
         private: whether the repository is made private, if the push creates it.
         overwrite: whether card and data of a repository that unicorn-hf did not make are replaced.
+        max_cost: by the recipe's price, of all runs of the build together; see `Budget`.
+        max_hours: of this run.
         progress: is told how far the build is.
 
     Raises:
         InputError: what is asked for cannot be; nothing is written.
-        RunError: disk, engine, too many rejections, or the push at the end; the work done so far is kept.
+        RunError: disk, engine, budget, too many rejections, or the push at the end; the work done so far is kept.
     """
+    if max_cost is not None and recipe.price == Price():
+        raise InputError(
+            "--max-cost needs a price, and the recipe has none", "For example: price: {per_worker_hour: 2.5}"
+        )
     planned = plan(recipe, Path(out), Path(work_dir) if work_dir else None)
     progress = progress or NoProgress()
     options = PushOptions(private=private, overwrite=overwrite)
@@ -223,7 +233,7 @@ def build(
     with exclusive(planned.work_dir):
         _check_disk(planned)
         with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out) as journal:
-            result = _Build(planned, generator, encoder, image, journal).run()
+            result = _Build(planned, generator, encoder, image, journal).run(max_cost, max_hours)
     if not push:
         return result
     try:
@@ -271,13 +281,14 @@ class _Build:
         self._journal = journal
         self._engines: list[EngineBuilt] = []
 
-    def run(self) -> BuildResult:
+    def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
             self._plan.place, self._generator.environment, self._on_event, jobs_at_once=at_once, folder=work_dir
         )
-        with opened as pool:
+        with opened as workers:
+            pool = Budget(workers, recipe.price, max_cost, max_hours)
             text = self._taken() if recipe.takes_text else self._written(pool)
             recipe = self._recipe = text.recipe
             picked = text.captions

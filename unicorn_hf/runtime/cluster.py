@@ -1,10 +1,10 @@
 """The pool of a build's worker processes, and the jobs that they are given."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -22,6 +22,10 @@ RecordT = TypeVar("RecordT", bound=Record)
 EventHandler = Callable[[dict[str, Any]], None]
 
 
+class EnoughError(RunError):
+    """Raised by who is told of a record: no further job is begun, and those that run are awaited."""
+
+
 class WorkerPool(Protocol):
     """Runs jobs on worker processes."""
 
@@ -37,6 +41,7 @@ class WorkerPool(Protocol):
                 engine that serves them all (see `workers.waiting`).
 
         Raises:
+            EnoughError: from `on_record`, when the jobs that were running have ended.
             RunError: a job failed for a reason of the world, or took its worker down again and again.
         """
         ...
@@ -97,11 +102,18 @@ class _DaskPool:
             else:
                 records[position] = record
                 on_record(record)
+        waiting = deque(todo)
+        enough: EnoughError | None = None
         # Without work, no worker is started.
-        computed = self._compute(jobs, todo, self._jobs_at_once if overlap else 1) if todo else ()
-        for position, record in computed:
+        for position, record in self._compute(jobs, waiting, self._jobs_at_once if overlap else 1) if todo else ():
             records[position] = record
-            on_record(record)
+            try:
+                on_record(record)
+            except EnoughError as error:
+                enough = error
+                waiting.clear()
+        if enough:
+            raise enough
         return [records[position] for position in range(len(jobs))]
 
     def _count(self) -> int:
@@ -112,12 +124,11 @@ class _DaskPool:
         return number
 
     def _compute(
-        self, jobs: Sequence[Job[RecordT]], todo: Sequence[int], at_once: int
+        self, jobs: Sequence[Job[RecordT]], waiting: "deque[int]", at_once: int
     ) -> Iterator[tuple[int, RecordT]]:
         from distributed import KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
-        waiting = iter(todo)
         futures: dict[Any, int] = {}
 
         def submit(position: int) -> Any:
@@ -134,8 +145,8 @@ class _DaskPool:
                     # Workers come and go. One job more than they do at once is there when one ends, and the scheduler
                     # never holds the whole plan.
                     counted_at, wanted = time.monotonic(), (at_once + 1) * max(1, self._count())
-                for position in islice(waiting, max(0, wanted - len(futures))):
-                    pending.add(submit(position))
+                while waiting and len(futures) < wanted:
+                    pending.add(submit(waiting.popleft()))
                 if not futures:
                     return
                 future = next(pending)

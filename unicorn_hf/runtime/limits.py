@@ -1,11 +1,20 @@
-"""Stops a stage that rejects more than its recipe allows, while it runs."""
+"""What ends a build while it runs: too much that is rejected, or a budget that is used up."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.recipe import Price
+from unicorn_hf.runtime.cluster import EnoughError, WorkerPool
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, most_common
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.steps import Job, Record
 
 _FEWEST_CANDIDATES = 20
 """Fewer candidates prove nothing."""
+_MILLION, _HOUR_S = 1e6, 3600
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 class RejectionLimit:
@@ -33,4 +42,59 @@ class RejectionLimit:
                 f" ({most_common(counts.rejected)}), above the recipe's limit of {self._max_rejected:.0%}",
                 f"The rejections with their raw text are in the work folder. Mend prompt, sampling or filters, or raise"
                 f" {self._stage}.max_rejected; stored answers are used again.",
+            )
+
+
+class Budget:
+    """Implements `WorkerPool`: passes jobs on, and ends the build when it has cost enough or run long enough.
+
+    Args:
+        pool: runs the jobs.
+        price: the recipe's.
+        max_cost: of the build, what earlier runs of it spent on what is still used counted in; in the price's currency.
+        max_hours: of this run.
+    """
+
+    def __init__(self, pool: WorkerPool, price: Price, max_cost: float | None, max_hours: float | None) -> None:
+        self._pool = pool
+        self._price = price
+        self._max_cost = max_cost
+        self._max_hours = max_hours
+        self._cost = 0.0
+        self._started = time.monotonic()
+
+    def run(
+        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+    ) -> list[RecordT]:
+        """
+        Raises:
+            EnoughError: the budget is used up; the jobs that were running have ended.
+        """
+
+        def counted(record: RecordT) -> None:
+            self._cost += self._cost_of(record)
+            on_record(record)
+            self._check()
+
+        return self._pool.run(jobs, counted, overlap=overlap)
+
+    def _cost_of(self, record: Record) -> float:
+        price, seconds, tokens = self._price, record.seconds, 0.0
+        if isinstance(record, GenerationRecord):
+            seconds = record.usage.seconds
+            tokens = record.counts.num_prompt_tokens * price.per_million_prompt_tokens
+            tokens += record.counts.num_output_tokens * price.per_million_output_tokens
+        return tokens / _MILLION + seconds / _HOUR_S * price.per_worker_hour
+
+    def _check(self) -> None:
+        hours = (time.monotonic() - self._started) / _HOUR_S
+        if self._max_cost is not None and self._cost > self._max_cost:
+            raise EnoughError(
+                f"the build has cost {self._cost:,.2f} {self._price.currency} of at most {self._max_cost:,.2f}",
+                "All that was done is kept: the same command with a higher --max-cost goes on.",
+            )
+        if self._max_hours is not None and hours > self._max_hours:
+            raise EnoughError(
+                f"the build has run for {hours:,.2f} of at most {self._max_hours:,.2f} hours",
+                "All that was done is kept: the same command goes on.",
             )
