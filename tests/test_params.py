@@ -30,6 +30,8 @@ def completed(line: str, cwd: Path) -> list[str]:
         ("unicorn-hf export --format l", ["plain,llava"]),
         ("unicorn-hf build --seeds f", ["file,f"]),
         ("unicorn-hf card un", ["dir,un"]),
+        ("unicorn-hf compare unicorn oth", ["dir,oth"]),
+        ("unicorn-hf build --from un", ["dir,un"]),
     ],
 )
 def test_words_are_completed(line: str, words: list[str], tmp_path: Path) -> None:

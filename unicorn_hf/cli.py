@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
-from unicorn_hf.params import Choice, ClusterName, EncoderName, RecipeName
+from unicorn_hf.params import Choice, ClusterName, EncoderName, RecipeName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ def main() -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @click.option(
-    "--from", "parent", metavar="ORG/NAME|DIR",
+    "--from", "parent", type=SetName(), metavar="ORG/NAME|DIR",
     help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
 )  # fmt: skip
 @click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
@@ -252,7 +252,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 
 
 @main.command()
-@click.argument("source", metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
@@ -515,7 +515,7 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("sources", metavar="DIR|ORG/NAME...", nargs=-1, required=True)
+@click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
@@ -553,7 +553,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 
 
 @main.command()
-@click.argument("source", metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
 @click.option(
     "--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows of each config."
@@ -585,7 +585,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
 
 @main.command()
-@click.argument("source", metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",

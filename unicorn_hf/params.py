@@ -47,3 +47,12 @@ class ClusterName(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         kinds = [CompletionItem(kind) for kind in ("auto", "local", "cuda") if kind.startswith(incomplete)]
         return [*kinds, CompletionItem(incomplete, type="file")]
+
+
+class SetName(click.ParamType[str]):
+    """A published set: a folder, which is completed, or a repository of the Hub."""
+
+    name = "set"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]

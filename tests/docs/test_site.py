@@ -68,3 +68,9 @@ def test_the_reference_is_made_of_the_code(site: Path) -> None:
     assert "--image-statistics" in commands
     settings = (site / "recipe" / "index.html").read_text(encoding="utf-8")
     assert all(name in settings for name in ("gpu_memory_utilization", "max_rejected", "rows_per_shard"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_pages_beside_the_site_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / link).exists(), link
