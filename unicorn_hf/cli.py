@@ -201,10 +201,10 @@ def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
 @_recipe_options
 @_json
 def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
-    """Estimate what a build of RECIPE would take: requests, tokens, hours, price, disk, upload, each with its error.
+    """Estimate what a build of RECIPE would take.
 
-    A sample of it is made with the recipe's own engine and encoder, and deleted. --workers says for how many the wall
-    time is told.
+    Requests, tokens, hours, price, disk, upload, each with its error. A sample of it is made with the recipe's own
+    engine and encoder, and deleted. --workers says for how many the wall time is told.
 
     \b
     Example:
@@ -216,7 +216,7 @@ def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
         workers, options["workers"] = options["workers"], None
         with _progress() as progress:
             found = estimate(_resolved(recipe, None, options), sample=sample, workers=workers, progress=progress)
-        click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines(found)))
+        _print_json(found) if as_json else click.echo("\n".join(lines(found)))
 
 
 @main.command()
@@ -516,7 +516,7 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 @main.command()
 @click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
 def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
@@ -543,7 +543,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 
             draw(comparison, picture)
         if as_json:
-            click.echo(comparison.model_dump_json(indent=2))
+            _print_json(comparison)
         elif as_markdown:
             click.echo(markdown(comparison), nl=False)
         else:
@@ -619,7 +619,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @click.option("--watch", is_flag=True, help="Show it again and again until the build ends.")
-@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@_json
 def status(folder: Path, watch: bool, as_json: bool) -> None:
     """Show where a build is, and how long its stage will take.
 
@@ -636,7 +636,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
         from unicorn_hf.views import status as view
 
         if as_json:
-            click.echo(view.status(folder).model_dump_json(indent=2))
+            _print_json(view.status(folder))
         elif watch:
             view.watch(folder, Console())
         else:
