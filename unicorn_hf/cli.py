@@ -698,10 +698,12 @@ def clean(folder: Path) -> None:
 
 
 def _print_json(result: object) -> None:
-    """A model, a dataclass or a dictionary."""
-    from pydantic_core import to_json
+    """A model, a dataclass or a dictionary; in ASCII, so that nothing of a row reaches a terminal but as an escape."""
+    import json
 
-    click.echo(to_json(result, indent=2))
+    from pydantic_core import to_jsonable_python
+
+    click.echo(json.dumps(to_jsonable_python(result), indent=2))
 
 
 def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:

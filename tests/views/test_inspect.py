@@ -64,6 +64,15 @@ def test_hostile_text_is_text(made: Path, tmp_path: Path) -> None:
     assert not any(mark in text for mark in "\u202e\u2066\u200f\ufeff\u00ad")
 
 
+def test_hostile_text_in_json_is_escaped(made: Path, tmp_path: Path) -> None:
+    folder = hostile_set(made, tmp_path / "unicorn")
+    done = unicorn("inspect", folder, "--json", "--sample", len(TEXTS), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+    assert [row["caption"] for row in json.loads(done.stdout)["rows"]["pretrain"]] == list(TEXTS)
+
+
 def test_the_command(made: Path) -> None:
     done = unicorn("inspect", made, "--sample", 1, "--json", cwd=made)
     assert done.returncode == 0, done.stderr

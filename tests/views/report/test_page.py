@@ -113,7 +113,7 @@ def test_the_map_shows_captions_and_takes_clicks_and_filters(page: Page) -> None
     }""")
     row = page.evaluate("(number) => JSON.parse(document.getElementById('data').textContent).rows[number]", number)
     assert row["id"] in shown
-    assert row["domain"] in said
+    assert said.count(row["domain"]) == 1
     assert row["caption"][:20] in said
     button = page.locator("#legend button").first
     expect(button).to_have_attribute("aria-pressed", "false")

@@ -45,7 +45,7 @@ def rejection_charts(facts: Statistics) -> dict[str, Chart]:
     return {
         stage: _bars(
             f"rejected-{stage}",
-            {"captions": "Captions", "instructions": "Conversations"}[stage],
+            {"captions": "Rejected captions", "instructions": "Rejected conversations"}[stage],
             f"{sum(of.rejected.values()):,} of {of.num_candidates:,} candidates were rejected",
             "reason",
             {"rejected": of.rejected},

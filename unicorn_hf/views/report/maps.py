@@ -24,7 +24,7 @@ _LOOKS = (
     ("#cc79a7", "diamond", "M0-6L5 0L0 6L-5 0Z"),
     ("#d55e00", "inverted_triangle", "M0 6L6-5H-6Z"),
     ("#56b4e9", "hex", "M-6 0L-3-5H3L6 0L3 5H-3Z"),
-    ("#8a8f98", "square_x", "M-3-5H3V5H-3Z"),
+    ("#8a8f98", "square_pin", "M-5-5Q0-1 5-5Q1 0 5 5Q0 1-5 5Q-1 0-5-5Z"),
 )
 """Colour, Bokeh's marker, and the same shape for the legend."""
 _TOOLS = "pan,box_zoom,wheel_zoom,reset,tap"
@@ -174,5 +174,5 @@ def _figure(key: str, points: object) -> "Figure":
     drawn.selection_glyph = Scatter(
         marker="marker", size=16, fill_color="colour", line_color="#e03131", line_width=3, fill_alpha=1
     )
-    figure.add_tools(HoverTool(tooltips=_TIP, renderers=[drawn], point_policy="snap_to_data"))
+    figure.add_tools(HoverTool(tooltips=_TIP, renderers=[drawn], point_policy="snap_to_data", limit=1))
     return figure
