@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from unicorn_hf.builders.package import _descriptions, _writer
-from unicorn_hf.core.schemas import pretrain
+from unicorn_hf.core.schemas import CONVERSATIONS, instruction, pretrain
 
 WORDS_PER_CAPTION = 129
 _NUM_WORDS = 8000
@@ -39,6 +39,35 @@ def write_shards(folder: Path, num_rows: int, dim: int, rows_per_shard: int) -> 
     (folder / "README.md").write_text(card)
 
 
+def write_conversations(folder: Path, num_rows: int, dim: int, rows_per_shard: int) -> None:
+    """The config `instruction` of the same folder: one of five captions, with three questions about the first words."""
+    (folder / "instruction").mkdir()
+    schema = instruction(dim, "float16")
+    rows = (_with_questions(table.take(pa.array(range(0, len(table), 5)))) for table in tables(num_rows, dim))
+    num_shards = -(-num_rows // rows_per_shard)
+    for shard in range(num_shards):
+        path = folder / "instruction" / f"train-{shard:05d}-of-{num_shards:05d}.parquet"
+        with _writer(path, schema) as writer:
+            for _ in range(min(rows_per_shard, num_rows - shard * rows_per_shard) // CHUNK_ROWS):
+                writer.write_table(next(rows).select(schema.names).cast(schema))
+
+
+def _with_questions(table: pa.Table) -> pa.Table:
+    said = []
+    for caption in table.column("caption").to_pylist():
+        words = caption.split()
+        asked = [f"What is {words[at]} beside?" for at in range(3)]
+        turns = [
+            turn for at, text in enumerate(asked) for turn in (text, f"It is beside {' '.join(words[at : at + 12])}.")
+        ]
+        turns[0] = f"<image>\n{turns[0]}"
+        said.append([{"from": ("human", "gpt")[at % 2], "value": value} for at, value in enumerate(turns)])
+    table = table.set_column(
+        table.schema.get_field_index("conversations"), "conversations", pa.array(said, CONVERSATIONS)
+    )
+    return table.append_column("task", pa.array(["question_answering"] * len(table)))
+
+
 def _table(random: np.random.Generator, words: list[str], start: int, number: int, dim: int) -> pa.Table:
     # Zipf's law, so that text compresses as text does: to a third.
     shares = np.cumsum(1 / np.arange(10, _NUM_WORDS + 10))
@@ -52,9 +81,7 @@ def _table(random: np.random.Generator, words: list[str], start: int, number: in
         "domain": pa.array(["open"] * number),
         "image_embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).ravel()), dim),
     }
-    asked = pa.nulls(number, pa.string())
-    columns["conversations"] = _descriptions(
-        pa.table([columns["id"], columns["caption"], asked], ["id", "caption", "request"])
-    )
+    asked = {name: columns[name] for name in ("id", "caption")} | {"request": pa.nulls(number, pa.string())}
+    columns["conversations"] = _descriptions(pa.table(asked))
     schema = pretrain(dim, "float16")
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)

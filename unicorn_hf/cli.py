@@ -467,6 +467,10 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 @click.option("--domain", default="open-domain", show_default=True, help="The domain of captions that name none.")
 @click.option("--license", "license_name", default="unknown", show_default=True, help="The files' licence, an id.")
 @click.option("--llm", help="The model that wrote the text, for the card. Nothing is written here.")
+@click.option(
+    "--language", "languages", multiple=True, default=("en",), show_default=True, metavar="CODE",
+    help="The text's language; repeatable.",
+)  # fmt: skip
 @click.option("--title", default="Imported captions", show_default=True, help="The card's title.")
 @click.option("--captions", type=click.IntRange(min=1), help="Captions to take, the first ones.  [default: all]")
 @click.option("--instructions", type=click.IntRange(min=0), help="Conversations to take.  [default: all]")
@@ -508,6 +512,7 @@ def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
             license=options["license_name"],
             model=options["llm"],
             title=options["title"],
+            languages=options["languages"],
             overrides=_given(options, _IMPORT_KEYS),
         )
         push = {name: options[name] for name in ("private", "overwrite")}
@@ -732,7 +737,7 @@ def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]
     from unicorn_hf.core.recipe_file import load_recipe
 
     current = load_recipe(recipe).engine.kind
-    kind = kind or ("vllm" if current == "echo" else current)
+    kind = kind or ("vllm" if current in ("echo", "imported") else current)
     if kind != current:
         for name, option in {"vllm": {"model": "--llm"}, "endpoint": _ENDPOINT_OPTIONS}.get(kind, {}).items():
             if name not in given:

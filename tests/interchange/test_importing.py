@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +349,23 @@ def test_any_ids_and_captions_survive(wanted: dict[str, str], tmp_path_factory: 
         writer.writerows((f"i{at}", text.replace("\0", "")) for at, text in enumerate(wanted.values()))
     texts = [row["caption"] for row in captions(imported(folder / "t", table))]
     assert texts == [text.replace("\0", "") for text in wanted.values() if text.replace("\0", "").strip()]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    def peak(number: int) -> int:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        # Few words, of many letters: what is split into words is kept for a while.
+        rows = ({"id": at, "caption": f"{at} {'glass' * 120}", "conversations": CHOICE} for at in range(number))
+        file = listed(folder / "a.json", *rows)
+        tracemalloc.start()
+        try:
+            imported(folder, file, partition_rows=100)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    small = peak(3000)
+    # More by 3 MB of text.
+    assert peak(6000) < small + (1 << 20)

@@ -23,8 +23,7 @@ def draw_charts(statistics: Statistics) -> dict[str, bytes]:
     """The PNG files by their path in the published folder."""
     charts: dict[str, Callable[[Statistics], Figure]] = {
         "caption-lengths": _caption_lengths,
-        "task-mix": _task_mix,
-        "question-words": _question_words,
+        **({"task-mix": _task_mix, "question-words": _question_words} if statistics.instruction.num_rows else {}),
         "domain-mix": _domain_mix,
     }
     with plain_matplotlib():

@@ -76,24 +76,27 @@ class License:
         return self.id != OTHER
 
 
-def derive(sources: Sequence[SourceFacts], model: str | None = None, *, written_by_model: bool = True) -> License:
+def derive(
+    sources: Sequence[SourceFacts], model: str | None = None, *, written_by_model: bool = True, what: str = "seeds"
+) -> License:
     """The one licence that all seeds are under, if the Hub knows it and the model's asks nothing of the text.
 
     Args:
         sources: those that gave no seed do not count.
         model: the licence of the language model, by a Hub id; None where it is not known.
         written_by_model: False for the text of a rehearsal.
+        what: what the sources gave.
     """
     problems = []
     names = dict.fromkeys(source.license for source in sources if source.num_seeds)
     found = {hub_id(name) for name in names}
     if len(found) > 1:
-        problems.append("The seeds are under several licences.")
+        problems.append(f"The {what} are under several licences.")
     if None in found or not found:
-        problems.append("Seeds are under a licence that the Hub does not list.")
+        problems.append(f"{what.capitalize()} are under a licence that the Hub does not list.")
     if any(_NOT_FOR_DATA & set((hub_id(name) or "").split("-")) for name in names):
         problems.append(
-            "A licence of the seeds allows no adapted versions, and captions written from them may be such."
+            f"A licence of the {what} allows no adapted versions, and captions written from them may be such."
         )
     if written_by_model and model is None:
         problems.append("The licence of the language model is not known.")

@@ -7,10 +7,11 @@ from unicorn_hf.cards.licenses import OTHER_NAME
 from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
 from unicorn_hf.cards.statistics import ConfigFacts, Statistics
 from unicorn_hf.cards.text import shortened, visible
-from unicorn_hf.core.recipe import DatasetSource, Recipe
+from unicorn_hf.core.recipe import UNKNOWN_MODEL, DatasetSource, ImportedEngine, Recipe
 
 TASK_CATEGORIES = ("image-text-to-text", "visual-question-answering")
-TAGS = ("unicorn", "unicorn-hf", "synthetic", "text-only", "vision-language", "instruction-tuning", "embeddings")
+SYNTHETIC = "synthetic"
+TAGS = ("unicorn", "unicorn-hf", SYNTHETIC, "text-only", "vision-language", "instruction-tuning", "embeddings")
 REHEARSAL_TAG = "rehearsal"
 _MAX_TITLE = 120
 _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
@@ -23,19 +24,22 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
     from huggingface_hub import DatasetCardData
 
     license = card_license(recipe, statistics)
+    # Nobody knows what wrote imported text, unless it is told.
+    written = not (isinstance(recipe.engine, ImportedEngine) and recipe.engine.model == UNKNOWN_MODEL)
+    creators = "machine-generated" if written else "found"
     languages = [code for code in recipe.language if _LANGUAGE.fullmatch(code)]
     data = DatasetCardData(
         pretty_name=visible(shortened(" ".join(recipe.title.split()), _MAX_TITLE)),
         language=languages or None,
         license=license.id,
         license_name=None if license.is_known else OTHER_NAME,
-        annotations_creators=["machine-generated"],
-        language_creators=["machine-generated"],
+        annotations_creators=[creators],
+        language_creators=[creators],
         task_categories=list(TASK_CATEGORIES),
         size_categories=[size_category(statistics.pretrain.num_rows)],
         source_datasets=source_datasets(recipe) or None,
         base_model=base_model(recipe),
-        tags=[*TAGS, *([REHEARSAL_TAG] if rehearsal(recipe) else [])],
+        tags=[tag for tag in TAGS if written or tag != SYNTHETIC] + ([REHEARSAL_TAG] if rehearsal(recipe) else []),
         configs=[_config(name, default=name == "pretrain") for name in _configs(statistics)],
         dataset_info=[_dataset_info(name, facts, statistics, recipe) for name, facts in _configs(statistics).items()],
     )

@@ -67,7 +67,8 @@ def card_license(recipe: Recipe, statistics: Statistics) -> License:
     # Of imported text that nobody says a model wrote, the files' licence is what there is to go by.
     unknown = isinstance(recipe.engine, ImportedEngine) and recipe.engine.model == UNKNOWN_MODEL
     written = not isinstance(recipe.engine, EchoEngine) and not unknown
-    return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written)
+    what = "captions" if recipe.imported else "seeds"
+    return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written, what=what)
 
 
 def prompts(recipe: Recipe) -> dict[str, str]:

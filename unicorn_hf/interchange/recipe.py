@@ -29,6 +29,7 @@ def import_recipe(
     license: str = "unknown",
     model: str | None = None,
     title: str = "Imported captions",
+    languages: Sequence[str] = ("en",),
     overrides: Mapping[str, object] | None = None,
 ) -> Recipe:
     """A recipe that takes captions and conversations from files; `build` makes the set.
@@ -41,6 +42,7 @@ def import_recipe(
         license: the files' licence.
         model: what wrote the text, where that is known.
         title: the card's.
+        languages: codes of the text's languages.
         overrides: dotted keys of the recipe, as for `load_recipe`.
 
     Raises:
@@ -49,6 +51,7 @@ def import_recipe(
     recipe = Recipe(
         name="imported",
         title=title,
+        language=tuple(languages),
         seeds=Seeds(sources=()),
         engine=ImportedEngine(kind="imported", **({"model": model} if model else {})),
         captions=Captions(num=ALL),
