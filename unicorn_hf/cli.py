@@ -823,20 +823,11 @@ def _evaluation_source(
 
 
 def _show_gap(facts: "GapFacts") -> None:
-    names = {
-        "mean_gap": "norm of the gap between the means",
-        "cosine_to_text_mean": "its cosine with the texts' mean",
-        "cosine_to_image_mean": "its cosine with the images' mean",
-        "mean_share": "share of the gap's energy that is in the means",
-        "mmd": "maximum mean discrepancy",
-        "frechet": "Fréchet distance",
-        "paired_cosine": "cosine of an image and its own text",
-    }
-    before, after = facts.before.model_dump(), facts.after.model_dump()
+    from unicorn_hf.views.facts import gap_of
+
     click.echo(f"{'':50}{'before':>9}{'after':>9}")
-    for key, name in names.items():
-        if before[key] is not None:
-            click.echo(f"{name:50}{before[key]:>9.4f}{after[key]:>9.4f}")
+    for name, before, after in gap_of(facts):
+        click.echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
     click.echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
     click.echo(f"{f'of {facts.num_neighbours} nearest texts, kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
 

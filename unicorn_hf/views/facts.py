@@ -1,9 +1,18 @@
 """The figures that every view of a set begins with."""
 
 from unicorn_hf.cards.formats import ranked
-from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.cards.statistics import GapFacts, OverlapFacts, Statistics
 
 _MOST = 6
+_GAP = {
+    "mean_gap": "norm of the gap between the means",
+    "cosine_to_text_mean": "its cosine with the texts' mean",
+    "cosine_to_image_mean": "its cosine with the images' mean",
+    "mean_share": "share of the gap's energy that is in the means",
+    "mmd": "maximum mean discrepancy",
+    "frechet": "Fréchet distance",
+    "paired_cosine": "cosine of an image and its own text",
+}
 
 
 def facts_of(statistics: Statistics) -> dict[str, str]:
@@ -18,6 +27,20 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
         "language model": statistics.engine,
         "encoder": f"{statistics.representations.encoder}, {statistics.representations.dim:,} dimensions",
         "transfer": statistics.representations.transfer,
+    }
+
+
+def gap_of(facts: GapFacts) -> list[tuple[str, float, float]]:
+    """What is measured of the gap to real images, before and after the transfer."""
+    before, after = facts.before.model_dump(), facts.after.model_dump()
+    return [(name, before[key], after[key]) for key, name in _GAP.items() if before[key] is not None]
+
+
+def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:
+    """Rows that share text with evaluation sets, by their names."""
+    return {
+        one.name: f"{one.num_pretrain:,} of pretrain, {one.num_instruction:,} of instruction ({one.run_words} words)"
+        for one in overlaps
     }
 
 

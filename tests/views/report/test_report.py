@@ -69,6 +69,22 @@ def test_its_figures_are_the_statistics(made: Path) -> None:
     assert "A rehearsal, not training data." in text
 
 
+def test_what_was_measured_after_the_build(made: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made, tmp_path / "unicorn"))
+    facts = json.loads((folder / "statistics.json").read_text())
+    side = {"mean_gap": 0.75, "cosine_to_text_mean": -0.5, "cosine_to_image_mean": 0.5, "mean_share": 0.25}
+    side |= {"mmd": 0.125, "frechet": 0.625, "paired_cosine": None}
+    gap = {"images": "photos", "num_images": 120, "num_texts": 60, "num_pairs": 0, "before": side, "after": side}
+    gap |= {"direction_kept": 0.5, "neighbours_kept": 0.875, "num_neighbours": 10, "picture": None}
+    overlap = {"name": "POPE", "num_texts": 9, "run_words": 8, "num_pretrain": 31, "num_instruction": 17}
+    (folder / "statistics.json").write_text(json.dumps(facts | {"gap": gap, "overlaps": [overlap]}))
+    text = text_of(render_report(folder))
+    assert "60 rows against 120 images ( photos )" in text
+    assert "maximum mean discrepancy 0.1250 0.1250" in text
+    assert "cosine of an image and its own text" not in text
+    assert "POPE 31 of pretrain, 17 of instruction" in text
+
+
 def test_without_work_files_it_says_where_the_examples_are(made: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(made, tmp_path / "unicorn"))
     (folder / "run.json").unlink()

@@ -16,7 +16,7 @@ from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.runtime.files import write_text
-from unicorn_hf.views.facts import facts_of
+from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of
 from unicorn_hf.views.inspect import View, look, work_dir_of
 from unicorn_hf.views.report.charts import charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
@@ -84,6 +84,10 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
             facts={label: shown_text(value, 1000) for label, value in facts_of(view.statistics).items()},
             tiles=_tiles(view),
             diversity=_diversity(view),
+            overlaps={shown_text(name): told for name, told in overlaps_of(view.statistics.overlaps).items()},
+            gap=view.statistics.gap,
+            gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
+            gap_images=shown_text(view.statistics.gap.images) if view.statistics.gap else "",
             times=_times(view, run),
             costs=costs(recipe.price, view.statistics, run) if run else [],
             charts=charts,
