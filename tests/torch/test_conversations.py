@@ -1,6 +1,7 @@
 """What is labelled: the answers and nothing else, with the templates that models have."""
 
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -203,3 +204,29 @@ def test_a_prompt_is_what_the_answer_is_learned_behind() -> None:
 def test_a_conversation_that_nobody_answers() -> None:
     with pytest.raises(InputError, match="row 0: nobody answers in it"):
         ConversationTokenizer(tokenizer())([[{"from": "human", "value": "<image>\nHello?"}]])
+
+
+@given(pairs=st.lists(st.tuples(*[st.text("abc .,\n", min_size=1).map(str.strip).filter(bool)] * 2), min_size=1))
+def test_a_tokenizer_that_writes_spaces_as_a_letter(pairs: list[tuple[str, str]]) -> None:
+    """As SentencePiece's do: Llama 2, Mistral, Gemma."""
+    reads = sentence_pieces()
+    [found] = ConversationTokenizer(reads, image_tokens=3)([conversation(pairs)])
+    told = [reads.decode(run, skip_special_tokens=True).strip() for run in runs(found.labels)]
+    assert told == [answer for _, answer in pairs]
+    assert all(reads.convert_ids_to_tokens(run)[-1] == "</s>" for run in runs(found.labels))
+    assert found.input_ids[found.image_mask].tolist() == [reads.eos_token_id] * 3
+
+
+@cache
+def sentence_pieces() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    made.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.BpeTrainer(special_tokens=["<unk>", "<s>", "</s>", "[INST]", "[/INST]"], show_progress=False)
+    made.train_from_iterator(["abc ab, bc. a b c\n what image number <image> cab abba"] * 3, trainer)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    wrapped.chat_template = TEMPLATES["mistral"]
+    return wrapped

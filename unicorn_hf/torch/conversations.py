@@ -149,12 +149,12 @@ class ConversationTokenizer:
     def _cut(self, tokens: Tokenized, name: object) -> Tokenized:
         """To `max_length`."""
         ids, labels, image_mask = tokens
-        learned = np.flatnonzero(labels != IGNORE_INDEX)
-        if not len(learned):
+        is_learned = labels != IGNORE_INDEX
+        if not is_learned.any():
             raise InputError(f"row {name}: nobody answers in it")
         if self._max_length is None or len(ids) <= self._max_length:
             return tokens
-        needed = 1 + max(int(learned[0]), int(np.flatnonzero(image_mask)[-1]))
+        needed = 1 + max(int(is_learned.argmax()), int(image_mask.nonzero()[0][-1]))
         if needed > self._max_length:
             raise _TooLongError(
                 f"row {name}: its first answer begins at token {needed}, and max_length is {self._max_length}",

@@ -1,0 +1,71 @@
+"""Real steps of a projector in front of the demonstration's language model, on a set built here."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from tests.builds import unicorn, write_seeds
+from tests.hub.fixtures import ROOT
+
+pytestmark = pytest.mark.real
+
+EXAMPLE = ROOT / "examples" / "train_projector.py"
+NUM_STEPS = 16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a user is who has built a small set with the demonstration's encoder."""
+    folder = tmp_path_factory.mktemp("user")
+    seeds = write_seeds(folder / "seeds.txt", 40)
+    done = unicorn(
+        *("build", "--seeds", seeds, "--captions", 24, "--instructions", 4),
+        *("--engine", "echo", "--encoder", "open_clip:demo:minilm", "--out", "unicorn"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(EXAMPLE), *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "HF_DATASETS_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def test_the_loss_goes_down_and_a_picture_is_described(folder: Path) -> None:
+    done = run(folder, "--rows", 8, "--batch-size", 2, "--steps", NUM_STEPS, "--new-tokens", 5)
+    assert done.returncode == 0, done.stderr
+    losses = [float(loss) for loss in re.findall(r"^step +\d+ of \d+: loss (\S+)$", done.stdout, re.MULTILINE)]
+    assert len(losses) == NUM_STEPS
+    first, last = re.findall(r"first \d+ steps: (\S+), of the last \d+: (\S+)", done.stdout)[0]
+    assert float(last) < float(first)
+    assert re.search(r"^\S+\.png \(.+\): .+", done.stdout, re.MULTILINE)
+    weights = load_file(folder / "projector.safetensors")
+    assert {name: weight.shape for name, weight in weights.items()} == {
+        "layers.0.weight": (576, 384),
+        "layers.0.bias": (576,),
+        "layers.2.weight": (4 * 576, 576),
+        "layers.2.bias": (4 * 576,),
+    }
+
+
+def test_what_is_wrong_is_told_without_a_traceback(folder: Path) -> None:
+    for arguments, told in (
+        (["--set", "nowhere"], "The set nowhere cannot be loaded"),
+        (["--llm", "demo:nobody"], "no demonstration language model"),
+    ):
+        done = run(folder, *arguments)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
