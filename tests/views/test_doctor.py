@@ -165,6 +165,8 @@ def test_too_little_disk_and_too_few_gpus(machine: Machine) -> None:
         message for severity, message, _ in machine.told(recipe=load_recipe("unicorn-1.2m")) if severity == "error"
     ]
     assert errors == ["the recipe's model takes 4 GPUs at once; here is none"]
+    elsewhere = load_recipe("unicorn-1.2m", {"cluster.kind": "tcp://10.0.0.1:8786"})
+    assert machine.told(recipe=elsewhere) == []
 
 
 def test_the_command_says_it_in_words_in_json_and_by_its_exit_code(machine: Machine) -> None:

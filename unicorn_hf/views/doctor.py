@@ -226,7 +226,8 @@ def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Findi
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
         fix = f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}"
         yield Finding(severity="warning", message=message, fix=fix)
-    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > 1 and not checkup.gpus:
+    here = recipe.cluster.kind in ("auto", "local", "cuda")
+    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > 1 and here and not checkup.gpus:
         message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here is none"
         fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
         yield Finding(severity="error", message=message, fix=fix)
