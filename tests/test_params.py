@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import unicorn
+from tests.builds import command, unicorn
 
 
 def completed(line: str, cwd: Path) -> list[str]:
@@ -43,8 +43,16 @@ def test_the_script_that_a_shell_reads(shell: str, tmp_path: Path) -> None:
     done = unicorn(cwd=tmp_path, _UNICORN_HF_COMPLETE=f"{shell}_source")
     assert done.returncode == 0, done.stderr
     assert f"_UNICORN_HF_COMPLETE={shell}_complete" in done.stdout
-    if shell == "bash":
-        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_bash_completes_by_the_script(tmp_path: Path) -> None:
+    script = unicorn(cwd=tmp_path, _UNICORN_HF_COMPLETE="bash_source").stdout
+    asked = (
+        "COMP_WORDS=(unicorn-hf build --transfer mean_shift_); COMP_CWORD=3\n"
+        f'_unicorn_hf_completion "{command()[0]}"; echo "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["mean_shift_raw", "mean_shift_to_image"]
 
 
 @pytest.mark.parametrize(
