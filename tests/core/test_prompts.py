@@ -97,6 +97,7 @@ def test_an_unknown_prompt_names_those_that_are_there() -> None:
         load_prompt("caption-v0", CAPTION_PROMPTS)
     assert caught.value.message == "no prompt 'caption-v0'"
     assert "caption-v1-short, caption-v2" in caught.value.advice
+    assert caught.value.advice.startswith("Did you mean caption-v2? ")
 
 
 class TestCopied:

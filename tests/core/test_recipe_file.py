@@ -127,6 +127,8 @@ def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> Non
         ({"captions.num": 4}, "instructions (5) are more than captions (4)"),
         ({"captions.nmu": 4}, "unknown key captions.nmu; did you mean num?"),
         ({"engine": {"kind": "ecko"}}, "engine: unknown kind 'ecko'; did you mean echo?"),
+        ({"representations.transfer": "mean-shift"}, "(got 'mean-shift'); did you mean mean_shift?"),
+        ({"representations.dtype": "double"}, "'float16' or 'float32' (got 'double')"),
         ({"name.first": 4}, "the recipe's key name has no keys below it, and so no first"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -94,8 +95,12 @@ def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
     if not path.is_file():
         path = Path(name_or_path)
     if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in bundled.glob("*.yaml")))
-        raise InputError(f"no prompt {name_or_path!r}", f"Prompts here: {names}; or give the path of a file.")
+        names = sorted(file.stem for file in bundled.glob("*.yaml"))
+        near = get_close_matches(name_or_path, names, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise InputError(
+            f"no prompt {name_or_path!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
+        )
     try:
         prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,5 +1,6 @@
 """Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -196,6 +197,9 @@ def _describe(document: Document, detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    if detail["type"] == "literal_error":
+        near = get_close_matches(str(given), re.findall(r"'([^']*)'", detail["ctx"]["expected"]), n=1)
+        shown += f"; did you mean {near[0]}?" if near else ""
     return f"{place}: {key}: {message}{shown}" if key else f"{place}: {message}"
 
 
