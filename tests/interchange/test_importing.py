@@ -17,6 +17,8 @@ from safetensors.numpy import save_file
 
 from tests.builders.originals import release
 from tests.builds import ECHO, published_bytes, rows, unicorn
+from tests.hub.fixtures import HubClient
+from tests.hub.server import HubServer
 from unicorn_hf import InputError
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
@@ -117,25 +119,27 @@ def test_the_published_recipe_imports_the_same_again(made: Path, tmp_path: Path)
     assert "is not the file that the recipe was made with" in refused.stderr
 
 
-def test_captions_alone_make_a_set(tmp_path: Path) -> None:
+def test_captions_alone_make_a_set(hub: HubServer, hub_client: HubClient) -> None:
+    tmp_path, repo_id = hub_client.home, f"{hub.user}/captions"
     texts = [f"A {colour} jar of {thing} on a shelf." for colour in ("red", "blue") for thing in ("oil", "tea", "ink")]
     (tmp_path / "captions.txt").write_text("\n".join([*texts, "", texts[0]]))
-    done = unicorn(
-        "import", "captions.txt", "--out", "set", "--encoder", "hashing:16", "--license", "cc0-1.0", cwd=tmp_path
-    )
+    options = ["--encoder", "hashing:16", "--license", "cc0-1.0", "--language", "de", "--push", repo_id]
+    done = hub_client.command("import", "captions.txt", "--out", "set", *options)
     assert done.returncode == 0, done.stderr
     assert "1 duplicate" in done.stderr
     assert [row["caption"] for row in rows(tmp_path / "set", "pretrain")] == texts
     assert rows(tmp_path / "set", "instruction") == []
     report = validate_folder(tmp_path / "set")
     assert report.valid, report.lines()
-    from datasets import load_dataset
-
-    assert load_dataset(str(tmp_path / "set"), split="train", cache_dir=tmp_path / "cache").num_rows == 6
+    load = "import sys, datasets; print(datasets.load_dataset(sys.argv[1], split='train').num_rows)"
+    assert hub_client.run(load, repo_id).stdout == "6\n"
     assert not (tmp_path / "set" / "instruction").exists()
     export(tmp_path / "set", "webdataset", tmp_path / "tars")
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "license: cc0-1.0" in card
+    assert "license: cc0-1.0\n" in card
+    assert "language:\n- de\n" in card
+    assert "machine-generated" not in card
+    assert "instruction" not in "".join(line for line in card.split("\n") if "load_dataset(" in line)
     again = unicorn("card", "set", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "set" / "README.md").read_text() == card
