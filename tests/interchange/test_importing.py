@@ -1,6 +1,7 @@
 """What files of others become: rows with their ids, or an error that names file and row, or a counted rejection."""
 
 import csv
+import errno
 import json
 import pickle
 import tracemalloc
@@ -19,9 +20,10 @@ from tests.builders.originals import release
 from tests.builds import ECHO, published_bytes, rows, unicorn
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
-from unicorn_hf import InputError
+from unicorn_hf import InputError, RunError
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.interchange import importing
 from unicorn_hf.interchange.export import FORMATS, Format, export
 from unicorn_hf.interchange.importing import Taken, conversation, take
 from unicorn_hf.interchange.reading import imported_files
@@ -274,6 +276,17 @@ def test_broken_files_are_named(name: str, tmp_path: Path) -> None:
         imported(tmp_path, tmp_path / name)
     assert name in str(raised.value)
     assert not list((tmp_path / "work").glob("imported-*/*.captions.parquet"))
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = listed(tmp_path / "a.json", *({"id": at, "caption": "a jar"} for at in range(9)))
+    monkeypatch.setattr(importing, "write_table", full)
+    with pytest.raises(RunError, match=r"cannot write .*No space left on device"):
+        imported(tmp_path, file)
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from unicorn_hf.builders.validate.rows import problems_of_choice
 from unicorn_hf.captions.step import digest_of
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.messages import IMAGE
@@ -107,6 +107,7 @@ def take(
 
     Raises:
         InputError: a file cannot be read, two rows have one id, or nothing is left: the place is named.
+        RunError: the shards cannot be written. Nothing of them is left.
     """
     hashes = [_sha256(file) for file in files]
     step = Step.of(work_dir, STAGE, partition_rows, domain, with_vectors, CODE)
@@ -117,8 +118,10 @@ def take(
         run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress)
         try:
             record = run.run()
-        except InputError:
+        except BaseException as error:
             shutil.rmtree(step.folder, ignore_errors=True)
+            if isinstance(error, OSError | sqlite3.OperationalError):
+                raise RunError(f"cannot write {step.folder}: {error}", "Make room, or another --work-dir.") from error
             raise
     if not record.captions.num_kept:
         raise InputError(
