@@ -1,11 +1,13 @@
 """Stage 1: which captions are in the set, what is asked for them, and what is never asked again."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.stages import Scripted, SerialPool, echo, recipe_of, rejections, seed_shards, seeds_file
+from unicorn_hf.captions.candidates import Candidates
 from unicorn_hf.captions.step import CaptionSet, CaptionStage
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
@@ -126,6 +128,23 @@ def test_a_second_run_asks_nothing(seeds: Path, tmp_path: Path) -> None:
     again = Scripted(lambda request, time: pytest.fail("asked again"))
     assert run(recipe, tmp_path, again) == before
     assert again.asked == []
+
+
+def test_a_set_that_is_done_is_known_without_looking_for_duplicates(
+    seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run(recipe_of(seeds, captions=15), tmp_path, Scripted(echo))
+    with monkeypatch.context() as patch:
+        patch.setattr(Candidates, "add", lambda *_: pytest.fail("looked for duplicates"))
+        again = run(recipe_of(seeds, captions=15), tmp_path, Scripted(echo))
+    assert (again.picked, again.counts, again.num_surplus) == (made.picked, made.counts, made.num_surplus)
+    # A shard that was made again may hold something else.
+    os.utime(made.picked[0].path, ns=(0, 0))
+    looked: list[int] = []
+    add = Candidates.add
+    monkeypatch.setattr(Candidates, "add", lambda self, paths, pool: looked.append(1) or add(self, paths, pool))
+    assert run(recipe_of(seeds, captions=15), tmp_path, Scripted(echo)).picked == made.picked
+    assert looked
 
 
 def test_more_captions_ask_for_the_further_ones_only(seeds: Path, tmp_path: Path) -> None:

