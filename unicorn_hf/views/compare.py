@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MOST = 12
 """Tasks, domains and reasons that are told one by one."""
 _MAX_CELL = 80
+_LABEL_WIDTH = 30
 _BATCH_ROWS = 1000
 _FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
 """What means nothing in Markdown."""
@@ -429,7 +430,7 @@ def show(comparison: Comparison, console: "Console") -> None:
     from rich.table import Table as Drawn
 
     names = [Column(_plain(one.name), justify="right", overflow="fold") for one in comparison.sets]
-    table = Drawn(Column(overflow="fold"), *names, box=SIMPLE_HEAD, pad_edge=False)
+    table = Drawn(Column(overflow="fold", min_width=_LABEL_WIDTH), *names, box=SIMPLE_HEAD, pad_edge=False)
     for title, parts in lines(comparison):
         table.add_section()
         table.add_row(_plain(title, "bold cyan"))
