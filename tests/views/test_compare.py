@@ -78,8 +78,9 @@ def test_the_original_release_is_counted(sets: tuple[Path, Path], tmp_path: Path
     theirs = found.sets[1]
     assert (theirs.num_captions, theirs.num_conversations, theirs.median) == (12, 5, 129)
     assert (theirs.tasks, theirs.domains, theirs.from_statistics) == ({}, {}, False)
-    console = Console(file=StringIO(), width=100)
-    show(found, console)
+    output = StringIO()
+    show(found, Console(file=output, width=60))
+    assert "129 to 129" in output.getvalue(), "the last column is not cut off"
 
 
 def test_names_are_text(sets: tuple[Path, Path], tmp_path: Path) -> None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _MOST = 12
 """Tasks, domains and reasons that are told one by one."""
 _MAX_CELL = 80
-_LABEL_WIDTH = 30
 _BATCH_ROWS = 1000
 _FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
 """What means nothing in Markdown."""
@@ -312,7 +311,7 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
                 line("words, mean", lambda one: f"{one.mean_words:,.1f}"),
                 line("words, median", lambda one: _number(one.median)),
                 line("words, 5 to 95 %", lambda one: f"{one.lower:,} to {one.upper:,}"),
-                line("words, least to most", lambda one: f"{one.shortest:,} to {one.longest:,}"),
+                line("words, range", lambda one: f"{one.shortest:,} to {one.longest:,}"),
                 line("vocabulary", lambda one: _number(one.vocabulary)),
                 line("type-token ratio", lambda one: _decimal(one.type_token_ratio)),
                 *(
@@ -323,7 +322,7 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
             ],
         ),
         (
-            "captions of the same words",
+            "the same words",
             [
                 line(f"as in {other.name}", lambda one, other=other: _across(comparison, one, other))  # type: ignore[misc]
                 for other in sets
@@ -359,7 +358,7 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
         (
             "modality gap",
             [
-                line("norm of the mean text vector", lambda one: _decimal(one.text_mean_norm)),
+                line("mean text vector, norm", lambda one: _decimal(one.text_mean_norm)),
                 line("gap to images, before", lambda one: _decimal(one.gap_before)),
                 line("gap to images, after", lambda one: _decimal(one.gap_after)),
             ],
@@ -430,7 +429,7 @@ def show(comparison: Comparison, console: "Console") -> None:
     from rich.table import Table as Drawn
 
     names = [Column(_plain(one.name), justify="right", overflow="fold") for one in comparison.sets]
-    table = Drawn(Column(overflow="fold", min_width=_LABEL_WIDTH), *names, box=SIMPLE_HEAD, pad_edge=False)
+    table = Drawn(Column(overflow="fold"), *names, box=SIMPLE_HEAD, pad_edge=False)
     for title, parts in lines(comparison):
         table.add_section()
         table.add_row(_plain(title, "bold cyan"))
