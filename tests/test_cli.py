@@ -210,6 +210,33 @@ def test_llm_replaces_the_model_and_its_revision_and_nothing_else(
     assert recipe_of_build(path, "--base-url", "http://127.0.0.1/v1", "--llm", "org/two").engine == endpoint
 
 
+def test_any_key_of_a_recipe_can_be_set(recipe_of_build: Callable[..., Recipe]) -> None:
+    rehearsal = ("demo", "--engine", "echo", "--encoder", "hashing:8")
+    recipe = recipe_of_build(
+        *rehearsal, "--captions", 9, "--instructions", 3,
+        "--set", "captions.sampling.temperature=0.3", "--set", "captions.filters.unsafe_words=[zebra, 'a=b']",
+    )  # fmt: skip
+    assert recipe.captions.num == 9
+    assert recipe.captions.sampling.temperature == 0.3
+    assert recipe.captions.filters.unsafe_words == ("zebra", "a=b")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("captions.num", "not KEY=VALUE"),
+        ("=3", "not KEY=VALUE"),
+        ("captions.num=[", "not KEY=VALUE"),
+        ("captions.sampling.temprature=1", "temperature"),
+        ("captions.num=many", "captions.num"),
+    ],
+)
+def test_a_setting_that_is_none_is_told(setting: str, told: str) -> None:
+    result = CliRunner().invoke(main, ["build", "demo", "--engine", "echo", "--dry-run", "--set", setting])
+    assert result.exit_code == 2
+    assert told in result.output
+
+
 def test_a_recipes_server_keeps_its_settings(recipe_of_build: Callable[..., Recipe], tmp_path: Path) -> None:
     path = tmp_path / "server.yaml"
     path.write_text(

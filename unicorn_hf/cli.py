@@ -95,6 +95,13 @@ _RECIPE_OPTIONS = (
     ),
     click.option("--workers", type=click.IntRange(min=1), help="Worker processes."),
     click.option("--random-seed", type=int, help="Another draw of the same recipe."),
+    click.option(
+        "--set",
+        "settings",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Any other key of the recipe, as in captions.sampling.temperature=0.9; repeatable.",
+    ),
 )
 
 
@@ -713,7 +720,21 @@ def _print_json(result: object) -> None:
 
 def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
     """Dotted recipe keys for the options that were given."""
-    return _given(options, _IMPORT_KEYS | _BUILD_KEYS) | _engine_overrides(recipe, options) | _seed_overrides(options)
+    given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | _engine_overrides(recipe, options) | _seed_overrides(options)
+    return given | dict(map(_setting, options["settings"]))
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """A key and its value, which is read as YAML."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    try:
+        if key and equals:
+            return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    raise InputError(f"--set {text}: not KEY=VALUE", "For example: --set captions.sampling.temperature=0.9")
 
 
 def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:

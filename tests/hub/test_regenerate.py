@@ -178,6 +178,10 @@ def test_what_a_child_can_be(parent: Path) -> None:
     assert (fewer.captions.num, fewer.instructions.num, fewer.takes_text) == (10, 10, True)
     more = child_recipe(published, {"captions.num": 80, "random_seed": 1})
     assert (more.captions.num, more.instructions.num, more.takes_text) == (80, 32, False)
+    otherwise = child_recipe(published, {"captions.sampling.temperature": 0.55, "captions.num": 10})
+    assert (otherwise.captions.num, otherwise.takes_text) == (10, False)
+    assert otherwise.parent
+    assert "captions.sampling.temperature" in otherwise.parent.changed
     same = child_recipe(published, {})
     assert same.parent
     assert same.parent.changed == ()

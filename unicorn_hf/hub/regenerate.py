@@ -20,8 +20,10 @@ from unicorn_hf.core.recipe import DatasetSource, ImportedEngine, Recipe, Seeds
 from unicorn_hf.core.recipe_file import load_recipe, overridden
 from unicorn_hf.hub.fetch import PAPERS, local_folder
 
-_WRITES = ("engine", "random_seed")
+_WRITES = ("engine", "random_seed", "language", "captions", "instructions")
 """Keys of the recipe, and those below them, of which another value gives other text."""
+_NUMBERS = ("captions.num", "instructions.num")
+"""But for these: of fewer rows, the first are taken."""
 _ENCODER, _TRANSFER = "representations.encoder", "representations.transfer"
 _IMAGES = "representations.image_statistics"
 _NOT_CHANGES = ("cluster", "imported", "parent", "seeds.sources")
@@ -93,15 +95,16 @@ def _numbers(version: str) -> list[int]:
 def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     """The recipe of `parent` with dotted keys set; `build` makes the child of it.
 
-    Captions and conversations are taken over, unless `engine` or `random_seed` is among the keys. Fewer captions take
-    the first ones. An encoder of another space leaves the parent's image statistics behind.
+    Captions and conversations are taken over, unless one of the keys gives other text: of `engine`, `random_seed`,
+    `language`, `captions` or `instructions`, their numbers aside. Fewer captions take the first ones. An encoder of
+    another space leaves the parent's image statistics behind.
 
     Raises:
         InputError: a value does not hold, or the parent cannot give what is asked for.
     """
     if any(key.startswith("seeds.") for key in overrides):
         raise InputError("--from brings its own seeds", "Leave --seeds, --seed-column and --exclude-benchmarks away.")
-    writes = any(key.split(".")[0] in _WRITES for key in overrides)
+    writes = any(key.split(".")[0] in _WRITES and key not in _NUMBERS for key in overrides)
     changes = dict(overrides) | _numbers_of_rows(parent, overrides, writes)
     if changes.get(_ENCODER, parent.recipe.representations.encoder) != parent.recipe.representations.encoder:
         changes.setdefault(_IMAGES, None)
