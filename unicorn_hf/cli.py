@@ -672,22 +672,21 @@ def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None
       unicorn-hf doctor unicorn-1.2m --json
     """
     with _errors():
+        from rich.console import Console
+
         from unicorn_hf.core.recipe_file import load_recipe
         from unicorn_hf.pipeline import plan
         from unicorn_hf.views.doctor import examine, show
 
         loaded = load_recipe(recipe)
-        try:
-            planned = plan(loaded, out, work_dir)
-            checkup = examine(loaded, planned.work_dir, planned.num_disk_bytes)
-        except InputError as error:
-            checkup = examine(loaded, work_dir or out, 0, obstacle=error)
-        if as_json:
-            _print_json(checkup)
-        else:
-            from rich.console import Console
-
-            show(checkup, Console())
+        with Console(stderr=True).status("Importing what the recipe needs, asking the Hub"):
+            try:
+                planned = plan(loaded, out, work_dir)
+            except InputError as error:
+                checkup = examine(loaded, work_dir or out, 0, obstacle=error)
+            else:
+                checkup = examine(loaded, planned.work_dir, planned.num_disk_bytes)
+        _print_json(checkup) if as_json else show(checkup, Console())
     raise SystemExit(0 if checkup.can_build else 1)
 
 
