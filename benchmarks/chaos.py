@@ -38,6 +38,8 @@ class Chaos:
     rng: random.Random
     every_s: float
     hits: Counter[str] = field(default_factory=Counter)
+    """Kills, by what was hit."""
+    num_given_up: int = 0
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "unicorn_hf", "build", str(self.folder / "recipe.yaml"), "--out", name]
@@ -66,7 +68,7 @@ class Chaos:
             if code == 0:
                 return time.monotonic() - started
             # The build gave up, as it may when the same partition lost its worker again and again.
-            self.hits["(gave up, started again)"] += 1
+            self.num_given_up += 1
             process = self.start(name)
 
     def _kill_one(self, process: subprocess.Popen[bytes]) -> bool:
@@ -108,6 +110,7 @@ def main() -> None:
     print(f"{options.rows:,} rows, {options.workers} workers, undisturbed {calm_s:.0f} s")
     for kind, number in chaos.hits.most_common():
         print(f"  {number:>4}  {kind}")
+    print(f"  {chaos.num_given_up:>4}  times the build gave up, and was started again")
     for seconds, is_same in zip(built, same, strict=True):
         print(f"disturbed {seconds:.0f} s, {seconds / calm_s:.1f} times; every row the same: {is_same}")
     sys.exit(0 if all(same) else 1)
