@@ -354,7 +354,7 @@ def test_a_hostile_release_is_a_clear_error(loader: Loader) -> None:
     for error in loader.run(code).value:
         assert error["type"] == "UnreadableError"
         assert error["message"].startswith(
-            'Unicorn-1.2M.json.zip, item 1, field "caption": expected a string, found a list\nDownload the file again'
+            'Unicorn-1.2M.json.zip, item 1, field "caption": expected a string, found a list\nGet the file again'
         )
 
 

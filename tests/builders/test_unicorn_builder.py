@@ -208,7 +208,7 @@ def test_what_is_wrong_is_told_with_file_item_and_field(kind: str) -> None:
         rows_of(wrong(kind))
     assert WRONG[kind][1] in str(raised.value)
     assert str(raised.value).startswith(NAME)
-    assert raised.value.advice.startswith("Download the file again")
+    assert raised.value.advice.startswith("Get the file again")
 
 
 def two_files() -> bytes:
