@@ -1,7 +1,7 @@
 """The command `unicorn-hf`: options to recipe, errors to messages."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -104,12 +104,26 @@ _RECIPE_OPTIONS = (
     ),
 )
 
+"""What overrides a recipe."""
+_PUSH_OPTIONS = (
+    click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done."),
+    click.option("--private", is_flag=True, help="Make the repository private, if --push creates it."),
+    click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make."),
+)
+"""Of commands that make a set and may publish it."""
 
-def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What overrides a recipe."""
-    for option in reversed(_RECIPE_OPTIONS):
-        command = option(command)
-    return command
+_Command = Callable[..., None]
+
+
+def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """Options that several commands have."""
+
+    def decorated(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -132,10 +146,8 @@ def main() -> None:
 @click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
 @click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
 @click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
-@_recipe_options
-@click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
-@click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
-@click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
+@_with(_RECIPE_OPTIONS)
+@_with(_PUSH_OPTIONS)
 @click.option(
     "--max-cost", type=click.FloatRange(min=0, min_open=True),
     help="End the build when it has cost so much, all its runs together, by the recipe's price.",
@@ -205,7 +217,7 @@ def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
 @click.option(
     "--sample", type=click.IntRange(min=2), default=64, show_default=True, help="Captions to make for the estimate."
 )
-@_recipe_options
+@_with(_RECIPE_OPTIONS)
 @_json
 def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
     """Estimate what a build of RECIPE would take.
@@ -494,9 +506,7 @@ def export(folder: Path, form: "Format", out: Path) -> None:
     help="The image side for the transfer: a file that `calibrate` made.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
-@click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done.")
-@click.option("--private", is_flag=True, help="Make the repository private, if --push creates it.")
-@click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make.")
+@_with(_PUSH_OPTIONS)
 def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Make a set of captions and conversations of others.
 
