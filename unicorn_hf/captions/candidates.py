@@ -196,15 +196,15 @@ class Candidates:
 
     def finish(self, record: SelectedRecord, selection: Selection, rows: Sequence[NDArray[np.int64]]) -> None:
         """Write what was left out, the rows that were not, and the record."""
-        self.write_left_out(selection)
+        self._write_left_out(selection)
         partitions = np.repeat(np.arange(len(rows), dtype=np.int32), [len(here) for here in rows])
         all_rows = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32)
         table = pa.table([partitions, all_rows], schema=SELECTED)
         write_table(self._step.shard(_SELECTED, _ROWS), table, SELECTED)
         self._step.finish(_SELECTED, record.model_copy(update={"num_bytes": self._step.sizes(_SELECTED, _ROWS)}))
 
-    def write_left_out(self, selection: Selection) -> Path:
-        """Write the duplicates as rejections, each with the id of a caption that was kept for it; returns the shard."""
+    def _write_left_out(self, selection: Selection) -> None:
+        """Write the duplicates as rejections, each with the id of a caption that was kept for it."""
         used = np.arange(len(selection.kept)) < selection.num_used
         is_first, kept_for = self.is_first, self._kept_for(selection)
         ids = dict(self._column_of(np.unique(np.array(list(kept_for.values()), np.int64)), "id"))
@@ -225,7 +225,6 @@ class Candidates:
                     for place, row in zip(here.tolist(), table.to_pylist(), strict=True)
                 ]
                 writer.write_table(rows_table(rows, REJECTIONS))
-        return path
 
     def _kept_for(self, selection: Selection) -> dict[int, int]:
         """Of each near-duplicate that was left out, the best caption that was kept and is one of it."""

@@ -30,7 +30,7 @@ from unicorn_hf.interchange.reading import Holds, InputFile, Item, holds, items
 from unicorn_hf.interchange.vectors import Vector
 from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
-from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.generation import Counts, most_common
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
@@ -143,7 +143,7 @@ def _sha256(file: InputFile) -> str:
 
 def _why(record: ImportRecord) -> str:
     rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
-    return ", ".join(f"{number:,} {reason}" for reason, number in rejected.most_common()) or "nothing is in them"
+    return most_common(rejected, len(rejected)) or "nothing is in them"
 
 
 def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: int, num_instructions: int) -> Taken:
