@@ -41,7 +41,8 @@ from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.launch import Place, cpu_count
+from unicorn_hf.runtime.launch import Place
+from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.seeds.step import prepare_seeds

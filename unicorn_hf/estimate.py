@@ -20,7 +20,7 @@ from unicorn_hf.pipeline import build, plan
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
 from unicorn_hf.runtime.progress import NoProgress, Progress
 
-_MILLION, _HOUR_S = 1e6, 3600
+_HOUR_S = 3600
 _DEVIATIONS = 2.0
 """An error that is told holds in 95 builds of 100, if the sample is as the rest."""
 _NUM_TASKS = len(TASKS)
@@ -209,17 +209,15 @@ def _stage(num: int, facts: StageFacts, asked: _Asked) -> StageEstimate:
 
 
 def _cost(recipe: Recipe, captions: StageEstimate, instructions: StageEstimate, encoder_hours: float) -> Amount | None:
-    price = recipe.price
-    parts = [
-        Amount(value=amount.value * rate, error=amount.error * rate)
-        for stage in (captions, instructions)
-        for amount, rate in (
-            (stage.prompt_tokens, price.per_million_prompt_tokens / _MILLION),
-            (stage.output_tokens, price.per_million_output_tokens / _MILLION),
-            (stage.engine_hours, price.per_worker_hour),
-        )
-    ]
-    parts.append(Amount(value=encoder_hours * price.per_worker_hour, error=0))
+    cost = recipe.price.cost
+    parts = [Amount(value=cost(worker_hours=encoder_hours), error=0)]
+    for stage in (captions, instructions):
+        prompt, output, hours = stage.prompt_tokens, stage.output_tokens, stage.engine_hours
+        parts += [
+            Amount(value=cost(prompt_tokens=prompt.value), error=cost(prompt_tokens=prompt.error)),
+            Amount(value=cost(output_tokens=output.value), error=cost(output_tokens=output.error)),
+            Amount(value=cost(worker_hours=hours.value), error=cost(worker_hours=hours.error)),
+        ]
     total = Amount.total(parts)
     return total if total.value else None
 

@@ -15,6 +15,7 @@ from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
 from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
+from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import (
     CARD,
     RECIPE,
@@ -31,7 +32,7 @@ from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
-from unicorn_hf.cards.costs import RunFacts, StageTime
+from unicorn_hf.cards.costs import RunFacts, StageTime, read_run
 from unicorn_hf.cards.plots import plot_gap
 from unicorn_hf.cards.statistics import (
     Bin,
@@ -94,9 +95,10 @@ from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage, most_common
 from unicorn_hf.runtime.journal import Journal
-from unicorn_hf.runtime.launch import Place, cpu_count, find_place
+from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.seeds.sources import read_source, source_names
@@ -162,7 +164,7 @@ def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
     """
     out = out.expanduser().absolute()
     check_out(out)
-    work_dir = (work_dir or out.with_name(f"{out.name}.work")).expanduser().absolute()
+    work_dir = (work_dir or work_dir_of(out)).expanduser().absolute()
     if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
         raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
     if work_dir == out or out in work_dir.parents:
@@ -277,12 +279,11 @@ class _Build:
         self._generator = generator
         self._encoder = encoder
         self._image = image
-        self._progress: Progress = journal
         self._journal = journal
         self._engines: list[EngineBuilt] = []
 
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
-        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
+        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._journal
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
             self._plan.place, self._generator.environment, self._on_event, jobs_at_once=at_once, folder=work_dir
@@ -308,7 +309,7 @@ class _Build:
 
     def _written(self, pool: WorkerPool) -> "_Text":
         """Stages 1 and 2."""
-        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._progress
+        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._journal
         seeds, record = prepare_seeds(
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
@@ -332,7 +333,7 @@ class _Build:
 
     def _taken(self) -> "_Text":
         """Captions and conversations of files, or of the parent."""
-        recipe, progress = self._recipe, self._progress
+        recipe, progress = self._recipe, self._journal
         parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
         if recipe.parent and parent:
             files = parent_files(recipe.parent, parent)
@@ -602,7 +603,7 @@ def write_card(folder: str | Path) -> Path:
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
         names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
         rows = {str(name): _first_rows(folder, name)[0] for name in names}
-        run = RunFacts.model_validate_json((folder / RUN).read_bytes()) if (folder / RUN).is_file() else None
+        run = read_run(folder / RUN)
         card = render_card(recipe, statistics, rows, run)
     except (ValueError, OSError, LookupError, StopIteration) as error:
         raise InputError(
@@ -788,7 +789,7 @@ def clean(folder: str | Path) -> int:
         InputError: there are none, or `folder` is neither a build nor a work folder's place.
     """
     out = Path(folder).expanduser().absolute()
-    work_dir = out.with_name(f"{out.name}.work")
+    work_dir = work_dir_of(out)
     if not work_dir.is_dir():
         raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
     num_bytes = sum(path.stat().st_size for path in work_dir.rglob("*") if path.is_file())

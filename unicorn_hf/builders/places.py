@@ -8,6 +8,11 @@ from unicorn_hf.builders import original
 CONFIGS = ("pretrain", "instruction")
 
 
+def work_dir_of(folder: Path) -> Path:
+    """Where the work files of the build in `folder` are, unless it was told another place."""
+    return folder.absolute().with_name(f"{folder.absolute().name}.work")
+
+
 def file_names(folder: Path) -> set[str]:
     """The files that a data set in `folder` may consist of: in it, and in its folders named after the configs."""
     inner = [folder / config for config in CONFIGS]

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from unicorn_hf.cards.statistics import StageFacts, Statistics
 from unicorn_hf.core.recipe import Price
 
-MILLION = 1e6
 HOUR_S = 3600
 
 
@@ -38,6 +38,15 @@ class RunFacts(BaseModel):
         return sum(stage.seconds for stage in (self.captions, self.instructions, self.representations, self.packaging))
 
 
+def read_run(path: Path) -> RunFacts | None:
+    """A set's `run.json`; None where it has none.
+
+    Raises:
+        ValueError: it does not hold.
+    """
+    return RunFacts.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
 @dataclass(frozen=True)
 class Cost:
     """One line of the bill."""
@@ -61,6 +70,6 @@ def _costs(price: Price, statistics: Statistics, run: RunFacts) -> Iterator[Cost
     prompt, output = (
         sum(getattr(stage, name) for stage in stages) for name in ("num_prompt_tokens", "num_output_tokens")
     )
-    yield Cost(f"{prompt:,} prompt tokens", prompt / MILLION * price.per_million_prompt_tokens)
-    yield Cost(f"{output:,} output tokens", output / MILLION * price.per_million_output_tokens)
-    yield Cost(f"{run.seconds / HOUR_S:,.2f} worker hours", run.seconds / HOUR_S * price.per_worker_hour)
+    yield Cost(f"{prompt:,} prompt tokens", price.cost(prompt_tokens=prompt))
+    yield Cost(f"{output:,} output tokens", price.cost(output_tokens=output))
+    yield Cost(f"{run.seconds / HOUR_S:,.2f} worker hours", price.cost(worker_hours=run.seconds / HOUR_S))

@@ -436,6 +436,9 @@ class Cluster(Section):
     are waited for at the start; without it, one."""
 
 
+_MILLION = 1e6
+
+
 class Price(Section):
     """What the engine costs, for the card's bill."""
 
@@ -444,6 +447,12 @@ class Price(Section):
     per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
     """A worker is a GPU, or a group of them, where there are any."""
+
+    def cost(self, *, prompt_tokens: float = 0, output_tokens: float = 0, worker_hours: float = 0) -> float:
+        """In `currency`."""
+        by_prompt = prompt_tokens / _MILLION * self.per_million_prompt_tokens
+        by_output = output_tokens / _MILLION * self.per_million_output_tokens
+        return by_prompt + by_output + worker_hours * self.per_worker_hour
 
 
 class Packaging(Section):

@@ -1,7 +1,6 @@
 """Where the worker processes of a build run: here, here on GPUs, or on a cluster that somebody started."""
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.runtime.gpus import Group, grouped, visible_gpus
+from unicorn_hf.runtime.machine import cpu_count
 
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
@@ -86,21 +86,22 @@ def connected(place: Place, environment: "Environment", folder: Path | None, num
     """
     from unicorn_hf.runtime.worker_setup import NAME, SetUp, check, versions
 
-    with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch:
-        start = _joined if place.scheduler else _started
-        with start(place, environment, scratch, num_threads) as client, _marked(folder) as marker:
-            client.run(check, versions(), marker)
-            setup = SetUp(versions(), marker, environment if place.scheduler else None)
-            client.register_plugin(setup, name=NAME)
-            try:
-                yield client
-            finally:
-                if place.scheduler:
-                    _leave(client)
+    cluster = _joined(place) if place.scheduler else _started(place, environment, num_threads)
+    with cluster as client, _marked(folder) as marker:
+        mine = versions()
+        if place.scheduler:
+            client.run(check, mine, marker)
+        setup = SetUp(mine, marker, environment if place.scheduler else None)
+        client.register_plugin(setup, name=NAME)
+        try:
+            yield client
+        finally:
+            if place.scheduler:
+                _leave(client)
 
 
 @contextmanager
-def _started(place: Place, environment: "Environment", scratch: str, num_threads: int) -> Iterator[Any]:
+def _started(place: Place, environment: "Environment", num_threads: int) -> Iterator[Any]:
     """Workers of our own, which end with the build."""
     import dask
     from distributed import Client, LocalCluster
@@ -111,7 +112,6 @@ def _started(place: Place, environment: "Environment", scratch: str, num_threads
         "distributed.nanny.pre-spawn-environ": dict(environment(max(1, cpu_count() // num_workers))),
         # An engine may have processes of its own, which a daemon may not.
         "distributed.worker.daemon": False,
-        "temporary-directory": scratch,
     }
     options: dict[str, Any] = {
         "threads_per_worker": num_threads,
@@ -119,10 +119,13 @@ def _started(place: Place, environment: "Environment", scratch: str, num_threads
         "dashboard_address": "127.0.0.1:0",
         # Nobody is told its address, and where Bokeh is installed it takes a second to start.
         "scheduler_kwargs": {"dashboard": False},
-        "local_directory": scratch,
         "silence_logs": logging.CRITICAL,
     }
-    with dask.config.set(settings):
+    with (
+        tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch,
+        dask.config.set(settings | {"temporary-directory": scratch}),
+    ):
+        options["local_directory"] = scratch
         if place.groups:
             from unicorn_hf.runtime.cuda import GroupedCUDACluster
 
@@ -134,7 +137,7 @@ def _started(place: Place, environment: "Environment", scratch: str, num_threads
 
 
 @contextmanager
-def _joined(place: Place, environment: "Environment", scratch: str, num_threads: int) -> Iterator[Any]:
+def _joined(place: Place) -> Iterator[Any]:
     """Workers that others started, and may use for something else afterwards."""
     from distributed import Client
 
@@ -198,7 +201,3 @@ def _check_dask_cuda() -> None:
         raise InputError(
             "GPUs are there, but dask-cuda is not installed", "pip install 'unicorn-hf[gpu]', or --cluster local."
         )
-
-
-def cpu_count() -> int:
-    return len(os.sched_getaffinity(0))

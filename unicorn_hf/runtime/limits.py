@@ -13,7 +13,7 @@ from unicorn_hf.runtime.steps import Job, Record
 
 _FEWEST_CANDIDATES = 20
 """Fewer candidates prove nothing."""
-_MILLION, _HOUR_S = 1e6, 3600
+_HOUR_S = 3600
 RecordT = TypeVar("RecordT", bound=Record)
 
 
@@ -79,12 +79,13 @@ class Budget:
         return self._pool.run(jobs, counted, overlap=overlap)
 
     def _cost_of(self, record: Record) -> float:
-        price, seconds, tokens = self._price, record.seconds, 0.0
-        if isinstance(record, GenerationRecord):
-            seconds = record.usage.seconds
-            tokens = record.counts.num_prompt_tokens * price.per_million_prompt_tokens
-            tokens += record.counts.num_output_tokens * price.per_million_output_tokens
-        return tokens / _MILLION + seconds / _HOUR_S * price.per_worker_hour
+        if not isinstance(record, GenerationRecord):
+            return self._price.cost(worker_hours=record.seconds / _HOUR_S)
+        return self._price.cost(
+            prompt_tokens=record.counts.num_prompt_tokens,
+            output_tokens=record.counts.num_output_tokens,
+            worker_hours=record.usage.seconds / _HOUR_S,
+        )
 
     def _check(self) -> None:
         hours = (time.monotonic() - self._started) / _HOUR_S

@@ -17,14 +17,19 @@ class Gpu:
     name: str
     num_bytes: int | None
     """Its memory; None where nvidia-smi does not say."""
-    num_free_bytes: int | None
+    num_free_bytes: int | None = None
 
 
 @lru_cache
 def machine() -> str:
     """In words, for the card: GPUs with their number, then the processor with the cores that this process may use."""
     parts = [f"{number} × {name}" for name, number in sorted(Counter(gpu.name for gpu in gpus()).items())]
-    return ", ".join([*parts, f"{len(os.sched_getaffinity(0))} cores of {processor()}"])
+    return ", ".join([*parts, f"{cpu_count()} cores of {processor()}"])
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def gpus() -> list[Gpu]:

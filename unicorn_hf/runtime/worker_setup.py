@@ -5,13 +5,13 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from distributed import WorkerPlugin
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.workers import let_go, refuse
 
 log = logging.getLogger(__name__)
@@ -84,12 +84,7 @@ def check(client_versions: Mapping[str, str], marker: Path | None) -> None:
 def versions() -> dict[str, str]:
     """Of Python and of the packages that matter, as far as they are installed in this process."""
     found = {"Python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _MATTERS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return found | {name: version for name in _MATTERS if (version := installed_version(name))}
 
 
 def differences(client: Mapping[str, str], worker: Mapping[str, str]) -> str:

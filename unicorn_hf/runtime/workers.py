@@ -42,9 +42,7 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     with _changing:
         if _resident and _resident[0] == key:
             return cast(ResidentT, _resident[1])
-        if _resident:
-            _resident[1].close()
-            _resident = None
+        _close()
         started = time.monotonic()
         made = make()
         _resident = (key, made)
@@ -55,11 +53,16 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
 
 def let_go() -> None:
     """Close the engine, if there is one."""
-    global _resident
     with _changing:
-        if _resident:
-            _resident[1].close()
-            _resident = None
+        _close()
+
+
+def _close() -> None:
+    """For who holds the lock."""
+    global _resident
+    if _resident:
+        _resident[1].close()
+        _resident = None
 
 
 def refuse() -> None:

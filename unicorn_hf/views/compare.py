@@ -20,7 +20,7 @@ from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
 from unicorn_hf.builders.unicorn import DataFile
 from unicorn_hf.captions.step import digest_of
-from unicorn_hf.cards.costs import RunFacts, costs
+from unicorn_hf.cards.costs import costs, read_run
 from unicorn_hf.cards.statistics import StageFacts, Statistics
 from unicorn_hf.cards.text import as_text, shortened, visible
 from unicorn_hf.core.errors import InputError
@@ -181,7 +181,7 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
         return _counted(folder, name, num_duplicates)
     try:
         statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
-        run = RunFacts.model_validate_json((folder / RUN).read_bytes()) if (folder / RUN).is_file() else None
+        run = read_run(folder / RUN)
         price = load_recipe(folder / RECIPE).price
     except ValueError as error:
         raise InputError(

@@ -20,7 +20,7 @@ from unicorn_hf.engines.endpoint import API_KEY
 from unicorn_hf.engines.specs import DEMO
 from unicorn_hf.hub.standing import HubStanding, hub_standing
 from unicorn_hf.runtime.installed import Loaded, Mismatch, installed_version, mismatches, try_loading
-from unicorn_hf.runtime.machine import gpus, processor
+from unicorn_hf.runtime.machine import Gpu, cpu_count, gpus, processor
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,14 +33,6 @@ _CONSTRAINING = (*PACKAGES, "rapids-dask-dependency")
 # Imported by transformers and vLLM if they are there, and then they must load.
 _COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-
-
-class Gpu(BaseModel):
-    """A GPU and its memory."""
-
-    name: str
-    num_bytes: int | None
-    num_free_bytes: int | None = None
 
 
 class Disk(BaseModel):
@@ -106,7 +98,6 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
     needed = needed_modules(recipe)
     companions = [name for name in _COMPANIONS if find_spec(name)] if needed else []
     loaded = try_loading([*needed[:1], *companions, *needed[1:]])
-    listed = [Gpu(name=gpu.name, num_bytes=gpu.num_bytes, num_free_bytes=gpu.num_free_bytes) for gpu in gpus()]
     by_torch = [Gpu(name=name, num_bytes=num_bytes) for name, num_bytes in loaded.torch.gpus] if loaded.torch else []
     checkup = Checkup(
         recipe=recipe.name,
@@ -115,9 +106,9 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
         packages={name: installed_version(name) for name in PACKAGES},
         loading=loaded.errors,
         torch_cuda=loaded.torch.cuda if loaded.torch else None,
-        gpus=listed or by_torch,
+        gpus=gpus() or by_torch,
         processor=processor(),
-        num_cores=len(os.sched_getaffinity(0)),
+        num_cores=cpu_count(),
         num_memory_bytes=MEMORY_LIMIT,
         disks=list(_disks(work_dir)),
         num_needed_disk_bytes=num_disk_bytes,

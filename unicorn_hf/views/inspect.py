@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from unicorn_hf.builders.places import CONFIGS
+from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
 from unicorn_hf.cards.statistics import StageFacts, Statistics
@@ -79,11 +79,6 @@ def look(
         rows={config: _rows(folder, config, number, having) for config in CONFIGS},
         rejections={stage: list(_rejections(work_dir_of(folder), stage, examples)) for stage in STAGES},
     )
-
-
-def work_dir_of(folder: Path) -> Path:
-    """Where a build's work files are, unless it was told another place."""
-    return folder.absolute().with_name(f"{folder.absolute().name}.work")
 
 
 def _rows(folder: Path, config: str, number: int, having: str | None) -> list[dict[str, Any]]:

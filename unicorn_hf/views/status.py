@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.cards.text import visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
@@ -41,7 +42,7 @@ def status(folder: Path) -> Status:
         InputError: nothing was built there.
     """
     folder = folder.expanduser().absolute()
-    places = [folder / STATE, folder.with_name(f"{folder.name}.work") / STATE]
+    places = [folder / STATE, work_dir_of(folder) / STATE]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise InputError(

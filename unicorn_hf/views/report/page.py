@@ -9,15 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import RECIPE, RUN
 from unicorn_hf.cards import formats
-from unicorn_hf.cards.costs import RunFacts, costs, rate
+from unicorn_hf.cards.costs import RunFacts, costs, rate, read_run
 from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of
-from unicorn_hf.views.inspect import View, look, work_dir_of
+from unicorn_hf.views.inspect import View, look
 from unicorn_hf.views.report.charts import charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
 from unicorn_hf.views.report.plane import laid_out
@@ -123,7 +124,7 @@ def check_bokeh() -> None:
 def _run(folder: Path) -> RunFacts | None:
     path = folder / RUN
     try:
-        return RunFacts.model_validate_json(path.read_bytes()) if path.is_file() else None
+        return read_run(path)
     except ValueError as error:
         raise InputError(f"{path}: {error}", f"Try: unicorn-hf validate {folder}") from error
 
