@@ -1,21 +1,10 @@
 """A build on workers that somebody else started."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.builds import published_bytes, write_seeds
 from tests.runtime.dask_cluster import Cluster
 from unicorn_hf import Recipe, build, load_recipe
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    started = Cluster(tmp_path)
-    started.start_scheduler()
-    yield started
-    started.close()
 
 
 def recipe(folder: Path, where: str) -> Recipe:

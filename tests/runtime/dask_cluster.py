@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 PATIENCE_S = 60
 
@@ -60,3 +62,12 @@ class Cluster:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A scheduler that runs; a test starts the workers."""
+    started = Cluster(tmp_path)
+    started.start_scheduler()
+    yield started
+    started.close()

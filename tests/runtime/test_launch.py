@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,11 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.runtime import launch
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.workers import resident
 
 place = partial(find_place, on_cpu=3, uses_gpu=True)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    started = Cluster(tmp_path)
-    started.start_scheduler()
-    yield started
-    started.close()
 
 
 def settings(num_threads: int) -> dict[str, str]:
@@ -137,7 +130,7 @@ def test_what_is_no_place_is_told(tmp_path: Path) -> None:
 def test_workers_here_get_their_variables_before_they_start(tmp_path: Path) -> None:
     with open_pool(Place(2), settings, lambda event: None) as pool:
         records = run(pool, jobs(tmp_path, 6, 0.05))
-    assert {record.num_bytes["threads"] for record in records} == {max(1, launch.cpu_count() // 2)}
+    assert {record.num_bytes["threads"] for record in records} == {max(1, cpu_count() // 2)}
     assert [record.inputs for record in records] == [str(name) for name in range(6)]
 
 
