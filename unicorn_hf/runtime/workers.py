@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar, cast
@@ -13,7 +14,6 @@ from unicorn_hf.runtime.machine import machine
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.stopwatch import job_lap
 
-TOPIC = "unicorn-hf"
 _REPORT_EVERY_S = 0.25
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -26,7 +26,9 @@ ResidentT = TypeVar("ResidentT", bound=Closeable)
 RecordT = TypeVar("RecordT", bound=Record)
 
 _resident: tuple[str, Closeable] | None = None
-_changing = threading.Lock()
+_changing = threading.Condition()
+_waiting: Counter[str] = Counter()
+"""Jobs that wait for the engine, by their build."""
 _turn = threading.Lock()
 _mine = threading.local()
 _refused = False
@@ -36,12 +38,14 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     """The worker's engine, built at its first use and kept between partitions.
 
     A worker holds one: asking for another key closes the one before, so that LLM and encoder never share the memory.
-    Threads that ask at once get the same one.
+    It is awaited that nobody uses that one any more: two builds may share a worker. Threads that ask at once get the
+    same one.
     """
     global _resident
     with _changing:
         if _resident and _resident[0] == key:
             return cast(ResidentT, _resident[1])
+        _changing.wait_for(lambda: not _waiting.total())
         _close()
         started = time.monotonic()
         made = make()
@@ -51,10 +55,11 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     return made
 
 
-def let_go() -> None:
-    """Close the engine, if there is one."""
+def let_go(build: str) -> None:
+    """The build has ended: close the engine, if there is one that no other build uses."""
     with _changing:
-        _close()
+        if not (_waiting - Counter({build: _waiting[build]})):
+            _close()
 
 
 def _close() -> None:
@@ -71,10 +76,14 @@ def refuse() -> None:
     _refused = True
 
 
-def run_job(job: Job[RecordT]) -> RecordT:
+def run_job(job: Job[RecordT], build: str) -> RecordT:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
 
     Jobs take turns: another one runs only while this one says that it is waiting.
+
+    Args:
+        job: what to do.
+        build: whose it is, and the topic of what the worker tells about it.
     """
     if _refused:
         from distributed import Reschedule
@@ -83,7 +92,7 @@ def run_job(job: Job[RecordT]) -> RecordT:
     reporter = _RowReporter()
     try:
         with _turn, job_lap():
-            _mine.turn = True
+            _mine.turn, _mine.build = True, build
             return job.run(reporter)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -106,11 +115,19 @@ def waiting() -> Iterator[None]:
     if not getattr(_mine, "turn", False):  # Not in a worker's job, as in a test.
         yield
         return
+    _count_waiting(_mine.build, 1)
     _turn.release()
     try:
         yield
     finally:
+        _count_waiting(_mine.build, -1)
         _turn.acquire()
+
+
+def _count_waiting(build: str, more: int) -> None:
+    with _changing:
+        _waiting[build] += more
+        _changing.notify_all()
 
 
 class _RowReporter:
@@ -137,4 +154,4 @@ def _tell(event: dict[str, object]) -> None:
         worker = get_worker()
     except ValueError:  # Not in a Dask worker: a job run by itself, as in a test.
         return
-    worker.log_event(TOPIC, event)
+    worker.log_event(_mine.build, event)
