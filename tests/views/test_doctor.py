@@ -83,6 +83,17 @@ def test_a_rehearsal_needs_nothing(machine: Machine) -> None:
     assert checkup.loading == {}
 
 
+def test_imported_text_needs_no_language_model(machine: Machine, tmp_path: Path) -> None:
+    imported = {"imported.files": [{"path": str(tmp_path / "captions.jsonl")}]}
+    machine.absent = {"vllm"}
+    loading = machine.examine(load_recipe("demo", imported)).loading
+    assert "open_clip" in loading and "vllm" not in loading
+    # Its vectors too: then there is no encoder either.
+    machine.absent = {"torch", "vllm", "transformers", "open_clip", "torchvision"}
+    checkup = machine.examine(load_recipe("demo", imported | {"representations.encoder": "imported"}))
+    assert (checkup.can_build, checkup.loading) == (True, {})
+
+
 def test_what_is_not_installed_has_its_command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     machine.absent = {"vllm", "open_clip"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
-from unicorn_hf.core.encoder_spec import ClipSpec, HashingSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe, VllmEngine
 from unicorn_hf.engines.demo_models import INSTALL, missing_packages
@@ -132,9 +132,9 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
 def needed_modules(recipe: Recipe) -> list[str]:
     """What a build of the recipe imports beside the base dependencies; torch first."""
     spec = parse_encoder_spec(recipe.representations.encoder)
-    by_encoder = {HashingSpec: [], OpenClipSpec: ["open_clip"], ClipSpec: [], Llm2ClipSpec: []}[type(spec)]
-    by_engine = ["vllm"] if isinstance(recipe.engine, VllmEngine) else []
-    if isinstance(spec, HashingSpec) and not by_engine:
+    by_encoder = ["open_clip"] if isinstance(spec, OpenClipSpec) else []
+    by_engine = ["vllm"] if isinstance(recipe.engine, VllmEngine) and not recipe.takes_text else []
+    if isinstance(spec, HashingSpec | ImportedSpec) and not by_engine:
         return []
     return ["torch", "transformers", *by_encoder, *by_engine]
 
