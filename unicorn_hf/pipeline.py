@@ -27,8 +27,10 @@ from unicorn_hf.builders.repository import (
     is_build,
     replaced,
 )
+from unicorn_hf.builders.reuse import StageFolders, remember, told
 from unicorn_hf.builders.rows import spread
 from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
+from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
@@ -75,6 +77,7 @@ from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
+from unicorn_hf.instructions.step import STAGE as INSTRUCTIONS
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.interchange.importing import Taken, take
@@ -82,6 +85,7 @@ from unicorn_hf.interchange.reading import InputFile, imported_files, parent_fil
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
+from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
@@ -100,9 +104,9 @@ from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
-from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.selection import NO_SEEDS, Picked
 from unicorn_hf.seeds.sources import read_source, source_names
-from unicorn_hf.seeds.step import check_sources, prepare_seeds
+from unicorn_hf.seeds.step import are_prepared, check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _MACHINES = "machines.json"
@@ -284,6 +288,9 @@ class _Build:
 
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
         recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._journal
+        for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds()):
+            progress.note(line)
+        remember(work_dir, recipe)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
             self._plan.place, self._generator.environment, self._on_event, jobs_at_once=at_once, folder=work_dir
@@ -306,6 +313,29 @@ class _Build:
             packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 3)),
         )
         return self._publish(statistics, run, vectors, packaged)
+
+    def _has_seeds(self) -> bool:
+        recipe = self._recipe
+        return recipe.takes_text or are_prepared(
+            recipe.seeds,
+            random_seed=recipe.random_seed,
+            partition_rows=recipe.partition_rows,
+            work_dir=self._plan.work_dir,
+        )
+
+    def _folders(self) -> list[StageFolders]:
+        """Of the stages that cost something."""
+        recipe, work_dir = self._recipe, self._plan.work_dir
+        encoding = StageFolders(REPRESENTATIONS, RepresentationStage(recipe, [], self._encoder, work_dir).step.folder)
+        if recipe.takes_text:
+            return [encoding]
+        captions = CaptionStage(recipe, NO_SEEDS, self._generator, work_dir, self._encoder)
+        instructions = InstructionStage(recipe, [], self._generator, work_dir)
+        return [
+            StageFolders(CAPTIONS, captions.step.folder, captions.answers),
+            StageFolders(INSTRUCTIONS, instructions.step.folder, instructions.answers),
+            encoding,
+        ]
 
     def _written(self, pool: WorkerPool) -> "_Text":
         """Stages 1 and 2."""

@@ -16,6 +16,9 @@ class SeedShards:
     num_seeds: int
 
 
+NO_SEEDS = SeedShards((), (), 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Picked:
     """Some rows of one partition's shard."""

@@ -60,8 +60,7 @@ def prepare_seeds(
     Raises:
         InputError: a source cannot be read as it is, or none holds a seed. No shard is left behind.
     """
-    step = Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE)
-    inputs = fingerprint([_content(source) for source in config.used])
+    step, inputs = _step(config, random_seed, partition_rows, work_dir)
     record = step.find(_RECORD, inputs, SeedsRecord)
     if record is None:
         buckets = step.folder / "buckets"
@@ -74,6 +73,21 @@ def prepare_seeds(
             shutil.rmtree(buckets, ignore_errors=True)
     paths = tuple(step.shard(_RECORD, kind) for kind in record.num_bytes)
     return SeedShards(paths, record.partitions, record.num_seeds), record
+
+
+def are_prepared(config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path) -> bool:
+    """Whether `prepare_seeds` would find all done.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    step, inputs = _step(config, random_seed, partition_rows, work_dir)
+    return step.find(_RECORD, inputs, SeedsRecord) is not None
+
+
+def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) -> tuple[Step, str]:
+    inputs = fingerprint([_content(source) for source in config.used])
+    return Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE), inputs
 
 
 def check_sources(config: Seeds) -> None:

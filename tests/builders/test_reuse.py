@@ -1,0 +1,67 @@
+from pathlib import Path
+
+from tests.builds import published_bytes, unicorn, write_seeds
+from unicorn_hf.builders.reuse import StageFolders, remember, told
+from unicorn_hf.core.recipe_file import load_recipe
+
+RECIPE = (
+    "partition_rows: 50\nseeds: {sources: [{path: seeds.txt, kind: file}]}\nengine: {kind: echo}\n"
+    "captions: {num: 60}\ninstructions: {num: 20}\nrepresentations: {encoder: 'hashing:64'}\n"
+)
+
+
+def lines(work_dir: Path, before: dict[str, object], after: dict[str, object], *, has_seeds: bool = True) -> list[str]:
+    remember(work_dir, load_recipe("demo", before))
+    stages = [StageFolders("captions", work_dir / "captions-1", work_dir / "answers-1")]
+    return told(work_dir, load_recipe("demo", after), stages, has_seeds=has_seeds)
+
+
+def test_a_first_run_says_nothing(tmp_path: Path) -> None:
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=False) == []
+
+
+def test_changed_keys_are_told_with_both_values(tmp_path: Path) -> None:
+    assert lines(tmp_path, {"captions.num": 50}, {"captions.num": 60, "language": ["de"]}) == [
+        "the recipe has changed since the last run here:",
+        "  language: [de], was [en]",
+        "  captions.num: 60, was 50",
+        "  captions: from the start",
+    ]
+
+
+def test_what_no_row_depends_on_is_no_change(tmp_path: Path) -> None:
+    (tmp_path / "captions-1").mkdir()
+    (tmp_path / "captions-1" / "000-00000.json").touch()
+    told = lines(tmp_path, {"cluster.workers": 1}, {"cluster.workers": 2, "price.per_worker_hour": 1})
+    assert told == ["goes on from an earlier run: captions: 1 partition done"]
+
+
+def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
+    remember(tmp_path, load_recipe("demo"))
+    (tmp_path / "recipe.json").write_text("{")
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=True) == []
+
+
+def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "seeds.txt", 200)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    def told_by_a_build(*options: str) -> str:
+        done = unicorn("build", "recipe.yaml", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stderr.partition("captions: 0 of")[0]
+
+    assert told_by_a_build() == ""
+    assert told_by_a_build("--set", "captions.filters.min_words=12") == (
+        "the recipe has changed since the last run here:\n"
+        "  captions.filters.min_words: 12, was 40\n"
+        "  captions: from the stored answers of 2 partitions\n"
+        "  instructions: 1 partition done, used where the captions are the same\n"
+        "  representations: 2 partitions done, used where the captions are the same\n"
+    )
+    told_by_a_build("--set", "captions.filters.min_words=12", "--out", "new")
+    assert published_bytes(tmp_path / "unicorn") == published_bytes(tmp_path / "new")
+    write_seeds(tmp_path / "seeds.txt", 100)
+    assert "seeds: prepared again; captions: 2 partitions done, used where the seeds are the same" in told_by_a_build(
+        "--set", "captions.filters.min_words=12"
+    )

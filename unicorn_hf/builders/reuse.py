@@ -1,0 +1,104 @@
+"""What a work folder holds of earlier runs, told before a build starts: what is made again, and what is not."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.runtime.files import write_json
+
+_LAST_RECIPE = "recipe.json"
+_NO_DATA = ("cluster", "price")
+"""Keys that rows do not depend on."""
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class StageFolders:
+    """Where a stage's work lies, by its configuration: another configuration has other folders."""
+
+    name: str
+    step: Path
+    """Of its records and shards."""
+    answers: Path | None = None
+    """Of what a model answered, where one is asked."""
+
+
+def told(work_dir: Path, recipe: Recipe, stages: Sequence[StageFolders], *, has_seeds: bool) -> list[str]:
+    """Lines for the user: what has changed in the recipe since the last run here, and what of earlier runs is used.
+
+    Args:
+        work_dir: of the build.
+        recipe: of this run.
+        stages: in the order in which they follow from each other.
+        has_seeds: whether what the first of them starts from is as it was.
+    """
+    if (before := _last(work_dir)) is None:
+        return []
+    states = list(_states(stages, has_seeds=has_seeds))
+    if changes := list(_changes(before, _data(recipe))):
+        return ["the recipe has changed since the last run here:", *(f"  {line}" for line in [*changes, *states])]
+    return [f"goes on from an earlier run: {'; '.join(states)}"]
+
+
+def remember(work_dir: Path, recipe: Recipe) -> None:
+    """Keep the recipe, for the next run."""
+    write_json(work_dir / _LAST_RECIPE, _data(recipe))
+
+
+def _last(work_dir: Path) -> dict[str, object] | None:
+    try:
+        data: dict[str, object] = json.loads((work_dir / _LAST_RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data
+
+
+def _data(recipe: Recipe) -> dict[str, object]:
+    data: dict[str, object] = recipe.model_dump(mode="json", exclude=set(_NO_DATA))
+    return data
+
+
+def _changes(before: object, after: object, key: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*after, *(name for name in before if name not in after)]:
+            yield from _changes(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+    elif before != after:
+        yield f"{key}: {_short(after)}, was {_short(before)}"
+
+
+def _short(value: object) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    text = " ".join(text.removesuffix("...\n").split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _states(stages: Sequence[StageFolders], *, has_seeds: bool) -> Iterator[str]:
+    upstream = ""
+    if not has_seeds:
+        upstream = "seeds"
+        yield "seeds: prepared again"
+    for stage in stages:
+        num_done = _count(stage.step, ".json")
+        num_answered = _count(stage.answers, ".parquet") if stage.answers else 0
+        if num_done:
+            state = f"{_partitions(num_done)} done"
+        elif num_answered:
+            state = f"from the stored answers of {_partitions(num_answered)}"
+        else:
+            state = "from the start"
+        same = f", used where the {upstream} are the same" if upstream and (num_done or num_answered) else ""
+        yield f"{stage.name}: {state}{same}"
+        if not num_done:
+            upstream = stage.name
+
+
+def _count(folder: Path, ending: str) -> int:
+    return sum(path.name.endswith(ending) for path in folder.iterdir()) if folder.is_dir() else 0
+
+
+def _partitions(number: int) -> str:
+    return f"{number:,} partition{'' if number == 1 else 's'}"
