@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from uuid import uuid4
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.launch import Place, connected
@@ -66,18 +67,20 @@ def open_pool(
         jobs_at_once: jobs in each worker where they overlap.
         folder: where jobs write; workers that others started must see it.
     """
+    build = f"unicorn-hf-{uuid4().hex}"  # Others may use the same scheduler and workers.
     with ExitStack() as opened:
 
         def connect() -> Any:
-            client = opened.enter_context(connected(place, environment, folder, jobs_at_once))
-            client.subscribe_topic(client.id, lambda event: on_event(event[1]))
+            client = opened.enter_context(connected(place, build, environment, folder, jobs_at_once))
+            client.subscribe_topic(build, lambda event: on_event(event[1]))
             return client
 
-        yield _DaskPool(jobs_at_once, connect, on_event)
+        yield _DaskPool(build, jobs_at_once, connect, on_event)
 
 
 class _DaskPool:
-    def __init__(self, jobs_at_once: int, connect: Callable[[], Any], on_event: EventHandler) -> None:
+    def __init__(self, build: str, jobs_at_once: int, connect: Callable[[], Any], on_event: EventHandler) -> None:
+        self._build = build
         self._jobs_at_once = jobs_at_once
         self._on_event = on_event
         self._num_workers = 0
@@ -133,7 +136,7 @@ class _DaskPool:
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(run_job, jobs[position], self._client.id, pure=False, priority=-position)
+            future = self._client.submit(run_job, jobs[position], self._build, pure=False, priority=-position)
             futures[future] = position
             return future
 

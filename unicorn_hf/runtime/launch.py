@@ -72,11 +72,14 @@ def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: boo
 
 
 @contextmanager
-def connected(place: Place, environment: "Environment", folder: Path | None, num_threads: int) -> Iterator[Any]:
+def connected(
+    place: Place, build: str, environment: "Environment", folder: Path | None, num_threads: int
+) -> Iterator[Any]:
     """A Dask client whose workers are set up to run jobs.
 
     Args:
         place: where they run.
+        build: what it is called among the builds that share the workers.
         environment: set in a worker before it imports an engine.
         folder: where shards are written, which each worker must see; None where all are on this machine.
         num_threads: jobs that a worker has in flight, in a cluster that is started here.
@@ -91,14 +94,13 @@ def connected(place: Place, environment: "Environment", folder: Path | None, num
         mine = versions()
         if place.scheduler:
             client.run(check, mine, marker)
-        # A client's id is its build's: others may use the same workers.
-        setup = SetUp(client.id, mine, marker, environment if place.scheduler else None)
-        client.register_plugin(setup, name=client.id)
+        setup = SetUp(build, mine, marker, environment if place.scheduler else None)
+        client.register_plugin(setup, name=build)
         try:
             yield client
         finally:
             if place.scheduler:
-                _leave(client)
+                _leave(client, build)
 
 
 @contextmanager
@@ -168,10 +170,10 @@ def _await_workers(client: Any, place: Place) -> None:
         ) from error
 
 
-def _leave(client: Any) -> None:
+def _leave(client: Any, build: str) -> None:
     # The scheduler may be gone, and then the workers are.
     with suppress(OSError, ValueError, TimeoutError):
-        client.unregister_worker_plugin(client.id)
+        client.unregister_worker_plugin(build)
 
 
 @contextmanager
