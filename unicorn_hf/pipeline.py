@@ -51,6 +51,7 @@ from unicorn_hf.cards.statistics import (
     StageFacts,
     Statistics,
     WordFacts,
+    read_statistics,
 )
 from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
@@ -369,7 +370,7 @@ class _Build:
             files = parent_files(recipe.parent, parent)
         else:
             files = imported_files(recipe.imported) if recipe.imported else []
-        facts = _statistics_of(parent) if parent else None
+        facts = read_statistics(parent / STATISTICS) if parent else None
         taken = take(
             files,
             num_captions=recipe.captions.num,
@@ -480,14 +481,6 @@ def _no_generator(engine: Engine) -> GeneratorSpec:
     """For text that is there already: the engine that wrote it, which is not started."""
     name = "echo" if isinstance(engine, EchoEngine) else engine.model
     return GeneratorSpec(engine, "", name, fingerprint(engine), deterministic=True)
-
-
-def _statistics_of(folder: Path) -> Statistics:
-    path = folder / STATISTICS
-    try:
-        return Statistics.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable: {error}", f"Try: unicorn-hf validate {folder}") from error
 
 
 def _imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
@@ -629,8 +622,8 @@ def write_card(folder: str | Path) -> Path:
     folder = Path(folder)
     _check_build(folder)
     recipe = published_recipe(load_recipe(folder / RECIPE))
+    statistics = read_statistics(folder / STATISTICS)
     try:
-        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
         names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
         rows = {str(name): _first_rows(folder, name)[0] for name in names}
         run = read_run(folder / RUN)
@@ -741,7 +734,7 @@ def _check_build(folder: Path) -> None:
 
 
 def _tell_in_card(folder: Path, change: Callable[[Statistics], dict[str, object]]) -> None:
-    statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
+    statistics = read_statistics(folder / STATISTICS)
     write_json(folder / STATISTICS, statistics.model_copy(update=change(statistics)).model_dump(mode="json"))
     write_card(folder)
 

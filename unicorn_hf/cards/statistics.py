@@ -1,7 +1,10 @@
 """`statistics.json`: every figure that the card prints."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import LongCaptions
 
 
@@ -197,3 +200,20 @@ class Statistics(_Facts):
     """By the evaluation set's name; empty until it is measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""
+
+
+def read_statistics(path: Path) -> Statistics:
+    """The statistics of a published folder.
+
+    Raises:
+        InputError: they are not there, or not as this version writes them.
+    """
+    try:
+        return Statistics.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        why = f"{place}: {first['msg']}" if place else first["msg"]
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise InputError(f"{path}: not readable: {why}", f"Try: unicorn-hf validate {path.parent}")

@@ -13,7 +13,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
-from unicorn_hf.cards.statistics import SourceFacts, Statistics
+from unicorn_hf.cards.statistics import SourceFacts, Statistics, read_statistics
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import DatasetSource, ImportedEngine, Recipe, Seeds
@@ -62,22 +62,21 @@ def read_published(source: str, revision: str | None = None) -> Published:
         )
     try:
         recipe = load_recipe(folder / RECIPE)
-        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
-    except (InputError, ValueError) as error:
+        statistics = read_statistics(folder / STATISTICS)
+    except InputError as error:
         raise _unreadable(source, folder, error) from error
     name = str(Path(source).resolve()) if is_folder else source
     return Published(name, None if is_folder else folder.name, folder, recipe, statistics)
 
 
-def _unreadable(source: str, folder: Path, error: Exception) -> InputError:
+def _unreadable(source: str, folder: Path, error: InputError) -> InputError:
     made_by, here = _made_by(folder), installed_version("unicorn-hf")
     if made_by and _numbers(made_by) > _numbers(here):
         return InputError(
             f"{source} was made by unicorn-hf {made_by}, whose recipes this one ({here}) does not know",
             "pip install --upgrade unicorn-hf",
         )
-    reason = error.message if isinstance(error, InputError) else f"{STATISTICS}: {str(error).splitlines()[0]}"
-    return InputError(f"{source} is damaged: {reason.replace(str(folder), source)}", "Try: unicorn-hf validate.")
+    return InputError(f"{source} is damaged: {error.message.replace(str(folder), source)}", "Try: unicorn-hf validate.")
 
 
 def _made_by(folder: Path) -> str | None:

@@ -21,7 +21,7 @@ from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
 from unicorn_hf.builders.unicorn import DataFile
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.cards.costs import costs, read_run
-from unicorn_hf.cards.statistics import StageFacts, Statistics
+from unicorn_hf.cards.statistics import StageFacts, read_statistics
 from unicorn_hf.cards.text import as_text, shortened, visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
@@ -179,14 +179,12 @@ def _digests(folder: Path, name: str) -> tuple[NDArray[np.int64], NDArray[np.int
 def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
     if not (folder / STATISTICS).is_file():
         return _counted(folder, name, num_duplicates)
+    statistics = read_statistics(folder / STATISTICS)
     try:
-        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
         run = read_run(folder / RUN)
         price = load_recipe(folder / RECIPE).price
     except ValueError as error:
-        raise InputError(
-            f"{name}: {STATISTICS} or {RUN} is not readable", f"Try: unicorn-hf validate {name}"
-        ) from error
+        raise InputError(f"{name}: {RUN} or {RECIPE} is not readable", f"Try: unicorn-hf validate {name}") from error
     words, diversity, vectors, gap = (
         statistics.caption_words, statistics.diversity, statistics.representations, statistics.gap,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
-from unicorn_hf.cards.statistics import StageFacts, Statistics
+from unicorn_hf.cards.statistics import StageFacts, Statistics, read_statistics
 from unicorn_hf.cards.text import shortened, visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
@@ -69,13 +69,9 @@ def look(
     """
     if not is_build(folder):
         raise InputError(f"{folder} is not a folder that unicorn-hf built", f"It has no {STATISTICS}.")
-    try:
-        statistics = Statistics.model_validate_json((folder / STATISTICS).read_bytes())
-    except ValueError as error:
-        raise InputError(f"{folder / STATISTICS}: {error}", f"Try: unicorn-hf validate {folder}") from error
     return View(
         name=name or str(folder),
-        statistics=statistics,
+        statistics=read_statistics(folder / STATISTICS),
         rows={config: _rows(folder, config, number, having) for config in CONFIGS},
         rejections={stage: list(_rejections(work_dir_of(folder), stage, examples)) for stage in STAGES},
     )
