@@ -294,7 +294,12 @@ class _Build:
         remember(work_dir, recipe)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
-            self._plan.place, self._generator.environment, self._on_event, jobs_at_once=at_once, folder=work_dir
+            self._plan.place,
+            self._generator.environment,
+            self._on_event,
+            jobs_at_once=at_once,
+            folder=work_dir,
+            job_timeout_s=recipe.cluster.partition_timeout_s,
         )
         with opened as workers:
             pool = Budget(workers, recipe.price, max_cost, max_hours)

@@ -26,6 +26,8 @@ class Meeting:
     name: int
     wanted: int
 
+    label = "a job"
+
     def find(self) -> Record | None:
         return None
 

@@ -19,7 +19,7 @@ from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident, waiting
+from unicorn_hf.runtime.workers import resident, using, waiting
 
 place = partial(find_place, on_cpu=3, uses_gpu=True)
 
@@ -45,6 +45,8 @@ class Job:
     folder: Path
     name: int
     lasts_s: float = 0.0
+
+    label = "a job"
 
     def find(self) -> Record | None:
         return None
@@ -201,12 +203,13 @@ class Using:
     build: str
     name: int
 
+    label = "a job"
+
     def find(self) -> Record | None:
         return None
 
     def run(self, on_row: Callable[[], None]) -> Record:
-        engine = resident(self.build, Ending)
-        with waiting():
+        with waiting(), using(lambda: resident(self.build, Ending)) as engine:
             lasted = engine.use()
         on_row()
         on_row()
@@ -292,6 +295,8 @@ class Sees:
     """A job that says which GPUs it sees."""
 
     folder: Path
+
+    label = "a job"
 
     def find(self) -> Record | None:
         return None

@@ -92,6 +92,10 @@ class PackageJob:
     def path(self) -> Path:
         return self.step.shard(self.partition, "packaged")
 
+    @property
+    def label(self) -> str:
+        return f"{STAGE} {self.partition}, from {self.parts[0].captions.path} on"
+
     def find(self) -> PackagingRecord | None:
         return self.step.find(self.partition, self.inputs, PackagingRecord)
 

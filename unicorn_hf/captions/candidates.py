@@ -91,6 +91,10 @@ class CompareJob:
     def partition(self) -> str:
         return f"pairs-{self.inputs}"
 
+    @property
+    def label(self) -> str:
+        return f"search for duplicates, {self.partition}"
+
     def find(self) -> Record | None:
         return self.step.find(self.partition, self.inputs, Record)
 

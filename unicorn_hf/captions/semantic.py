@@ -21,8 +21,9 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import TextEncoder
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, write_table
+from unicorn_hf.runtime.running import moving
 from unicorn_hf.runtime.steps import Record, Step
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.workers import resident, using
 
 STAGE = "semantic-duplicates"
 CODE = 1
@@ -51,8 +52,9 @@ class VectorJob(ShardJob):
 
     def run(self, on_row: Callable[[], None]) -> Record:
         captions = self.captions()
-        encoder = resident(self.encoder.text_identity, self.encoder.open)
-        vectors = encoder.encode(captions).vectors if captions else np.zeros((0, encoder.dim), np.float32)
+        with using(lambda: resident(self.encoder.text_identity, self.encoder.open)) as encoder:
+            encoded = encoder.encode(captions, lambda _: moving()).vectors if captions else None
+            vectors = np.zeros((0, encoder.dim), np.float32) if encoded is None else encoded
         with atomic(self.step.shard(self.partition, _VECTORS)) as temporary, temporary.open("wb") as file:
             np.save(file, vectors)
         return self.finished(_VECTORS)
@@ -75,6 +77,10 @@ class CellJob:
     @property
     def partition(self) -> str:
         return f"cell-{self.inputs}"
+
+    @property
+    def label(self) -> str:
+        return f"search for duplicates, {self.partition}"
 
     def find(self) -> Record | None:
         return self.step.find(self.partition, self.inputs, Record)

@@ -37,6 +37,10 @@ class ShardJob:
     def partition(self) -> str:
         return self.shard.identity
 
+    @property
+    def label(self) -> str:
+        return f"search for duplicates, of {self.shard.path}"
+
     def find(self) -> Record | None:
         return self.step.find(self.partition, self.shard.identity, Record)
 

@@ -63,6 +63,10 @@ class CaptionJob:
     def path(self) -> Path:
         return self.step.shard(self.partition, STAGE)
 
+    @property
+    def label(self) -> str:
+        return f"{STAGE} {self.partition}, of {self.seeds}"
+
     def find(self) -> GenerationRecord | None:
         return self.step.find(self.partition, self.inputs, GenerationRecord)
 

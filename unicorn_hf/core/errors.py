@@ -30,3 +30,7 @@ class InputError(UnicornError):
 
 class RunError(UnicornError):
     """The world did not play along: disk, network, engine, too many rejections. What is done is kept. Exit code 1."""
+
+
+class EngineDiedError(RunError):
+    """An engine is gone, and with it what it was asked. A new one may do, perhaps with less at once."""

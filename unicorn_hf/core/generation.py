@@ -13,8 +13,11 @@ from unicorn_hf.core.recipe import Sampling
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FinishReason = Literal["stop", "length", "context", "failed"]
+FinishReason = Literal["stop", "length", "context", "fatal", "failed"]
 """`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt does not fit the model.
+
+`fatal`: whoever was asked died of it, again and again, and with nothing else to do; the text says how. Engines do not
+give it: it is found where answers are stored.
 
 `failed`: there is no answer, though the engine works for others; the text says why. It is never stored: the next run
 asks again.
@@ -62,6 +65,11 @@ class Answer:
     seconds: float = 0.0
     """Its share of the time that the engine worked; measured where answers are stored."""
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no other draw of the same prompt would be answered."""
+        return self.finish_reason in ("context", "fatal")
+
 
 class TextGenerator(Protocol):
     """Answers requests. One lives in each worker process and serves its partitions, several at once."""
@@ -75,6 +83,7 @@ class TextGenerator(Protocol):
         An iterator that is closed early takes back what is still asked.
 
         Raises:
+            EngineDiedError: the engine is gone; close it and open another.
             RunError: the engine failed; the message says what to do. Answers that came before stay good.
         """
         ...

@@ -7,6 +7,9 @@ from unicorn_hf.core.generation import Answer
 NOT_ANSWERED = "not_answered"
 """The reason of rows whose request failed: a later run asks for them again."""
 
+FATAL = "fatal_request"
+"""The reason of rows whose request took its worker or its engine down again and again: none asks for them again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -20,6 +23,8 @@ def unanswered(answer: Answer) -> Rejected | None:
     """Why there is nothing to judge in an answer; None where there is."""
     if answer.finish_reason == "context":
         return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
+    if answer.finish_reason == "fatal":
+        return Rejected(FATAL, answer.text)
     if answer.finish_reason == "failed":
         return Rejected(NOT_ANSWERED, answer.text)
     return None

@@ -424,6 +424,9 @@ class Representations(Section):
     batch_size: PositiveInt = 256
 
 
+PARTITION_TIMEOUT_S = 3600.0
+
+
 class Cluster(Section):
     """Where the work runs. Nothing here changes what a build makes."""
 
@@ -434,6 +437,9 @@ class Cluster(Section):
     workers: PositiveInt | None = None
     """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU. With a scheduler: how many
     are waited for at the start; without it, one."""
+    partition_timeout_s: Annotated[float, Field(gt=0)] = PARTITION_TIMEOUT_S
+    """A worker in which a partition gets no further for so long, not by one row, is ended and replaced. The start of an
+    engine does not count."""
 
 
 _MILLION = 1e6

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.errors import EngineDiedError, InputError, RunError
 from unicorn_hf.core.generation import Answer, FinishReason, Request
 from unicorn_hf.core.recipe import VllmEngine
 from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
@@ -28,6 +28,12 @@ _LEAST_ROOM = 32
 """Tokens that must be left for an answer, or `max_tokens` where that is less; else the request is not asked."""
 _TOKENISED_AT_ONCE = 64
 """Requests that are templated and tokenised before the engine gets them: it works on them while the next are made."""
+_DEBUG = "UNICORN_HF_DEBUG=1 shows all that vLLM says."
+_START_ADVICE = (
+    "If it is memory: another program may hold the GPU's; else lower engine.max_model_len, engine.max_num_seqs or"
+    " engine.gpu_memory_utilization (engine.cpu_kvcache_gib and --workers without a GPU), raise"
+    f" engine.tensor_parallel_size, or take a smaller model. {_DEBUG}"
+)
 _INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
 
 
@@ -102,7 +108,8 @@ class VllmGenerator:
         """Each request's position and answer, as they end.
 
         Raises:
-            RunError: the engine failed.
+            EngineDiedError: the engine is gone, for lack of memory or for whatever reason.
+            RunError: it refuses a request.
         """
         answers: _Answers = SimpleQueue()
         num_missing = len(requests)
@@ -112,7 +119,8 @@ class VllmGenerator:
             while num_missing:
                 position, answer = answers.get()
                 if isinstance(answer, RunError):
-                    raise RunError(answer.message, answer.advice)
+                    # Several calls get the same one.
+                    raise type(answer)(answer.message, answer.advice)
                 num_missing -= 1
                 yield position, answer
         finally:
@@ -182,7 +190,7 @@ def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", in
     try:
         _serve(llm.llm_engine, inbox)
     except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
-        _refuse(inbox, _engine_error("vLLM failed", error))
+        _refuse(inbox, _died(error))
     llm.llm_engine.engine_core.shutdown()
 
 
@@ -209,7 +217,7 @@ def _serve(engine: Any, inbox: _Inbox) -> None:
                 if output.finished and (ended := waiting.pop(output.request_id, None)):
                     ended.answers.put((ended.position, _answer(output)))
     except Exception as error:
-        failure = _engine_error("vLLM failed", error)
+        failure = _died(error)
         for asked in waiting.values():
             asked.answers.put((asked.position, failure))
         raise
@@ -220,7 +228,7 @@ def _add(engine: Any, name: str, asked: _Asked) -> bool:
     try:
         engine.add_request(name, {"type": "token", "prompt_token_ids": asked.prompt}, asked.sampling_params)
     except Exception as error:  # noqa: BLE001 - of whatever kind: requests are checked before the engine has them
-        asked.answers.put((asked.position, _engine_error("vLLM refuses a request", error)))
+        asked.answers.put((asked.position, RunError(_said("vLLM refuses a request", error), _DEBUG)))
         return False
     return True
 
@@ -301,17 +309,21 @@ def _start(engine: VllmEngine, model: str) -> Any:
     try:
         return LLM(**settings)
     except Exception as error:  # noqa: BLE001 - whatever vLLM raised, it may not pickle
-        raise _engine_error(f"vLLM does not start with the model {model}", error) from None
+        raise RunError(_said(f"vLLM does not start with the model {model}", error), _START_ADVICE) from None
 
 
-def _engine_error(what: str, error: Exception) -> RunError:
-    """A plain error for whatever vLLM raised: its own do not survive the way from a worker to the client."""
+def _died(error: Exception) -> EngineDiedError:
+    return EngineDiedError(_said("vLLM failed", error), _DEBUG)
+
+
+def _said(what: str, error: Exception) -> str:
+    """Words for whatever vLLM raised: its own errors do not survive the way from a worker to the client."""
     log.debug(what, exc_info=error)
     if isinstance(error, ValidationError):
         said = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
     else:
         said = f"{type(error).__name__}: {error}"
-    return RunError(f"{what}: {' '.join(said.split())[:600]}", "UNICORN_HF_DEBUG=1 shows all that vLLM says.")
+    return f"{what}: {' '.join(said.split())[:600]}"
 
 
 def _trim_heap() -> None:

@@ -89,6 +89,10 @@ class InstructionJob:
     def inputs(self) -> str:
         return fingerprint(self.captions.identity, self.open_tasks)
 
+    @property
+    def label(self) -> str:
+        return f"{STAGE} {self.partition}, of {self.captions.path}"
+
     def find(self) -> GenerationRecord | None:
         return self.step.find(self.partition, self.inputs, GenerationRecord)
 
@@ -113,7 +117,7 @@ class InstructionJob:
             for candidate, request, answer, made in zip(pending, requests, answers, read, strict=True):
                 if not isinstance(made, Rejected):
                     outcomes.keep(candidate.kept(made.turns), made.dropped)
-                elif last or answer.finish_reason == "context":
+                elif last or answer.is_hopeless:
                     outcomes.reject(request, made, answer.text)
                 else:
                     failed.append(candidate)

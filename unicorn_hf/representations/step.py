@@ -30,7 +30,7 @@ from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.workers import resident, using
 
 STAGE, ALIGNMENT = "representations", "alignment"
 CODE = 3
@@ -58,6 +58,10 @@ class EncodeJob:
     def inputs(self) -> str:
         return fingerprint(self.captions.identity)
 
+    @property
+    def label(self) -> str:
+        return f"{STAGE} {self.captions.partition}, of {self.captions.path}"
+
     def find(self) -> EncodingRecord | None:
         return self.step.find(self.captions.partition, self.inputs, EncodingRecord)
 
@@ -72,8 +76,8 @@ class EncodeJob:
             encoded = Encoded(read_vectors(self.given)[list(self.captions.rows)], num_long=0)
             tell(table.num_rows)
         else:
-            encoder = resident(self.encoder.text_identity, self.encoder.open)
-            encoded = encoder.encode(table.column("caption").to_pylist(), tell)
+            with using(lambda: resident(self.encoder.text_identity, self.encoder.open)) as encoder:
+                encoded = encoder.encode(table.column("caption").to_pylist(), tell)
         name = self.captions.partition
         with in_shard(name, self.captions.rows):
             moments = DomainMoments.of(encoded.vectors, table.column("domain").to_pylist())
@@ -105,6 +109,10 @@ class AlignJob:
     @property
     def inputs(self) -> str:
         return fingerprint(self.captions.identity)
+
+    @property
+    def label(self) -> str:
+        return f"{ALIGNMENT} {self.captions.partition}, of {self.embeddings}"
 
     def find(self) -> AlignmentRecord | None:
         return self.step.find(self.captions.partition, self.inputs, AlignmentRecord)

@@ -1,18 +1,21 @@
 """Raw answers, kept apart from what is parsed out of them: what was answered once is never asked again."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
 
+from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, FinishReason, Request, TextGenerator
 from unicorn_hf.core.schemas import ANSWERS
+from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts, Part
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
+from unicorn_hf.runtime.running import build_name, tell_bad_end
 from unicorn_hf.runtime.stopwatch import Stopwatch
-from unicorn_hf.runtime.workers import waiting
+from unicorn_hf.runtime.workers import discard, using, waiting
 
 log = logging.getLogger(__name__)
 
@@ -35,37 +38,76 @@ class AnswerStore:
     ) -> list[Answer]:
         """Answers in the order of `requests`. Only what is not stored is asked; else `generator` is not called.
 
-        Answers that came are stored even where the engine fails before the last of them. Failed ones are not stored.
+        Answers that came are stored even where the engine fails before the last of them. Failed ones are not stored. An
+        engine that dies is closed, and `generator` called for another.
+
+        Raises:
+            RunError: the engine failed, or each one that is opened dies.
         """
         keys = [request.key for request in requests]
-        missing = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in self._rows]
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._rows}
         for _ in range(len(requests) - len(missing)):
             on_answer()
-        failed = self._ask(missing, generator(), on_answer) if missing else {}
+        failed = self._ask(missing, generator, on_answer) if missing else {}
         return [failed.get(key) or _answer(self._rows[key]) for key in keys]
 
     def _ask(
-        self, missing: Sequence[tuple[str, Request]], generator: TextGenerator, on_answer: Callable[[], None]
+        self, missing: dict[str, Request], generator: Callable[[], TextGenerator], on_answer: Callable[[], None]
     ) -> dict[str, Answer]:
         """Ask and store; the failed answers are returned."""
-        came: dict[int, Answer] = {}
-        with waiting(), _working.lap() as lap:
+        attempts = Attempts(self._path.with_suffix(".attempts.json"), build_name(), list(missing))
+        if attempts.num_interrupted:
+            tell_bad_end(attempts.num_interrupted, WORKER_DIED)
+        failed: dict[str, Answer] = {}
+        with waiting():
+            for part in attempts:
+                with using(generator, alone=part.alone) as engine:
+                    attempts.begin(part)
+                    try:
+                        self._ask_part(engine, [(key, missing[key]) for key in part.keys], failed, on_answer)
+                    except EngineDiedError as error:
+                        tell_bad_end(len(part.keys), error.message)
+                        discard(engine)
+                        without = missing.keys() - self._rows.keys() - failed.keys()
+                        attempts.ended_badly(part.only(without), error.message)
+                    else:
+                        attempts.answered()
+        self._keep({key: (missing[key], _fatal(part)) for part in attempts.fatal for key in part.keys}, 0.0)
+        for _ in attempts.fatal:
+            on_answer()
+        attempts.close()
+        return failed
+
+    def _ask_part(
+        self,
+        engine: TextGenerator,
+        asked: Sequence[tuple[str, Request]],
+        failed: dict[str, Answer],
+        on_answer: Callable[[], None],
+    ) -> None:
+        came: dict[str, tuple[Request, Answer]] = {}
+        with _working.lap() as lap:
             try:
-                for position, answer in generator.generate([request for _, request in missing]):
-                    came[position] = answer
+                for position, answer in engine.generate([request for _, request in asked]):
+                    key, request = asked[position]
+                    if answer.finish_reason == "failed":
+                        failed[key] = answer
+                    else:
+                        came[key] = request, answer
                     on_answer()
             finally:
-                self._store(missing, came, lap.seconds())
-        return {missing[at][0]: answer for at, answer in came.items() if answer.finish_reason == "failed"}
+                self._keep({key: came[key] for key, _ in asked if key in came}, lap.seconds())
 
-    def _store(self, asked: Sequence[tuple[str, Request]], came: dict[int, Answer], seconds: float) -> None:
-        good = {position: answer for position, answer in came.items() if answer.finish_reason != "failed"}
-        if not good:
+    def _keep(self, came: Mapping[str, tuple[Request, Answer]], seconds: float) -> None:
+        if not came:
             return
-        for position in sorted(good):
-            key, request = asked[position]
-            self._rows[key] = _row(key, request, replace(good[position], seconds=seconds / len(good)))
+        for key, (request, answer) in came.items():
+            self._rows[key] = _row(key, request, replace(answer, seconds=seconds / len(came)))
         write_table(self._path, rows_table(list(self._rows.values()), ANSWERS), ANSWERS)
+
+
+def _fatal(part: Part) -> Answer:
+    return Answer(f"asked alone {part.bad_ends} times: {part.why}", "fatal", 0, 0)
 
 
 def _stored(path: Path) -> list[dict[str, object]]:

@@ -1,7 +1,7 @@
 """The pool of a build's worker processes, and the jobs that they are given."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.recipe import PARTITION_TIMEOUT_S
 from unicorn_hf.runtime.launch import Place, connected
+from unicorn_hf.runtime.running import ENDED_BADLY, Terms
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.workers import run_job
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
 
 _COUNT_EVERY_S = 2.0
+_MOST_DEATHS = 12
+"""Workers that a job may lose one after another while nothing else gets done either."""
 
 RecordT = TypeVar("RecordT", bound=Record)
 EventHandler = Callable[[dict[str, Any]], None]
@@ -56,6 +60,7 @@ def open_pool(
     *,
     jobs_at_once: int = 1,
     folder: Path | None = None,
+    job_timeout_s: float = PARTITION_TIMEOUT_S,
 ) -> Iterator[WorkerPool]:
     """Worker processes; they start, or are joined, when there is a job to run.
 
@@ -66,32 +71,47 @@ def open_pool(
             (`workers`).
         jobs_at_once: jobs in each worker where they overlap.
         folder: where jobs write; workers that others started must see it.
+        job_timeout_s: a worker in which a job gets no further for so long is replaced.
     """
     build = f"unicorn-hf-{uuid4().hex}"  # Others may use the same scheduler and workers.
     with ExitStack() as opened:
 
-        def connect() -> Any:
+        def connect(told: EventHandler) -> Any:
+            import dask
+
+            # A worker that hangs as a whole tells nothing any more: the scheduler has its nanny replace it.
+            silent = {"distributed.scheduler.worker-ttl": f"{job_timeout_s} s"}
+            opened.enter_context(dask.config.set(silent))
             client = opened.enter_context(connected(place, build, environment, folder, jobs_at_once))
-            client.subscribe_topic(build, lambda event: on_event(event[1]))
+            client.subscribe_topic(build, lambda event: told(event[1]))
             return client
 
-        yield _DaskPool(build, jobs_at_once, connect, on_event)
+        yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event)
 
 
 class _DaskPool:
-    def __init__(self, build: str, jobs_at_once: int, connect: Callable[[], Any], on_event: EventHandler) -> None:
-        self._build = build
+    def __init__(
+        self, terms: Terms, jobs_at_once: int, connect: Callable[[EventHandler], Any], on_event: EventHandler
+    ) -> None:
+        self._terms = terms
         self._jobs_at_once = jobs_at_once
         self._on_event = on_event
         self._num_workers = 0
+        self._num_achieved = 0
+        """Records that came, and requests that are asked otherwise since they ended badly: what no death undoes."""
         self._connect = connect
         self._connected: Any = None
 
     @property
     def _client(self) -> Any:
         if self._connected is None:
-            self._connected = self._connect()
+            self._connected = self._connect(self._told)
         return self._connected
+
+    def _told(self, event: dict[str, Any]) -> None:
+        if event["event"] == ENDED_BADLY:
+            self._num_achieved += 1
+        self._on_event(event)
 
     def run(
         self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
@@ -133,10 +153,14 @@ class _DaskPool:
         from distributed.comm import CommClosedError
 
         futures: dict[Any, int] = {}
+        blame = _Blame(jobs)
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(run_job, jobs[position], self._build, pure=False, priority=-position)
+            future = self._client.submit(
+                run_job, jobs[position], self._terms, pure=False, priority=blame.priority(position)
+            )
+            blame.begin(position, self._num_achieved)
             futures[future] = position
             return future
 
@@ -153,12 +177,15 @@ class _DaskPool:
                 if not futures:
                     return
                 future = next(pending)
-                yield futures.pop(future), future.result()
-        except KilledWorker as error:
-            raise RunError(
-                f"a worker process died again and again on the same partition: {error}",
-                "Too little memory is the usual cause: fewer --workers, a smaller model or a smaller partition_rows.",
-            ) from error
+                position = futures.pop(future)
+                try:
+                    record = future.result()
+                except KilledWorker as error:
+                    blame.died(position, error.allowed_failures + 1, self._num_achieved)
+                    pending.add(submit(position))
+                    continue
+                self._num_achieved += 1
+                yield position, record
         except (CancelledError, CommClosedError) as error:
             raise RunError(
                 "the connection to the scheduler was lost", "All partitions that are done are kept: start again."
@@ -166,3 +193,41 @@ class _DaskPool:
         finally:
             for future in futures:
                 future.cancel()
+
+
+class _Blame:
+    """Which job the deaths of workers are held against.
+
+    Dask gives a job up after some deaths of workers that had it, whether it ran there or was only next. Workers may be
+    killed at random, and a build be long: so a job is given back, behind all others, as long as anything gets done.
+    """
+
+    def __init__(self, jobs: Sequence[Job[Any]]) -> None:
+        self._jobs = jobs
+        self._num_deaths: Counter[int] = Counter()
+        self._num_put_back: Counter[int] = Counter()
+        self._achieved: dict[int, int] = {}
+
+    def priority(self, position: int) -> int:
+        return -(position + len(self._jobs) * self._num_put_back[position])
+
+    def begin(self, position: int, num_achieved: int) -> None:
+        self._achieved[position] = num_achieved
+
+    def died(self, position: int, num_deaths: int, num_achieved: int) -> None:
+        """
+        Raises:
+            RunError: it is this job.
+        """
+        if num_achieved > self._achieved[position]:
+            self._num_deaths[position] = 0
+            self._num_put_back[position] += 1
+            return
+        self._num_deaths[position] += num_deaths
+        if self._num_deaths[position] >= _MOST_DEATHS:
+            raise RunError(
+                f"{self._num_deaths[position]} worker processes died one after another on the same partition:"
+                f" {self._jobs[position].label}",
+                "Too little memory is the usual cause: fewer --workers, a smaller model or a smaller partition_rows."
+                " All partitions that are done are kept.",
+            )

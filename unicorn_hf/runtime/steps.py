@@ -97,6 +97,11 @@ RecordCo = TypeVar("RecordCo", bound=Record, covariant=True)
 class Job(Protocol[RecordCo]):
     """One partition's work: picklable, small (paths, not rows), and run in a worker process."""
 
+    @property
+    def label(self) -> str:
+        """What it works on, for messages: the partition, and the file that it is made from."""
+        ...
+
     def find(self) -> RecordCo | None:
         """The record, if this very work was done before."""
         ...

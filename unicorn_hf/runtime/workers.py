@@ -1,4 +1,4 @@
-"""Inside a worker process: the one heavy object that it holds, and what it tells the client while it works."""
+"""Inside a worker process: the one heavy object that it holds, and the jobs that take turns there."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar, cast
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.machine import machine
+from unicorn_hf.runtime.running import Terms, build_name, held_up, here, running, tell
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.stopwatch import job_lap
 
-_REPORT_EVERY_S = 0.25
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -26,12 +26,44 @@ ResidentT = TypeVar("ResidentT", bound=Closeable)
 RecordT = TypeVar("RecordT", bound=Record)
 
 _resident: tuple[str, Closeable] | None = None
+_DEAD = ""
+"""In place of the key of an engine that died."""
 _changing = threading.Condition()
-_waiting: Counter[str] = Counter()
-"""Jobs that wait for the engine, by their build."""
+_using: Counter[str] = Counter()
+"""Jobs that use the engine, by their build."""
+_num_wanting_alone = 0
 _turn = threading.Lock()
-_mine = threading.local()
 _refused = False
+
+
+@contextmanager
+def using(engine: Callable[[], ResidentT], *, alone: bool = False) -> Iterator[ResidentT]:
+    """The engine that `engine` gives, which is mostly that of `resident`, and which nobody closes meanwhile.
+
+    Args:
+        engine: called when it is this job's turn to use it.
+        alone: no other job uses it at the same time.
+    """
+    global _num_wanting_alone
+    build = build_name()
+    with held_up(), _changing:
+        _num_wanting_alone += alone
+        try:
+            # Who wants to be alone goes first: else it never would be.
+            _changing.wait_for(lambda: _using.total() == 0 if alone else _num_wanting_alone == 0)
+            found = engine()
+            _using[build] += 1
+        except BaseException:
+            _num_wanting_alone -= alone
+            _changing.notify_all()
+            raise
+    try:
+        yield found
+    finally:
+        with _changing:
+            _using[build] -= 1
+            _num_wanting_alone -= alone
+            _changing.notify_all()
 
 
 def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
@@ -43,22 +75,34 @@ def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
     """
     global _resident
     with _changing:
-        if _resident and _resident[0] == key:
+        _changing.wait_for(lambda: _is_resident(key) or not _using.total())
+        if _resident and _is_resident(key):
             return cast(ResidentT, _resident[1])
-        _changing.wait_for(lambda: not _waiting.total())
         _close()
         started = time.monotonic()
         made = make()
         _resident = (key, made)
     seconds = round(time.monotonic() - started, 3)
-    _tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": seconds, "machine": machine()})
+    tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": seconds, "machine": machine()})
     return made
+
+
+def _is_resident(key: str) -> bool:
+    return _resident is not None and _resident[0] == key
+
+
+def discard(engine: Closeable) -> None:
+    """This engine died: who asks for one next gets a new one, once nobody uses this one."""
+    global _resident
+    with _changing:
+        if _resident and _resident[1] is engine:
+            _resident = (_DEAD, engine)
 
 
 def let_go(build: str) -> None:
     """The build has ended: close the engine, if there is one that no other build uses."""
     with _changing:
-        if not (_waiting - Counter({build: _waiting[build]})):
+        if not (_using - Counter({build: _using[build]})):
             _close()
 
 
@@ -76,24 +120,18 @@ def refuse() -> None:
     _refused = True
 
 
-def run_job(job: Job[RecordT], build: str) -> RecordT:
+def run_job(job: Job[RecordT], terms: Terms) -> RecordT:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
 
     Jobs take turns: another one runs only while this one says that it is waiting.
-
-    Args:
-        job: what to do.
-        build: whose it is, and the topic of what the worker tells about it.
     """
     if _refused:
         from distributed import Reschedule
 
         raise Reschedule
-    reporter = _RowReporter()
     try:
-        with _turn, job_lap():
-            _mine.turn, _mine.build = True, build
-            return job.run(reporter)
+        with _turn, running(job.label, terms) as told, job_lap():
+            return job.run(told.on_row)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -101,9 +139,10 @@ def run_job(job: Job[RecordT], build: str) -> RecordT:
             f"cannot write {error.filename or 'a shard'}: {error.strerror}",
             "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
         ) from error
-    finally:
-        _mine.turn = False
-        reporter.flush()
+    except MemoryError as error:
+        raise RunError(
+            f"there is not enough memory for {job.label}", "Fewer --workers, or a smaller partition_rows."
+        ) from error
 
 
 @contextmanager
@@ -112,46 +151,12 @@ def waiting() -> Iterator[None]:
 
     So a worker waits for many things and computes one at a time: nothing of a stage need bear two threads at once.
     """
-    if not getattr(_mine, "turn", False):  # Not in a worker's job, as in a test.
+    if here() is None:  # Not in a worker's job, as in a test.
         yield
         return
-    _count_waiting(_mine.build, 1)
     _turn.release()
     try:
         yield
     finally:
-        _count_waiting(_mine.build, -1)
-        _turn.acquire()
-
-
-def _count_waiting(build: str, more: int) -> None:
-    with _changing:
-        _waiting[build] += more
-        _changing.notify_all()
-
-
-class _RowReporter:
-    def __init__(self) -> None:
-        self._rows = 0
-        self._reported_at = time.monotonic()
-
-    def __call__(self) -> None:
-        self._rows += 1
-        if time.monotonic() - self._reported_at > _REPORT_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._rows:
-            _tell({"event": "rows", "rows": self._rows})
-        self._rows = 0
-        self._reported_at = time.monotonic()
-
-
-def _tell(event: dict[str, object]) -> None:
-    from distributed import get_worker
-
-    try:
-        worker = get_worker()
-    except ValueError:  # Not in a Dask worker: a job run by itself, as in a test.
-        return
-    worker.log_event(_mine.build, event)
+        with held_up():
+            _turn.acquire()
