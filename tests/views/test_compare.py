@@ -111,7 +111,7 @@ def test_what_cannot_be_compared(sets: tuple[Path, Path], tmp_path: Path) -> Non
         compared(sets[0], tmp_path / "empty")
     broken = Path(shutil.copytree(sets[0], tmp_path / "broken"))
     (broken / "statistics.json").write_text("{}")
-    with pytest.raises(InputError, match=r"broken: statistics\.json or run\.json is not readable"):
+    with pytest.raises(InputError, match=r"broken/statistics\.json: not readable: engine: Field required"):
         compared(sets[0], broken)
 
 
