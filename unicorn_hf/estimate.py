@@ -19,6 +19,7 @@ from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.pipeline import build, plan
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
 from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.steps import read_record
 
 _HOUR_S = 3600
 _DEVIATIONS = 2.0
@@ -163,7 +164,7 @@ class _Asked:
     def read(cls, work_dir: Path, stage: str) -> "_Asked":
         counts, usage = Counts(), Usage()
         for path in work_dir.glob(f"{stage}-*/*.json"):
-            record = GenerationRecord.model_validate_json(path.read_bytes())
+            record = read_record(path, GenerationRecord)
             counts, usage = counts.plus(record.counts), usage.plus(record.usage)
         tables = [pq.read_table(path) for path in work_dir.glob(f"answers-{stage}-*/*.parquet")]
         spread = {}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
-from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
+from unicorn_hf.builders.package import ConfigName, PackagedConfig, check_packaged, package
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import (
     CARD,
@@ -97,7 +97,7 @@ from unicorn_hf.representations.transfer_file import (
     save_transfer,
 )
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
-from unicorn_hf.runtime.files import write_bytes, write_json, write_text
+from unicorn_hf.runtime.files import DamagedShardError, disk_errors, write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage, most_common
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, find_place
@@ -106,6 +106,7 @@ from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import NO_SEEDS, Picked
+from unicorn_hf.runtime.steps import Step
 from unicorn_hf.seeds.sources import read_source, source_names
 from unicorn_hf.seeds.step import are_prepared, check_sources, prepare_seeds
 
@@ -237,7 +238,7 @@ def build(
     asked = recipe.representations
     encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     image = image_side(recipe)
-    with exclusive(planned.work_dir):
+    with exclusive(planned.work_dir), disk_errors():
         _check_disk(planned)
         with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out) as journal:
             result = _Build(planned, generator, encoder, image, journal).run(max_cost, max_hours)
@@ -288,9 +289,9 @@ class _Build:
         self._engines: list[EngineBuilt] = []
 
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
-        recipe, work_dir, progress = self._recipe, self._plan.work_dir, self._journal
+        recipe, work_dir = self._recipe, self._plan.work_dir
         for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds()):
-            progress.note(line)
+            self._journal.note(line)
         remember(work_dir, recipe)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
@@ -303,13 +304,30 @@ class _Build:
         )
         with opened as workers:
             pool = Budget(workers, recipe.price, max_cost, max_hours)
-            text = self._taken() if recipe.takes_text else self._written(pool)
-            recipe = self._recipe = text.recipe
-            picked = text.captions
-            vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image, text.vectors).run(
-                pool, progress
-            )
-            packaged = package(recipe, picked, text.instructions, vectors, work_dir, pool, progress)
+            made_again: set[Path] = set()
+            while True:
+                try:
+                    return self._made(pool)
+                except DamagedShardError as error:
+                    # Whatever it was made from is found, so starting over costs a look at each record.
+                    if error.path in made_again:
+                        raise
+                    made_again.add(error.path)
+                    self._journal.note(f"{error.message}: it is made again")
+                    Step.forget(error.path)
+                    pool.start_over()
+
+    def _made(self, pool: Budget) -> BuildResult:
+        work_dir, progress = self._plan.work_dir, self._journal
+        self._recipe = self._plan.recipe
+        text = self._taken() if self._recipe.takes_text else self._written(pool)
+        recipe = self._recipe = text.recipe
+        picked = text.captions
+        vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image, text.vectors).run(
+            pool, progress
+        )
+        packaged = package(recipe, picked, text.instructions, vectors, work_dir, pool, progress)
+        check_packaged(packaged, self._plan.out)
         statistics = self._statistics(text, vectors, packaged)
         run = RunFacts(
             machines=tuple(_machines(work_dir)),
@@ -529,8 +547,10 @@ def _stage_time(usage: Usage) -> StageTime:
 
 def _machines(work_dir: Path) -> list[str]:
     """What a build's engines ran on, all runs together."""
-    path = work_dir / _MACHINES
-    return sorted(json.loads(path.read_text())) if path.is_file() else []
+    try:
+        return sorted(json.loads((work_dir / _MACHINES).read_bytes()))
+    except (FileNotFoundError, ValueError):  # A card names no machine then; nothing else depends on it.
+        return []
 
 
 def _remember_machine(work_dir: Path, machine: str) -> None:

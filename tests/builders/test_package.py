@@ -254,7 +254,7 @@ def test_a_second_run_writes_nothing_and_the_same_rows_give_the_same_bytes(some:
 def test_another_choice_of_rows_is_packaged_again(some: Shards) -> None:
     some.package()
     first = some.picked[0]
-    some.picked[0] = Picked(first.partition, first.path, first.inputs, (2, 9))
+    some.picked[0] = Picked(first.partition, first.path, first.content, (2, 9))
     some.captions = [caption for caption in some.captions if caption["id"] not in ("000-00000-0", "000-00000-3")]
     (pretraining, _), _ = some.package()
     assert [row["id"] for row in read(pretraining)] == [caption["id"] for caption in some.captions]

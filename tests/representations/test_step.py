@@ -99,7 +99,7 @@ def test_a_second_run_encodes_nothing_and_other_rows_only_their_partition(captio
     assert again.encoded == []
     np.testing.assert_array_equal(made.moments.mean, before.moments.mean)
     first = captions.picked[0]
-    captions.picked[0] = Picked(first.partition, first.path, first.inputs, (0, 2))
+    captions.picked[0] = Picked(first.partition, first.path, first.content, (0, 2))
     fewer = TableEncoder(DIM)
     assert run(captions, tmp_path, fewer).moments.count == 82
     assert fewer.encoded == [text for _, text in captions.texts["000-00000"][:2]]
@@ -172,7 +172,7 @@ def test_other_rows_have_another_identity(captions: Captions, tmp_path: Path) ->
     """Their mean is another, so no packaged shard of before may be found, not even of a partition that stayed."""
     before = run(captions, tmp_path, TableEncoder(DIM)).identity
     last = captions.picked[1]
-    captions.picked[1] = Picked(last.partition, last.path, last.inputs, last.rows[:40])
+    captions.picked[1] = Picked(last.partition, last.path, last.content, last.rows[:40])
     assert run(captions, tmp_path, TableEncoder(DIM)).identity != before
 
 

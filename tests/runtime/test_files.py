@@ -1,7 +1,9 @@
 """Files are whole under their names, or not there."""
 
+import errno
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,11 +12,26 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.schemas import SEEDS
-from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, write_json, write_table, write_text
+from unicorn_hf.runtime.files import (
+    DamagedShardError,
+    atomic,
+    disk_errors,
+    map_arrow,
+    read_arrow,
+    read_table,
+    rows_table,
+    take_rows,
+    write_arrow,
+    write_json,
+    write_table,
+    write_text,
+)
+from unicorn_hf.runtime.seal import UNSEALED, seal_of, sealed
 
 ROWS = [{"seed": f"seed {index}", "source": "file", "domain": "d"} for index in range(5)]
 
@@ -112,10 +129,92 @@ def test_a_table_that_does_not_fit_is_not_written(table: pa.Table, error: type[E
 
 
 def test_a_shard_of_another_schema_is_not_read(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"seed": ["s"], "source": ["f"], "domain": [3.5]}), tmp_path / "t.parquet")
-    other = pa.schema([pa.field("seed", pa.int64())])
-    with pytest.raises(pa.ArrowInvalid):
-        read_table(tmp_path / "t.parquet", other)
+    path = tmp_path / "t.parquet"
+    write_table(path, rows_table(ROWS, SEEDS), SEEDS)
+    for other in (pa.schema([pa.field("seed", pa.int64())]), pa.schema([pa.field("more", pa.string())])):
+        with pytest.raises(DamagedShardError, match="of another version"):
+            read_table(path, other)
+
+
+def test_an_arrow_file_comes_back_and_its_numbers_are_not_copied_into_another_type(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "number": pa.array([1.5, 2.5], pa.float32())})
+    write_arrow(tmp_path / "t.arrow", table)
+    for read in (read_arrow, map_arrow):
+        assert read(tmp_path / "t.arrow").equals(table)
+    assert files(tmp_path) == ["t.arrow"]
+
+
+def test_the_seal_is_that_of_the_content_alone(tmp_path: Path) -> None:
+    first, second = (write_table(tmp_path / name, rows_table(ROWS, SEEDS), SEEDS) for name in ("a", "b"))
+    assert first == second
+    assert write_table(tmp_path / "c", rows_table(ROWS[:4], SEEDS), SEEDS) != first
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_a_flipped_bit_is_found_wherever_it_is(form: str, tmp_path: Path) -> None:
+    """Page checksums of Parquet would not do: they leave out the footer."""
+    path = tmp_path / f"t.{form}"
+    if form == "parquet":
+        write_table(path, rows_table(ROWS, SEEDS), SEEDS)
+    else:
+        write_arrow(path, rows_table(ROWS, SEEDS))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with pytest.raises(DamagedShardError) as caught:
+            read_table(path, SEEDS) if form == "parquet" else read_arrow(path)
+        assert caught.value.path == path
+    path.write_bytes(whole)
+    assert (read_table(path, SEEDS) if form == "parquet" else read_arrow(path)).to_pylist() == ROWS
+
+
+@pytest.mark.parametrize("length", [0, 1, 200, -1])
+def test_a_shard_that_was_cut_is_damaged(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(path, rows_table(ROWS, SEEDS), SEEDS)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DamagedShardError, match="is damaged"):
+        read_table(path, SEEDS)
+
+
+def test_a_shard_that_is_gone_is_damaged_and_the_error_crosses_processes(tmp_path: Path) -> None:
+    for read in (read_arrow, map_arrow):
+        with pytest.raises(DamagedShardError, match="is gone") as caught:
+            read(tmp_path / "t.arrow")
+        sent = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+        assert (sent.path, str(sent)) == (tmp_path / "t.arrow", str(caught.value))
+
+
+def test_of_a_file_that_was_mapped_before_a_change_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    write_arrow(path, rows_table(ROWS, SEEDS))
+    map_arrow(path)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedShardError):
+        map_arrow(path)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.data())
+def test_sealed_bytes_are_told_from_others(before: bytes, after: bytes, data: st.DataObject) -> None:
+    assume(b"xxh3_64:" not in after)
+    whole = bytes(sealed(before + UNSEALED.encode() + after))
+    assert seal_of(whole)
+    at = data.draw(st.integers(0, 8 * len(whole) - 1))
+    other = bytearray(whole)
+    other[at // 8] ^= 1 << at % 8
+    assert seal_of(bytes(other)) is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES])
+def test_what_a_disk_refuses_is_said_with_the_files_name(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with pytest.raises(RunError, match=f"cannot write {path}: ") as caught, disk_errors(), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(number, os.strerror(number))
+    assert "make room" in caught.value.advice
+    assert files(tmp_path) == []
 
 
 @given(st.lists(st.integers(0, 4), max_size=8))

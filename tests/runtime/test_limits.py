@@ -23,7 +23,10 @@ class Told(NoProgress):
 def record_of(kept: int, rejected: int) -> GenerationRecord:
     reasons = {"too_short": rejected} if rejected else {}
     return GenerationRecord(
-        inputs="i", num_bytes={}, counts=Counts(num_candidates=kept + rejected, num_kept=kept, rejected=reasons)
+        inputs="i",
+        num_bytes={},
+        content="c",
+        counts=Counts(num_candidates=kept + rejected, num_kept=kept, rejected=reasons),
     )
 
 

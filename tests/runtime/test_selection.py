@@ -20,7 +20,7 @@ def test_the_identity_does_not_depend_on_where_the_work_folder_lies() -> None:
     [
         {"partition": "000-00001"},
         {"path": Path("/one/captions-1e/000-00000.captions.parquet")},
-        {"inputs": "others"},
+        {"content": "others"},
         {"rows": (0, 2)},
         {"rows": (0, 23)},
         {"rows": ()},

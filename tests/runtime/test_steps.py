@@ -1,5 +1,6 @@
 """A record means that its shards are whole, and of these inputs."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -100,14 +101,33 @@ def test_a_damaged_record_is_not_found_and_is_told(step: Step, content: str, cap
     record.write_text(content)
     with caplog.at_level(logging.WARNING):
         assert step.find("000", "inputs", Counted) is None
-    assert "another version or damaged" in caplog.text
+    assert "is damaged" in caplog.text
     finish(step)
     assert step.find("000", "inputs", Counted)
 
 
-def test_a_record_of_another_version_is_not_found(step: Step) -> None:
+def test_a_record_of_another_version_is_not_found(step: Step, caplog: pytest.LogCaptureFixture) -> None:
     finish(step)
-    assert step.find("000", "inputs", Other) is None
+    with caplog.at_level(logging.WARNING):
+        assert step.find("000", "inputs", Other) is None
+    assert "of another version" in caplog.text
+
+
+def test_a_record_with_one_figure_changed_is_not_found(step: Step) -> None:
+    finish(step)
+    (record,) = step.folder.glob("*.json")
+    content = record.read_text()
+    assert json.loads(content)["number"] == 3, "a record can be read by anybody"
+    record.write_text(content.replace("3", "4", 1))
+    assert step.find("000", "inputs", Counted) is None
+
+
+def test_a_partition_that_is_forgotten_is_not_found(step: Step) -> None:
+    for partition in ("000", "001"):
+        finish(step, partition)
+    Step.forget(step.shard("000", "vectors.arrow"))
+    assert step.find("000", "inputs", Counted) is None
+    assert step.find("001", "inputs", Counted)
 
 
 def test_records_are_written_last_and_whole(step: Step) -> None:

@@ -21,7 +21,7 @@ from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.representations.vectors import read_vectors, vector_column
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import atomic, read_table, take_rows
+from unicorn_hf.runtime.files import DamagedShardError, atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
@@ -232,6 +232,21 @@ def package(
         )
         for config in ("pretrain", "instruction")
     ]
+
+
+def check_packaged(configs: Sequence[PackagedConfig], out: Path) -> None:
+    """See that the packaged shards are what was written, but for those that are published in `out` as they are.
+
+    Raises:
+        DamagedShardError: one is not.
+    """
+    for config in configs:
+        for name, (path, record) in zip(config.file_names(), config.shards, strict=True):
+            published = out / name
+            if published.exists() and published.samefile(path):
+                continue
+            if file_sha256(path) != record.sha256:
+                raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
 
 
 def _groups(parts: Sequence[Part], config: ConfigName, rows_per_shard: int) -> Iterator[tuple[Part, ...]]:

@@ -20,15 +20,15 @@ from unicorn_hf.captions.shards import CaptionShard, ShardJob, rows_by_shard
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import TextEncoder
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import atomic, read_table, write_table
+from unicorn_hf.runtime.files import map_arrow, read_table, write_arrow, write_table
 from unicorn_hf.runtime.running import moving
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.workers import resident, using
 
 STAGE = "semantic-duplicates"
-CODE = 1
+CODE = 2
 """Raise it when the comparison changes."""
-_VECTORS, _PAIRS = "vectors.npy", "pairs"
+_VECTORS, _PAIRS, _COLUMN = "vectors.arrow", "pairs", "vector"
 _ROWS_PER_CELL = 4096
 _CELLS_OF_A_ROW = 2
 _BLOCK = 1024
@@ -55,8 +55,8 @@ class VectorJob(ShardJob):
         with using(lambda: resident(self.encoder.text_identity, self.encoder.open)) as encoder:
             encoded = encoder.encode(captions, lambda _: moving()).vectors if captions else None
             vectors = np.zeros((0, encoder.dim), np.float32) if encoded is None else encoded
-        with atomic(self.step.shard(self.partition, _VECTORS)) as temporary, temporary.open("wb") as file:
-            np.save(file, vectors)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), encoder.dim)
+        write_arrow(self.step.shard(self.partition, _VECTORS), pa.table([column], names=[_COLUMN]))
         return self.finished(_VECTORS)
 
 
@@ -176,5 +176,6 @@ class SemanticDuplicates:
 
 
 def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = np.load(step.shard(shard.identity, _VECTORS), mmap_mode="r")
-    return vectors
+    column = map_arrow(step.shard(shard.identity, _VECTORS)).column(_COLUMN).combine_chunks()
+    vectors: NDArray[np.float32] = column.flatten().to_numpy()
+    return vectors.reshape(len(column), -1) if len(column) else vectors.reshape(0, column.type.list_size)

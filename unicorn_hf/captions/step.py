@@ -186,7 +186,7 @@ class CaptionStage:
                 inputs=self._selecting,
                 num_bytes={},
                 num_partitions=len(jobs),
-                shards=_shards(jobs),
+                shards=_shards(records),
                 left_out={
                     "duplicate": int((used & ~candidates.is_first).sum()),
                     "near_duplicate": int((used & candidates.is_first & ~selection.kept).sum()),
@@ -204,7 +204,7 @@ class CaptionStage:
             return None
         jobs = [self._job(position) for position in range(selected.num_partitions)]
         records = [record for job in jobs if (record := job.find()) is not None]
-        if len(records) < len(jobs) or selected.shards != _shards(jobs):
+        if len(records) < len(jobs) or selected.shards != _shards(records):
             return None
         return _set_of(jobs, records, selected, candidates.selected_rows(selected))
 
@@ -274,15 +274,14 @@ def _set_of(
         )
     )
     picked = [
-        Picked(job.partition, job.path, job.inputs, tuple(here.tolist())) for job, here in zip(jobs, rows, strict=True)
+        Picked(job.partition, job.path, record.content, tuple(here.tolist()))
+        for job, record, here in zip(jobs, records, rows, strict=True)
     ]
     return CaptionSet(picked, counts, usage, selected.num_surplus)
 
 
-def _shards(jobs: Sequence[CaptionJob]) -> str:
-    """Fingerprint of the jobs' shards, by size and time: an engine that is asked again may answer otherwise."""
-    stats = [job.path.stat() for job in jobs]
-    return fingerprint([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+def _shards(records: Sequence[GenerationRecord]) -> str:
+    return fingerprint([record.content for record in records])
 
 
 def digest_of(caption: str) -> int:

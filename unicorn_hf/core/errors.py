@@ -17,7 +17,7 @@ class UnicornError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.advice}" if self.advice else self.message
 
-    def __reduce__(self) -> tuple[type["UnicornError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["UnicornError"], tuple[object, ...]]:
         """Pickle by both arguments, so that an error raised in a worker process arrives whole."""
         return type(self), (self.message, self.advice)
 

@@ -347,7 +347,7 @@ class InstructionStage:
                 without.discard(row)
                 rows.append(index)
         num_surplus = table.num_rows - len(rows)
-        picked = Picked(job.partition, path, job.inputs, tuple(rows))
+        picked = Picked(job.partition, path, record.content, tuple(rows))
         made.picked.setdefault(job.captions.partition, []).append(picked)
         made.counts = made.counts.plus(record.counts).plus(Counts(num_kept=-num_surplus, num_candidates=-num_surplus))
         made.usage = made.usage.plus(record.usage)

@@ -1,4 +1,4 @@
-"""Shards of vectors between the encoder and packaging: Arrow IPC, not compressed, read by mapping the file.
+"""Shards of vectors between the encoder and packaging: Arrow IPC, not compressed.
 
 Parquet takes six times as long to write such a column and a hundred times to read it, and saves 7 % of its bytes: see
 docs/decisions/0004.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.rows import Vectors
-from unicorn_hf.runtime.files import atomic
+from unicorn_hf.runtime.files import read_arrow, write_arrow
 
 KIND = "embeddings.arrow"
 
@@ -23,14 +23,16 @@ def write_vectors(path: Path, ids: Sequence[str] | pa.ChunkedArray, vectors: NDA
     """Write vectors beside the ids of their captions, as one shard."""
     schema = embeddings(vectors.shape[1])
     table = pa.table([ids, vector_column(vectors)], schema=schema)
-    with atomic(path) as temporary, pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        writer.write_table(table.combine_chunks())
+    write_arrow(path, table)
 
 
 def read_vectors(path: Path) -> NDArray[np.float32]:
-    """The vectors of a shard, (rows, dim), in the file's own pages: not writable."""
-    with pa.memory_map(str(path)) as file:
-        chunks = pa.ipc.open_file(file).read_all().column("embedding")
+    """The vectors of a shard, (rows, dim), not writable.
+
+    Raises:
+        DamagedShardError: it is gone, or is not what was written.
+    """
+    chunks = read_arrow(path).column("embedding")
     # Putting one chunk together would copy it.
     column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
     rows: NDArray[np.float32] = column.flatten().to_numpy()
@@ -46,8 +48,7 @@ def find_vectors(paths: Iterable[Path], ids: Sequence[str]) -> NDArray[np.float3
     """The vectors of these captions, (ids, dim), out of shards; None where not all of them are there."""
     wanted, found = pa.array(ids, pa.string()), dict[int, NDArray[np.float32]]()
     for path in paths:
-        with pa.memory_map(str(path)) as file:
-            places = pc.index_in(wanted, value_set=pa.ipc.open_file(file).read_all().column("id"))
+        places = pc.index_in(wanted, value_set=read_arrow(path).column("id"))
         here = [(row, place) for row, place in enumerate(places.to_pylist()) if place is not None]
         if here:
             vectors = read_vectors(path)

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import pyarrow as pa
-
 from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, FinishReason, Request, TextGenerator
 from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts, Part
-from unicorn_hf.runtime.files import read_table, rows_table, write_table
+from unicorn_hf.runtime.files import DamagedShardError, read_table, rows_table, write_table
 from unicorn_hf.runtime.running import build_name, tell_bad_end
 from unicorn_hf.runtime.stopwatch import Stopwatch
 from unicorn_hf.runtime.workers import discard, using, waiting
@@ -115,8 +113,8 @@ def _stored(path: Path) -> list[dict[str, object]]:
         return []
     try:
         rows: list[dict[str, object]] = read_table(path, ANSWERS).to_pylist()
-    except (pa.ArrowInvalid, KeyError, OSError):
-        log.warning("%s is of another version or damaged: its rows are asked again", path)
+    except DamagedShardError as error:
+        log.warning("%s: its rows are asked again", error.message)
         return []
     return rows
 

@@ -1,35 +1,79 @@
-"""Atomic files. A file under its final name is whole, whatever was killed while it was written."""
+"""Atomic files, and shards of tables: a file under its final name is whole, and what altered it since is noticed."""
 
+import errno
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime.seal import UNSEALED, seal_of, sealed
+
+_SEAL = "unicorn-hf.seal"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class DamagedShardError(RunError):
+    """A shard that is gone, or not what was written. Once `Step.forget` took its record away, it is made again."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} {why}", "See whether the disk is sound; the same command makes it again.")
+        self.path = path
+        self.why = why
+
+    def __reduce__(self) -> tuple[type["DamagedShardError"], tuple[Path, str]]:
+        return type(self), (self.path, self.why)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """What a disk refuses becomes an error for a person.
+
+    Raises:
+        RunError: it is full, read-only, or closed to this user.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise RunError(
+            f"cannot write {error.filename or 'a shard'}: {error.strerror}",
+            "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
+        ) from error
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; synced and renamed to `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The thread's too: a partition that is given out again may still be at work in another one.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # The temporary name tells nobody anything, and a write to an open file names none.
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | bytearray) -> None:
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
@@ -38,16 +82,56 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
-    """Write `table` as one Parquet shard of exactly `schema`.
+def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> str:
+    """Write `table` as one sealed Parquet shard of exactly `schema`; returns the seal.
 
     Raises:
         KeyError: a column is missing; nothing is written.
         ValueError: a column does not fit, or has nulls where the schema has none; nothing is written.
     """
     table = table.select(schema.names).cast(schema)
-    with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=False, store_schema=True)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=False, store_schema=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_SEAL: UNSEALED})
+    return _write_sealed(path, sink)
+
+
+def write_arrow(path: Path, table: pa.Table) -> str:
+    """Write `table` as one sealed Arrow file, its columns as they lie in memory; returns the seal."""
+    schema = table.schema.with_metadata({_SEAL: UNSEALED})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(table.combine_chunks().cast(schema))
+    return _write_sealed(path, sink)
+
+
+def _write_sealed(path: Path, sink: pa.BufferOutputStream) -> str:
+    content = sealed(memoryview(sink.getvalue()))
+    write_bytes(path, content)
+    seal = seal_of(content)
+    assert seal
+    return seal
+
+
+def read_sealed(path: Path) -> bytes:
+    """The bytes of a sealed file.
+
+    Raises:
+        DamagedShardError: it is gone or cannot be read, or is not what was written.
+    """
+    try:
+        # Not mapped: of a file that is cut while it is mapped, or of a broken sector, the process would die.
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedShardError(path, "is gone") from error
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedShardError(path, f"cannot be read: {error.strerror}") from error
+    if seal_of(content) is None:
+        raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+    return content
 
 
 def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
@@ -55,12 +139,48 @@ def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Ta
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """Read a shard that was written with `schema`, or some columns of it."""
+    """Read a shard that was written with `schema`, or some columns of it.
+
+    Raises:
+        DamagedShardError: it is gone, is not what was written, or was written with another schema.
+    """
     names = columns or schema.names
-    # In half the time of `pq.read_table`, which opens a data set for it; there are thousands of shards.
-    with pq.ParquetFile(path, memory_map=True) as file:
-        table = file.read(names, use_threads=False).select(names)
-    return table.cast(pa.schema([schema.field(name) for name in names]))
+    content = pa.BufferReader(read_sealed(path))
+    try:
+        # In half the time of `pq.read_table`, which opens a data set for it; there are thousands of shards.
+        with pq.ParquetFile(content) as file:
+            table = file.read(names, use_threads=False).select(names)
+        return table.cast(pa.schema([schema.field(name) for name in names]))
+    except (pa.ArrowException, KeyError) as error:
+        raise DamagedShardError(path, f"is of another version: {error}") from error
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read what `write_arrow` wrote.
+
+    Raises:
+        DamagedShardError: it is gone, or is not what was written.
+    """
+    return pa.ipc.open_file(pa.BufferReader(read_sealed(path))).read_all()
+
+
+def map_arrow(path: Path) -> pa.Table:
+    """As `read_arrow`, for who needs a few rows of many shards: mapped, and checked once in each process.
+
+    Raises:
+        DamagedShardError: it is gone, or is not what was written.
+    """
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise DamagedShardError(path, "is gone") from error
+    _check_once(path, stat.st_size, stat.st_mtime_ns)
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+@lru_cache(maxsize=1 << 14)
+def _check_once(path: Path, num_bytes: int, written_ns: int) -> None:
+    read_sealed(path)
 
 
 def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:

@@ -61,6 +61,8 @@ class Usage(BaseModel):
 
 
 class GenerationRecord(Record):
+    content: str
+    """The seal of the shard of kept rows: an engine that is asked again may answer otherwise."""
     counts: Counts
     usage: Usage = Usage()
 
@@ -98,7 +100,7 @@ class Outcomes:
 
     def write(self, step: Step, partition: str, inputs: str, schema: pa.Schema) -> GenerationRecord:
         """Write both shards, then the record."""
-        write_table(step.shard(partition, self.stage), rows_table(self.kept, schema), schema)
+        content = write_table(step.shard(partition, self.stage), rows_table(self.kept, schema), schema)
         write_table(step.shard(partition, REJECTED), rows_table(self.rejected, REJECTIONS), REJECTIONS)
         counts = Counts(
             num_candidates=len(self.kept) + len(self.rejected),
@@ -114,7 +116,8 @@ class Outcomes:
             seconds=round(sum(answer.seconds for answer in self.answers), 3),
         )
         num_bytes = step.sizes(partition, self.stage, REJECTED)
-        return step.finish(partition, GenerationRecord(inputs=inputs, num_bytes=num_bytes, counts=counts, usage=usage))
+        record = GenerationRecord(inputs=inputs, num_bytes=num_bytes, content=content, counts=counts, usage=usage)
+        return step.finish(partition, record)
 
 
 def most_common(rejected: Mapping[str, int], number: int = 4) -> str:

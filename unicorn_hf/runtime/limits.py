@@ -78,6 +78,10 @@ class Budget:
 
         return self._pool.run(jobs, counted, overlap=overlap)
 
+    def start_over(self) -> None:
+        """All records are told again, from the first one on; the time runs on."""
+        self._cost = 0.0
+
     def _cost_of(self, record: Record) -> float:
         if not isinstance(record, GenerationRecord):
             return self._price.cost(worker_hours=record.seconds / _HOUR_S)

@@ -25,10 +25,10 @@ class Picked:
 
     partition: str
     path: Path
-    inputs: str
-    """Fingerprint of what the shard was made from."""
+    content: str
+    """What tells the shard's rows from others: its seal, or a fingerprint of the one thing that it can be made from."""
     rows: tuple[int, ...]
 
     @property
     def identity(self) -> str:
-        return fingerprint(self.path.parent.name, self.partition, self.inputs, self.rows)
+        return fingerprint(self.path.parent.name, self.partition, self.content, self.rows)

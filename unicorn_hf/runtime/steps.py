@@ -9,8 +9,12 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.runtime.files import write_text
+from unicorn_hf.runtime.files import DamagedShardError, read_sealed, write_bytes
+from unicorn_hf.runtime.seal import UNSEALED, sealed
 from unicorn_hf.runtime.stopwatch import job_seconds
+
+_LAST_FIELD = ',\n "seal"'
+_LAST_LINE = f'{_LAST_FIELD}: "{UNSEALED}"\n}}'
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,10 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 @dataclass(frozen=True)
 class Step:
-    """A folder of partitions: `NAME-FINGERPRINT`, so that another configuration never finds it."""
+    """A folder of partitions: `NAME-FINGERPRINT`, so that another configuration never finds it.
+
+    A partition's name is what its files' names have before the first dot.
+    """
 
     folder: Path
 
@@ -63,12 +70,12 @@ class Step:
 
     def _find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
         path = self._record_path(partition)
-        try:
-            record = record_type.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except ValidationError:
-            log.warning("%s is of another version or damaged: the partition is made again", path)
+        try:
+            record = read_record(path, record_type)
+        except DamagedShardError as error:
+            log.warning("%s: the partition is made again", error.message)
             return None
         if record.inputs != inputs or not record.is_final:
             return None
@@ -81,14 +88,33 @@ class Step:
     def finish(self, partition: str, record: RecordT) -> RecordT:
         """Write the record, with the time it took. Last of all: from here on the partition counts as done."""
         record = record.model_copy(update={"seconds": round(job_seconds(), 3)})
-        write_text(self._record_path(partition), record.model_dump_json(indent=1))
+        content = record.model_dump_json(indent=1).removesuffix("\n}") + _LAST_LINE
+        write_bytes(self._record_path(partition), sealed(content.encode()))
         return record
+
+    @classmethod
+    def forget(cls, shard: Path) -> None:
+        """Take away the record of the partition that `shard` belongs to, so that it is made again."""
+        partition, _, _ = shard.name.partition(".")
+        cls(shard.parent)._record_path(partition).unlink(missing_ok=True)
 
     def sizes(self, partition: str, *kinds: str) -> dict[str, int]:
         return {kind: self.shard(partition, kind).stat().st_size for kind in kinds}
 
     def _record_path(self, partition: str) -> Path:
         return self.folder / f"{partition}.json"
+
+
+def read_record(path: Path, record_type: type[RecordT]) -> RecordT:
+    """
+    Raises:
+        DamagedShardError: it is gone, or is not what was written, or is of another version.
+    """
+    text = read_sealed(path).decode()
+    try:
+        return record_type.model_validate_json(text[: text.rindex(_LAST_FIELD)] + "}")
+    except ValidationError as error:
+        raise DamagedShardError(path, "is of another version") from error
 
 
 RecordCo = TypeVar("RecordCo", bound=Record, covariant=True)

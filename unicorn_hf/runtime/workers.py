@@ -1,6 +1,5 @@
 """Inside a worker process: the one heavy object that it holds, and the jobs that take turns there."""
 
-import errno
 import os
 import threading
 import time
@@ -10,12 +9,11 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar, cast
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.machine import machine
 from unicorn_hf.runtime.running import Terms, build_name, held_up, here, running, tell
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.stopwatch import job_lap
-
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Closeable(Protocol):
@@ -130,15 +128,8 @@ def run_job(job: Job[RecordT], terms: Terms) -> RecordT:
 
         raise Reschedule
     try:
-        with _turn, running(job.label, terms) as told, job_lap():
+        with _turn, running(job.label, terms) as told, job_lap(), disk_errors():
             return job.run(told.on_row)
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        raise RunError(
-            f"cannot write {error.filename or 'a shard'}: {error.strerror}",
-            "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
-        ) from error
     except MemoryError as error:
         raise RunError(
             f"there is not enough memory for {job.label}", "Fewer --workers, or a smaller partition_rows."
