@@ -122,9 +122,9 @@ class HashingTimer:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    def run(self, jobs: Any, on_record: Any) -> Any:
+    def run(self, jobs: Any, on_record: Any, **how: bool) -> Any:
         started = time.perf_counter()
-        records = self._pool.run(jobs, on_record)
+        records = self._pool.run(jobs, on_record, **how)
         HASHING.append(time.perf_counter() - started)
         return records
 

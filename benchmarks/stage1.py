@@ -228,6 +228,7 @@ class Recorder:
     """A generator's spec and the generator, which answers nothing and keeps what it is asked."""
 
     identity = "recorder"
+    uses_gpu = False
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -245,7 +246,7 @@ class Recorder:
 class InThisProcess:
     """A pool without workers."""
 
-    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], *, overlap: bool = False) -> list[Any]:
+    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], **how: bool) -> list[Any]:
         return [job.run(lambda: None) for job in jobs]
 
 

@@ -32,7 +32,7 @@ class Nothing:
 class SerialPool:
     """Implements `WorkerPool` in this process; jobs are run last to first, since no order is promised."""
 
-    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], *, overlap: bool = False) -> list[Any]:
+    def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], **how: bool) -> list[Any]:
         resident("nothing", Nothing)
         records = {}
         for position in reversed(range(len(jobs))):
@@ -49,6 +49,7 @@ class Scripted:
     identity: str = "scripted"
     asked: list[Request] = field(default_factory=list)
     deterministic: bool = True
+    uses_gpu: bool = False
 
     def open(self) -> "Scripted":
         return self
@@ -81,6 +82,7 @@ class TableEncoder:
 
     dim: int = 4
     text_identity: str = "table"
+    uses_gpu: bool = False
     encoded: list[str] = field(default_factory=list)
 
     def open(self) -> "TableEncoder":

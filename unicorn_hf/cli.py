@@ -40,6 +40,7 @@ _IMPORT_KEYS = {
 _BUILD_KEYS = {
     "encoder": "representations.encoder",
     "cluster": "cluster.kind",
+    "dashboard": "cluster.dashboard",
     "random_seed": "random_seed",
     "exclude_benchmarks": "seeds.exclude_benchmarks",
 }
@@ -94,6 +95,12 @@ _RECIPE_OPTIONS = (
         " (tcp://HOST:8786) or file of a Dask scheduler.",
     ),
     click.option("--workers", type=click.IntRange(min=1), help="Worker processes."),
+    click.option(
+        "--dashboard",
+        is_flag=True,
+        default=None,
+        help="Show Dask's page about the workers, where they are started here.",
+    ),
     click.option("--random-seed", type=int, help="Another draw of the same recipe."),
     click.option(
         "--set",

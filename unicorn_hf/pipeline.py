@@ -427,6 +427,8 @@ class _Build:
         if event["event"] == "engine_built":
             self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
             _remember_machine(self._plan.work_dir, event["machine"])
+        if event["event"] == "dashboard":
+            self._journal.note(f"Dask's dashboard: {event['link']}")
 
     def _publish(
         self, statistics: Statistics, run: RunFacts, vectors: Representations, packaged: list[PackagedConfig]
@@ -805,6 +807,7 @@ def _place(recipe: Recipe) -> Place:
         on_cpu=cpu_count() if is_light else 1,
         uses_gpu=uses_vllm or encodes,
         gpus_per_worker=engine.tensor_parallel_size if uses_vllm and isinstance(engine, VllmEngine) else 1,
+        dashboard=recipe.cluster.dashboard,
     )
 
 

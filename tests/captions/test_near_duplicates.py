@@ -55,6 +55,7 @@ class PlaceEncoder:
 
     dim: int = 2
     text_identity: str = "place"
+    uses_gpu: bool = False
 
     def open(self) -> "PlaceEncoder":
         return self

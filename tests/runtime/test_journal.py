@@ -36,7 +36,8 @@ def test_stages_are_told_while_they_run_and_when_they_ended(tmp_path: Path, monk
     monkeypatch.setattr(journal, "EVERY_S", 0.01)
     with journal_of(tmp_path) as told:
         told.start("captions", 10)
-        told.event({"event": "workers", "workers": 3, "dashboard": "http://127.0.0.1:8787/status"})
+        told.event({"event": "workers", "workers": 3})
+        told.event({"event": "dashboard", "link": "http://127.0.0.1:8787/status"})
         told.event({"event": "rows", "rows": 4})
         told.known(3, 1)
         deadline = time.monotonic() + 30
@@ -54,7 +55,7 @@ def test_stages_are_told_while_they_run_and_when_they_ended(tmp_path: Path, monk
         ("packaging", 0, 0, False),
     ]
     assert [line["event"] for line in log(tmp_path)] == [
-        "started", "stage_started", "workers", "stage_finished", "stage_started", "done",
+        "started", "stage_started", "workers", "dashboard", "stage_finished", "stage_started", "done",
     ]  # fmt: skip
 
 

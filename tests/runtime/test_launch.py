@@ -3,11 +3,13 @@
 import os
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
@@ -56,6 +58,41 @@ class Job:
         time.sleep(self.lasts_s)
         threads = int(os.environ.get("UNICORN_HF_TEST", 0))
         return Record(inputs=str(self.name), num_bytes={"pid": os.getpid(), "threads": threads})
+
+
+@dataclass(frozen=True)
+class Sees:
+    """A job that says which GPUs it sees."""
+
+    lasts_s: float
+
+    label = "a job"
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        time.sleep(self.lasts_s)
+        return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
+
+
+class Paced:
+    """A job that lasts as long as its worker is slow, and says when it began and ended."""
+
+    label = "a job"
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        began, slowness = time.time(), int(os.environ.get("UNICORN_HF_TEST_SLOWNESS", 1))
+        time.sleep(0.02 * slowness)
+        times = {"began_ms": int(began * 1000), "ended_ms": int(time.time() * 1000)}
+        return Record(inputs="", num_bytes={"slowness": slowness, **times})
+
+
+def ignore(record: Record) -> None:
+    """For who waits for all records."""
 
 
 def jobs(folder: Path, number: int, lasts_s: float = 0.0) -> list[Job]:
@@ -137,6 +174,27 @@ def test_workers_here_get_their_variables_before_they_start(tmp_path: Path) -> N
     assert [record.inputs for record in records] == [str(name) for name in range(6)]
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_dashboard_is_told_where_there_is_one(asked: bool) -> None:
+    links: list[str] = []
+
+    def told(event: dict[str, Any]) -> None:
+        if event["event"] == "dashboard":
+            links.append(event["link"])
+            directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            assert directly.open(event["link"], timeout=PATIENCE_S).status == 200
+
+    with open_pool(Place(1, dashboard=asked), settings, told) as pool:
+        pool.run([Paced()], ignore)
+    assert len(links) == asked
+
+
+def test_a_dashboard_without_bokeh_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="takes Bokeh"):
+        place("local", 1, dashboard=True)
+
+
 def test_nothing_is_started_where_there_is_nothing_to_do() -> None:
     with open_pool(Place(scheduler="tcp://127.0.0.1:1"), settings, lambda event: None) as pool:
         assert run(pool, []) == []
@@ -171,6 +229,52 @@ def test_workers_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
         records = run(pool, jobs(tmp_path, 60, 0.2), change)
     assert [record.inputs for record in records] == [str(name) for name in range(60)]
     assert len({record.num_bytes["pid"] for record in records}) == 2
+
+
+def test_jobs_that_use_a_gpu_go_where_one_is(cluster: Cluster, tmp_path: Path) -> None:
+    """Whether a worker sees one is what its CUDA_VISIBLE_DEVICES says, as for `--cluster auto`."""
+    cluster.start_worker("without", {"CUDA_VISIBLE_DEVICES": ""})
+    lost = threading.Event()
+
+    def lose(record: Record) -> None:
+        if not lost.is_set():
+            cluster.kill("with")
+            lost.set()
+
+    def bring() -> None:
+        lost.wait(PATIENCE_S)
+        # Late enough that the scheduler has nobody for the jobs that the lost worker had.
+        time.sleep(2)
+        cluster.start_worker("with again", {"CUDA_VISIBLE_DEVICES": "1"})
+
+    def gpus(records: list[Record]) -> set[str]:
+        return {record.inputs for record in records}
+
+    opened = open_pool(Place(scheduler=cluster.address), settings, lambda event: None, folder=tmp_path)
+    with opened as pool, ThreadPoolExecutor(1) as threads:
+        sees = [Sees(0.05)] * 20
+        assert gpus(pool.run(sees, ignore, on_gpu=True)) == {""}
+        cluster.start_worker("with", {"CUDA_VISIBLE_DEVICES": "0"})
+        deadline = time.monotonic() + PATIENCE_S
+        while gpus(pool.run(sees, ignore)) != {"", "0"}:
+            assert time.monotonic() < deadline, "the worker with a GPU does none of the rest"
+        brought = threads.submit(bring)
+        assert gpus(pool.run(sees, lose, on_gpu=True)) == {"0", "1"}
+        brought.result()
+        assert gpus(pool.run(sees, ignore)) == {"", "1"}
+
+
+def test_workers_of_different_speed_get_work_as_they_finish(cluster: Cluster, tmp_path: Path) -> None:
+    slowness = 15
+    cluster.start_worker("fast")
+    cluster.start_worker("slow", {"UNICORN_HF_TEST_SLOWNESS": str(slowness)})
+    with open_pool(Place(2, scheduler=cluster.address), settings, lambda event: None, folder=tmp_path) as pool:
+        times = [record.num_bytes for record in pool.run([Paced()] * 60, ignore)]
+    slow = [job for job in times if job["slowness"] == slowness]
+    fast = [job for job in times if job["slowness"] != slowness]
+    assert 2 <= len(slow) <= len(fast) / 3
+    # None waited for the slow worker when the fast one had nothing more to do.
+    assert max(job["began_ms"] for job in slow) <= max(job["ended_ms"] for job in fast)
 
 
 def test_a_lost_scheduler_ends_the_build(cluster: Cluster, tmp_path: Path) -> None:
@@ -290,29 +394,13 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
 # -- on GPUs -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Sees:
-    """A job that says which GPUs it sees."""
-
-    folder: Path
-
-    label = "a job"
-
-    def find(self) -> Record | None:
-        return None
-
-    def run(self, on_row: Callable[[], None]) -> Record:
-        time.sleep(1)
-        return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
-
-
 @pytest.mark.gpu
 def test_each_worker_sees_its_own_gpus(tmp_path: Path) -> None:
     pytest.importorskip("dask_cuda")
     found = place("cuda", None)
     with open_pool(found, settings, lambda event: None) as pool:
-        records = pool.run([Sees(tmp_path)] * (2 * len(found.groups)), lambda record: None)
+        records = pool.run([Sees(1)] * (2 * len(found.groups)), lambda record: None)
         assert {record.inputs for record in records} == {group[0] for group in found.groups}
         os.kill(records[0].num_bytes["pid"], 9)
-        again = pool.run([Sees(tmp_path)] * (2 * len(found.groups)), lambda record: None)
+        again = pool.run([Sees(1)] * (2 * len(found.groups)), lambda record: None)
     assert {record.inputs for record in again} == {group[0] for group in found.groups}

@@ -41,6 +41,9 @@ class Encoder(Protocol):
     @property
     def text_identity(self) -> str: ...
 
+    @property
+    def uses_gpu(self) -> bool: ...
+
     def open(self) -> TextEncoder: ...
 
 
@@ -139,7 +142,8 @@ class SemanticDuplicates:
             first_new: the first caption that was not here at the call before.
             pool: does the work.
         """
-        pool.run([VectorJob(self._step, shard, self._encoder) for shard in shards], lambda record: None)
+        vectors = [VectorJob(self._step, shard, self._encoder) for shard in shards]
+        pool.run(vectors, lambda record: None, on_gpu=self._encoder.uses_gpu)
         cells = self._cells(shards, len(order))
         jobs = []
         for cell in range(int(cells.max(initial=-1)) + 1):

@@ -177,7 +177,7 @@ class CaptionStage:
                     " or bounds in captions.filters that the model can meet will bring the rest.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
-            records += pool.run(wave, limit.add, overlap=True)
+            records += pool.run(wave, limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
             jobs += wave
             candidates.add([job.path for job in wave], pool)
             selection, rows = candidates.select(wanted)

@@ -440,6 +440,9 @@ class Cluster(Section):
     partition_timeout_s: Annotated[float, Field(gt=0)] = PARTITION_TIMEOUT_S
     """A worker in which a partition gets no further for so long, not by one row, is ended and replaced. The start of an
     engine does not count."""
+    dashboard: bool = False
+    """Whether Dask shows its page about a cluster that is started here; `build` and `status` tell its address. It takes
+    Bokeh, and a second to start."""
 
 
 _MILLION = 1e6

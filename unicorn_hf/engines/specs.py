@@ -60,6 +60,11 @@ class GeneratorSpec:
 
         return VllmGenerator(self.engine, self.model)
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it has a use for one."""
+        return isinstance(self.engine, VllmEngine)
+
     def partitions_at_once(self, partition_rows: int) -> int:
         """Partitions that a worker has in flight, so that its engine always has more requests than it works on.
 
@@ -97,6 +102,11 @@ class EncoderChoice:
 
     @property
     def has_image_side(self) -> bool:
+        return not isinstance(self.spec, HashingSpec | ImportedSpec)
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it has a use for one."""
         return not isinstance(self.spec, HashingSpec | ImportedSpec)
 
     @property

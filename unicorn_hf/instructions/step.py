@@ -287,7 +287,7 @@ class InstructionStage:
             while made.num < wanted and position < len(self.captions):
                 wave = self._wave(round_number, position, without, made)
                 limit = RejectionLimit(STAGE, self.recipe.instructions.max_rejected, made.counts, progress)
-                records = pool.run(wave, limit.add, overlap=True)
+                records = pool.run(wave, limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
                 for offset, (job, record) in enumerate(zip(wave, records, strict=True)):
                     self._pick(made, job, record, without[position + offset])
                 position += len(wave)

@@ -183,7 +183,8 @@ class RepresentationStage:
             EncodeJob(self.step, picked, self.encoder, self.given(picked.partition) if self.given else None)
             for picked in self.captions
         ]
-        records = pool.run(jobs, _counted(progress))
+        on_gpu = self.encoder.uses_gpu and self.given is None
+        records = pool.run(jobs, _counted(progress), on_gpu=on_gpu)
         progress.finish()
         text = self._text_moments()
         statistics = TransferStatistics(

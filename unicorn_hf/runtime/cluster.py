@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import PARTITION_TIMEOUT_S
+from unicorn_hf.runtime.gpus import GPU_SLOTS
 from unicorn_hf.runtime.launch import Place, connected
 from unicorn_hf.runtime.running import ENDED_BADLY, Terms
 from unicorn_hf.runtime.steps import Job, Record
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _COUNT_EVERY_S = 2.0
 _MOST_DEATHS = 12
 """Workers that a job may lose one after another while nothing else gets done either."""
+_TAIL = 8
+"""Jobs a worker: when no more than these are left, none is given to a worker that has not ended the one before."""
 
 RecordT = TypeVar("RecordT", bound=Record)
 EventHandler = Callable[[dict[str, Any]], None]
@@ -35,7 +38,12 @@ class WorkerPool(Protocol):
     """Runs jobs on worker processes."""
 
     def run(
-        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+        self,
+        jobs: Sequence[Job[RecordT]],
+        on_record: Callable[[RecordT], None],
+        *,
+        overlap: bool = False,
+        on_gpu: bool = False,
     ) -> list[RecordT]:
         """The records of `jobs`, in their order. Jobs that were done before are found, not run.
 
@@ -44,6 +52,7 @@ class WorkerPool(Protocol):
             on_record: called with each record, in whatever order they come.
             overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
                 engine that serves them all (see `workers.waiting`).
+            on_gpu: whether the jobs have a use for a GPU: where any worker has one, no other gets them.
 
         Raises:
             EnoughError: from `on_record`, when the jobs that were running have ended.
@@ -67,8 +76,8 @@ def open_pool(
     Args:
         place: where they run.
         environment: variables that are set before a worker imports an engine (thread counts, an engine's switches).
-        on_event: called, in another thread, with what workers tell (`engine_built`, `rows`) and how many there are
-            (`workers`).
+        on_event: called, in another thread, with what workers tell (`engine_built`, `rows`), how many there are
+            (`workers`), and where Dask's page about them is (`dashboard`).
         jobs_at_once: jobs in each worker where they overlap.
         folder: where jobs write; workers that others started must see it.
         job_timeout_s: a worker in which a job gets no further for so long is replaced.
@@ -84,6 +93,8 @@ def open_pool(
             opened.enter_context(dask.config.set(silent))
             client = opened.enter_context(connected(place, build, environment, folder, jobs_at_once))
             client.subscribe_topic(build, lambda event: told(event[1]))
+            if place.has_dashboard:
+                on_event({"event": "dashboard", "link": client.dashboard_link})
             return client
 
         yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event)
@@ -114,7 +125,12 @@ class _DaskPool:
         self._on_event(event)
 
     def run(
-        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+        self,
+        jobs: Sequence[Job[RecordT]],
+        on_record: Callable[[RecordT], None],
+        *,
+        overlap: bool = False,
+        on_gpu: bool = False,
     ) -> list[RecordT]:
         records: dict[int, RecordT] = {}
         todo: list[int] = []
@@ -128,7 +144,8 @@ class _DaskPool:
         waiting = deque(todo)
         enough: EnoughError | None = None
         # Without work, no worker is started.
-        for position, record in self._compute(jobs, waiting, self._jobs_at_once if overlap else 1) if todo else ():
+        at_once = self._jobs_at_once if overlap else 1
+        for position, record in self._compute(jobs, waiting, at_once, on_gpu) if todo else ():
             records[position] = record
             try:
                 on_record(record)
@@ -139,40 +156,44 @@ class _DaskPool:
             raise enough
         return [records[position] for position in range(len(jobs))]
 
-    def _count(self) -> int:
-        number = len(self._client.nthreads())
-        if number != self._num_workers:
-            self._num_workers = number
-            self._on_event({"event": "workers", "workers": number, "dashboard": self._client.dashboard_link})
-        return number
+    def _suited(self, on_gpu: bool) -> tuple[int, dict[str, int]]:
+        """How many workers there are for such jobs, and what of theirs a job takes."""
+        workers = self._client.scheduler_info()["workers"]
+        if len(workers) != self._num_workers:
+            self._num_workers = len(workers)
+            self._on_event({"event": "workers", "workers": len(workers)})
+        with_gpu = sum(GPU_SLOTS in worker["resources"] for worker in workers.values())
+        return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and with_gpu else (len(workers), {})
 
     def _compute(
-        self, jobs: Sequence[Job[RecordT]], waiting: "deque[int]", at_once: int
+        self, jobs: Sequence[Job[RecordT]], waiting: "deque[int]", at_once: int, on_gpu: bool
     ) -> Iterator[tuple[int, RecordT]]:
         from distributed import KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
         futures: dict[Any, int] = {}
         blame = _Blame(jobs)
+        workers, takes = 0, dict[str, int]()
 
         def submit(position: int) -> Any:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
             future = self._client.submit(
-                run_job, jobs[position], self._terms, pure=False, priority=blame.priority(position)
+                run_job, jobs[position], self._terms, pure=False, priority=blame.priority(position), resources=takes
             )
             blame.begin(position, self._num_achieved)
             futures[future] = position
             return future
 
         pending = as_completed(loop=self._client.loop)
-        counted_at, wanted = -_COUNT_EVERY_S, 0
+        counted_at = -_COUNT_EVERY_S
         try:
             while True:
                 if time.monotonic() - counted_at > _COUNT_EVERY_S:
-                    # Workers come and go. One job more than they do at once is there when one ends, and the scheduler
-                    # never holds the whole plan.
-                    counted_at, wanted = time.monotonic(), (at_once + 1) * max(1, self._count())
-                while waiting and len(futures) < wanted:
+                    counted_at = time.monotonic()  # Workers come and go.
+                    workers, takes = self._suited(on_gpu)
+                # One job more than a worker does at once is there when one ends. Not so at the end: a slow worker would
+                # have one waiting that another could begin.
+                while waiting and len(futures) < (at_once + (len(waiting) > _TAIL * workers)) * max(1, workers):
                     pending.add(submit(waiting.popleft()))
                 if not futures:
                     return

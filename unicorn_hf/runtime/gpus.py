@@ -7,13 +7,17 @@ from unicorn_hf.core.errors import InputError
 
 Group = tuple[str, ...]
 """Devices of one worker, as `CUDA_VISIBLE_DEVICES` names them."""
+GPU_SLOTS = "unicorn-hf-gpu"
+"""What a worker with a GPU has of in Dask's books: as many as it has threads, of which a job that uses it takes one."""
+_NONE = ("", "-1", "NoDevFiles")
+"""Names of no device; the last is SLURM's."""
 
 
 def visible_gpus() -> list[str]:
     """The devices that `CUDA_VISIBLE_DEVICES` names, or else all of this machine; none where NVML is not there."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+        return [name.strip() for name in named.split(",") if name.strip() not in _NONE]
     try:
         import pynvml
 

@@ -147,7 +147,10 @@ class Journal:
                 return
             case "workers":
                 with self._changing:
-                    self._state.workers, self._state.dashboard = event["workers"], event["dashboard"]
+                    self._state.workers = event["workers"]
+            case "dashboard":
+                with self._changing:
+                    self._state.dashboard = event["link"]
         self._log(**event)
 
     def _beat(self) -> None:

@@ -33,6 +33,13 @@ class Place:
     """GPUs of each worker, where they have some."""
     scheduler: str = ""
     """Address or file of a scheduler that runs already."""
+    dashboard: bool = False
+    """Whether a cluster that is started here shows Dask's page about itself."""
+
+    @property
+    def has_dashboard(self) -> bool:
+        """A scheduler that runs already has one, unless its owner switched it off."""
+        return self.dashboard or bool(self.scheduler)
 
     @property
     def words(self) -> str:
@@ -42,7 +49,15 @@ class Place:
         return f"{self.num_workers}{gpus}"
 
 
-def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: bool, gpus_per_worker: int = 1) -> Place:
+def find_place(
+    kind: str,
+    num_workers: int | None,
+    *,
+    on_cpu: int,
+    uses_gpu: bool,
+    gpus_per_worker: int = 1,
+    dashboard: bool = False,
+) -> Place:
     """Where a recipe's `cluster.kind` has the workers run.
 
     Args:
@@ -51,12 +66,19 @@ def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: boo
         on_cpu: as many as suit a build on this machine's processor.
         uses_gpu: whether engine or encoder have a use for one.
         gpus_per_worker: GPUs that one engine takes.
+        dashboard: whether a cluster that is started here shows Dask's page about itself.
 
     Raises:
-        InputError: there are not as many GPUs, or dask-cuda is not installed, or the scheduler's file is not there.
+        InputError: there are not as many GPUs, or dask-cuda or Bokeh is not installed, or the scheduler's file is not
+            there.
     """
     if kind not in _KINDS:
         return _scheduler(kind, num_workers)
+    if dashboard and find_spec("bokeh") is None:
+        raise InputError(
+            "Dask's dashboard takes Bokeh, which is not installed",
+            "pip install 'unicorn-hf[report]', or leave --dashboard away.",
+        )
     gpus = visible_gpus() if kind == "cuda" or (kind == "auto" and uses_gpu) else []
     if kind == "cuda" or gpus:
         _check_dask_cuda()
@@ -67,8 +89,8 @@ def find_place(kind: str, num_workers: int | None, *, on_cpu: int, uses_gpu: boo
                 f"At most --workers {len(groups)}.",
             )
         groups = groups[:num_workers]
-        return Place(len(groups), tuple(groups))
-    return Place(num_workers or on_cpu)
+        return Place(len(groups), tuple(groups), dashboard=dashboard)
+    return Place(num_workers or on_cpu, dashboard=dashboard)
 
 
 @contextmanager
@@ -120,8 +142,8 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         "threads_per_worker": num_threads,
         "memory_limit": 0,
         "dashboard_address": "127.0.0.1:0",
-        # Nobody is told its address, and where Bokeh is installed it takes a second to start.
-        "scheduler_kwargs": {"dashboard": False},
+        # Where Bokeh is installed, it takes a second to start.
+        "scheduler_kwargs": {"dashboard": place.dashboard},
         "silence_logs": logging.CRITICAL,
     }
     with (

@@ -64,7 +64,12 @@ class Budget:
         self._started = time.monotonic()
 
     def run(
-        self, jobs: Sequence[Job[RecordT]], on_record: Callable[[RecordT], None], *, overlap: bool = False
+        self,
+        jobs: Sequence[Job[RecordT]],
+        on_record: Callable[[RecordT], None],
+        *,
+        overlap: bool = False,
+        on_gpu: bool = False,
     ) -> list[RecordT]:
         """
         Raises:
@@ -76,7 +81,7 @@ class Budget:
             on_record(record)
             self._check()
 
-        return self._pool.run(jobs, counted, overlap=overlap)
+        return self._pool.run(jobs, counted, overlap=overlap, on_gpu=on_gpu)
 
     def start_over(self) -> None:
         """All records are told again, from the first one on; the time runs on."""

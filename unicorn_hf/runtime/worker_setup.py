@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distributed import WorkerPlugin
+from distributed import Status, WorkerPlugin
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.gpus import GPU_SLOTS, visible_gpus
 from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.workers import let_go, refuse
 
@@ -47,7 +48,7 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
         self._marker = marker
         self._environment = environment
 
-    def setup(self, worker: Any) -> None:
+    async def setup(self, worker: Any) -> None:
         """Make the worker ready; one that would make other rows, or none, leaves the cluster."""
         try:
             check(self._client_versions, self._marker)
@@ -60,9 +61,17 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
             # Ctrl-C in a terminal reaches all processes; the client alone answers it, and ends the workers. This is
             # the main thread of the worker's process.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        else:
+            return
+        try:
             # In place of the one thread that a nanny prescribes unless told otherwise.
             os.environ.update(self._environment(worker.state.nthreads))
+        except InputError as error:
+            log.warning("this worker does what needs no language model: %s", error)
+        if visible_gpus():
+            await worker.set_resources(**{GPU_SLOTS: worker.state.nthreads})
+            # The scheduler looks for jobs that nobody could do when a worker begins to run, and has done so by now.
+            worker.status = Status.paused
+            worker.status = Status.running
 
     def teardown(self, worker: Any) -> None:
         """The engine's memory goes back: others use this worker too."""
