@@ -87,6 +87,7 @@ def open_pool(
 
         def connect(told: EventHandler) -> Any:
             import dask
+            import distributed  # noqa: F401 - else its settings would go with ours
 
             # A worker that hangs as a whole tells nothing any more: the scheduler has its nanny replace it.
             silent = {"distributed.scheduler.worker-ttl": f"{job_timeout_s} s"}

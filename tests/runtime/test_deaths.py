@@ -1,0 +1,68 @@
+"""Workers that die of a job, or merely while it is there: what the pool makes of it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+import distributed  # noqa: F401 - its settings must be there before ours
+import pytest
+
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime import cluster
+from unicorn_hf.runtime.cluster import WorkerPool, open_pool
+from unicorn_hf.runtime.launch import Place
+from unicorn_hf.runtime.steps import Record
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """A job in which the worker dies so many times."""
+
+    folder: Path
+    name: int
+    num_deaths: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"job {self.name}, of {self.folder}"
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        deaths = self.folder / str(self.name)
+        known = len(deaths.read_bytes()) if deaths.exists() else 0
+        if known < self.num_deaths:
+            deaths.write_bytes(b"x" * (known + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.2)
+        return Record(inputs=str(self.name), num_bytes={"deaths": known})
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerPool]:
+    """Where each death is told of, and two in a row are enough."""
+    monkeypatch.setattr(cluster, "_MOST_DEATHS", 2)
+    settings = dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    with settings, open_pool(Place(2), lambda num_threads: {}, lambda event: None) as opened:
+        yield opened
+
+
+def test_deaths_are_held_against_no_job_while_anything_gets_done(pool: WorkerPool, tmp_path: Path) -> None:
+    came: list[str] = []
+    jobs = [Mortal(tmp_path, name, num_deaths=1 if name % 3 == 0 else 0) for name in range(15)]
+    records = pool.run(jobs, lambda record: came.append(record.inputs))
+    assert [record.inputs for record in records] == [str(name) for name in range(15)]
+    assert [record.num_bytes["deaths"] for record in records] == [1, 0, 0] * 5
+
+
+def test_a_job_that_takes_every_worker_down_is_named_when_all_others_are_done(pool: WorkerPool, tmp_path: Path) -> None:
+    came: list[str] = []
+    jobs = [Mortal(tmp_path, name, num_deaths=100 if name == 1 else 0) for name in range(8)]
+    with pytest.raises(RunError, match=rf"2 worker processes died .* same partition: job 1, of {tmp_path}"):
+        pool.run(jobs, lambda record: came.append(record.inputs))
+    assert sorted(came) == ["0", "2", "3", "4", "5", "6", "7"]
