@@ -201,12 +201,14 @@ class _DaskPool:
                 future = next(pending)
                 position = futures.pop(future)
                 try:
-                    record = future.result()
+                    record, rows = future.result()
                 except KilledWorker as error:
                     blame.died(position, error.allowed_failures + 1, self._num_achieved)
                     pending.add(submit(position))
                     continue
                 self._num_achieved += 1
+                if rows:
+                    self._on_event({"event": "rows", "rows": rows})
                 yield position, record
         except (CancelledError, CommClosedError) as error:
             raise RunError(

@@ -138,6 +138,9 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         # An engine may have processes of its own, which a daemon may not.
         "distributed.worker.daemon": False,
     }
+    if not place.dashboard:
+        # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
+        settings |= {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
     options: dict[str, Any] = {
         "threads_per_worker": num_threads,
         "memory_limit": 0,

@@ -61,10 +61,13 @@ class Running:
         return time.monotonic() - self._moved_at > self.terms.timeout_s
 
     def flush(self) -> None:
-        if self._rows:
-            self.tell({"event": "rows", "rows": self._rows})
-        self._rows = 0
-        self._reported_at = time.monotonic()
+        if rows := self.untold():
+            self.tell({"event": "rows", "rows": rows})
+
+    def untold(self) -> int:
+        """Rows that were done since the last report, to be told by who asks."""
+        rows, self._rows, self._reported_at = self._rows, 0, time.monotonic()
+        return rows
 
     def tell(self, event: dict[str, object]) -> None:
         if self._worker:

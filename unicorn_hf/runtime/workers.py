@@ -118,8 +118,11 @@ def refuse() -> None:
     _refused = True
 
 
-def run_job(job: Job[RecordT], terms: Terms) -> RecordT:
+def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
     """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
+
+    Returns its record, and the rows that the client was not told of yet: an event for each short job would take more
+    time than all else around it.
 
     Jobs take turns: another one runs only while this one says that it is waiting.
     """
@@ -129,7 +132,7 @@ def run_job(job: Job[RecordT], terms: Terms) -> RecordT:
         raise Reschedule
     try:
         with _turn, running(job.label, terms) as told, job_lap(), disk_errors():
-            return job.run(told.on_row)
+            return job.run(told.on_row), told.untold()
     except MemoryError as error:
         raise RunError(
             f"there is not enough memory for {job.label}", "Fewer --workers, or a smaller partition_rows."
