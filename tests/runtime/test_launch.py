@@ -389,18 +389,3 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     monkeypatch.setattr(launch, "Path", lambda name: Path("/nowhere") / Path(name).name)
     with pytest.raises(InputError, match="does not see the work folder /nowhere"):
         joined(cluster.address, tmp_path)
-
-
-# -- on GPUs -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.gpu
-def test_each_worker_sees_its_own_gpus(tmp_path: Path) -> None:
-    pytest.importorskip("dask_cuda")
-    found = place("cuda", None)
-    with open_pool(found, settings, lambda event: None) as pool:
-        records = pool.run([Sees(1)] * (2 * len(found.groups)), lambda record: None)
-        assert {record.inputs for record in records} == {group[0] for group in found.groups}
-        os.kill(records[0].num_bytes["pid"], 9)
-        again = pool.run([Sees(1)] * (2 * len(found.groups)), lambda record: None)
-    assert {record.inputs for record in again} == {group[0] for group in found.groups}

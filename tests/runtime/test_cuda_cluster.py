@@ -1,0 +1,169 @@
+"""Workers on this machine's GPUs: Dask-CUDA, and vLLM in a process of its own beside each of them."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.builds import command, rows, unicorn, write_seeds
+from tests.stages import answers_of
+from unicorn_hf.core.generation import Message, Request
+from unicorn_hf.core.recipe import Sampling, VllmEngine
+from unicorn_hf.engines.engine_process import MARK
+from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.runtime.cluster import WorkerPool, open_pool
+from unicorn_hf.runtime.gpus import visible_gpus
+from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.machine import gpus
+from unicorn_hf.runtime.steps import Record
+from unicorn_hf.runtime.workers import resident, using
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not (gpus() and visible_gpus() and find_spec("dask_cuda")), reason="needs a GPU and dask-cuda"),
+]
+
+PATIENCE_S = 180
+"""An engine starts in 15 to 100 seconds."""
+GIBIBYTE = 2**30
+ENGINE = VllmEngine(
+    model="demo:smollm2-135m-instruct",
+    dtype="bfloat16",
+    max_model_len=640,
+    max_num_seqs=32,
+    gpu_memory_utilization=0.5,
+)
+
+
+@dataclass(frozen=True)
+class Sees:
+    """A job that says which GPUs its worker sees."""
+
+    label = "a job"
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        time.sleep(1)
+        return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
+
+
+@dataclass(frozen=True)
+class Asks:
+    """A job that has the worker's engine answer, and says whose process that is in."""
+
+    generator: GeneratorSpec
+
+    label = "a question"
+
+    def find(self) -> Record | None:
+        return None
+
+    def run(self, on_row: Callable[[], None]) -> Record:
+        request = Request(
+            id="a",
+            subject="a jar",
+            messages=(Message("user", "Describe a red jar on a shelf."),),
+            sampling=Sampling(temperature=0, max_tokens=24),
+            seed=0,
+        )
+        with using(lambda: resident(self.generator.identity, self.generator.open)) as engine:
+            answer = answers_of(engine, [request])[0]
+        engines = engine_processes(os.getpid())
+        pids = {f"engine {number}": process.pid for number, process in enumerate(engines)}
+        return Record(
+            inputs=os.environ["CUDA_VISIBLE_DEVICES"],
+            num_bytes={"pid": os.getpid(), "tokens": answer.num_output_tokens, **pids},
+        )
+
+
+def engine_processes(worker: int) -> list[psutil.Process]:
+    """vLLM's beside a worker."""
+    marked = (child for child in psutil.Process(worker).children(recursive=True) if MARK in child.environ())
+    return [process for process in marked if "resource_tracker" not in " ".join(process.cmdline())]
+
+
+def ignore(record: Record) -> None:
+    """For who waits for all records."""
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def num_used_bytes() -> int:
+    """Of the memory of all GPUs of this machine."""
+    return sum((gpu.num_bytes or 0) - (gpu.num_free_bytes or 0) for gpu in gpus())
+
+
+def on_gpus(num_workers: int | None = None) -> Place:
+    return find_place("cuda", num_workers, on_cpu=1, uses_gpu=True)
+
+
+def asked(pool: WorkerPool, generator: GeneratorSpec, number: int) -> list[Record]:
+    return pool.run([Asks(generator)] * number, ignore, on_gpu=True)
+
+
+def test_each_worker_sees_its_own_gpus_and_one_that_was_killed_sees_them_again() -> None:
+    found = on_gpus()
+    with open_pool(found, lambda num_threads: {}, lambda event: None) as pool:
+        records = pool.run([Sees()] * (2 * len(found.groups)), ignore)
+        assert {record.inputs for record in records} == {group[0] for group in found.groups}
+        os.kill(records[0].num_bytes["pid"], signal.SIGKILL)
+        again = pool.run([Sees()] * (2 * len(found.groups)), ignore)
+    assert {record.inputs for record in again} == {group[0] for group in found.groups}
+
+
+def test_vllm_runs_beside_its_worker_and_goes_with_it() -> None:
+    before = num_used_bytes()
+    generator = resolve_generator(ENGINE)
+    with open_pool(on_gpus(1), generator.environment, lambda event: None) as pool:
+        record = asked(pool, generator, 1)[0]
+        assert record.num_bytes["tokens"] > 0
+        engines = [pid for name, pid in record.num_bytes.items() if name.startswith("engine")]
+        assert engines, "the engine has no process of its own"
+        assert num_used_bytes() > before + 4 * GIBIBYTE
+
+        os.kill(record.num_bytes["pid"], signal.SIGKILL)
+        eventually(lambda: not any(psutil.pid_exists(pid) for pid in engines), "the engine outlives its worker")
+        # A context of CUDA's is all that the worker that comes in its place takes.
+        eventually(lambda: num_used_bytes() < before + 2 * GIBIBYTE, "the GPU's memory is not free again")
+
+        again = asked(pool, generator, 1)[0]
+        assert again.num_bytes["pid"] != record.num_bytes["pid"]
+        assert again.num_bytes["tokens"] > 0
+    eventually(lambda: num_used_bytes() < before + GIBIBYTE, "the GPU's memory is not free after the build")
+
+
+def test_a_build_whose_worker_is_killed_ends_right(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "seeds.txt", 400)
+    arguments = [
+        "demo", "--seeds", "seeds.txt", "--captions", 200, "--instructions", 0, "--encoder", "hashing:64",
+        "--cluster", "cuda", "--set", "partition_rows=32", "--set", "engine.gpu_memory_utilization=0.5",
+    ]  # fmt: skip
+    errors = (tmp_path / "errors.txt").open("wb")
+    process = subprocess.Popen(command("build", *arguments), cwd=tmp_path, stderr=errors, start_new_session=True)
+    eventually(lambda: process.poll() is not None or answered(tmp_path), "nothing was answered")
+    victim = next(child for child in psutil.Process(process.pid).children() if engine_processes(child.pid))
+    victim.kill()
+    assert process.wait(PATIENCE_S * 2) == 0, (tmp_path / "errors.txt").read_text()
+    made = rows(tmp_path / "unicorn", "pretrain")
+    assert len(made) == len({row["id"] for row in made}) == 200
+    done = unicorn("validate", "unicorn", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def answered(folder: Path) -> list[Path]:
+    """Partitions whose answers are stored."""
+    return list(folder.glob("unicorn.work/answers-captions-*/*.parquet"))
