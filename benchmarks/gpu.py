@@ -1,0 +1,229 @@
+"""`unicorn-hf build` over plain `LLM.generate` on one GPU: how much of the engine's rate Stage 1 keeps.
+
+    python benchmarks/gpu.py [--num 4096] [--max-tokens 80] [--pairs 2] [--models 7b small]
+
+Compared, one after another, each with the card to itself, with the same model, engine settings, prompts, sampling and
+seeds:
+
+- plain: one `LLM.generate` call over all prompts, templated before, in a process of its own;
+- ours: the command `unicorn-hf build`, with Dask-CUDA and the engine beside its worker, from the moment the engine
+  is ready (as the build's log says) to the end of the captions: prompts made, asked, answers stored and filtered.
+
+Models: `small` is the demonstration's SmolLM2-135M; `7b` has the shape of a 7 B model, weights that are all zero (a
+sparse file), and the demonstration's tokenizer: nearly each answer has `--max-tokens` tokens. No network is needed,
+once the demonstration's packages are installed. Told are tokens a second of both, and the ratio, which is to be 0.95
+at least. Answers that are cut are no captions: the build ends with an error when all seeds were asked, as it must.
+Without a GPU it runs too, for a rehearsal: --models small --num 48 --max-tokens 16 --pairs 1 --partition-rows 16
+--max-num-seqs 32.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stage1 import messages_of, plain_start, requests_of, varied
+
+from unicorn_hf.core.generation import Request
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.schemas import ANSWERS
+from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.gpus import visible_gpus
+from unicorn_hf.runtime.journal import LOG
+from unicorn_hf.runtime.machine import cpu_count, machine
+from unicorn_hf.seeds.step import prepare_seeds
+
+WANTED = 0.95
+SMALL = "smollm2-135m-instruct"
+SHAPE = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    seconds: float
+    num_answers: int
+    num_tokens: int
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.num_tokens / self.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num", type=int, default=4096, help="prompts")
+    parser.add_argument("--max-tokens", type=int, default=80)
+    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--models", nargs="+", choices=["7b", "small"], default=["7b", "small"])
+    parser.add_argument("--max-num-seqs", type=int, default=512)
+    parser.add_argument("--partition-rows", type=int, default=512)
+    options = parser.parse_args()
+    print(f"{machine()}\n{options.num:,} prompts, at most {options.max_tokens} tokens each\n")
+    print(
+        "| model | pair | plain s | ours s | plain tok/s | ours tok/s | ratio |\n|---|--:|--:|--:|--:|--:|--:|",
+        flush=True,
+    )
+    ratios: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for model in options.models:
+            folder = Path(name) / model
+            folder.mkdir()
+            recipe = recipe_of(folder, zeros(folder / "model") if model == "7b" else demo_llm(SMALL), options)
+            generator = resolve_generator(recipe.engine)
+            requests = asked(recipe, generator, folder)
+            for pair in range(options.pairs):
+                reference = plain(recipe, generator, requests)
+                mine = ours(recipe, folder / f"set-{pair}")
+                assert reference.num_answers == mine.num_answers == options.num, (reference, mine)
+                ratio = mine.tokens_per_s / reference.tokens_per_s
+                ratios.setdefault(model, []).append(ratio)
+                seconds = f"{reference.seconds:.1f} | {mine.seconds:.1f}"
+                rates = f"{reference.tokens_per_s:,.0f} | {mine.tokens_per_s:,.0f}"
+                print(f"| {model} | {pair + 1} | {seconds} | {rates} | {ratio:.3f} |", flush=True)
+    for model, found in ratios.items():
+        print(f"\n{model}: median ratio {statistics.median(found):.3f}, wanted {WANTED}")
+
+
+def recipe_of(folder: Path, model: Path, options: argparse.Namespace) -> Recipe:
+    (folder / "seeds.txt").write_text("\n".join(varied(options.num)))
+    described = {
+        "partition_rows": options.partition_rows,
+        "seeds": {"sources": [{"kind": "file", "path": str(folder / "seeds.txt")}]},
+        "engine": {
+            "kind": "vllm",
+            "model": str(model),
+            "dtype": "bfloat16",
+            "max_model_len": 1024,
+            "max_num_seqs": options.max_num_seqs,
+        },
+        "captions": {
+            "num": options.num,
+            "captions_per_seed": 1,
+            "max_rejected": 1.0,
+            "sampling": {"temperature": 0.7, "max_tokens": options.max_tokens},
+        },
+        "instructions": {"num": 0},
+        "representations": {"encoder": "hashing:8"},
+        "cluster": {"workers": 1},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(described))
+    return Recipe.model_validate(described)
+
+
+def zeros(folder: Path) -> Path:
+    """A model of 7 B parameters, all zero: each token of the vocabulary is as likely as any other."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shutil.copytree(demo_llm(SMALL), folder, ignore=shutil.ignore_patterns("*.safetensors*"))
+    config = AutoConfig.from_pretrained(folder)
+    config.update(SHAPE | {"tie_word_embeddings": False})
+    config.save_pretrained(folder)
+    with torch.device("meta"):
+        shapes = {
+            name: list(tensor.shape) for name, tensor in AutoModelForCausalLM.from_config(config).state_dict().items()
+        }
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * int(torch.tensor(shape).prod())
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    head = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        file.truncate(8 + len(head) + end)
+    return folder
+
+
+def asked(recipe: Recipe, generator: GeneratorSpec, folder: Path) -> list[Request]:
+    """What Stage 1 asks."""
+    shards, _ = prepare_seeds(
+        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=folder / "seeds"
+    )
+    return requests_of(recipe, shards, folder)
+
+
+# -- Plain ------------------------------------------------------------------------------------------------------------
+
+
+def plain(recipe: Recipe, generator: GeneratorSpec, requests: Sequence[Request]) -> Measured:
+    """In a process that ends, and gives the card back."""
+    os.environ.update(generator.environment(cpu_count()))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(plain_start, recipe.engine, generator.model).result()
+        return process.submit(plain_generate, requests).result()
+
+
+def plain_generate(requests: Sequence[Request]) -> Measured:
+    import stage1
+    from vllm import SamplingParams
+
+    llm = stage1._llm
+    tokenizer = llm.get_tokenizer()
+    prompts = [
+        tokenizer.apply_chat_template(messages_of(request), tokenize=False, add_generation_prompt=True)
+        for request in requests
+    ]
+    sampling = [
+        SamplingParams(
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            repetition_penalty=request.sampling.repetition_penalty,
+            max_tokens=request.sampling.max_tokens,
+            seed=request.seed,
+        )
+        for request in requests
+    ]
+    started = time.monotonic()
+    outputs = llm.generate(prompts, sampling, use_tqdm=False)
+    seconds = time.monotonic() - started
+    measured = Measured(seconds, len(outputs), sum(len(output.outputs[0].token_ids) for output in outputs))
+    llm.llm_engine.engine_core.shutdown()
+    return measured
+
+
+# -- Ours -------------------------------------------------------------------------------------------------------------
+
+
+def ours(recipe: Recipe, out: Path) -> Measured:
+    where = "cuda" if visible_gpus() else "local"
+    command = [sys.executable, "-m", "unicorn_hf", "build", str(out.parent / "recipe.yaml"), "--out", str(out)]
+    done = subprocess.run([*command, "--cluster", where], capture_output=True, text=True)
+    if done.returncode and "captions are kept" not in done.stderr:
+        raise SystemExit(done.stderr)
+    work = out.with_name(f"{out.name}.work")
+    lines = [json.loads(line) for line in (work / LOG).read_text().splitlines()]
+    ready = next(line for line in lines if line["event"] == "engine_built")
+    # Without enough captions the stage fails where it would have ended.
+    ended = next(line for line in lines if line["event"] in ("stage_finished", "failed"))
+    seconds = (datetime.fromisoformat(ended["time"]) - datetime.fromisoformat(ready["time"])).total_seconds()
+    tables = [read_table(path, ANSWERS, ["num_output_tokens"]) for path in work.glob("answers-captions-*/*.parquet")]
+    counts = [count for table in tables for count in table.column(0).to_pylist()]
+    return Measured(seconds, len(counts), sum(counts))
+
+
+if __name__ == "__main__":
+    main()
