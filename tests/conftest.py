@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.hub.fixtures", "tests.runtime.dask_cluster"]
+pytest_plugins = ["tests.hub.fixtures", "tests.runtime.dask_cluster", "tests.runtime.object_store"]
 
 # Before any test imports a Hugging Face library: the user's caches and token are not the tests' business.
 _HOME = tempfile.TemporaryDirectory(prefix="unicorn-hf-tests-")

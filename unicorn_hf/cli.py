@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
-from unicorn_hf.params import Choice, ClusterName, EncoderName, RecipeName, SetName
+from unicorn_hf.params import Choice, ClusterName, EncoderName, PlaceName, RecipeName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +151,13 @@ def main() -> None:
     help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
 )  # fmt: skip
 @click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
-@click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="The folder to publish.")
-@click.option("--work-dir", type=_DIR, help="Work files: answers, shards, records.  [default: OUT.work]")
+@click.option(
+    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
+)
+@click.option(
+    "--work-dir", type=PlaceName(), metavar="DIR|URL",
+    help="Work files: answers, shards, records; s3://BUCKET/PATH and the like too.  [default: OUT.work]",
+)  # fmt: skip
 @_with(_RECIPE_OPTIONS)
 @_with(_PUSH_OPTIONS)
 @click.option(
@@ -164,7 +169,7 @@ def main() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
 def build(
-    recipe: str, parent: str | None, revision: str | None, out: Path, work_dir: Path | None,
+    recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None,
     repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
@@ -207,12 +212,12 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recip
     return child_recipe(published, _overrides(str(published.recipe_file), options))
 
 
-def _build(recipe: "Recipe", out: Path, **options: Any) -> None:
+def _build(recipe: "Recipe", out: str, **options: Any) -> None:
     from unicorn_hf.pipeline import build as run
 
     with _progress() as progress:
         result = run(recipe, out, progress=progress, **options)
-    _show_result(result, out)
+    _show_result(result, Path(out))
     if _uses_demo_models(recipe):
         click.echo(_DEMO_MODELS)
     if result.pushed:
@@ -487,8 +492,10 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 
 @main.command("import")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=_DIR, required=True, help="The folder to publish.")
-@click.option("--work-dir", type=_DIR, help="Work files: shards, records.  [default: OUT.work]")
+@click.option("--out", type=PlaceName(), metavar="DIR", required=True, help="The folder to publish.")
+@click.option(
+    "--work-dir", type=PlaceName(), metavar="DIR|URL", help="Work files: shards, records.  [default: OUT.work]"
+)
 @click.option("--column", help="The column or key of the captions.  [default: caption or text]")
 @click.option("--domain", default="open-domain", show_default=True, help="The domain of captions that name none.")
 @click.option("--license", "license_name", default="unknown", show_default=True, help="The files' licence, an id.")
@@ -514,7 +521,7 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
 @_with(_PUSH_OPTIONS)
-def import_(files: tuple[Path, ...], out: Path, **options: Any) -> None:
+def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
     """Make a set of captions and conversations of others.
 
     They are encoded and packaged, with a card. FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet), lists of
@@ -646,10 +653,10 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=_DIR)
+@click.argument("folder", metavar="DIR|URL", type=PlaceName())
 @click.option("--watch", is_flag=True, help="Show it again and again until the build ends.")
 @_json
-def status(folder: Path, watch: bool, as_json: bool) -> None:
+def status(folder: str, watch: bool, as_json: bool) -> None:
     """Show where a build is, and how long its stage will take.
 
     DIR is the folder of --out, whether it is there already or not, or the work folder. Only the work folder is read: it
@@ -674,10 +681,14 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
-@click.option("--out", type=_DIR, default=Path("unicorn"), show_default=True, help="Where the set would be built.")
-@click.option("--work-dir", type=_DIR, help="Where its work files would lie.  [default: OUT.work]")
+@click.option(
+    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="Where the set would be built."
+)
+@click.option(
+    "--work-dir", type=PlaceName(), metavar="DIR|URL", help="Where its work files would lie.  [default: OUT.work]"
+)
 @_json
-def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None:
+def doctor(recipe: str, out: str, work_dir: str | None, as_json: bool) -> None:
     """Tell whether RECIPE can be built here, and what mends it.
 
     Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
@@ -700,19 +711,19 @@ def doctor(recipe: str, out: Path, work_dir: Path | None, as_json: bool) -> None
             try:
                 planned = plan(loaded, out, work_dir)
             except InputError as error:
-                checkup = examine(loaded, work_dir or out, 0, obstacle=error)
+                checkup = examine(loaded, Path(out), 0, obstacle=error)
             else:
-                checkup = examine(loaded, planned.work_dir, planned.num_disk_bytes)
+                checkup = examine(loaded, planned.local_dir, planned.num_disk_bytes)
         _print_json(checkup) if as_json else show(checkup, Console())
     raise SystemExit(0 if checkup.can_build else 1)
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=_DIR)
-def clean(folder: Path) -> None:
+@click.argument("folder", metavar="DIR|URL", type=PlaceName())
+def clean(folder: str) -> None:
     """Delete the work files of the build in DIR.
 
-    The published folder stays.
+    The published folder stays. Work files elsewhere are named by their own URL.
 
     \b
     Example:

@@ -1,6 +1,7 @@
 """Kinds of parameters of the command: what is not one of them is told the nearest, and shells complete them."""
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,6 +54,20 @@ class SetName(click.ParamType[str]):
     """A published set: a folder, which is completed, or a repository of the Hub."""
 
     name = "set"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
+
+
+class PlaceName(click.ParamType[str]):
+    """A folder by its path, which is completed, or by a URL of fsspec where that will do."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "://" not in str(value) and Path(value).is_file():
+            self.fail(f"Directory {str(value)!r} is a file.", param, ctx)
+        return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="dir")]

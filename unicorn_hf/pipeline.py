@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
-from unicorn_hf.builders.package import ConfigName, PackagedConfig, check_packaged, package
+from unicorn_hf.builders.package import ConfigName, PackagedConfig, package
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import (
     CARD,
@@ -107,6 +107,7 @@ from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import NO_SEEDS, Picked
 from unicorn_hf.runtime.steps import Step
+from unicorn_hf.runtime.storage import is_remote, local_place, place, remove_tree
 from unicorn_hf.seeds.sources import read_source, source_names
 from unicorn_hf.seeds.step import are_prepared, check_sources, prepare_seeds
 
@@ -161,16 +162,21 @@ class Plan:
     num_disk_bytes: int
     """About what the build needs on disk, work files and published folder together."""
 
+    @property
+    def local_dir(self) -> Path:
+        """What of it takes room on this machine."""
+        return self.out if is_remote(self.work_dir) else self.work_dir
 
-def plan(recipe: Recipe, out: Path, work_dir: Path | None = None) -> Plan:
+
+def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) -> Plan:
     """Resolve a build, writing nothing.
 
     Raises:
         InputError: the recipe asks for what is not there, or `out` holds something that is not a build.
     """
-    out = out.expanduser().absolute()
+    out = local_place(out)
     check_out(out)
-    work_dir = (work_dir or work_dir_of(out)).expanduser().absolute()
+    work_dir = place(work_dir).expanduser().absolute() if work_dir else work_dir_of(out)
     if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
         raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
     if work_dir == out or out in work_dir.parents:
@@ -209,7 +215,7 @@ def build(
         recipe: see `load_recipe`.
         out: the folder to publish; it appears when it is whole. A build of ours that is there already is replaced.
         work_dir: stored answers, shards and records; beside `out`, with `.work` added, unless given. It is never
-            published, and another build with the same folder goes on from what it holds.
+            published, and another build with the same folder goes on from what it holds. A path, or a URL of fsspec.
         push: `ORG/NAME`, a repository of the Hub that the folder is pushed to at the end. What stands against that is
             looked for at the start, and told to `progress`: the build runs all the same.
         private: whether the repository is made private, if the push creates it.
@@ -226,7 +232,7 @@ def build(
         raise InputError(
             "--max-cost needs a price, and the recipe has none", "For example: price: {per_worker_hour: 2.5}"
         )
-    planned = plan(recipe, Path(out), Path(work_dir) if work_dir else None)
+    planned = plan(recipe, out, work_dir)
     progress = progress or NoProgress()
     options = PushOptions(private=private, overwrite=overwrite)
     if push and (problem := check_access(push, options, folder=out)):
@@ -292,7 +298,6 @@ class _Build:
         recipe, work_dir = self._recipe, self._plan.work_dir
         for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds()):
             self._journal.note(line)
-        remember(work_dir, recipe)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
             self._plan.place,
@@ -327,7 +332,6 @@ class _Build:
             pool, progress
         )
         packaged = package(recipe, picked, text.instructions, vectors, work_dir, pool, progress)
-        check_packaged(packaged, self._plan.out)
         statistics = self._statistics(text, vectors, packaged)
         run = RunFacts(
             machines=tuple(_machines(work_dir)),
@@ -367,6 +371,7 @@ class _Build:
         seeds, record = prepare_seeds(
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
+        remember(work_dir, self._plan.recipe)  # Not before: of a recipe that cannot be built nothing is left.
         captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
         instructions = InstructionStage(recipe, captions.picked, self._generator, work_dir).run(pool, progress)
         return _Text(
@@ -404,6 +409,7 @@ class _Build:
             work_dir=self._plan.work_dir,
             progress=progress,
         )
+        remember(self._plan.work_dir, self._plan.recipe)
         record = taken.record
         captions, instructions = record.captions, record.instructions
         if captions.num_rejected or instructions.num_rejected:
@@ -437,7 +443,7 @@ class _Build:
         examples: dict[ConfigName, list[dict[str, object]]] = {}
         published = published_recipe(recipe)
         with replaced(out) as folder:
-            add_shards(folder, packaged)
+            add_shards(folder, packaged, out)
             save_transfer(
                 folder / TRANSFER,
                 vectors.transfer.name,
@@ -824,6 +830,8 @@ def _disk_bytes(recipe: Recipe, files: Sequence[InputFile]) -> int:
 
 
 def _check_disk(planned: Plan) -> None:
+    if is_remote(planned.work_dir):
+        return
     free = shutil.disk_usage(planned.work_dir).free
     if free < planned.num_disk_bytes:
         raise RunError(
@@ -836,14 +844,16 @@ def _check_disk(planned: Plan) -> None:
 def clean(folder: str | Path) -> int:
     """Delete the work files of the build at `folder`; returns how many bytes that freed.
 
+    Work files elsewhere are named themselves, by their URL.
+
     Raises:
         InputError: there are none, or `folder` is neither a build nor a work folder's place.
     """
-    out = Path(folder).expanduser().absolute()
-    work_dir = work_dir_of(out)
+    out = place(folder).expanduser().absolute()
+    work_dir = out if is_remote(out) else work_dir_of(out)
     if not work_dir.is_dir():
         raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
-    num_bytes = sum(path.stat().st_size for path in work_dir.rglob("*") if path.is_file())
-    with exclusive(work_dir):
-        shutil.rmtree(work_dir)
+    with disk_errors(), exclusive(work_dir):
+        num_bytes = sum(path.stat().st_size for path in work_dir.rglob("*") if path.is_file())
+        remove_tree(work_dir)
     return num_bytes

@@ -21,7 +21,7 @@ from unicorn_hf.representations.step import Representations
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.representations.vectors import read_vectors, vector_column
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import DamagedShardError, atomic, read_table, take_rows
+from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
@@ -105,20 +105,22 @@ class PackageJob:
         statistics: list[ShardStatistics] = []
         diversity = Diversity()
         num_arrow_bytes = 0
-        with atomic(self.path) as temporary, _writer(temporary, self.schema) as writer:
-            for table in rows_of(self, self.config, self.row_group_rows):
-                writer.write_table(table)
-                statistics.append(ShardStatistics.of(table))
-                if self.config == "pretrain":
-                    texts = (table.column(name).to_pylist() for name in ("caption", "seed"))
-                    diversity = Diversity.merged([diversity, Diversity.of(*texts)])
-                num_arrow_bytes += table.nbytes
-                for _ in range(table.num_rows):
-                    on_row()
+        with atomic(self.path) as temporary:
+            with _writer(temporary, self.schema) as writer:
+                for table in rows_of(self, self.config, self.row_group_rows):
+                    writer.write_table(table)
+                    statistics.append(ShardStatistics.of(table))
+                    if self.config == "pretrain":
+                        texts = (table.column(name).to_pylist() for name in ("caption", "seed"))
+                        diversity = Diversity.merged([diversity, Diversity.of(*texts)])
+                    num_arrow_bytes += table.nbytes
+                    for _ in range(table.num_rows):
+                        on_row()
+            sha256 = file_sha256(temporary)
         record = PackagingRecord(
             inputs=self.inputs,
             num_bytes=self.step.sizes(self.partition, "packaged"),
-            sha256=file_sha256(self.path),
+            sha256=sha256,
             num_arrow_bytes=num_arrow_bytes,
             statistics=ShardStatistics.merged(statistics),
             diversity=diversity,
@@ -232,21 +234,6 @@ def package(
         )
         for config in ("pretrain", "instruction")
     ]
-
-
-def check_packaged(configs: Sequence[PackagedConfig], out: Path) -> None:
-    """See that the packaged shards are what was written, but for those that are published in `out` as they are.
-
-    Raises:
-        DamagedShardError: one is not.
-    """
-    for config in configs:
-        for name, (path, record) in zip(config.file_names(), config.shards, strict=True):
-            published = out / name
-            if published.exists() and published.samefile(path):
-                continue
-            if file_sha256(path) != record.sha256:
-                raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
 
 
 def _groups(parts: Sequence[Part], config: ConfigName, rows_per_shard: int) -> Iterator[tuple[Part, ...]]:

@@ -3,11 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unicorn_hf.builders.package import PackagedConfig
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.fingerprint import file_sha256
+from unicorn_hf.runtime import storage
+from unicorn_hf.runtime.files import DamagedShardError
 
 RECIPE, STATISTICS, RUN = "recipe.yaml", "statistics.json", "run.json"
 CARD, TRANSFER = "README.md", "transfer.safetensors"
@@ -62,13 +65,28 @@ def replaced(out: Path, advice: str = "All is in the work folder.") -> Iterator[
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def add_shards(folder: Path, configs: Sequence[PackagedConfig]) -> None:
-    """Link the published shards into the folder; a copy where the work folder is on another file system."""
+def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None = None) -> None:
+    """Link the packaged shards into the folder; a copy where the work folder is on another file system, or elsewhere.
+
+    Raises:
+        DamagedShardError: one is not what was written. Those are not looked at that are published in `out` already.
+    """
     for config in configs:
         if config.shards:
             (folder / config.name).mkdir()
-        for name, (path, _) in zip(config.file_names(), config.shards, strict=True):
+        for name, (path, record) in zip(config.file_names(), config.shards, strict=True):
             try:
-                os.link(path, folder / name)
-            except OSError:
-                shutil.copyfile(path, folder / name)
+                _link(path, folder / name)
+            except FileNotFoundError as error:
+                raise DamagedShardError(path, "is gone") from error
+            is_published = out is not None and (out / name).exists() and (out / name).samefile(folder / name)
+            if not is_published and file_sha256(folder / name) != record.sha256:
+                raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+
+
+def _link(path: Path, to: Path) -> None:
+    if not storage.is_remote(path):
+        with suppress(OSError):
+            os.link(path, to)
+            return
+    storage.download(path, to)

@@ -5,7 +5,6 @@ size and order join by id.
 """
 
 import json
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,7 @@ from unicorn_hf.runtime.generation import Counts, most_common
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.storage import remove_tree, scratch
 
 STAGE = "imported"
 CODE = 1
@@ -114,12 +114,12 @@ def take(
     inputs = fingerprint([[file.name, file.column, sha256] for file, sha256 in zip(files, hashes, strict=True)])
     record = step.find(_RECORD, inputs, ImportRecord)
     if record is None:
-        shutil.rmtree(step.folder, ignore_errors=True)
+        remove_tree(step.folder)
         run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress)
         try:
             record = run.run()
         except BaseException as error:
-            shutil.rmtree(step.folder, ignore_errors=True)
+            remove_tree(step.folder)
             if isinstance(error, OSError | sqlite3.OperationalError):
                 raise RunError(f"cannot write {step.folder}: {error}", "Make room, or another --work-dir.") from error
             raise
@@ -189,19 +189,16 @@ class _Import:
     _dim: int | None = None
 
     def run(self) -> ImportRecord:
-        self.step.folder.mkdir(parents=True, exist_ok=True)
         counts = [FileCount(name=f.name, sha256=sha256) for f, sha256 in zip(self.files, self.hashes, strict=True)]
         what = [holds(file) for file in self.files]
         self.progress.start("import", len(self.files), unit="files")
-        spool = self.step.folder / "spool.sqlite"
-        with _Spool(spool, self.files) as self._spool:
+        with scratch(self.step.folder, "spool") as folder, _Spool(folder / "spool.sqlite", self.files) as self._spool:
             for done, at in enumerate(sorted(range(len(what)), key=lambda at: what[at] != "captions"), start=1):
                 counts[at] = self._read(at, what[at], counts[at])
                 self.progress.known(done, 0)
             self._write_captions()
             self._write_conversations()
             self._write_rejections()
-        spool.unlink()
         self.progress.finish()
         captions, instructions = (_counts(counted) for counted in self._counts.values())
         return self.step.finish(

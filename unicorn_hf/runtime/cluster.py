@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -15,12 +15,14 @@ from unicorn_hf.runtime.gpus import GPU_SLOTS
 from unicorn_hf.runtime.launch import Place, connected
 from unicorn_hf.runtime.running import ENDED_BADLY, Terms
 from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.storage import is_remote
 from unicorn_hf.runtime.workers import run_job
 
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
 
 _COUNT_EVERY_S = 2.0
+_LOOKS_AT_ONCE = 32
 _MOST_DEATHS = 12
 """Workers that a job may lose one after another while nothing else gets done either."""
 _TAIL = 8
@@ -98,13 +100,19 @@ def open_pool(
                 on_event({"event": "dashboard", "link": client.dashboard_link})
             return client
 
-        yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event)
+        yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event, folder)
 
 
 class _DaskPool:
     def __init__(
-        self, terms: Terms, jobs_at_once: int, connect: Callable[[EventHandler], Any], on_event: EventHandler
+        self,
+        terms: Terms,
+        jobs_at_once: int,
+        connect: Callable[[EventHandler], Any],
+        on_event: EventHandler,
+        folder: Path | None,
     ) -> None:
+        self._folder = folder or Path()
         self._terms = terms
         self._jobs_at_once = jobs_at_once
         self._on_event = on_event
@@ -135,8 +143,7 @@ class _DaskPool:
     ) -> list[RecordT]:
         records: dict[int, RecordT] = {}
         todo: list[int] = []
-        for position, job in enumerate(jobs):
-            record = job.find()
+        for position, record in enumerate(self._found(jobs)):
             if record is None:
                 todo.append(position)
             else:
@@ -156,6 +163,14 @@ class _DaskPool:
         if enough:
             raise enough
         return [records[position] for position in range(len(jobs))]
+
+    def _found(self, jobs: Sequence[Job[RecordT]]) -> Iterator[RecordT | None]:
+        if not is_remote(self._folder):
+            yield from (job.find() for job in jobs)
+            return
+        # Each look is some requests, which take their time and nothing else.
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as looks:
+            yield from looks.map(lambda job: job.find(), jobs)
 
     def _suited(self, on_gpu: bool) -> tuple[int, dict[str, int]]:
         """How many workers there are for such jobs, and what of theirs a job takes."""

@@ -3,16 +3,19 @@
 import errno
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime import storage
 from unicorn_hf.runtime.seal import UNSEALED, seal_of, sealed
 
 _SEAL = "unicorn-hf.seal"
@@ -36,10 +39,15 @@ def disk_errors() -> Iterator[None]:
     """What a disk refuses becomes an error for a person.
 
     Raises:
-        RunError: it is full, read-only, or closed to this user.
+        RunError: it is full, read-only, or closed to this user; or storage elsewhere does not answer.
     """
     try:
         yield
+    except storage.errors() as error:
+        raise RunError(
+            f"the storage refuses or does not answer: {error}",
+            "All partitions that are done are kept: see to address, rights and network, and start again.",
+        ) from error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -51,7 +59,15 @@ def disk_errors() -> Iterator[None]:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; synced and renamed to `path` when the block ends without error."""
+    """A temporary local path to write to; it becomes `path`, all at once, when the block ends without error.
+
+    Beside a local `path` it is synced and renamed; for one elsewhere it is uploaded.
+    """
+    if storage.is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as folder:
+            yield Path(folder) / path.name
+            storage.upload(Path(folder) / path.name, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # The thread's too: a partition that is given out again may still be at work in another one.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
@@ -74,6 +90,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes | bytearray) -> None:
+    if storage.is_remote(path):
+        storage.put(path, bytes(content))
+        return
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
@@ -122,16 +141,24 @@ def read_sealed(path: Path) -> bytes:
     """
     try:
         # Not mapped: of a file that is cut while it is mapped, or of a broken sector, the process would die.
-        content = path.read_bytes()
+        content = storage.read(path)
     except FileNotFoundError as error:
         raise DamagedShardError(path, "is gone") from error
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         raise DamagedShardError(path, f"cannot be read: {error.strerror}") from error
+    check_seal(path, content)
+    return content
+
+
+def check_seal(path: Path, content: bytes) -> None:
+    """
+    Raises:
+        DamagedShardError: the bytes are not those that were written to `path`.
+    """
     if seal_of(content) is None:
         raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
-    return content
 
 
 def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
@@ -174,13 +201,24 @@ def map_arrow(path: Path) -> pa.Table:
         stat = path.stat()
     except FileNotFoundError as error:
         raise DamagedShardError(path, "is gone") from error
-    _check_once(path, stat.st_size, stat.st_mtime_ns)
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    return pa.ipc.open_file(pa.memory_map(str(_checked(path, stat.st_size, stat.st_mtime)))).read_all()
 
 
 @lru_cache(maxsize=1 << 14)
-def _check_once(path: Path, num_bytes: int, written_ns: int) -> None:
-    read_sealed(path)
+def _checked(path: Path, num_bytes: int, written: float) -> Path:
+    """A local file with the content of `path`, which was looked at when it had this size and time."""
+    content = read_sealed(path)
+    if not storage.is_remote(path):
+        return path
+    copy = Path(_copies().name) / f"{blake2b(str((path, written)).encode(), digest_size=16).hexdigest()}"
+    copy.write_bytes(content)
+    return copy
+
+
+@lru_cache(maxsize=1)
+def _copies() -> "tempfile.TemporaryDirectory[str]":
+    """Goes with the process."""
+    return tempfile.TemporaryDirectory(prefix="unicorn-hf-")
 
 
 def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:

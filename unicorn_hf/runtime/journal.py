@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 
 from unicorn_hf.core.errors import UnicornError
-from unicorn_hf.runtime.files import write_json
+from unicorn_hf.runtime.files import write_json, write_text
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.storage import errors, is_remote
 
 STATE = "state.json"
 LOG = "log.jsonl"
@@ -76,6 +77,8 @@ class Journal:
             started=now,
             updated=now,
         )
+        self._lines = self._written = ""
+        self._earlier: str | None = None
         self._stage_began = 0.0
         self._changing = threading.Lock()
         self._ended = threading.Event()
@@ -163,11 +166,34 @@ class Journal:
             stage = self._state.stages[-1]
             if not stage.finished:
                 stage.seconds = time.monotonic() - self._stage_began
-            # A full disk is told by the stage that meets it: the journal must not hide that error behind its own.
-            with suppress(OSError):
+            with self._quietly():
                 write_json(self._folder / STATE, self._state.model_dump(mode="json"))
+                self._write_log()
 
     def _log(self, event: str, **facts: object) -> None:
         line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **facts}, ensure_ascii=False)
-        with self._changing, suppress(OSError), (self._folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with self._changing:
+            self._lines += f"{line}\n"
+            if not is_remote(self._folder):
+                with self._quietly():
+                    self._write_log()
+
+    def _write_log(self) -> None:
+        """For who holds the lock."""
+        path = self._folder / LOG
+        if not is_remote(path):
+            with path.open("a", encoding="utf-8") as file:
+                file.write(self._lines)
+            self._lines = ""
+            return
+        # An object cannot be added to: it is written anew, with what runs before this one told.
+        if self._earlier is None:
+            self._earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        if self._lines != self._written:
+            write_text(path, self._earlier + self._lines)
+            self._written = self._lines
+
+    @staticmethod
+    def _quietly() -> AbstractContextManager[None]:
+        # A full disk is told by the stage that meets it: the journal must not hide that error behind its own.
+        return suppress(OSError, *errors())

@@ -9,8 +9,10 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.runtime.files import write_bytes
 from unicorn_hf.runtime.gpus import Group, grouped, visible_gpus
 from unicorn_hf.runtime.machine import cpu_count
 
@@ -207,8 +209,12 @@ def _marked(folder: Path | None) -> Iterator[Path | None]:
     if folder is None:
         yield None
         return
-    with tempfile.NamedTemporaryFile(prefix=".workers-see-this-", dir=folder) as file:
-        yield Path(file.name)
+    marker = folder / f".workers-see-this-{uuid4().hex}"
+    write_bytes(marker, b"")
+    try:
+        yield marker
+    finally:
+        marker.unlink(missing_ok=True)
 
 
 def _scheduler(kind: str, num_workers: int | None) -> Place:

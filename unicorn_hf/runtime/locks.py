@@ -2,13 +2,25 @@
 
 import fcntl
 import os
+import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
+
+import psutil
+from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime import storage
 
 _ATTEMPTS = 100
+_LOCK = "lock-"
+_BEAT_S = 20.0
+_SILENT_S = 120.0
+"""A holder that has not written its lock for so long is gone, or has lost its network for good."""
+_WAIT = "Wait until it ends, or give this one a --work-dir of its own."
 
 
 @contextmanager
@@ -18,8 +30,12 @@ def exclusive(folder: Path) -> Iterator[None]:
     A folder that is still empty afterwards is taken away again.
 
     Raises:
-        RunError: another process holds it, or it cannot be made.
+        RunError: another process holds it, or it cannot be made; or, at the end, that another took it over.
     """
+    if storage.is_remote(folder):
+        with _exclusive_remote(folder):
+            yield
+        return
     handle = _hold(folder)
     try:
         yield
@@ -47,10 +63,135 @@ def _hold(folder: Path) -> int:
                 return handle
         except BlockingIOError as error:
             os.close(handle)
-            raise RunError(
-                f"another build is at work in {folder}", "Wait until it ends, or give this one a --work-dir of its own."
-            ) from error
+            raise RunError(f"another build is at work in {folder}", _WAIT) from error
         except FileNotFoundError:
             pass
         os.close(handle)
     raise RunError(f"the work folder {folder} is taken away as soon as it is made", "Another --work-dir.")
+
+
+class _Holder(BaseModel):
+    """Who holds a remote folder: what its lock says."""
+
+    machine: tuple[str, ...]
+    """What a machine, since it was started, and a container on it have for themselves."""
+    pid: int
+    started: float
+    """When the process was, by the kernel: another one may have its number later."""
+
+    @classmethod
+    def here(cls) -> "_Holder":
+        return cls(machine=_machine(), pid=os.getpid(), started=psutil.Process().create_time())
+
+    @property
+    def is_gone(self) -> bool:
+        """Known of a process of this machine alone."""
+        if self.machine != _machine():
+            return False
+        try:
+            return bool(psutil.Process(self.pid).create_time() != self.started)
+        except psutil.NoSuchProcess:
+            return True
+
+
+@contextmanager
+def _exclusive_remote(folder: Path) -> Iterator[None]:
+    """Storage without locks has objects that are created once: the one of the highest number is the holder's.
+
+    Its holder writes it anew as long as it lives. Who finds it silent, by the storage's own clock, or its process gone
+    from this machine, creates the next number, which of several at once one alone can.
+    """
+    try:
+        lock = _take(folder)
+    except _errors() as error:
+        raise RunError(
+            f"{folder} cannot be reached or not be written: {error}", "See to address and rights."
+        ) from error
+    ended = threading.Event()
+    beats = threading.Thread(target=_beat, args=(lock, ended), name="lock", daemon=True)
+    beats.start()
+    try:
+        yield
+        if _newest(folder) not in (lock, None):
+            raise RunError(
+                f"another build took over {folder} while this one could not be heard",
+                "What is there is whole: the same command goes on when the other one has ended.",
+            )
+    finally:
+        ended.set()
+        beats.join()
+        lock.unlink(missing_ok=True)
+
+
+def _take(folder: Path) -> Path:
+    content = _Holder.here().model_dump_json().encode()
+    for _ in range(_ATTEMPTS):
+        newest = _newest(folder)
+        if newest is not None:
+            _check_gone(newest)
+        number = int(newest.name.removeprefix(_LOCK)) + 1 if newest is not None else 1
+        lock = folder / f"{_LOCK}{number:06d}"
+        if storage.create(lock, content):
+            for old in _locks(folder):
+                if old < lock:
+                    old.unlink(missing_ok=True)
+            return lock
+    raise RunError(f"others take {folder} again and again", _WAIT)
+
+
+def _check_gone(lock: Path) -> None:
+    """
+    Raises:
+        RunError: the holder may be alive.
+    """
+    try:
+        holder = _Holder.model_validate_json(lock.read_bytes())
+        silent_s = _now(lock.parent) - storage.modified(lock)
+    except FileNotFoundError:  # It has just ended.
+        return
+    except ValidationError:
+        holder, silent_s = None, _now(lock.parent) - storage.modified(lock)
+    if silent_s > _SILENT_S or (holder and holder.is_gone):
+        return
+    who = f" on {holder.machine[0]} (process {holder.pid})" if holder else ""
+    raise RunError(
+        f"another build is at work in {lock.parent}{who}",
+        f"{_WAIT} If it was killed, its place is free {max(_SILENT_S - silent_s, 0):.0f} s from now.",
+    )
+
+
+def _beat(lock: Path, ended: threading.Event) -> None:
+    while not ended.wait(_BEAT_S):
+        with suppress(*_errors()):
+            if _newest(lock.parent) == lock:
+                storage.put(lock, _Holder.here().model_dump_json().encode())
+
+
+def _locks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{_LOCK}*"))
+
+
+def _newest(folder: Path) -> Path | None:
+    return max(_locks(folder), default=None)
+
+
+def _now(folder: Path) -> float:
+    """By the clock of the storage."""
+    probe = folder / f"clock-{uuid4().hex}"
+    storage.put(probe, b"")
+    try:
+        return storage.modified(probe)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    return OSError, *storage.errors()
+
+
+def _machine() -> tuple[str, ...]:
+    facts = [platform.node()]
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return tuple(facts)

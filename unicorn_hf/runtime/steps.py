@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.runtime.files import DamagedShardError, read_sealed, write_bytes
+from unicorn_hf.runtime import storage
+from unicorn_hf.runtime.files import DamagedShardError, check_seal, write_bytes
 from unicorn_hf.runtime.seal import UNSEALED, sealed
 from unicorn_hf.runtime.stopwatch import job_seconds
 
@@ -63,17 +64,19 @@ class Step:
         Else the partition will be made again, and a record that is there is taken away before: it must not be found
         beside shards that were written after it.
         """
-        record = self._find(partition, inputs, record_type)
+        path = self._record_path(partition)
+        try:
+            content = storage.read(path)
+        except FileNotFoundError:
+            return None
+        record = self._valid(partition, inputs, content, record_type)
         if record is None:
-            self._record_path(partition).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         return record
 
-    def _find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
-        path = self._record_path(partition)
-        if not path.exists():
-            return None
+    def _valid(self, partition: str, inputs: str, content: bytes, record_type: type[RecordT]) -> RecordT | None:
         try:
-            record = read_record(path, record_type)
+            record = _parsed(self._record_path(partition), content, record_type)
         except DamagedShardError as error:
             log.warning("%s: the partition is made again", error.message)
             return None
@@ -108,9 +111,14 @@ class Step:
 def read_record(path: Path, record_type: type[RecordT]) -> RecordT:
     """
     Raises:
-        DamagedShardError: it is gone, or is not what was written, or is of another version.
+        DamagedShardError: it is not what was written, or is of another version.
     """
-    text = read_sealed(path).decode()
+    return _parsed(path, storage.read(path), record_type)
+
+
+def _parsed(path: Path, content: bytes, record_type: type[RecordT]) -> RecordT:
+    check_seal(path, content)
+    text = content.decode()
     try:
         return record_type.model_validate_json(text[: text.rindex(_LAST_FIELD)] + "}")
     except ValidationError as error:

@@ -91,7 +91,7 @@ def check(client_versions: Mapping[str, str], marker: Path | None) -> None:
     if marker and not marker.is_file():
         raise InputError(
             f"{who} does not see the work folder {marker.parent}",
-            "--work-dir must lie on a file system that all workers share, at the same path.",
+            "--work-dir must lie on a file system that all workers share, at the same path, or be a URL like s3://BUCKET/PATH.",
         )
 
 

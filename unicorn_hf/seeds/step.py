@@ -5,7 +5,6 @@ in the same bucket, and sorting the buckets one by one sorts them all. So source
 order, and a build of fewer captions than seeds has the same mixture.
 """
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.storage import remove_tree, scratch
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import read_source, source_names, source_path
@@ -63,14 +63,12 @@ def prepare_seeds(
     step, inputs = _step(config, random_seed, partition_rows, work_dir)
     record = step.find(_RECORD, inputs, SeedsRecord)
     if record is None:
-        buckets = step.folder / "buckets"
         try:
-            record = step.finish(_RECORD, _prepare(config, random_seed, partition_rows, step, buckets, inputs))
+            with scratch(step.folder, "buckets") as buckets:
+                record = step.finish(_RECORD, _prepare(config, random_seed, partition_rows, step, buckets, inputs))
         except InputError:
-            shutil.rmtree(step.folder, ignore_errors=True)
+            remove_tree(step.folder)
             raise
-        finally:
-            shutil.rmtree(buckets, ignore_errors=True)
     paths = tuple(step.shard(_RECORD, kind) for kind in record.num_bytes)
     return SeedShards(paths, record.partitions, record.num_seeds), record
 

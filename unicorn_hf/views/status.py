@@ -12,6 +12,7 @@ from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.cards.text import visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
+from unicorn_hf.runtime.storage import is_remote, place
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,7 +34,7 @@ class Status(BaseModel):
     """Until that stage ends, if it goes on as it has; None where nothing is known yet."""
 
 
-def status(folder: Path) -> Status:
+def status(folder: str | Path) -> Status:
     """
     Args:
         folder: the published folder of a build, whether it is there already or not, or the work folder.
@@ -41,12 +42,12 @@ def status(folder: Path) -> Status:
     Raises:
         InputError: nothing was built there.
     """
-    folder = folder.expanduser().absolute()
-    places = [folder / STATE, work_dir_of(folder) / STATE]
+    folder = place(folder).expanduser().absolute()
+    places = [folder / STATE] if is_remote(folder) else [folder / STATE, work_dir_of(folder) / STATE]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
         raise InputError(
-            f"no build has run in {folder}: neither it nor {places[1].parent} holds a {STATE}",
+            f"no build has run in {folder}: there is no {' and no '.join(map(str, places))}",
             "Give the folder of --out, or of --work-dir.",
         )
     try:
@@ -67,7 +68,7 @@ def show(found: Status, console: "Console") -> None:
     console.print(drawn(found), highlight=False)
 
 
-def watch(folder: Path, console: "Console") -> None:
+def watch(folder: str | Path, console: "Console") -> None:
     """Show the state again and again, until the build has ended.
 
     Raises:
@@ -80,7 +81,7 @@ def watch(folder: Path, console: "Console") -> None:
             live.update(drawn(found), refresh=True)
 
 
-def _changes(folder: Path) -> Iterator[Status]:
+def _changes(folder: str | Path) -> Iterator[Status]:
     while True:
         found = status(folder)
         yield found

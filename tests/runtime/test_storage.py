@@ -1,0 +1,237 @@
+"""Work folders elsewhere, on a real S3 server: whole objects, and one build at a time."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.schemas import SEEDS
+from unicorn_hf.runtime import locks, storage
+from unicorn_hf.runtime.files import (
+    DamagedShardError,
+    atomic,
+    map_arrow,
+    read_table,
+    rows_table,
+    write_arrow,
+    write_bytes,
+    write_json,
+    write_table,
+)
+from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.steps import Record, Step
+
+ROWS = [{"seed": f"seed {index}", "source": "file", "domain": "d"} for index in range(5)]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_path_of_this_machine_is_a_path() -> None:
+    assert storage.place("some/folder") == Path("some/folder")
+    assert storage.place("file:///some/folder") == Path("/some/folder")
+    assert not storage.is_remote(storage.place("some/folder"))
+
+
+def test_another_place_does_what_a_path_does_and_crosses_processes(s3: str) -> None:
+    folder = storage.place(f"{s3}/")
+    assert storage.is_remote(folder)
+    assert str(folder) == s3
+    path = pickle.loads(pickle.dumps(folder / "captions-0f" / "a.json"))  # noqa: S301
+    write_json(path, {"a": 1})
+    assert (path.read_text(), path.name, path.parent.name) == ('{\n  "a": 1\n}\n', "a.json", "captions-0f")
+    assert [str(found) for found in folder.glob("captions-*/*.json")] == [str(path)]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://key:a-secret@bucket/path", "holds more than a place"),
+        ("https://host/path?X-Amz-Signature=a-secret", "holds more than a place"),
+        ("s3:///path", "no bucket"),
+        ("nonsense://bucket/path", "there is no storage nonsense://"),
+    ],
+)
+def test_a_url_that_is_no_place_is_refused_and_its_secret_is_not_told(url: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        storage.place(url)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "upath", None)
+    with pytest.raises(InputError) as caught:
+        storage.place("s3://bucket/path")
+    assert caught.value.advice == "pip install 'unicorn-hf[s3]'"
+
+
+def test_an_error_leaves_the_old_object_and_nothing_else(s3: str) -> None:
+    path = storage.place(s3) / "a.txt"
+    write_bytes(path, b"old")
+    with pytest.raises(RuntimeError, match="broken"), atomic(path) as temporary:
+        temporary.write_bytes(b"new, half")
+        raise RuntimeError("broken")
+    assert path.read_bytes() == b"old"
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_shards_come_back_and_damage_is_found(s3: str) -> None:
+    folder = storage.place(s3)
+    write_table(folder / "t.parquet", rows_table(ROWS, SEEDS), SEEDS)
+    assert read_table(folder / "t.parquet", SEEDS).to_pylist() == ROWS
+    table = pa.table({"number": pa.array([1.5, 2.5], pa.float32())})
+    write_arrow(folder / "t.arrow", table)
+    assert map_arrow(folder / "t.arrow").equals(table)
+    for name in ("t.parquet", "t.arrow"):
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+    with pytest.raises(DamagedShardError, match=r"s3://.*t\.parquet is damaged"):
+        read_table(folder / "t.parquet", SEEDS)
+    with pytest.raises(DamagedShardError, match="is gone"):
+        map_arrow(folder / "gone.arrow")
+
+
+def test_partitions_are_found_as_in_a_folder(s3: str) -> None:
+    step = Step.of(storage.place(s3), "captions", "configuration")
+    assert step.find("000", "inputs", Record) is None
+    write_table(step.shard("000", "captions"), rows_table(ROWS, SEEDS), SEEDS)
+    record = step.finish("000", Record(inputs="inputs", num_bytes=step.sizes("000", "captions")))
+    assert step.find("000", "inputs", Record) == record
+    step.shard("000", "captions").write_bytes(b"cut")
+    assert step.find("000", "inputs", Record) is None
+    assert names(step.folder) == ["000.captions.parquet"]
+
+
+def test_a_folder_and_all_in_it_are_deleted(s3: str) -> None:
+    folder = storage.place(s3)
+    storage.remove_tree(folder)
+    for name in ("a", "b/c", "b/d"):
+        write_bytes(folder / name, b"1")
+    write_bytes(folder.parent / "beside", b"1")
+    storage.remove_tree(folder)
+    assert not folder.exists()
+    assert names(folder.parent) == ["beside"]
+
+
+def test_a_second_build_is_told_to_wait(s3: str) -> None:
+    folder = storage.place(s3)
+    with exclusive(folder):
+        said = f"another build is at work in {s3} on .*process {os.getpid()}"
+        with pytest.raises(RunError, match=said) as caught, exclusive(folder):
+            pytest.fail("two hold it")
+        assert "--work-dir" in caught.value.advice
+    assert not folder.exists(), "nothing is left of a lock"
+    with exclusive(folder):
+        pass
+
+
+def test_of_many_at_once_one_holds_it(s3: str) -> None:
+    folder = storage.place(s3)
+    together, held, refused, release = threading.Barrier(8), [], [], threading.Event()
+
+    def take() -> None:
+        together.wait()
+        try:
+            with exclusive(folder):
+                held.append(1)
+                release.wait(60)
+        except RunError:
+            refused.append(1)
+            if len(refused) == 7:
+                release.set()
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(held), len(refused)) == (1, 7)
+
+
+def test_what_a_killed_build_held_is_taken_over_at_once_on_its_machine(s3: str) -> None:
+    code = (
+        "import sys, time\n"
+        "from unicorn_hf.runtime.locks import exclusive; from unicorn_hf.runtime.storage import place\n"
+        "with exclusive(place(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, s3], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=f"process {process.pid}"), exclusive(storage.place(s3)):
+            pytest.fail("two hold it")
+    finally:
+        process.kill()
+        process.wait()
+    with exclusive(storage.place(s3)):
+        assert names(storage.place(s3)) == ["lock-000002"]
+
+
+@pytest.mark.parametrize("content", ["of another machine", "no lock of ours"])
+def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = storage.place(s3)
+    holder = locks._Holder(machine=("elsewhere", "x"), pid=1, started=0).model_dump_json()
+    write_bytes(folder / "lock-000007", b"{" if "no lock" in content else holder.encode())
+    with pytest.raises(RunError) as caught, exclusive(folder):
+        pytest.fail("two hold it")
+    assert "its place is free 1" in caught.value.advice, "in about 120 s"
+    monkeypatch.setattr(locks, "_SILENT_S", -1.0)
+    with exclusive(folder):
+        assert names(folder) == ["lock-000008"]
+
+
+def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_BEAT_S", 0.05)
+    folder = storage.place(s3)
+    with pytest.raises(RunError, match="another build took over"), exclusive(folder):
+        write_bytes(folder / "lock-000002", b"{}")
+    assert names(folder) == ["lock-000002"], "what is the other's stays"
+
+
+def test_a_holder_is_heard_as_long_as_it_lives(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_BEAT_S", 0.05)
+    written: list[Path] = []
+    put = storage.put
+    heard = threading.Event()
+
+    def told(path: Path, content: bytes) -> None:
+        put(path, content)
+        written.append(path)
+        if len(written) > 2:
+            heard.set()
+
+    monkeypatch.setattr(storage, "put", told)
+    with exclusive(storage.place(s3)):
+        assert heard.wait(30)
+    assert {path.name for path in written} == {"lock-000001"}
+
+
+def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:
+    folder = storage.place("s3://no-such-bucket/work")
+    with pytest.raises(RunError, match=f"{folder} cannot be reached"), exclusive(folder):
+        pytest.fail("held")
+
+
+def test_a_server_that_does_not_answer_is_no_traceback(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+    try:
+        with pytest.raises(RunError, match="cannot be reached"), exclusive(storage.place(f"{s3}-other")):
+            pytest.fail("held")
+    finally:
+        S3FileSystem.clear_instance_cache()

@@ -1,0 +1,114 @@
+"""Builds whose work folder is elsewhere, on a real S3 server: the same bytes as in a folder, whatever is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builds import command, published_bytes, unicorn, write_seeds
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.pipeline import build, plan
+from unicorn_hf.runtime.storage import place
+
+
+def recipe(folder: Path) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(
+        "partition_rows: 25\nseeds: {sources: [{path: seeds.txt, kind: file}]}\nengine: {kind: echo}\n"
+        "captions: {num: 150, near_duplicates: {semantic_threshold: 0.99}}\ninstructions: {num: 40}\n"
+        "representations: {encoder: 'hashing:64'}\ncluster: {workers: 2}\n"
+    )
+    write_seeds(folder / "seeds.txt", 200)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = unicorn("build", recipe(folder), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return published_bytes(folder / "unicorn")
+
+
+def start(folder: Path, work: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command("build", recipe(folder), "--work-dir", work),
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for_records(work: str, number: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while len(list(place(work).glob("*-*/*.json"))) < number and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
+    s3: str, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    process = start(tmp_path, s3)
+    wait_for_records(s3, 3, process)
+    # It holds its place, and does not end while it is looked at.
+    os.kill(process.pid, signal.SIGSTOP)
+    second = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    assert second.returncode == 1
+    assert "another build is at work" in second.stderr
+    assert f"(process {process.pid})" in " ".join(second.stderr.split())
+    shown = json.loads(unicorn("status", s3, "--json", cwd=tmp_path).stdout)
+    assert (shown["build"]["state"], shown["build"]["pid"]) == ("running", process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "unicorn").exists()
+    done = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.txt", "small.yaml", "unicorn"]
+
+    work = place(s3)
+    assert "a-very-secret-word" not in "".join(
+        path.read_bytes().decode(errors="replace") for path in work.rglob("*") if path.is_file()
+    )
+    assert "done at" in unicorn("status", s3, cwd=tmp_path).stdout
+    told = [json.loads(line)["event"] for line in (work / "log.jsonl").read_text().splitlines()]
+    assert told.count("started") == 2, "all runs are in the log"
+    assert told[-1] == "done"
+
+    shard = min(work.glob("representations-*/*.embeddings.arrow"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))
+    for record in work.glob("packaging-*/*.json"):
+        record.unlink()
+    again = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f"{shard}isdamaged" in "".join(again.stderr.split())
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+
+    assert unicorn("clean", s3, cwd=tmp_path).returncode == 0
+    assert not work.exists()
+    assert unicorn("status", s3, cwd=tmp_path).returncode == 2
+    assert unicorn("clean", s3, cwd=tmp_path).returncode == 2
+
+
+def test_the_published_folder_is_one_of_this_machine(tmp_path: Path) -> None:
+    done = unicorn("build", recipe(tmp_path), "--out", "s3://bucket/unicorn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "must be one of this machine" in " ".join(done.stderr.split())
+    assert "--push" in done.stderr
+    with pytest.raises(InputError, match="must be one of this machine"):
+        build(load_recipe(recipe(tmp_path)), "s3://bucket/unicorn")
+
+
+def test_a_plan_names_the_place(s3: str, tmp_path: Path) -> None:
+    planned = plan(load_recipe(recipe(tmp_path)), tmp_path / "unicorn", s3)
+    assert str(planned.work_dir) == s3
+    assert not planned.work_dir.exists()
