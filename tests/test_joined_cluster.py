@@ -1,13 +1,20 @@
 """A build on workers that somebody else started."""
 
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+import pytest
+
 from tests.builds import published_bytes, write_seeds
-from tests.runtime.dask_cluster import Cluster
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster
 from unicorn_hf import Recipe, build, load_recipe
+from unicorn_hf.engines.specs import resolve_encoder
 
 
-def recipe(folder: Path, where: str) -> Recipe:
+def recipe(folder: Path, where: str, num_workers: int | None = 2, **overrides: object) -> Recipe:
     return load_recipe(
         "demo",
         {
@@ -17,7 +24,8 @@ def recipe(folder: Path, where: str) -> Recipe:
             "instructions.num": 70,
             "representations.encoder": "hashing:32",
             "partition_rows": 16,
-            "cluster": {"kind": where, "workers": 2},
+            "cluster": {"kind": where, "workers": num_workers},
+            **overrides,
         },
     )
 
@@ -30,3 +38,56 @@ def test_a_joined_cluster_makes_the_files_that_this_machine_makes(cluster: Clust
     assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "local")
     assert {built.pid for built in result.engines}.isdisjoint({process.pid for process in cluster.processes.values()})
     assert all(process.poll() is None for process in cluster.processes.values())
+
+
+def test_workers_that_come_and_go_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    more = {"captions.num": 160, "partition_rows": 4}
+
+    def records(number: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(tmp_path.glob("joined.work/*/*.json"))) < number:
+            assert time.monotonic() < deadline, "the build stands still"
+            time.sleep(0.02)
+
+    def disturb() -> None:
+        """As an adaptive cluster does, and one of machines that are taken away."""
+        records(5)
+        cluster.start_worker("second")
+        records(20)
+        cluster.processes["first"].send_signal(signal.SIGTERM)
+        records(40)
+        cluster.start_worker("third")
+        cluster.kill("second")
+        records(60)
+        cluster.start_worker("fourth")
+
+    cluster.start_worker("first")
+    with ThreadPoolExecutor(1) as threads:
+        disturbed = threads.submit(disturb)
+        build(recipe(tmp_path, cluster.address, None, **more), tmp_path / "joined")
+        disturbed.result()
+    build(recipe(tmp_path, "local", **more), tmp_path / "local")
+    assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "local")
+
+
+@pytest.mark.real
+def test_the_encoder_runs_where_a_gpu_is_and_the_rest_anywhere(cluster: Cluster, tmp_path: Path) -> None:
+    """A worker has one if its CUDA_VISIBLE_DEVICES says so; the encoder finds none there, and takes the processor."""
+    cluster.start_worker("with", {"CUDA_VISIBLE_DEVICES": "0"})
+    cluster.start_worker("without", {"CUDA_VISIBLE_DEVICES": ""})
+    encoded = {
+        "representations.encoder": "open_clip:demo:minilm",
+        "partition_rows": 4,
+        "captions.num": 60,
+        "instructions.num": 0,
+    }
+    result = build(recipe(tmp_path, cluster.address, **encoded), tmp_path / "joined")
+    encoder = resolve_encoder("open_clip:demo:minilm", 1).text_identity
+    with_gpu, without = (
+        {child.pid for child in psutil.Process(cluster.processes[name].pid).children(recursive=True)}
+        for name in ("with", "without")
+    )
+    encoding = {built.pid for built in result.engines if built.identity == encoder}
+    writing = {built.pid for built in result.engines if built.identity != encoder}
+    assert encoding and encoding <= with_gpu
+    assert writing & with_gpu and writing & without

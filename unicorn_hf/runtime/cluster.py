@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import uuid4
 
@@ -54,7 +55,7 @@ class WorkerPool(Protocol):
             on_record: called with each record, in whatever order they come.
             overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
                 engine that serves them all (see `workers.waiting`).
-            on_gpu: whether the jobs have a use for a GPU: where any worker has one, no other gets them.
+            on_gpu: whether the jobs have a use for a GPU: once any worker has had one, no other kind gets them.
 
         Raises:
             EnoughError: from `on_record`, when the jobs that were running have ended.
@@ -117,6 +118,7 @@ class _DaskPool:
         self._jobs_at_once = jobs_at_once
         self._on_event = on_event
         self._num_workers = 0
+        self._has_had_gpus = False
         self._num_achieved = 0
         """Records that came, and requests that are asked otherwise since they ended badly: what no death undoes."""
         self._connect = connect
@@ -179,28 +181,30 @@ class _DaskPool:
             self._num_workers = len(workers)
             self._on_event({"event": "workers", "workers": len(workers)})
         with_gpu = sum(GPU_SLOTS in worker["resources"] for worker in workers.values())
-        return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and with_gpu else (len(workers), {})
+        # One that is lost may come again: its jobs wait for it.
+        self._has_had_gpus |= with_gpu > 0
+        return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and self._has_had_gpus else (len(workers), {})
 
     def _compute(
         self, jobs: Sequence[Job[RecordT]], waiting: "deque[int]", at_once: int, on_gpu: bool
     ) -> Iterator[tuple[int, RecordT]]:
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
         futures: dict[Any, int] = {}
+        ended: SimpleQueue[Any] = SimpleQueue()
         blame = _Blame(jobs)
         workers, takes = 0, dict[str, int]()
 
-        def submit(position: int) -> Any:
+        def submit(position: int) -> None:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
             future = self._client.submit(
                 run_job, jobs[position], self._terms, pure=False, priority=blame.priority(position), resources=takes
             )
             blame.begin(position, self._num_achieved)
             futures[future] = position
-            return future
+            future.add_done_callback(ended.put)
 
-        pending = as_completed(loop=self._client.loop)
         counted_at = -_COUNT_EVERY_S
         try:
             while True:
@@ -210,16 +214,19 @@ class _DaskPool:
                 # One job more than a worker does at once is there when one ends. Not so at the end: a slow worker would
                 # have one waiting that another could begin.
                 while waiting and len(futures) < (at_once + (len(waiting) > _TAIL * workers)) * max(1, workers):
-                    pending.add(submit(waiting.popleft()))
+                    submit(waiting.popleft())
                 if not futures:
                     return
-                future = next(pending)
+                try:
+                    future = ended.get(timeout=_COUNT_EVERY_S)
+                except Empty:
+                    continue
                 position = futures.pop(future)
                 try:
                     record, rows = future.result()
                 except KilledWorker as error:
                     blame.died(position, error.allowed_failures + 1, self._num_achieved)
-                    pending.add(submit(position))
+                    submit(position)
                     continue
                 self._num_achieved += 1
                 if rows:
