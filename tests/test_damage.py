@@ -1,11 +1,17 @@
-"""Files of a finished build's work folder that were altered since: found, and made again in the same run."""
+"""Files that were altered since they were written are made again; what disks and clocks do leaves no trace."""
 
+import errno
 import json
 import os
 import re
+import resource
 import shutil
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -13,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builds import published_bytes, unicorn, write_seeds
+from tests.builds import command, published_bytes, unicorn, write_seeds
 from tests.stages import SerialPool
 from unicorn_hf import pipeline
 from unicorn_hf.core.errors import RunError
@@ -22,8 +28,10 @@ from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
 from unicorn_hf.pipeline import build
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
+from unicorn_hf.runtime import journal
 from unicorn_hf.runtime.files import DamagedShardError, read_sealed
 from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.views.status import status
 
 SHARDS = [
     "seeds-*/seeds.00001.parquet",
@@ -239,3 +247,93 @@ def test_with_workers_all_that_was_damaged_is_made_again_in_one_run(
     assert all(f"{path}isdamaged" in said for path in damaged), done.stderr
     assert "Traceback" not in done.stderr
     assert published_bytes(tmp_path / "unicorn") == published_bytes(finished / "unicorn")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.5, 0.75, 0.97])
+def test_a_disk_that_is_full_for_a_while_is_told_and_leaves_nothing_half_written(
+    share: float, recipe: Recipe, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, calls = os.fsync, [0]
+    # The journal's files are no part of the work: their errors are passed over.
+    number = 5 + len([path for path in finished.glob("unicorn.work/*-*/*") if path.is_file()])
+
+    def full(handle: int) -> None:
+        calls[0] += threading.current_thread() is threading.main_thread()
+        if int(share * number) <= calls[0] < int(share * number) + 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left on device") as caught:
+        build(recipe, tmp_path / "unicorn")
+    assert str(tmp_path) in caught.value.message
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert {path.name for path in tmp_path.iterdir()} == {"unicorn.work"}
+    monkeypatch.setattr(os, "fsync", fsync)
+    build(recipe, tmp_path / "unicorn")
+    assert published_bytes(tmp_path / "unicorn") == published_bytes(finished / "unicorn")
+
+
+@pytest.mark.parametrize("kib", [1, 24])
+def test_files_that_cannot_grow_end_the_command_with_a_message(
+    kib: int, recipe: Recipe, finished: Path, tmp_path: Path
+) -> None:
+    """Of the operating system, which root is no exception to: a limit of a file's size."""
+    (tmp_path / "all.yaml").write_text(dump_recipe(recipe))
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kib << 10, kib << 10))
+
+    done = subprocess.run(
+        command("build", "all.yaml"), cwd=tmp_path, preexec_fn=limited, capture_output=True, text=True, timeout=300
+    )
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 1, said
+    assert "File too large" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "unicorn").exists()
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert unicorn("build", "all.yaml", cwd=tmp_path).returncode == 0
+    assert published_bytes(tmp_path / "unicorn") == published_bytes(finished / "unicorn")
+
+
+def test_no_clock_decides_what_is_used_again(
+    recipe: Recipe, again: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock tells an hour less, and files are of any year."""
+    now = [datetime(2030, 1, 1, tzinfo=UTC)]
+
+    class Backwards(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            now[0] -= timedelta(hours=1)
+            return now[0]
+
+    monkeypatch.setattr(journal, "datetime", Backwards)
+    monkeypatch.setattr(time, "time", lambda: Backwards.now().timestamp())
+    for number, path in enumerate(sorted(again.rglob("*"))):
+        os.utime(path, (86_400.0 * 365 * (number % 60), 86_400.0 * 365 * (number % 60)))
+    shutil.rmtree(again / "unicorn")
+    (again / "unicorn.work/state.json").unlink()
+    monkeypatch.setattr(SerialPool, "run", _only_found(SerialPool.run))
+    build(recipe, again / "unicorn")
+    assert published_bytes(again / "unicorn") == published_bytes(finished / "unicorn")
+    shown = status(again / "unicorn")
+    assert shown.build.state == "done"
+    assert all(stage.seconds >= 0 for stage in shown.build.stages)
+    assert min(shown.silent_s, shown.rows_per_s) >= 0
+
+    monkeypatch.undo()
+    monkeypatch.setattr(pipeline, "open_pool", _serial)
+    monkeypatch.setattr(journal, "datetime", Backwards)
+    shutil.rmtree(again / "unicorn.work")
+    build(recipe, again / "unicorn")
+    assert published_bytes(again / "unicorn") == published_bytes(finished / "unicorn")
+
+
+def _only_found(run: Any) -> Any:
+    def only(pool: SerialPool, jobs: Any, on_record: Any, **named: Any) -> Any:
+        assert all(job.find() for job in jobs), "made again"
+        return run(pool, jobs, on_record, **named)
+
+    return only

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,9 @@ from click.testing import CliRunner
 from tests.builds import write_seeds
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.files import write_text
 from unicorn_hf.runtime.journal import STATE, BuildState, StageState
+from unicorn_hf.views import status as view
 from unicorn_hf.views.status import status
 
 PATIENCE_S = 120
@@ -48,7 +51,8 @@ def test_rate_and_time_left_are_those_of_the_stage_at_work(tmp_path: Path) -> No
     assert status(tmp_path / "unicorn.work").build == found.build
 
 
-def test_a_silent_build_is_lost(tmp_path: Path) -> None:
+def test_a_silent_build_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "EVERY_S", 0.05)
     folder = write_state(tmp_path, updated=ago(minutes=5))
     shown = CliRunner().invoke(main, ["status", str(folder)]).output
     assert not status(folder).is_alive
@@ -56,8 +60,36 @@ def test_a_silent_build_is_lost(tmp_path: Path) -> None:
     assert "goes on where it was" in shown
 
 
-def test_a_clock_that_is_behind_is_no_sign_of_anything(tmp_path: Path) -> None:
-    assert status(write_state(tmp_path, updated=ago(hours=-2))).is_alive
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_build_that_writes_is_alive_whatever_its_clock_says(
+    hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "EVERY_S", 0.2)
+    folder = write_state(tmp_path, updated=ago(hours=hours))
+    state = tmp_path / "unicorn.work" / STATE
+    dead = status(folder)
+    assert not dead.is_alive
+    assert dead.silent_s >= 0
+    assert "-1 day" not in "".join(view._lines(dead))
+
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.wait(0.02):
+            number += 1
+            written = BuildState.model_validate_json(state.read_bytes())
+            write_text(
+                state, written.model_copy(update={"updated": ago(hours=hours, seconds=-number)}).model_dump_json()
+            )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert status(folder).is_alive
+    finally:
+        ended.set()
+        writer.join()
 
 
 def test_no_build_and_a_damaged_state_are_told(tmp_path: Path) -> None:

@@ -50,18 +50,33 @@ def status(folder: str | Path) -> Status:
             f"no build has run in {folder}: there is no {' and no '.join(map(str, places))}",
             "Give the folder of --out, or of --work-dir.",
         )
-    try:
-        build = BuildState.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise InputError(f"{path} is of another version, or damaged", "The next build writes it anew.") from error
-    silent = max(0.0, (datetime.now(UTC) - build.updated).total_seconds())
-    found = Status(build=build, is_alive=build.state == "running" and silent < _SILENT_S, silent_s=silent)
+    build = _read(path)
+    ago = (datetime.now(UTC) - build.updated).total_seconds()
+    is_alive = build.state == "running" and (abs(ago) < _SILENT_S or _is_written(path, build))
+    found = Status(build=build, is_alive=is_alive, silent_s=max(0.0, ago))
     stage = build.stages[-1]
     if found.is_alive and not stage.finished and stage.seconds:
         done = max(stage.kept, stage.worked - stage.rejected)
         found.rows_per_s = done / stage.seconds
         found.left_s = max(0, stage.total - done) / found.rows_per_s if done else None
     return found
+
+
+def _read(path: Path) -> BuildState:
+    try:
+        return BuildState.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{path} is of another version, or damaged", "The next build writes it anew.") from error
+
+
+def _is_written(path: Path, build: BuildState) -> bool:
+    """Whether the state changes while we look: clocks of two machines may differ, and any clock may jump."""
+    looked = time.monotonic()
+    while time.monotonic() - looked < 3 * EVERY_S:
+        time.sleep(EVERY_S / 4)
+        if _read(path).updated != build.updated:
+            return True
+    return False
 
 
 def show(found: Status, console: "Console") -> None:
@@ -120,7 +135,8 @@ def _lines(found: Status) -> Iterator[str]:
         if build.dashboard:
             yield f"dashboard: {visible(build.dashboard)}"
     elif build.state == "running":
-        yield f"lost: no word for {_span(found.silent_s)}; the same command goes on where it was"
+        how_long = f"for {_span(found.silent_s)}" if found.silent_s else "any more"
+        yield f"lost: no word {how_long}; the same command goes on where it was"
     else:
         yield f"{build.state} at {build.updated.astimezone():%Y-%m-%d %H:%M:%S}"
         if build.error:
