@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.engines.tokens import Frame, Tokens
 from unicorn_hf.engines.towers import ImageTower, TextTower, TowerEncoder, TowerImageEncoder, ahead, device_and_dtype
 
@@ -48,6 +49,27 @@ def encoder(
     return made, table
 
 
+MEMORY = {
+    "on a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "on the processor": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+}
+
+
+class Small(Table):
+    """Has no memory for more than so many rows at once."""
+
+    def __init__(self, num_rows: int, error: Exception) -> None:
+        super().__init__()
+        self._num_rows = num_rows
+        self._error = error
+
+    def __call__(self, ids: Any, mask: Any) -> Any:
+        features = super().__call__(ids, mask)
+        if len(ids) > self._num_rows:
+            raise self._error
+        return features
+
+
 def vector(ids: list[int]) -> NDArray[np.float64]:
     total = TABLE.double().numpy()[[100, *ids[:ROOM], 101]].sum(axis=0)
     return np.array(total / np.linalg.norm(total))
@@ -63,6 +85,48 @@ def test_each_text_has_its_vector_in_whatever_batch(batch_size: int, pad_left: b
     np.testing.assert_allclose(encoded.vectors, [vector(ids) for ids in contents(TEXTS)], atol=1e-6)
     assert encoded.num_long == 5
     assert sum(told) == len(TEXTS)
+
+
+@pytest.mark.parametrize("long_captions", ["truncate", "chunk"])
+@pytest.mark.parametrize("error", MEMORY.values(), ids=MEMORY)
+def test_what_memory_does_not_hold_is_encoded_in_smaller_batches(error: Exception, long_captions: Any) -> None:
+    frame = Frame(ROOM + 2, (100,), (101,), 150)
+    table = Small(2, error)
+    small = TowerEncoder(TextTower(table, Tokens(contents, frame), "cpu"), 100, long_captions)
+    wanted = encoder(long_captions, batch_size=100)[0].encode(TEXTS)
+    for _ in range(2):
+        table.shapes.clear()
+        found = small.encode(TEXTS)
+        np.testing.assert_allclose(found.vectors, wanted.vectors, atol=1e-6)
+        assert found.num_long == wanted.num_long
+    # It has learned what fits.
+    assert max(rows for rows, _ in table.shapes) <= 2
+
+
+@pytest.mark.parametrize("error", [*MEMORY.values(), RuntimeError("the weights are of another shape")])
+def test_no_memory_for_one_is_told_and_other_errors_are_no_lack_of_it(error: RuntimeError) -> None:
+    frame = Frame(ROOM + 2, (100,), (101,), 150)
+    with pytest.raises(RuntimeError if "shape" in str(error) else RunError) as told:
+        TowerEncoder(TextTower(Small(0, error), Tokens(contents, frame), "cpu"), 4, "truncate")
+    assert isinstance(told.value, RunError) or told.value is error
+
+
+def test_pictures_that_memory_does_not_hold_are_encoded_in_smaller_batches() -> None:
+    sizes: list[int] = []
+
+    def features(pixels: Any) -> Any:
+        sizes.append(len(pixels))
+        if len(pixels) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return pixels + torch.arange(1, 6)
+
+    shades = np.arange(0, 250, 25)
+    tower = ImageTower(features, lambda image: torch.full((5,), image.getpixel((0, 0))[0]), "cpu", torch.float32)
+    vectors = TowerImageEncoder(tower, 8).encode([Image.new("RGB", (4, 4), (int(shade), 0, 0)) for shade in shades])
+    wanted = shades[:, None] + np.arange(1, 6)
+    np.testing.assert_allclose(vectors, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-6)
+    # The first is the picture that tells how long vectors are.
+    assert sizes == [1, 8, 4, 2, 2, 2, 2, 2]
 
 
 def test_texts_of_like_length_share_a_batch() -> None:

@@ -1,6 +1,7 @@
 """What all encoders of PyTorch have in common: batches, devices, and the CPU's work done while the tower computes."""
 
 import gc
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import LongCaptions
 from unicorn_hf.engines.tokens import Tokens
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")
+log = logging.getLogger(__name__)
 _WAITING = 32
 """Batches whose vectors stay on the device before they are fetched together: nobody waits for the device till then."""
 
@@ -60,7 +63,7 @@ class TowerEncoder:
     def __init__(self, tower: TextTower, batch_size: int, long_captions: LongCaptions) -> None:
         self._tower: TextTower | None = tower
         self._tokens = tower.tokens
-        self._batch_size = batch_size
+        self._batches = Batches(batch_size)
         self._chunk = long_captions == "chunk"
         self.dim = int(self._encoded(self._rows(["a"])).shape[1])
 
@@ -69,7 +72,8 @@ class TowerEncoder:
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         # Texts of like length share a batch, so that little padding is computed.
         order = np.argsort([len(text) for text in texts], kind="stable")
-        parts = [order[start : start + self._batch_size] for start in range(0, len(texts), self._batch_size)]
+        size = self._batches.size
+        parts = [order[start : start + size] for start in range(0, len(texts), size)]
         waiting: list[tuple[NDArray[np.intp], Any]] = []
         num_long = 0
         prepared = ahead(lambda part: self._rows([texts[place] for place in part]), parts)
@@ -109,16 +113,19 @@ class TowerEncoder:
         device, frame = self._tower.device, self._tokens.frame
         lengths = frame.lengths(rows.contents)
         order = np.argsort(lengths, kind="stable")
+        features_of = self._tower.features
         total = None
-        for start in range(0, len(order), self._batch_size):
-            places = order[start : start + self._batch_size]
+
+        def units(places: NDArray[np.intp]) -> Any:
             ids = frame.rows([rows.contents[place] for place in places])
             # Before the padding on the right, behind it on the left.
             columns = np.arange(ids.shape[1])
             mask = (columns[::-1] if frame.pad_left else columns) < lengths[places, None]
-            with torch.inference_mode():
-                features = self._tower.features(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-                unit = torch.nn.functional.normalize(features.float(), dim=-1)
+            features = features_of(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+            return torch.nn.functional.normalize(features.float(), dim=-1)
+
+        with torch.inference_mode():
+            for places, unit in self._batches.over(order, units):
                 total = unit.new_zeros(rows.num_texts, unit.shape[1]) if total is None else total
                 weights = torch.from_numpy(lengths[places]).to(unit)
                 owners = torch.tensor([rows.owners[place] for place in places], device=device)
@@ -141,7 +148,7 @@ class TowerImageEncoder:
         from PIL import Image
 
         self._tower: ImageTower | None = tower
-        self._batch_size = batch_size
+        self._batches = Batches(batch_size)
         self.dim = int(self._encoded([tower.preprocess(Image.new("RGB", (8, 8)))]).shape[1])
 
     def encode(self, images: "Sequence[Image]") -> NDArray[np.float32]:
@@ -152,7 +159,7 @@ class TowerImageEncoder:
         with ThreadPoolExecutor(thread_name_prefix="preprocess") as threads:
             # The next batch is scaled while this one is encoded.
             scaled = threads.map(self._tower.preprocess, images)
-            while batch := [pixels for _, pixels in zip(range(self._batch_size), scaled, strict=False)]:
+            while batch := [pixels for _, pixels in zip(range(self._batches.size), scaled, strict=False)]:
                 vectors[start : start + len(batch)] = self._encoded(batch)
                 start += len(batch)
         return vectors
@@ -166,10 +173,67 @@ class TowerImageEncoder:
         import torch
 
         assert self._tower
-        with torch.inference_mode():
-            features = self._tower.features(torch.stack(list(pixels)).to(self._tower.device, self._tower.dtype))
+        features_of, device, dtype = self._tower.features, self._tower.device, self._tower.dtype
+
+        def units(batch: Sequence[Any]) -> NDArray[np.float32]:
+            features = features_of(torch.stack(list(batch)).to(device, dtype))
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
             return vectors
+
+        with torch.inference_mode():
+            return np.concatenate([vectors for _, vectors in self._batches.over(pixels, units)])
+
+
+class Batches:
+    """Cuts work into batches, and into smaller ones from where the device's memory does not hold one.
+
+    Args:
+        size: items in a batch, at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        """As far as it is known, the largest that fits."""
+
+    def over(self, items: Any, make: Callable[[Any], MadeT]) -> Iterator[tuple[Any, MadeT]]:
+        """Each batch of `items`, a list or an array, in order, and what `make` gives for it.
+
+        Raises:
+            RunError: there is not even memory for one item.
+        """
+        start = 0
+        while start < len(items):
+            batch = items[start : start + self.size]
+            made = self._tried(make, batch)
+            if made is not None:
+                yield batch, made
+                start += len(batch)
+                continue
+            if len(batch) == 1:
+                raise RunError(
+                    "the encoder's memory does not hold one item at a time",
+                    "Fewer --workers, or a smaller encoder; on a GPU, see what else holds its memory.",
+                )
+            self.size = len(batch) // 2
+            log.warning("the encoder is out of memory: from now on %d at a time", self.size)
+            free_memory()
+
+    @staticmethod
+    def _tried(make: Callable[[Any], MadeT], batch: Any) -> MadeT | None:
+        """None if it is out of memory; what it held is free again when this has returned."""
+        try:
+            return make(batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch raised it for lack of memory: on a GPU by its kind, on the processor by its words alone."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 @dataclass
