@@ -1,15 +1,18 @@
 """Workers that die of a job, or merely while it is there: what the pool makes of it."""
 
+import itertools
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dask
 import distributed  # noqa: F401 - its settings must be there before ours
 import pytest
+from distributed.comm import CommClosedError
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime import cluster
@@ -66,3 +69,22 @@ def test_a_job_that_takes_every_worker_down_is_named_when_all_others_are_done(po
     with pytest.raises(RunError, match=rf"2 worker processes died .* same partition: job 1, of {tmp_path}"):
         pool.run(jobs, lambda record: came.append(record.inputs))
     assert sorted(came) == ["0", "2", "3", "4", "5", "6", "7"]
+
+
+def test_workers_that_die_while_they_start_are_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    errors: Iterator[Exception] = iter([RuntimeError("Nanny failed to start."), CommClosedError("Stream is closed")])
+    connected = cluster.connected
+
+    def failing(*arguments: Any) -> Any:
+        if error := next(errors, None):
+            raise error
+        return connected(*arguments)
+
+    monkeypatch.setattr(cluster, "connected", failing)
+    with open_pool(Place(1), lambda num_threads: {}, lambda event: None) as pool:
+        (record,) = pool.run([Mortal(tmp_path, 0)], lambda record: None)
+    assert record.inputs == "0"
+    errors = itertools.repeat(RuntimeError("Nanny failed to start."))
+    opened = open_pool(Place(1), lambda num_threads: {}, lambda event: None)
+    with opened as pool, pytest.raises(RunError, match=r"did not start, 4 times; .*: Nanny failed to start"):
+        pool.run([Mortal(tmp_path, 0)], lambda record: None)

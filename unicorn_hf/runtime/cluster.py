@@ -1,10 +1,11 @@
 """The pool of a build's worker processes, and the jobs that they are given."""
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -22,8 +23,11 @@ from unicorn_hf.runtime.workers import run_job
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
 
+log = logging.getLogger(__name__)
+
 _COUNT_EVERY_S = 2.0
 _LOOKS_AT_ONCE = 32
+_MOST_STARTS = 4
 _MOST_DEATHS = 12
 """Workers that a job may lose one after another while nothing else gets done either."""
 _TAIL = 8
@@ -95,13 +99,29 @@ def open_pool(
             # A worker that hangs as a whole tells nothing any more: the scheduler has its nanny replace it.
             silent = {"distributed.scheduler.worker-ttl": f"{job_timeout_s} s"}
             opened.enter_context(dask.config.set(silent))
-            client = opened.enter_context(connected(place, build, environment, folder, jobs_at_once))
+            client = _connect(opened, lambda: connected(place, build, environment, folder, jobs_at_once))
             client.subscribe_topic(build, lambda event: told(event[1]))
             if place.has_dashboard:
                 on_event({"event": "dashboard", "link": client.dashboard_link})
             return client
 
         yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event, folder)
+
+
+def _connect(opened: ExitStack, connected: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """A client, in what is opened. A worker that dies while it is set up makes Dask give all of them up: once more."""
+    num_starts = 0
+    while True:
+        num_starts += 1
+        try:
+            return opened.enter_context(connected())
+        except (OSError, RuntimeError) as error:  # Dask's own errors are of these kinds.
+            log.debug("the workers do not start", exc_info=error)
+            if num_starts == _MOST_STARTS:
+                raise RunError(
+                    f"the workers did not start, {num_starts} times; the last time: {type(error).__name__}: {error}",
+                    "All that was done is kept.",
+                ) from error
 
 
 class _DaskPool:
