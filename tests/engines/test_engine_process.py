@@ -1,5 +1,6 @@
 """vLLM's own processes end with the worker that they belong to, and nobody else's do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,15 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import psutil
 import pytest
 
 from unicorn_hf.core.errors import RunError
-from unicorn_hf.core.recipe import VllmEngine
+from unicorn_hf.core.generation import Message, Request
+from unicorn_hf.core.recipe import Sampling, VllmEngine
 from unicorn_hf.engines.demo_models import demo_llm
 from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
+from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.engines.vllm import VllmGenerator, environment
+from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.workers import let_go, resident
 
 PATIENCE_S = 90
 ENGINE = VllmEngine(model="demo:smollm2-135m-instruct", dtype="bfloat16", max_model_len=256, cpu_kvcache_gib=1)
@@ -85,12 +91,26 @@ def _work(model: str) -> None:
     time.sleep(600)
 
 
+def _answer(model: str, path: Path) -> None:
+    """As a job does it: answers from the worker's engine into the partition's store."""
+    sampling = Sampling(temperature=0, max_tokens=150)
+    requests = [Request(str(n), "", (Message("user", f"Count from {n} to 99."),), sampling, n) for n in range(8)]
+    engine = GeneratorSpec(ENGINE, model, "smollm2", "engine", deterministic=False)
+    answers = AnswerStore(path).answer(requests, lambda: resident(engine.identity, engine.open), lambda: None)
+    path.with_suffix(".json").write_text(json.dumps([[answer.finish_reason, answer.text] for answer in answers]))
+    let_go("")
+
+
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseProcess]:
+def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(ENGINE, 1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+
+
+@pytest.fixture
+def worker(own_process: None) -> Iterator[BaseProcess]:
     process = get_context("spawn").Process(target=_work, args=(str(demo_llm("smollm2-135m-instruct")),))
     process.start()
     yield process
@@ -130,3 +150,27 @@ def test_one_that_was_just_starting_is_ended_by_the_next_worker(worker: BaseProc
     worker.join()
     clear_up()
     assert not any(map(runs, engines))
+
+
+@pytest.mark.real
+def test_a_worker_outlives_its_engine_and_asks_a_new_one(own_process: None, tmp_path: Path) -> None:
+    path = tmp_path / "000-00000.parquet"
+    asking, model = path.with_suffix(".attempts.json"), str(demo_llm("smollm2-135m-instruct"))
+    worker = get_context("spawn").Process(target=_answer, args=(model, path))
+    worker.start()
+    try:
+        eventually(asking.exists)
+        first = children(worker)
+        assert first
+        for engine in first:
+            engine.kill()
+        worker.join(2 * PATIENCE_S)
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
+        worker.join()
+    answers = json.loads(path.with_suffix(".json").read_text())
+    assert {reason for reason, _ in answers} <= {"stop", "length"}
+    assert all(text for _, text in answers)
+    assert not asking.exists()
+    assert not any(map(runs, first))

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from queue import SimpleQueue
@@ -28,6 +29,7 @@ _LEAST_ROOM = 32
 """Tokens that must be left for an answer, or `max_tokens` where that is less; else the request is not asked."""
 _TOKENISED_AT_ONCE = 64
 """Requests that are templated and tokenised before the engine gets them: it works on them while the next are made."""
+_LOOK_EVERY_S = 1.0
 _DEBUG = "UNICORN_HF_DEBUG=1 shows all that vLLM says."
 _START_ADVICE = (
     "If it is memory: another program may hold the GPU's; else lower engine.max_model_len, engine.max_num_seqs or"
@@ -188,10 +190,41 @@ def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", in
         return
     started.set_result((tokenizer, llm.model_config.max_model_len))
     try:
-        _serve(llm.llm_engine, inbox)
+        with _woken_if_it_dies(llm.llm_engine.engine_core):
+            _serve(llm.llm_engine, inbox)
     except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
         _refuse(inbox, _died(error))
     llm.llm_engine.engine_core.shutdown()
+
+
+@contextmanager
+def _woken_if_it_dies(core: Any) -> Iterator[None]:
+    """Who waits for an answer of the engine's process gets an error when that process is gone.
+
+    vLLM's client notices it (`resources.engine_dead`), but leaves who already waits at its queue waiting for ever.
+    """
+    if not _has_own_process():
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_EVERY_S):
+            if core.resources.engine_dead:
+                core.outputs_queue.put_nowait(RuntimeError("the engine's process ended"))
+                return
+
+    watching = threading.Thread(target=watch, name="vllm-watch", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join()
+
+
+def _has_own_process() -> bool:
+    return os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "1"
 
 
 def _serve(engine: Any, inbox: _Inbox) -> None:
@@ -281,7 +314,7 @@ def _is_cpu_build() -> bool:
 
 def _start(engine: VllmEngine, model: str) -> Any:
     is_cpu = _is_cpu_build()
-    if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "1":
+    if _has_own_process():
         mark_this_worker()
         clear_up()
     from vllm import LLM
