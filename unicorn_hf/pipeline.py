@@ -430,11 +430,20 @@ class _Build:
 
     def _on_event(self, event: dict[str, Any]) -> None:
         self._journal.event(event)
-        if event["event"] == "engine_built":
-            self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
-            _remember_machine(self._plan.work_dir, event["machine"])
-        if event["event"] == "dashboard":
-            self._journal.note(f"Dask's dashboard: {event['link']}")
+        match event["event"]:
+            case "engine_built":
+                self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
+                _remember_machine(self._plan.work_dir, event["machine"])
+            case "dashboard":
+                self._journal.note(f"Dask's dashboard: {event['link']}")
+            case "stuck":
+                self._journal.note(
+                    f"a worker is replaced: {event['seconds']:g} s without a row of {event['partition']}"
+                )
+            case "ended_badly":
+                self._journal.note(
+                    f"{event['partition']}: {event['requests']} requests are asked again, otherwise: {event['why']}"
+                )
 
     def _publish(
         self, statistics: Statistics, run: RunFacts, vectors: Representations, packaged: list[PackagedConfig]

@@ -23,6 +23,7 @@ from unicorn_hf.representations.vectors import read_vectors, vector_column
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.running import held_up
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
@@ -100,7 +101,8 @@ class PackageJob:
         return self.step.find(self.partition, self.inputs, PackagingRecord)
 
     def run(self, on_row: Callable[[], None]) -> PackagingRecord:
-        from unicorn_hf.builders.unicorn import rows_of
+        with held_up():  # Importing `datasets` takes seconds.
+            from unicorn_hf.builders.unicorn import rows_of
 
         statistics: list[ShardStatistics] = []
         diversity = Diversity()
