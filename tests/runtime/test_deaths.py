@@ -12,7 +12,9 @@ from typing import Any
 import dask
 import distributed  # noqa: F401 - its settings must be there before ours
 import pytest
+from distributed import Nanny
 from distributed.comm import CommClosedError
+from distributed.core import Status
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime import cluster
@@ -88,3 +90,16 @@ def test_workers_that_die_while_they_start_are_started_again(monkeypatch: pytest
     opened = open_pool(Place(1), lambda num_threads: {}, lambda event: None)
     with opened as pool, pytest.raises(RunError, match=r"did not start, 4 times; .*: Nanny failed to start"):
         pool.run([Mortal(tmp_path, 0)], lambda record: None)
+
+
+def test_a_worker_whose_nanny_is_gone_comes_back(tmp_path: Path) -> None:
+    with open_pool(Place(1), lambda num_threads: {}, lambda event: None) as pool:
+        pool.run([Mortal(tmp_path, 0)], lambda record: None)
+        (nanny,) = [nanny for nanny in Nanny._instances if nanny.status == Status.running]
+        nanny.loop.add_callback(nanny.close)
+        deadline = time.monotonic() + 60
+        while nanny.status != Status.closed:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (record,) = pool.run([Mortal(tmp_path, 1)], lambda record: None)
+    assert record.inputs == "1"

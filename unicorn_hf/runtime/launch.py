@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("auto", "local", "cuda")
 _ANSWER_S = 30
+_RESTORED_EVERY_S = 3
 _WORKERS_S = 600
 """Until the first workers are there: a queue may have to give them their turn."""
 
@@ -139,6 +140,8 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         "distributed.nanny.pre-spawn-environ": dict(environment(max(1, cpu_count() // num_workers))),
         # An engine may have processes of its own, which a daemon may not.
         "distributed.worker.daemon": False,
+        # A worker may be long in starting again, on a machine that has much to do.
+        "distributed.deploy.lost-worker-timeout": "60s",
     }
     if not place.dashboard:
         # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
@@ -162,8 +165,35 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
             cluster = GroupedCUDACluster(place.groups, **options)
         else:
             cluster = LocalCluster(n_workers=num_workers, processes=True, **options)
-        with cluster, Client(cluster, set_as_default=False) as client:
+        with cluster, _kept_up(cluster), Client(cluster, set_as_default=False) as client:
             yield client
+
+
+@contextmanager
+def _kept_up(cluster: Any) -> Iterator[None]:
+    """Workers that have lost their nanny too get another one.
+
+    Nannies restart their workers, but end where a worker dies while it starts, or is missing just when Dask looks, some
+    time after an earlier death (`lost-worker-timeout`). Nobody else starts another: a build would wait for ever.
+    """
+    from distributed.core import Status
+    from tornado.ioloop import PeriodicCallback
+
+    number = len(cluster.worker_spec)
+
+    def restore() -> None:
+        for name, nanny in list(cluster.workers.items()):
+            if nanny.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+        # Starts those that are not there.
+        cluster.scale(number)
+
+    restoring = PeriodicCallback(restore, 1000 * _RESTORED_EVERY_S)
+    cluster.loop.add_callback(restoring.start)
+    try:
+        yield
+    finally:
+        cluster.loop.add_callback(restoring.stop)
 
 
 @contextmanager
