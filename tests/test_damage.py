@@ -161,6 +161,20 @@ def test_a_shard_with_a_flipped_bit_is_made_again(pattern: str, recipe: Recipe, 
         assert notes.said == [f"{shard} is damaged: its bytes are not those that were written: it is made again"]
 
 
+def test_a_published_shard_that_is_written_to_is_made_again(recipe: Recipe, tmp_path: Path, finished: Path) -> None:
+    """It is one file with the packaged one."""
+    build(recipe, tmp_path / "unicorn")
+    published = min(tmp_path.glob("unicorn/pretrain/*.parquet"))
+    content = bytearray(published.read_bytes())
+    content[len(content) // 2] ^= 1
+    with published.open("rb+") as file:
+        file.write(content)
+    notes = Notes()
+    build(recipe, tmp_path / "unicorn", progress=notes)
+    assert len(notes.said) == 1
+    assert published_bytes(tmp_path / "unicorn") == published_bytes(finished / "unicorn")
+
+
 @pytest.mark.parametrize("at", [10, None, -4])
 def test_a_record_with_a_flipped_bit_is_none(at: int | None, recipe: Recipe, again: Path, finished: Path) -> None:
     whole = {path: json.loads(path.read_text())["num_bytes"] for path in again.glob(f"unicorn.work/{RECORDS}")}

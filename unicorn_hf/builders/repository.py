@@ -11,6 +11,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.runtime import storage
 from unicorn_hf.runtime.files import DamagedShardError
+from unicorn_hf.runtime.steps import Step
 
 RECIPE, STATISTICS, RUN = "recipe.yaml", "statistics.json", "run.json"
 CARD, TRANSFER = "README.md", "transfer.safetensors"
@@ -69,7 +70,8 @@ def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None
     """Link the packaged shards into the folder; a copy where the work folder is on another file system, or elsewhere.
 
     Raises:
-        DamagedShardError: one is not what was written. Those are not looked at that are published in `out` already.
+        DamagedShardError: one is not what was written. Those that are published in `out` already are looked at
+            if they were written to since.
     """
     for config in configs:
         if config.shards:
@@ -80,8 +82,14 @@ def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None
             except FileNotFoundError as error:
                 raise DamagedShardError(path, "is gone") from error
             is_published = out is not None and (out / name).exists() and (out / name).samefile(folder / name)
-            if not is_published and file_sha256(folder / name) != record.sha256:
-                raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+            if (is_published and not _is_newer(path)) or file_sha256(folder / name) == record.sha256:
+                continue
+            raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+
+
+def _is_newer(path: Path) -> bool:
+    """Whether a shard was written after its record, which is written last: then it is worth a look."""
+    return path.stat().st_mtime_ns > Step.record_of(path).stat().st_mtime_ns
 
 
 def _link(path: Path, to: Path) -> None:

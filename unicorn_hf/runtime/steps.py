@@ -98,8 +98,13 @@ class Step:
     @classmethod
     def forget(cls, shard: Path) -> None:
         """Take away the record of the partition that `shard` belongs to, so that it is made again."""
+        cls.record_of(shard).unlink(missing_ok=True)
+
+    @classmethod
+    def record_of(cls, shard: Path) -> Path:
+        """The record of the partition that `shard` belongs to."""
         partition, _, _ = shard.name.partition(".")
-        cls(shard.parent)._record_path(partition).unlink(missing_ok=True)
+        return cls(shard.parent)._record_path(partition)
 
     def sizes(self, partition: str, *kinds: str) -> dict[str, int]:
         return {kind: self.shard(partition, kind).stat().st_size for kind in kinds}
