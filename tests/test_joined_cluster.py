@@ -12,6 +12,7 @@ from tests.builds import published_bytes, write_seeds
 from tests.runtime.dask_cluster import PATIENCE_S, Cluster
 from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.views.status import status
 
 
 def recipe(folder: Path, where: str, num_workers: int | None = 2, **overrides: object) -> Recipe:
@@ -38,6 +39,7 @@ def test_a_joined_cluster_makes_the_files_that_this_machine_makes(cluster: Clust
     assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "local")
     assert {built.pid for built in result.engines}.isdisjoint({process.pid for process in cluster.processes.values()})
     assert all(process.poll() is None for process in cluster.processes.values())
+    assert status(tmp_path / "joined").build.dashboard.endswith("/status")
 
 
 def test_workers_that_come_and_go_change_nothing(cluster: Cluster, tmp_path: Path) -> None:

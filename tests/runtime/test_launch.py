@@ -214,6 +214,17 @@ def test_workers_of_a_scheduler_are_used_and_left_as_they_were(cluster: Cluster,
     assert not list(tmp_path.glob(".workers-see-this-*"))
 
 
+def no_engine(num_threads: int) -> dict[str, str]:
+    raise InputError("vLLM is not installed")
+
+
+def test_a_worker_without_the_engine_does_what_needs_none(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.start_worker()
+    with open_pool(Place(scheduler=cluster.address), no_engine, lambda event: None, folder=tmp_path) as pool:
+        assert len(run(pool, jobs(tmp_path, 3))) == 3
+    assert "vLLM is not installed" in cluster.log("worker")
+
+
 def test_workers_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
     came = threading.Event()
     cluster.start_worker("first")
