@@ -396,7 +396,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.start_worker()
-    # What the client writes, the worker looks for somewhere else.
-    monkeypatch.setattr(launch, "Path", lambda name: Path("/nowhere") / Path(name).name)
-    with pytest.raises(InputError, match="does not see the work folder /nowhere"):
+    # What the client writes, the worker does not find.
+    monkeypatch.setattr(launch, "write_bytes", lambda path, content: None)
+    with pytest.raises(InputError, match=f"does not see the work folder {tmp_path}"):
         joined(cluster.address, tmp_path)
