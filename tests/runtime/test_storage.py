@@ -218,6 +218,14 @@ def test_a_holder_is_heard_as_long_as_it_lives(s3: str, monkeypatch: pytest.Monk
     assert {path.name for path in written} == {"lock-000001"}
 
 
+def test_a_server_that_is_gone_at_the_end_undoes_nothing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(folder: Path) -> None:
+        raise OSError("no network")
+
+    with exclusive(storage.place(s3)):
+        monkeypatch.setattr(locks, "_locks", gone)
+
+
 def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:
     folder = storage.place("s3://no-such-bucket/work")
     with pytest.raises(RunError, match=f"{folder} cannot be reached"), exclusive(folder):

@@ -112,7 +112,7 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
     beats.start()
     try:
         yield
-        if _newest(folder) not in (lock, None):
+        if _is_lost(lock):
             raise RunError(
                 f"another build took over {folder} while this one could not be heard",
                 "What is there is whole: the same command goes on when the other one has ended.",
@@ -120,7 +120,8 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
     finally:
         ended.set()
         beats.join()
-        lock.unlink(missing_ok=True)
+        with suppress(*_errors()):  # What is done is done; the lock grows old.
+            lock.unlink(missing_ok=True)
 
 
 def _take(folder: Path) -> Path:
@@ -173,6 +174,12 @@ def _locks(folder: Path) -> list[Path]:
 
 def _newest(folder: Path) -> Path | None:
     return max(_locks(folder), default=None)
+
+
+def _is_lost(lock: Path) -> bool:
+    with suppress(*_errors()):
+        return _newest(lock.parent) not in (lock, None)
+    return False
 
 
 def _now(folder: Path) -> float:
