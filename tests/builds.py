@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,22 @@ def unicorn(*arguments: object, cwd: Path, **environment: str) -> subprocess.Com
     """Run the command as a user would."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+
+
+def start(*arguments: object, cwd: Path) -> "subprocess.Popen[str]":
+    """The command in a process group of its own, as a terminal starts it.
+
+    A test run in the background of a script has interrupts switched off, which its children would inherit.
+    """
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import command, published_bytes, unicorn, write_seeds
+from tests.builds import published_bytes, start, unicorn, write_seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.pipeline import build, plan
@@ -35,16 +35,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return published_bytes(folder / "unicorn")
 
 
-def start(folder: Path, work: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command("build", recipe(folder), "--work-dir", work),
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
 def wait_for_records(work: str, number: int, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
     while len(list(place(work).glob("*-*/*.json"))) < number and process.poll() is None:
@@ -55,7 +45,7 @@ def wait_for_records(work: str, number: int, process: "subprocess.Popen[str]") -
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
     s3: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    process = start(tmp_path, s3)
+    process = start("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
     wait_for_records(s3, 3, process)
     # It holds its place, and does not end while it is looked at.
     os.kill(process.pid, signal.SIGSTOP)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import ECHO, command, published_bytes, unicorn, write_seeds
+from tests.builds import ECHO, published_bytes, start, unicorn, write_seeds
 
 
 def arguments(folder: Path) -> list[object]:
@@ -34,22 +34,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 def records(folder: Path) -> int:
     return len(list(folder.glob("unicorn.work/*/*.json")))
-
-
-def start(folder: Path) -> "subprocess.Popen[str]":
-    """The command in a process group of its own, as a terminal starts it.
-
-    A test run in the background of a script has interrupts switched off, which its children would inherit.
-    """
-    return subprocess.Popen(
-        command(*arguments(folder)),
-        cwd=folder,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 def children(pid: int) -> set[int]:
@@ -78,7 +62,7 @@ def test_killed_again_and_again_it_ends_with_the_same_data_set(undisturbed: dict
     rng = random.Random(7)
     kills = 0
     for more in (3, 40, 30, 40, 30):
-        process = start(tmp_path)
+        process = start(*arguments(tmp_path), cwd=tmp_path)
         wait_for_records(tmp_path, records(tmp_path) + more + rng.randrange(10), process)
         if process.poll() is None:
             started = children(process.pid)
@@ -99,7 +83,7 @@ def test_killed_again_and_again_it_ends_with_the_same_data_set(undisturbed: dict
 def test_any_of_its_processes_may_be_killed(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     """The command too, which is then given again; it gives up for none of the others."""
     rng = random.Random(3)
-    process = start(tmp_path)
+    process = start(*arguments(tmp_path), cwd=tmp_path)
     for kill in range(9):
         wait_for_records(tmp_path, records(tmp_path) + rng.randrange(12), process)
         if process.poll() is not None:
@@ -110,7 +94,7 @@ def test_any_of_its_processes_may_be_killed(undisturbed: dict[str, bytes], tmp_p
             os.kill(victim, signal.SIGKILL)
         if victim == process.pid:
             process.communicate()
-            process = start(tmp_path)
+            process = start(*arguments(tmp_path), cwd=tmp_path)
     assert kill >= 6
     _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
@@ -118,7 +102,7 @@ def test_any_of_its_processes_may_be_killed(undisturbed: dict[str, bytes], tmp_p
 
 
 def test_ctrl_c_says_how_to_go_on(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    process = start(tmp_path)
+    process = start(*arguments(tmp_path), cwd=tmp_path)
     wait_for_records(tmp_path, 20, process)
     # As a terminal does it: to the command and all its workers.
     os.killpg(process.pid, signal.SIGINT)
@@ -132,7 +116,7 @@ def test_ctrl_c_says_how_to_go_on(undisturbed: dict[str, bytes], tmp_path: Path)
 
 
 def test_a_second_build_in_the_same_folder_is_told_to_wait(tmp_path: Path) -> None:
-    process = start(tmp_path)
+    process = start(*arguments(tmp_path), cwd=tmp_path)
     wait_for_records(tmp_path, 1, process)
     second = unicorn(*arguments(tmp_path), cwd=tmp_path)
     assert second.returncode == 1

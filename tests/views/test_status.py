@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.builds import write_seeds
+from tests.builds import ECHO, start, write_seeds
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.runtime.files import write_text
@@ -110,12 +108,8 @@ def test_text_of_a_recipe_is_shown_as_text(tmp_path: Path) -> None:
 
 def test_a_build_is_watched_from_outside_until_it_is_stopped(tmp_path: Path) -> None:
     seeds = write_seeds(tmp_path / "seeds.txt")
-    command = [
-        sys.executable, "-m", "unicorn_hf", "build", "--seeds", str(seeds), "--captions", "200000",
-        "--instructions", "9",
-        "--engine", "echo", "--encoder", "hashing:8", "--workers", "1", "--out", str(tmp_path / "unicorn"),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+    large = ["--captions", 200_000, "--instructions", 9, "--workers", 1]
+    with start("build", "--seeds", seeds, *ECHO, *large, cwd=tmp_path) as build:
         try:
             deadline = time.monotonic() + PATIENCE_S
             while not (tmp_path / "unicorn.work" / STATE).exists() or not status(tmp_path / "unicorn").rows_per_s:
@@ -126,7 +120,7 @@ def test_a_build_is_watched_from_outside_until_it_is_stopped(tmp_path: Path) -> 
             as_json = json.loads(CliRunner().invoke(main, ["status", str(tmp_path / "unicorn"), "--json"]).output)
         finally:
             os.kill(build.pid, signal.SIGINT)
-            build.wait(PATIENCE_S)
+            build.communicate(timeout=PATIENCE_S)
     assert running.is_alive
     assert (running.build.pid, running.build.workers) == (build.pid, 1)
     assert running.left_s
