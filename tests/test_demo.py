@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import unicorn_hf
-from tests.builds import command, rows, unicorn
+from tests.builds import command, rows, start
 from unicorn_hf.core.recipe_file import BUNDLED
 from unicorn_hf.core.scoring import parse_score
 
@@ -39,9 +39,24 @@ def small_demo(folder: Path) -> Path:
     return path
 
 
+def _next_engine(folder: Path, process: "subprocess.Popen[str]") -> int:
+    """The worker that builds this run's first engine, once it has it."""
+    log = folder / "unicorn.work/log.jsonl"
+    known = log.read_text().count("engine_built")
+    deadline = time.monotonic() + 400
+    while (built := [line for line in log.read_text().splitlines() if "engine_built" in line])[known:] == []:
+        assert process.poll() is None, "the build ended before its worker could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return int(json.loads(built[known])["pid"])
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built in two goes: killed when the first partition's answers are stored, then run to its end."""
+    """Built in two goes: killed when the first partition's answers are stored, then run to its end by a second worker.
+
+    The first one is killed as it begins to ask its engine.
+    """
     folder = tmp_path_factory.mktemp("demo")
     recipe = small_demo(folder)
     process = subprocess.Popen(
@@ -56,9 +71,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process.wait()
     stored = {path: path.read_bytes() for path in folder.glob("unicorn.work/answers-captions-*/000-00000.parquet")}
     assert stored
-    done = unicorn("build", recipe, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    (folder / "told.txt").write_text(done.stdout)
+    with start("build", recipe, cwd=folder) as process:
+        os.kill(_next_engine(folder, process), signal.SIGKILL)
+        told, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, errors
+    (folder / "told.txt").write_text(told)
     for path, content in stored.items():
         assert path.read_bytes() == content, "a stored answer was asked for again"
     return folder
