@@ -179,7 +179,6 @@ def plain(recipe: Recipe, generator: GeneratorSpec, requests: Sequence[Request])
 
 def plain_generate(requests: Sequence[Request]) -> Measured:
     import stage1
-    from vllm import SamplingParams
 
     llm = stage1._llm
     tokenizer = llm.get_tokenizer()
@@ -187,16 +186,7 @@ def plain_generate(requests: Sequence[Request]) -> Measured:
         tokenizer.apply_chat_template(messages_of(request), tokenize=False, add_generation_prompt=True)
         for request in requests
     ]
-    sampling = [
-        SamplingParams(
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            repetition_penalty=request.sampling.repetition_penalty,
-            max_tokens=request.sampling.max_tokens,
-            seed=request.seed,
-        )
-        for request in requests
-    ]
+    sampling = [stage1.sampling_params(request) for request in requests]
     started = time.monotonic()
     outputs = llm.generate(prompts, sampling, use_tqdm=False)
     seconds = time.monotonic() - started

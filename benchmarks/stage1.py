@@ -288,22 +288,24 @@ def plain_start(engine: VllmEngine, model: str) -> None:
     _llm = LLM(**settings)
 
 
-def plain_chat(requests: Sequence[Request]) -> Measured:
+def sampling_params(request: Request) -> Any:
+    """What a user of the plain engine would write for the request."""
     from vllm import SamplingParams
 
+    return SamplingParams(
+        temperature=request.sampling.temperature,
+        top_p=request.sampling.top_p,
+        repetition_penalty=request.sampling.repetition_penalty,
+        max_tokens=request.sampling.max_tokens,
+        seed=request.seed,
+    )
+
+
+def plain_chat(requests: Sequence[Request]) -> Measured:
     started, cpu_before = time.monotonic(), time.process_time()
     outputs = _llm.chat(
         [messages_of(request) for request in requests],
-        [
-            SamplingParams(
-                temperature=request.sampling.temperature,
-                top_p=request.sampling.top_p,
-                repetition_penalty=request.sampling.repetition_penalty,
-                max_tokens=request.sampling.max_tokens,
-                seed=request.seed,
-            )
-            for request in requests
-        ],
+        [sampling_params(request) for request in requests],
         use_tqdm=False,
     )
     num_tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
