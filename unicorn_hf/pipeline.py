@@ -296,7 +296,7 @@ class _Build:
 
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
         recipe, work_dir = self._recipe, self._plan.work_dir
-        for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds()):
+        for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds):
             self._journal.note(line)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(

@@ -13,11 +13,11 @@ RECIPE = (
 def lines(work_dir: Path, before: dict[str, object], after: dict[str, object], *, has_seeds: bool = True) -> list[str]:
     remember(work_dir, load_recipe("demo", before))
     stages = [StageFolders("captions", work_dir / "captions-1", work_dir / "answers-1")]
-    return told(work_dir, load_recipe("demo", after), stages, has_seeds=has_seeds)
+    return told(work_dir, load_recipe("demo", after), stages, has_seeds=lambda: has_seeds)
 
 
 def test_a_first_run_says_nothing(tmp_path: Path) -> None:
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=False) == []
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: False) == []
 
 
 def test_changed_keys_are_told_with_both_values(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_what_no_row_depends_on_is_no_change(tmp_path: Path) -> None:
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     remember(tmp_path, load_recipe("demo"))
     (tmp_path / "recipe.json").write_text("{")
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=True) == []
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True) == []
 
 
 def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a work folder holds of earlier runs, told before a build starts: what is made again, and what is not."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,18 +27,19 @@ class StageFolders:
     """Of what a model answered, where one is asked."""
 
 
-def told(work_dir: Path, recipe: Recipe, stages: Sequence[StageFolders], *, has_seeds: bool) -> list[str]:
+def told(work_dir: Path, recipe: Recipe, stages: Sequence[StageFolders], *, has_seeds: Callable[[], bool]) -> list[str]:
     """Lines for the user: what has changed in the recipe since the last run here, and what of earlier runs is used.
 
     Args:
         work_dir: of the build.
         recipe: of this run.
         stages: in the order in which they follow from each other.
-        has_seeds: whether what the first of them starts from is as it was.
+        has_seeds: whether what the first of them starts from is as it was; asked only if there is something to tell,
+            since it reads the seeds' files.
     """
     if (before := _last(work_dir)) is None:
         return []
-    states = list(_states(stages, has_seeds=has_seeds))
+    states = list(_states(stages, has_seeds=has_seeds()))
     if changes := list(_changes(before, _data(recipe))):
         return ["the recipe has changed since the last run here:", *(f"  {line}" for line in [*changes, *states])]
     return [f"goes on from an earlier run: {'; '.join(states)}"]
