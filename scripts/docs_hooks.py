@@ -61,7 +61,8 @@ def _settings(name: str) -> str:
 
 
 def _setting(key: griffe.Attribute) -> str:
-    kind = _BOUNDED.sub(r"\1 (\2)", str(key.annotation)).replace(", strict=False", "").replace(" (strict=False)", "")
+    annotation = re.sub(r"(, )?description='.*?'", "", str(key.annotation))
+    kind = _BOUNDED.sub(r"\1 (\2)", annotation).replace(", strict=False", "").replace(" (strict=False)", "")
     kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), kind).replace(" | ", " or ")
     default = "needed" if key.value is None else f"`{_cell(str(key.value))}`"
     told = " ".join(key.docstring.value.split()) if key.docstring else ""

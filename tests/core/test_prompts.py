@@ -69,13 +69,13 @@ def test_there_is_a_prompt_for_each_task() -> None:
     [
         (TEXT.replace("{subject}", "it"), "`user` must hold {subject} once"),
         (TEXT.replace("{subject}", "{subject} {subject}"), "`user` must hold {subject} once"),
-        (TEXT.replace("system: You see.\n", ""), "system: Field required"),
-        (TEXT.replace("version", "vers"), "version: Field required"),
-        (TEXT + "tone: dry\n", "tone: Extra inputs are not permitted"),
+        (TEXT.replace("system: You see.\n", ""), "system: this key is missing: write a text"),
+        (TEXT.replace("version", "vers"), "version: this key is missing"),
+        (TEXT + "tone: dry\n", "unknown key tone; the keys here are version,"),
         (TEXT.replace("answer:", "answr:"), "examples.0.answer"),
         (TEXT.replace("system: ", "system: ["), "not a YAML file"),
-        ("", "prompt: Input should be a valid dictionary"),
-        ("a text", "prompt: Input should be a valid dictionary"),
+        ("", "write a mapping with the keys version, system,"),
+        ("a text", "write a mapping with the keys version, system,"),
     ],
 )
 def test_a_prompt_that_does_not_hold_is_an_input_error(tmp_path: Path, text: str, message: str) -> None:

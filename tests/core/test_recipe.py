@@ -74,12 +74,18 @@ def test_a_recipe_does_not_change_after_validation() -> None:
         {"engine": {"kind": "vllm", "model": "m", "trust_remote_code": "yes"}},
         {"partition_rows": 0},
         {"random_seed": 1.5},
-        {"language": "en"},
+        {"language": 3},
     ],
 )
 def test_what_is_out_of_bounds_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Recipe.model_validate(with_(**changes))
+
+
+@pytest.mark.parametrize(("given", "languages"), [("zh", ("zh",)), (["en", "de"], ("en", "de"))])
+def test_a_language_is_a_word_or_a_list_of_words(given: object, languages: tuple[str, ...]) -> None:
+    recipe = Recipe.model_validate(with_(language=given))
+    assert recipe.language == languages
 
 
 def test_each_conversation_needs_a_caption_of_its_own() -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.problems import problems
 from unicorn_hf.core.recipe import Section, Strings
 from unicorn_hf.core.words import words
 
@@ -102,12 +103,13 @@ def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
             f"no prompt {name_or_path!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
         )
     try:
-        prompt = Prompt.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a YAML file in UTF-8: {error}") from error
+    try:
+        prompt = Prompt.model_validate(data)
     except ValidationError as error:
-        detail = error.errors()[0]
-        raise InputError(": ".join([str(path), ".".join(map(str, detail["loc"])) or "prompt", detail["msg"]])) from None
+        raise InputError(f"{path}: {problems(Prompt, data, error)[0].text}") from None
     if prompt.user.count("{subject}") != 1:
         raise InputError(f"{path}: `user` must hold {{subject}} once")
     if prompt.user.count("{style}") != bool(prompt.styles):

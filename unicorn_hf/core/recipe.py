@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -23,6 +32,11 @@ LongCaptions = Literal["truncate", "chunk"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """YAML's lists become tuples."""
+Languages = Annotated[
+    Strings,
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+    Field(description="a word or a list of words: en, or [en, de]"),
+]
 
 
 class Section(BaseModel):
@@ -128,7 +142,7 @@ class Seeds(Section):
     """At least one, unless captions are imported."""
     exclude_benchmarks: bool = False
     """Leave out the sources that belong to an evaluation benchmark."""
-    languages: Strings = ()
+    languages: Languages = ()
     """Seeds that are surely in another language are skipped and counted; none given, none looked at."""
     min_characters: PositiveInt = 1
     """Shorter seeds are skipped and counted."""
@@ -430,7 +444,9 @@ PARTITION_TIMEOUT_S = 3600.0
 class Cluster(Section):
     """Where the work runs. Nothing here changes what a build makes."""
 
-    kind: Annotated[str, Field(min_length=1)] = "auto"
+    kind: Annotated[
+        str, Field(min_length=1, description="auto, local, cuda, or the address or the file of a scheduler")
+    ] = "auto"
     """`local`: processes on this machine. `cuda`: the same, with `tensor_parallel_size` GPUs each. `auto`: `cuda` if
     there are GPUs and something to do for them, else `local`. The address of a Dask scheduler
     (`tcp://10.0.0.1:8786`), or the path of its file: workers that were started elsewhere."""
@@ -451,7 +467,7 @@ _MILLION = 1e6
 class Price(Section):
     """What the engine costs, for the card's bill."""
 
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="three capital letters, as in USD")] = "USD"
     per_million_prompt_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
@@ -515,7 +531,7 @@ class Recipe(Section):
     title: str = "Unicorn"
     note: str = ""
     """Stands at the head of the card: what a reader must know about this set."""
-    language: Strings = ("en",)
+    language: Languages = ("en",)
     random_seed: int = 0
     partition_rows: PositiveInt = 512
     """Rows that one task of a worker makes: the unit of resuming."""

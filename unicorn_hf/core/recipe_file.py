@@ -1,22 +1,20 @@
 """Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.problems import Location, Problem, problems
 from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
 YAML_SUFFIXES = (".yaml", ".yml")
-_Location = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Document:
 
     name: str
     data: dict[str, Any]
-    lines: Mapping[_Location, int]
+    lines: Mapping[Location, int]
 
 
 def bundled_names() -> list[str]:
@@ -87,15 +85,8 @@ def validate(document: Document) -> Recipe:
     try:
         return Recipe.model_validate(document.data)
     except ValidationError as error:
-        details = error.errors()
-        # A list of which an item is wrong counts as shorter than it is: the item's error says it all.
-        inner = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
-        problems = [
-            _describe(document, detail)
-            for detail in details
-            if detail["type"] != "too_short" or detail["loc"] not in inner
-        ]
-        raise InputError("\n".join(problems)) from None
+        found = problems(Recipe, document.data, error)
+        raise InputError("\n".join(f"{_place(document, problem)}: {problem.text}" for problem in found)) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -158,7 +149,7 @@ def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any
     return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
 
 
-def _lines(node: yaml.Node | None, at: _Location) -> dict[_Location, int]:
+def _lines(node: yaml.Node | None, at: Location) -> dict[Location, int]:
     if node is None:
         return {}
     found = {at: node.start_mark.line + 1}
@@ -175,77 +166,8 @@ def _lines(node: yaml.Node | None, at: _Location) -> dict[_Location, int]:
     return found
 
 
-def _describe(document: Document, detail: ErrorDetails) -> str:
-    location = _in_yaml(document.data, detail["loc"])
-    key = ".".join(map(str, location))
-    if detail["type"] == "invalid_key":
-        location = tuple(map(str, location))
-    if detail["type"] == "union_tag_invalid":
-        location = (*location, "kind")
+def _place(document: Document, problem: Problem) -> str:
+    location = problem.location
     while location and location not in document.lines:
         location = location[:-1]
-    place = f"{document.name}:{document.lines[location]}" if location else document.name
-    if detail["type"] == "extra_forbidden":
-        return f"{place}: unknown key {key}{_nearest_field(detail['loc'])}"
-    if detail["type"] == "union_tag_invalid":
-        tag, tags = detail["ctx"]["tag"], detail["ctx"]["expected_tags"].replace("'", "").split(", ")
-        return f"{place}: {key}: unknown kind {tag!r}{_nearest(tag, tags, 'the kinds here are')}"
-    if detail["type"] == "union_tag_not_found":
-        return f"{place}: {key}: the key kind is missing"
-    if detail["type"] == "too_short":
-        return f"{place}: {key}: one item is needed at least"
-    message = detail["msg"].removeprefix("Value error, ")
-    given = detail["input"]
-    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
-    if detail["type"] == "literal_error":
-        near = get_close_matches(str(given), re.findall(r"'([^']*)'", detail["ctx"]["expected"]), n=1)
-        shown += f"; did you mean {near[0]}?" if near else ""
-    return f"{place}: {key}: {message}{shown}" if key else f"{place}: {message}"
-
-
-def _in_yaml(data: object, location: _Location) -> _Location:
-    """A pydantic location without the tags of unions, which are not in the file."""
-    kept: list[int | str] = []
-    for position, part in enumerate(location):
-        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
-        if inside:
-            data = data[part]  # type: ignore[index]
-            kept.append(part)
-        elif position == len(location) - 1 and not (isinstance(data, dict) and data.get("kind") == part):
-            kept.append(part)
-    return tuple(kept)
-
-
-def _nearest_field(location: _Location) -> str:
-    return _nearest(str(location[-1]), _fields_at(location[:-1]), "the keys here are")
-
-
-def _nearest(given: str, names: list[str], otherwise: str) -> str:
-    near = get_close_matches(given, names, n=1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f"; {otherwise} {', '.join(names)}" if names else ""
-
-
-def _fields_at(location: _Location) -> list[str]:
-    """The valid keys of the section at a pydantic location."""
-    models: list[type[BaseModel]] = [Recipe]
-    for part in location:
-        if isinstance(part, int):
-            continue
-        inner = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        if inner:
-            models = [found for annotation in inner for found in _models_in(annotation)]
-        else:
-            models = [model for model in models if part in get_args(_kind_annotation(model))] or models
-    return [name for model in models for name in model.model_fields]
-
-
-def _kind_annotation(model: type[BaseModel]) -> object:
-    return model.model_fields["kind"].annotation if "kind" in model.model_fields else None
-
-
-def _models_in(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return f"{document.name}:{document.lines[location]}" if location else document.name
