@@ -3,17 +3,55 @@
 import re
 import unicodedata
 
+import regex
+
 _SPACE = re.compile(r"\s+")
+_SELECTOR = r"[\uFE00-\uFE0F\U000E0100-\U000E01EF]"
+_FLAG_TAGS = r"(?<=🏴)[\U000E0030-\U000E0039\U000E0061-\U000E007A]{3,6}\U000E007F"
+"""The tags of a flag: black flag, a region's code as 🏴󠁧󠁢󠁥󠁮󠁧󠁿 has it, end. Tags elsewhere are hidden text."""
+_HIDDEN = regex.compile(
+    rf"{_FLAG_TAGS}(*SKIP)(*FAIL)"
+    r"|[\p{Cc}\p{Cs}\p{Co}]"
+    # Of format characters those that nobody sees: an Arabic number sign or an Egyptian joiner stays.
+    r"|[\p{Cf}&&\p{Default_Ignorable_Code_Point}--[\u200c\u200d\u180e]]",
+    regex.VERSION1,
+)
+# Letters of these scripts stand by themselves. In all others a joiner can change how a letter looks, and what a word says.
+_UNJOINED = r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}"
+_LETTER = rf"[\p{{L}}--[{_UNJOINED}\p{{Common}}]]"
+_EMOJI = r"\p{Extended_Pictographic}"
+_VIRAMA = r"\p{Indic_Syllabic_Category=Virama}\p{Indic_Syllabic_Category=Pure_Killer}"
+_STRAY_JOINER = regex.compile(
+    r"(?:"
+    # Between the parts of an emoji: 👩‍🚀, 🏳️‍🌈, 👍🏽‍.
+    rf"(?<={_EMOJI}[\uFE0F\p{{Emoji_Modifier}}]?)\u200d(?={_EMOJI})"
+    # After a letter and its marks; that which keeps letters apart must have one after it too, or follow a virama.
+    rf"|(?<={_LETTER}\p{{M}}*)\u200d"
+    rf"|(?<={_LETTER}\p{{M}}*)\u200c(?=[\p{{L}}\p{{M}}])"
+    rf"|(?<=[{_VIRAMA}])\u200c"
+    r"|(?<=\p{Mongolian})\u180e(?=\p{Mongolian})"
+    r")(*SKIP)(*FAIL)|[\u200c\u200d\u180e]",
+    regex.VERSION1,
+)
+# One selects a form of the character before it; more of them, or one after nothing, hide something.
+_STRAY_SELECTOR = regex.compile(rf"(?<=^|\s|{_SELECTOR}){_SELECTOR}")
+_ANY_SELECTOR = re.compile(_SELECTOR)
 
 
 def normalise(text: str) -> str:
-    """Unicode NFC, no control or format characters, single spaces. Idempotent."""
+    """Unicode NFC, single spaces, nothing that only hides. Idempotent.
+
+    Taken out are control characters, direction marks, soft hyphens, byte-order marks, zero-width spaces. What words and
+    emoji are made of stays: joiners between letters that join or between parts of an emoji, variation selectors, the
+    tags of a flag.
+    """
     text = _SPACE.sub(" ", text)
     if not text.isascii() or not text.isprintable():
         text = unicodedata.normalize("NFC", text)
-        text = "".join(
-            character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
-        )
-        # Taking a character away can leave two spaces, or two characters that compose.
-        text = unicodedata.normalize("NFC", _SPACE.sub(" ", text))
+        # What is printable has no control and no format characters.
+        if not text.isprintable() or _ANY_SELECTOR.search(text):
+            text = unicodedata.normalize("NFC", _HIDDEN.sub("", text))
+            text = _STRAY_SELECTOR.sub("", _STRAY_JOINER.sub("", text))
+            # Taking a character away can leave two spaces, or two characters that compose.
+            text = unicodedata.normalize("NFC", _SPACE.sub(" ", text))
     return text.strip()

@@ -26,7 +26,7 @@ from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import read_source, source_names, source_path
 
 _RECORD = "seeds"
-CODE = 1
+CODE = 2
 """Raise it when other seeds are taken, or in another form."""
 
 
