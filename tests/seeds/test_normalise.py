@@ -71,7 +71,9 @@ def test_what_hides_beside_it_goes(what: str, hidden: str) -> None:
     assert normalise(f"{hidden}{KEPT[what]}{hidden}") == KEPT[what]
 
 
-JOINED = st.text(st.sampled_from("یخ क्ष്ন ශ🏳👩🏽❤a \u200c\u200d\u200b\u180eᠠ\ufe0f\ufe01\u0301e🏴\U000e0067\U000e007f"), max_size=12)
+JOINED = st.text(
+    st.sampled_from("یخ क्ष്ন ශ🏳👩🏽❤a \u200c\u200d\u200b\u180eᠠ\ufe0f\ufe01\u0301e🏴\U000e0067\U000e007f"), max_size=12
+)
 
 
 @given(st.text(st.characters(), max_size=40) | JOINED)

@@ -16,9 +16,12 @@ _HIDDEN = regex.compile(
     r"|[\p{Cf}&&\p{Default_Ignorable_Code_Point}--[\u200c\u200d\u180e]]",
     regex.VERSION1,
 )
-# Letters of these scripts stand by themselves. In all others a joiner can change how a letter looks, and what a word says.
-_UNJOINED = r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}"
-_LETTER = rf"[\p{{L}}--[{_UNJOINED}\p{{Common}}]]"
+# In scripts other than these a joiner can change how a letter looks, and what a word says.
+_UNJOINED = (
+    r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Common}"
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}"
+)
+_LETTER = rf"[\p{{L}}--[{_UNJOINED}]]"
 _EMOJI = r"\p{Extended_Pictographic}"
 _VIRAMA = r"\p{Indic_Syllabic_Category=Virama}\p{Indic_Syllabic_Category=Pure_Killer}"
 _STRAY_JOINER = regex.compile(
