@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.builds import ECHO, unicorn, write_seeds
-from tests.docs.blocks import Block, blocks
+from tests.docs.blocks import ROOT, Block, blocks
 from tests.emoji import PICTURES
 from tests.hub.fixtures import HubClient
 from unicorn_hf.core.recipe import Recipe
@@ -37,6 +37,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for picture in PICTURES[:12]:
         shutil.copy(picture, folder / "photos")
+    # Trainers that docs/exchange.md adapts: the parts that read records.
+    for trainer in ("llava", "llamafactory"):
+        shutil.copytree(ROOT / "tests" / "trainers" / trainer, folder / trainer)
     (folder / "questions.jsonl").write_text('{"question": "What colour is the jar on the shelf?"}\n')
     return folder
 

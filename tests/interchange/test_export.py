@@ -15,6 +15,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.builds import ECHO, published_bytes, rows, unicorn
+from tests.trainers.bunny.util.data_utils import LazySupervisedDataset as OriginalDataset
+from tests.trainers.llamafactory.data.converter import examples
 from unicorn_hf import InputError
 from unicorn_hf.interchange import export as module
 from unicorn_hf.interchange.export import FORMATS, Format, export
@@ -62,7 +64,44 @@ def test_bunny(made: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(record["embed"], np.float32(row["image_embedding"]))
     for config in ("pretrain", "instruction"):
         found = listed(out / f"{config}.json")
-        assert found == [{"id": row["id"], "conversations": row["conversations"]} for row in rows(made, config)]
+        names = ["id", "caption", "conversations"]
+        assert found == [{name: row[name] for name in names} for row in rows(made, config)]
+
+
+@pytest.mark.parametrize("leaves_out", [False, True], ids=["Unicorn", "ReVision"])
+@pytest.mark.parametrize("config", ["pretrain", "instruction"])
+def test_the_original_trainer_reads_every_record(config: str, leaves_out: bool, made: Path, tmp_path: Path) -> None:
+    out = exported(made, "bunny", tmp_path)
+    items = OriginalDataset(out / f"{config}.json", out / "embeddings", leaves_out=leaves_out)
+    wanted = rows(made, config)
+    assert len(items) == len(wanted)
+    for at, row in enumerate(wanted):
+        item = items[at]
+        assert item is not None, "a record without a caption is none"
+        assert item["text"] == [turn["value"] for turn in row["conversations"]]
+        np.testing.assert_array_equal(item["embed"], np.float32(row["image_embedding"]))
+
+
+@pytest.mark.parametrize("config", ["pretrain", "instruction"])
+def test_llama_factory_leaves_no_record_out(config: str, made: Path, tmp_path: Path) -> None:
+    found = examples(exported(made, "sharegpt", tmp_path), f"unicorn_{config}")
+    for example, row in zip(found, rows(made, config), strict=True):
+        texts = [*example["prompt"], *example["response"]]
+        assert texts == [turn["value"] for turn in row["conversations"]]
+        assert sum(text.count("<image>") for text in texts) == len(example["images"]) == 1
+
+
+@pytest.mark.parametrize("config", ["pretrain", "instruction"])
+def test_webdataset_reads_every_row(config: str, made: Path, tmp_path: Path) -> None:
+    from webdataset import WebDataset
+
+    tars = [str(tar) for tar in sorted((exported(made, "webdataset", tmp_path) / config).glob("*.tar"))]
+    assert len(tars) > 1
+    found = list(WebDataset(tars, shardshuffle=False).decode())
+    assert len({sample["__key__"] for sample in found}) == len(found)
+    for sample, row in zip(found, rows(made, config), strict=True):
+        np.testing.assert_array_equal(sample["npy"], np.float16(row.pop("image_embedding")))
+        assert sample["json"] == row
 
 
 @pytest.mark.parametrize(

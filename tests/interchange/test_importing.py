@@ -107,6 +107,19 @@ def test_import_of_an_export(format: Format, made: Path, tmp_path: Path) -> None
     assert "Who or what wrote the text is not told." in card
 
 
+def test_import_of_an_export_whose_instructions_bring_no_captions(made: Path, tmp_path: Path) -> None:
+    """Earlier versions exported such."""
+    export(made, "bunny", tmp_path / "export")
+    path = tmp_path / "export" / "instruction.json"
+    path.write_text(
+        json.dumps([{key: row[key] for key in ("id", "conversations")} for row in json.loads(path.read_text())])
+    )
+    done = unicorn("import", "export", "--out", "back", "--encoder", "hashing:64", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, wanted = rows(tmp_path / "back", "instruction"), rows(made, "instruction")
+    assert [row["conversations"] for row in found] == [row["conversations"] for row in wanted]
+
+
 def test_the_published_recipe_imports_the_same_again(made: Path, tmp_path: Path) -> None:
     export(made, "llava", tmp_path / "export")
     assert unicorn("import", "export", "--out", "back", cwd=tmp_path).returncode == 0

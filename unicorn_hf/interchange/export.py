@@ -28,16 +28,23 @@ ROWS_PER_TAR = 10_000
 EMBEDDINGS = "embeddings"
 _TEXT = ["id", "caption", "conversations"]
 _SOURCE = ["seed", "domain"]
+_SHAREGPT = {
+    "formatting": "sharegpt",
+    "columns": {"messages": "conversations", "images": "images"},
+    "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+}
+"""What LLaMA-Factory must know of a file; without it, it takes the images for none."""
 
 
 def export(folder: str | Path, format: Format, out: str | Path, *, progress: Progress | None = None) -> None:
     """Write the set in `folder` in another form; `out` appears when it is whole.
 
-    - `bunny`, the original trainer's: `pretrain.json`, `instruction.json`, and `embeddings/*.pkl`, pickled lists of
-      {"id", "caption", "embed"} with `embed` a float32 array of shape (dim,); those of both configs, joined by id.
+    - `bunny`, the original trainer's: `pretrain.json` and `instruction.json`, lists of {"id", "caption",
+      "conversations"}, and `embeddings/*.pkl`, pickled lists of {"id", "caption", "embed"} with `embed` a float32 array
+      of shape (dim,); those of both configs, joined by id.
     - `llava`: JSON lists of {"id", "image", "conversations", "seed", "domain"}, and "task" in `instruction.json`;
       `image` is `FILE#ROW` of `embeddings/*.safetensors`: a row of its tensor `embeddings`, of shape (rows, dim).
-    - `sharegpt`: the same with a list `images`.
+    - `sharegpt`: the same with a list `images`, and LLaMA-Factory's `dataset_info.json`.
     - `webdataset`: a folder for each config of tar shards, a .json and a .npy of each row.
 
     `unicorn_hf.interchange.importing` reads all of them; of the first, the pickles aside.
@@ -77,11 +84,12 @@ def _bunny(folder: Path, out: Path, tell: Tell) -> None:
             with _created(out / EMBEDDINGS / f"{number:05d}.pkl").open("wb") as file:
                 pickle.dump(records, file, protocol=pickle.HIGHEST_PROTOCOL)
             for row in rows:
-                add({"id": row["id"], "conversations": row["conversations"]})
+                add({name: row[name] for name in _TEXT})
             tell(len(rows))
     with _json_list(out / "instruction.json") as add:
         for row in _instruction_rows(folder, tell):
-            add({"id": row["id"], "conversations": row["conversations"]})
+            # Without its caption a record is left out by the original trainer.
+            add({name: row[name] for name in _TEXT})
 
 
 def _with_places(folder: Path, out: Path, tell: Tell, place: Callable[[str], Mapping[str, object]]) -> None:
@@ -110,6 +118,8 @@ def _llava(folder: Path, out: Path, tell: Tell) -> None:
 
 def _sharegpt(folder: Path, out: Path, tell: Tell) -> None:
     _with_places(folder, out, tell, lambda place: {"images": [place]})
+    described = {f"unicorn_{config}": {"file_name": f"{config}.json", **_SHAREGPT} for config in CONFIGS}
+    (out / "dataset_info.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def _webdataset(folder: Path, out: Path, tell: Tell) -> None:
@@ -183,7 +193,7 @@ def _in_files(folder: Path) -> Iterator[tuple[int, list[dict[str, Any]], NDArray
 
 
 def _instruction_rows(folder: Path, tell: Tell) -> Iterator[dict[str, Any]]:
-    for batch in batches(folder, "instruction", ["id", "conversations", *_SOURCE, "task"]):
+    for batch in batches(folder, "instruction", [*_TEXT, *_SOURCE, "task"]):
         yield from batch.to_pylist()
         tell(batch.num_rows)
 
