@@ -130,9 +130,13 @@ def connected(
 
 @contextmanager
 def _started(place: Place, environment: "Environment", num_threads: int) -> Iterator[Any]:
-    """Workers of our own, which end with the build."""
+    """Workers of our own, which end with the build and let nobody else in.
+
+    Dask runs whatever code it is sent. So scheduler, nannies and workers talk TLS and ask each peer for the certificate
+    of this run, which exists only in the memory of these processes (decision 23).
+    """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
     num_workers = place.num_workers or 1
     settings = {
@@ -142,13 +146,17 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         "distributed.worker.daemon": False,
         # A worker may be long in starting again, on a machine that has much to do.
         "distributed.deploy.lost-worker-timeout": "60s",
+        # Each process has an HTTP server, which tells anybody of this machine about jobs: it has no pages.
+        "distributed.worker.http.routes": [],
     }
     if not place.dashboard:
+        settings |= {"distributed.scheduler.http.routes": []}
         # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
         settings |= {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
     options: dict[str, Any] = {
         "threads_per_worker": num_threads,
         "memory_limit": 0,
+        "security": Security.temporary(),
         "dashboard_address": "127.0.0.1:0",
         # Where Bokeh is installed, it takes a second to start.
         "scheduler_kwargs": {"dashboard": place.dashboard},
