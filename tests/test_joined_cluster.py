@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.builds import published_bytes, write_seeds
-from tests.runtime.dask_cluster import PATIENCE_S, Cluster
+from tests.builds import ECHO, published_bytes, unicorn, write_seeds
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
 from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.views.status import status
@@ -70,6 +70,21 @@ def test_workers_that_come_and_go_change_nothing(cluster: Cluster, tmp_path: Pat
         disturbed.result()
     build(recipe(tmp_path, "local", **more), tmp_path / "local")
     assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "local")
+
+
+def test_the_command_joins_a_cluster_with_tls(tls_cluster: Cluster, tmp_path: Path) -> None:
+    tls_cluster.start_worker()
+    write_seeds(tmp_path / "seeds.txt", 60)
+    arguments = ["build", "demo", "--seeds", "seeds.txt", *ECHO, "--captions", 40, "--instructions", 10]
+    for cluster in (tls_cluster.address, tls_cluster.scheduler_file):
+        where = ["--cluster", cluster, "--out", f"from-{len(str(cluster))}"]
+        done = unicorn(*arguments, *where, cwd=tmp_path, **variables_of(tls_cluster.settings))
+        assert done.returncode == 0, done.stderr
+        assert "open to its network" not in done.stderr
+    refused = unicorn(*arguments, "--cluster", tls_cluster.address, "--out", "none", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "needs certificates" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.real

@@ -836,6 +836,8 @@ def _show_plan(planned: "Plan") -> None:
     }
     for name, value in lines.items():
         click.echo(f"{name:>13}  {value}")
+    if planned.place.warning:
+        click.echo(f"{'warning':>13}  {planned.place.warning}")
     click.echo("Nothing was done: --dry-run.")
 
 

@@ -102,7 +102,7 @@ from unicorn_hf.runtime.generation import Counts, Usage, most_common
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.limits import Budget
-from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import NO_SEEDS, Picked
@@ -246,6 +246,13 @@ def build(
     image = image_side(recipe)
     with exclusive(planned.work_dir), disk_errors():
         _check_disk(planned)
+        if planned.place.warning:
+            progress.note(f"warning: {planned.place.warning}")
+        if is_open_to_others(planned.work_dir):
+            progress.note(
+                f"warning: other users can read the work folder {planned.work_dir}, which holds things of yours too:"
+                f" chmod 700 {planned.work_dir}, or another --work-dir"
+            )
         with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out) as journal:
             result = _Build(planned, generator, encoder, image, journal).run(max_cost, max_hours)
     if not push:
@@ -435,7 +442,8 @@ class _Build:
                 self._engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
                 _remember_machine(self._plan.work_dir, event["machine"])
             case "dashboard":
-                self._journal.note(f"Dask's dashboard: {event['link']}")
+                who = "" if self._plan.place.scheduler else " (every user of this machine can open it)"
+                self._journal.note(f"Dask's dashboard: {event['link']}{who}")
             case "stuck":
                 self._journal.note(
                     f"a worker is replaced: {event['seconds']:g} s without a row of {event['partition']}"

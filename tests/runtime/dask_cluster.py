@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from distributed import Security
 
 PATIENCE_S = 60
 
@@ -19,6 +20,8 @@ class Cluster:
     """Ends with `close`; a test may kill any of its processes before."""
 
     folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Dask's, of all its processes: its certificates, if it has some."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -31,7 +34,8 @@ class Cluster:
         return address
 
     def start_scheduler(self) -> None:
-        self._start("scheduler", ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"], {})
+        protocol = "tls" if self.settings else "tcp"
+        self._start("scheduler", ["--host", f"{protocol}://127.0.0.1", "--port", "0", "--no-dashboard"], {})
         deadline = time.monotonic() + PATIENCE_S
         while not self.scheduler_file.exists():
             assert time.monotonic() < deadline, self.log("scheduler")
@@ -46,9 +50,14 @@ class Cluster:
     def _start(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
         kind = "scheduler" if name == "scheduler" else "worker"
         command = [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self.scheduler_file), *options]
+        variables = {**os.environ, **variables_of(self.settings), **environment}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | environment, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                env=variables,
+                start_new_session=True,
             )
 
     def kill(self, name: str) -> None:
@@ -62,6 +71,35 @@ class Cluster:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """Settings of Dask's that name new certificates in `folder`, with which it speaks TLS and nothing else."""
+    made = Security.temporary()
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    certificate.write_text(made.tls_ca_file)
+    key.write_text(made.tls_client_key)
+    settings = {"distributed.comm.tls.ca-file": str(certificate), "distributed.comm.require-encryption": "True"}
+    for role in ("client", "scheduler", "worker"):
+        settings |= {
+            f"distributed.comm.tls.{role}.cert": str(certificate),
+            f"distributed.comm.tls.{role}.key": str(key),
+        }
+    return settings
+
+
+def variables_of(settings: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables by which Dask takes the settings."""
+    return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in settings.items()}
+
+
+@pytest.fixture
+def tls_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """As `cluster`, with certificates, which `settings` name."""
+    started = Cluster(tmp_path, certificates(tmp_path))
+    started.start_scheduler()
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Where workers run: on this machine, on its GPUs, or on a cluster that somebody started."""
 
+import json
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import dask
 import pytest
 
-from tests.runtime.dask_cluster import PATIENCE_S, Cluster
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster, certificates
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.runtime import launch
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
@@ -162,6 +163,51 @@ def test_what_is_no_place_is_told(tmp_path: Path) -> None:
         place("slurm", None)
     with pytest.raises(InputError, match="no cluster"):
         place(str(tmp_path / "none.json"), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [
+        ("tcp://10.0.0.1:8786", True),
+        ("tcp://scheduler.example.org:8786", True),
+        ("ucx://[fd00::1]:8786", True),
+        ("ws://10.0.0.1:8786", True),
+        ("tls://10.0.0.1:8786", False),
+        ("wss://10.0.0.1:8786", False),
+        ("tcp://127.0.0.2:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("tcp://localhost:8786", False),
+    ],
+)
+def test_a_scheduler_that_is_open_to_its_network_is_told(address: str, is_open: bool, tmp_path: Path) -> None:
+    (tmp_path / "scheduler.json").write_text(json.dumps({"address": address}))
+    for where in (address, str(tmp_path / "scheduler.json")):
+        warning = place(where, None).warning
+        assert (f"{address} is open to its network" in warning) == is_open == bool(warning)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://user:a-secret@10.0.0.1:8786",
+        "tls://a-secret@10.0.0.1:8786",
+        "tls://10.0.0.1:8786?key=a-secret",
+        "tls://10.0.0.1:8786#a-secret",
+    ],
+)
+def test_credentials_in_a_schedulers_address_are_refused_and_not_told(address: str, tmp_path: Path) -> None:
+    (tmp_path / "scheduler.json").write_text(json.dumps({"address": address}))
+    for where in (address, str(tmp_path / "scheduler.json")):
+        with pytest.raises(InputError, match="no user, password or query") as caught:
+            place(where, None)
+        assert "a-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "\x00", '"tcp://10.0.0.1:8786"'])
+def test_a_file_that_is_no_schedulers_is_told(content: str, tmp_path: Path) -> None:
+    (tmp_path / "scheduler.json").write_text(content)
+    with pytest.raises(InputError, match=r"scheduler\.json is not the file of a Dask scheduler"):
+        place(str(tmp_path / "scheduler.json"), None)
 
 
 # -- here --------------------------------------------------------------------------------------------------------------
@@ -369,6 +415,37 @@ def test_no_scheduler_and_no_workers_are_told(
         joined(cluster.address, tmp_path)
 
 
+def test_a_scheduler_with_tls_is_joined_with_certificates_from_dasks_configuration(
+    tls_cluster: Cluster, tmp_path: Path
+) -> None:
+    tls_cluster.start_worker()
+    assert tls_cluster.address.startswith("tls://")
+    with dask.config.set(tls_cluster.settings):
+        assert len(joined(tls_cluster.address, tmp_path)) == 8
+        assert len(joined(tls_cluster.scheduler_file, tmp_path)) == 8
+
+
+def test_a_configuration_that_does_not_fit_the_scheduler_is_told(
+    tls_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_ANSWER_S", 5)
+    (tmp_path / "strange").mkdir()
+    right, strange = tls_cluster.settings, certificates(tmp_path / "strange")
+    lost = {**right, "distributed.comm.tls.client.key": str(tmp_path / "lost.pem")}
+    address = tls_cluster.address
+    in_clear_text = address.replace("tls://", "tcp://")
+    cases: list[tuple[str, dict[str, str], str]] = [
+        (address, {}, "needs certificates, and Dask's configuration has none"),
+        (address, strange, "no Dask scheduler answers at tls://.*certificate does not match"),
+        (address, lost, "Dask's TLS configuration cannot be used"),
+        (in_clear_text, {}, "no Dask scheduler answers at tcp://"),
+        (in_clear_text, dict(right), "requires encryption, and tcp://.* has none"),
+    ]
+    for where, settings, message in cases:
+        with dask.config.set(settings), pytest.raises(InputError, match=message):
+            joined(where, tmp_path)
+
+
 def test_a_worker_of_other_versions_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     other = tmp_path / "other" / "numpy-0.1.dist-info"
     other.mkdir(parents=True)
@@ -398,5 +475,6 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     cluster.start_worker()
     # What the client writes, the worker does not find.
     monkeypatch.setattr(launch, "write_bytes", lambda path, content: None)
-    with pytest.raises(InputError, match=f"does not see the work folder {tmp_path}"):
+    with pytest.raises(InputError, match=f"does not see the work folder {tmp_path}") as caught:
         joined(cluster.address, tmp_path)
+    assert "workers must run as the user who builds" in caught.value.advice

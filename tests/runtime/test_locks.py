@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from unicorn_hf.core.errors import RunError
-from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 
 
 def test_a_folder_that_stays_empty_is_taken_away_and_another_stays(tmp_path: Path) -> None:
@@ -18,6 +19,47 @@ def test_a_folder_that_stays_empty_is_taken_away_and_another_stays(tmp_path: Pat
     with exclusive(tmp_path / "work"):
         (tmp_path / "work" / "file").touch()
     assert (tmp_path / "work" / "file").exists()
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(folder: Path) -> int:
+    return folder.stat().st_mode & 0o777
+
+
+def test_a_folder_is_closed_to_other_users_and_those_above_it_are_as_usual(umask: int, tmp_path: Path) -> None:
+    with exclusive(tmp_path / "above" / "work"):
+        assert mode(tmp_path / "above" / "work") == 0o700
+        assert mode(tmp_path / "above") == 0o777 & ~umask
+        assert not is_open_to_others(tmp_path / "above" / "work")
+
+
+@pytest.mark.parametrize(
+    ("entries", "is_closed"),
+    [
+        ([], True),
+        (["seeds-09be9ec5905990f8", "near-duplicates-3ba29456e7d5749f", "state.json", "log.jsonl"], True),
+        (["recipe.json", "machines.json", ".state.json.17-17.tmp", ".workers-see-this-0f"], True),
+        (["seeds-09be9ec5905990f8", "thesis.tex"], False),
+        (["state.json", "data"], False),
+    ],
+)
+def test_an_earlier_folder_is_closed_if_all_in_it_is_a_builds(
+    entries: list[str], is_closed: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    folder.chmod(0o755)
+    for name in entries:
+        (folder / name).touch()
+    with exclusive(folder):
+        assert mode(folder) == (0o700 if is_closed else 0o755)
+        assert is_open_to_others(folder) != is_closed
 
 
 def test_a_second_build_is_told_to_wait(tmp_path: Path) -> None:

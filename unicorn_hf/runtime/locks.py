@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,9 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime import storage
 
 _ATTEMPTS = 100
+_PRIVATE = 0o700
+_OURS = re.compile(r".+-[0-9a-f]{16}|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp")
+"""What builds leave in a work folder: steps' folders, and files about the build as a whole."""
 _LOCK = "lock-"
 _BEAT_S = 20.0
 _SILENT_S = 120.0
@@ -27,7 +31,8 @@ _WAIT = "Wait until it ends, or give this one a --work-dir of its own."
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold `folder`, made if need be, for this process; the lock ends with the process, however it ends.
 
-    A folder that is still empty afterwards is taken away again.
+    A local folder is closed to other users, unless it holds what no build made: see `is_open_to_others`. One that is
+    still empty afterwards is taken away again.
 
     Raises:
         RunError: another process holds it, or it cannot be made; or, at the end, that another took it over.
@@ -49,7 +54,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 def _hold(folder: Path) -> int:
     for _ in range(_ATTEMPTS):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             handle = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # Taken away just now by the one who held it.
             continue
@@ -60,6 +65,7 @@ def _hold(folder: Path) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if folder.stat().st_ino == os.fstat(handle).st_ino:
+                _close_to_others(folder)
                 return handle
         except BlockingIOError as error:
             os.close(handle)
@@ -68,6 +74,19 @@ def _hold(folder: Path) -> int:
             pass
         os.close(handle)
     raise RunError(f"the work folder {folder} is taken away as soon as it is made", "Another --work-dir.")
+
+
+def is_open_to_others(folder: Path) -> bool:
+    """Whether other users of this machine may look into the folder, as far as its mode says."""
+    return not storage.is_remote(folder) and bool(folder.stat().st_mode & ~_PRIVATE & 0o777)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Of a folder that is there already: a version before this one may have made it, or the user for this build."""
+    # A folder with other things in it has the mode that its owner wants.
+    if is_open_to_others(folder) and all(_OURS.fullmatch(path.name) for path in folder.iterdir()):
+        with suppress(OSError):
+            folder.chmod(_PRIVATE)
 
 
 class _Holder(BaseModel):

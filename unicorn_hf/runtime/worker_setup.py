@@ -88,11 +88,19 @@ def check(client_versions: Mapping[str, str], marker: Path | None) -> None:
     who = f"the worker {os.getpid()} on {platform.node()}"
     if problem := differences(client_versions, versions()):
         raise InputError(f"{who} has other versions: {problem}", "Give workers and client the same environment.")
-    if marker and not marker.is_file():
+    if marker and not _is_seen(marker):
         raise InputError(
             f"{who} does not see the work folder {marker.parent}",
-            "--work-dir must lie on a file system that all workers share, at the same path, or be a URL like s3://BUCKET/PATH.",
+            "--work-dir must lie on a file system that all workers share, at the same path, or be a URL like"
+            " s3://BUCKET/PATH. It is private: workers must run as the user who builds.",
         )
+
+
+def _is_seen(marker: Path) -> bool:
+    try:
+        return marker.is_file()
+    except PermissionError:
+        return False
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,119 @@
+"""Nobody else gets a task onto the workers of a build, at whatever port of its processes: Dask runs what it is sent."""
+
+import fnmatch
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tests.builds import start, write_seeds
+from tests.engines.chat_server import Body, ChatServer, Reply
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
+
+NUM_WORKERS = 2
+PAGES = ("health", "metrics", "info/main/workers.html", "json/counts.json", "statics/css/base.css")
+
+
+def intrude(folder: Path, ports: set[int], settings: Mapping[str, str] | None = None) -> list[str]:
+    """What a process with these certificates, or none, had run: the tries that succeeded."""
+    traces = folder / "traces"
+    traces.mkdir()
+    addresses = [f"{scheme}://127.0.0.1:{port}" for port in sorted(ports) for scheme in ("tcp", "tls")]
+    command = [sys.executable, "-m", "tests.intruder", str(traces), *addresses]
+    variables = {**os.environ, **variables_of(settings or {})}
+    root = Path(__file__).parent.parent
+    subprocess.run(command, check=True, timeout=3 * PATIENCE_S, cwd=root, env=variables, capture_output=True)
+    return sorted(path.name for path in traces.iterdir())
+
+
+def pages(ports: set[int]) -> list[str]:
+    """Of those that Dask has about itself, the ones that these ports show to anybody."""
+    directly, found = urllib.request.build_opener(urllib.request.ProxyHandler({})), []
+    for url in (f"http://127.0.0.1:{port}/{page}" for port in ports for page in PAGES):
+        with suppress(OSError, HTTPException):  # Refused, or no HTTP at all.
+            directly.open(url, timeout=PATIENCE_S).close()
+            found.append(url)
+    return found
+
+
+def listening(pid: int) -> dict[tuple[str, int], int]:
+    """Addresses at which a process and all that it started can be reached, and whose they are."""
+    own = psutil.Process(pid)
+    found = {}
+    for process in (own, *own.children(recursive=True)):
+        for connection in process.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                found[connection.laddr] = process.pid
+    return found
+
+
+@contextmanager
+def held_up(folder: Path, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
+    """A build whose workers are at work, and stay so until the block ends."""
+    go_on, asked = threading.Event(), threading.Event()
+
+    def hold(body: Body, time: int) -> Reply | None:
+        asked.set()
+        go_on.wait(2 * PATIENCE_S)
+        return None
+
+    server = ChatServer()
+    server.script = hold
+    write_seeds(folder / "seeds.txt", 60)
+    build = [
+        "build", "demo", "--seeds", "seeds.txt", "--captions", 40, "--instructions", 0, "--encoder", "hashing:16",
+        "--base-url", server.url, "--llm", "any", "--workers", NUM_WORKERS, *arguments,
+    ]  # fmt: skip
+    with server.running():
+        process = start(*build, cwd=folder)
+        try:
+            while not asked.wait(0.1):
+                assert process.poll() is None, process.communicate()
+            yield process
+            go_on.set()
+            _, errors = process.communicate(timeout=2 * PATIENCE_S)
+            assert process.returncode == 0, errors
+            assert "Traceback" not in errors, errors
+        finally:
+            go_on.set()
+            process.kill()
+
+
+@pytest.mark.parametrize("kind", ["cluster", "tls_cluster"])
+def test_the_intruder_gets_into_a_cluster_that_is_open_and_where_it_has_the_certificate(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Else what follows would show nothing."""
+    cluster: Cluster = request.getfixturevalue(kind)
+    cluster.start_worker()
+    worker = cluster.processes["worker"]
+    deadline = time.monotonic() + PATIENCE_S
+    while len(ports := {port for _, port in listening(worker.pid)}) < 3:  # Nanny, worker, and the worker's pages.
+        assert time.monotonic() < deadline, cluster.log("worker")
+        time.sleep(0.1)
+    scheduler = urlsplit(cluster.address)
+    traces = intrude(tmp_path, ports | {scheduler.port or 0}, cluster.settings)
+    assert f"submit-{scheduler.scheme}-127-0-0-1-{scheduler.port}-none" in traces
+    assert len(fnmatch.filter(traces, f"call-{scheduler.scheme}-*-none")) == 2
+
+
+def test_a_process_without_the_certificate_gets_no_task_onto_a_builds_cluster(tmp_path: Path) -> None:
+    with held_up(tmp_path) as process:
+        found = listening(process.pid)
+        assert {host for host, _ in found} == {"127.0.0.1"}
+        # Scheduler and nannies in the build's own process, and the workers in theirs.
+        assert len([pid for pid in found.values() if pid == process.pid]) >= 1 + NUM_WORKERS
+        assert len(set(found.values())) == 1 + NUM_WORKERS
+        ports = {port for _, port in found}
+        assert intrude(tmp_path, ports) == []
+        assert pages(ports) == []
