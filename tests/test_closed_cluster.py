@@ -51,9 +51,10 @@ def listening(pid: int) -> dict[tuple[str, int], int]:
     own = psutil.Process(pid)
     found = {}
     for process in (own, *own.children(recursive=True)):
-        for connection in process.net_connections(kind="inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                found[connection.laddr] = process.pid
+        with suppress(psutil.NoSuchProcess):  # One that only looked something up.
+            for connection in process.net_connections(kind="inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found[connection.laddr] = process.pid
     return found
 
 
