@@ -300,9 +300,12 @@ class _Build:
         self._image = image
         self._journal = journal
         self._engines: list[EngineBuilt] = []
+        self._max_cost: float | None = None
+        self._told_no_usage = False
 
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
         recipe, work_dir = self._recipe, self._plan.work_dir
+        self._max_cost = max_cost
         for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds):
             self._journal.note(line)
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
@@ -452,6 +455,20 @@ class _Build:
                 self._journal.note(
                     f"{event['partition']}: {event['requests']} requests are asked again, otherwise: {event['why']}"
                 )
+            case "no_usage":
+                self._tell_no_usage()
+
+    def _tell_no_usage(self) -> None:
+        """Once a build, at the first answer."""
+        if self._told_no_usage:
+            return
+        self._told_no_usage = True
+        by_token = self._recipe.price.is_by_token
+        cost = ", and the cost is an estimate too: --max-cost goes by it" if by_token and self._max_cost else ""
+        self._journal.note(
+            f"the server does not report token counts (usage): they are estimated from the length of the texts,"
+            f" a token for three bytes, rather too many than too few{cost}"
+        )
 
     def _publish(
         self, statistics: Statistics, run: RunFacts, vectors: Representations, packaged: list[PackagedConfig]

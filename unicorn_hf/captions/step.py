@@ -38,7 +38,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 6
+CODE = 7
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 

@@ -25,7 +25,7 @@ from unicorn_hf.cards.provenance import (
 )
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
-from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.recipe import Price, Recipe
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -97,6 +97,8 @@ def render_card(
         if run
         else {},
         costs=costs(recipe.price, statistics, run) if run else [],
+        has_price=recipe.price != Price(),
+        num_estimated=statistics.captions.num_estimated + statistics.instructions.num_estimated,
         rebuild=rebuild(recipe, statistics),
         versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
     )

@@ -70,6 +70,7 @@ def _costs(price: Price, statistics: Statistics, run: RunFacts) -> Iterator[Cost
     prompt, output = (
         sum(getattr(stage, name) for stage in stages) for name in ("num_prompt_tokens", "num_output_tokens")
     )
-    yield Cost(f"{prompt:,} prompt tokens", price.cost(prompt_tokens=prompt))
-    yield Cost(f"{output:,} output tokens", price.cost(output_tokens=output))
+    about = "about " if any(stage.num_estimated for stage in stages) else ""
+    yield Cost(f"{about}{prompt:,} prompt tokens", price.cost(prompt_tokens=prompt))
+    yield Cost(f"{about}{output:,} output tokens", price.cost(output_tokens=output))
     yield Cost(f"{run.seconds / HOUR_S:,.2f} worker hours", price.cost(worker_hours=run.seconds / HOUR_S))

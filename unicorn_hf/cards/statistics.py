@@ -38,6 +38,8 @@ class StageFacts(_Facts):
     num_requests: int
     num_prompt_tokens: int
     num_output_tokens: int
+    num_estimated: int = 0
+    """Answers whose tokens are estimated from their length, since the server did not count them."""
 
 
 class Bin(_Facts):

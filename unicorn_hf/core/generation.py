@@ -13,8 +13,17 @@ from unicorn_hf.core.recipe import Sampling
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FinishReason = Literal["stop", "length", "context", "fatal", "failed"]
+_BYTES_PER_TOKEN = 3
+_TOKENS_PER_TEXT = 8
+
+FinishReason = Literal[
+    "stop", "length", "context", "refused", "moderated", "thought", "tool_call", "unknown", "fatal", "failed"
+]
 """`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt does not fit the model.
+
+`refused`: the server refuses this prompt; `moderated`: its content filter, or the model, does; `thought`: the answer
+is reasoning alone; `tool_call`: it calls a tool; `unknown`: it ended in a way that is not known to be a good one. The
+text then holds the server's words. An engine gives these where it answers other requests: they are settled.
 
 `fatal`: whoever was asked died of it, again and again, and with nothing else to do; the text says how. Engines do not
 give it: it is found where answers are stored.
@@ -64,11 +73,21 @@ class Answer:
     """How often it was asked for again before it came."""
     seconds: float = 0.0
     """Its share of the time that the engine worked; measured where answers are stored."""
+    tokens_told: bool = True
+    """Whether the engine counted the tokens; else they are estimated, see `estimate_tokens`."""
 
     @property
     def is_hopeless(self) -> bool:
         """Whether no other draw of the same prompt would be answered."""
-        return self.finish_reason in ("context", "fatal")
+        return self.finish_reason in ("context", "refused", "moderated", "fatal")
+
+
+def estimate_tokens(*texts: str) -> int:
+    """About how many tokens texts have, rather more than fewer: one for three bytes of UTF-8, and eight a message.
+
+    English has four bytes a token and more, Chinese two to five.
+    """
+    return sum(len(text.encode(errors="replace")) // _BYTES_PER_TOKEN + _TOKENS_PER_TEXT for text in texts if text)
 
 
 class TextGenerator(Protocol):

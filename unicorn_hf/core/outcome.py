@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.generation import Answer, FinishReason
 
 NOT_ANSWERED = "not_answered"
 """The reason of rows whose request failed: a later run asks for them again."""
@@ -21,10 +21,17 @@ class Rejected:
 
 def unanswered(answer: Answer) -> Rejected | None:
     """Why there is nothing to judge in an answer; None where there is."""
-    if answer.finish_reason == "context":
-        return Rejected("too_long_for_model", f"{answer.num_prompt_tokens} tokens of prompt")
-    if answer.finish_reason == "fatal":
-        return Rejected(FATAL, answer.text)
-    if answer.finish_reason == "failed":
-        return Rejected(NOT_ANSWERED, answer.text)
-    return None
+    reason = _REASONS.get(answer.finish_reason)
+    return Rejected(reason, answer.text or f"{answer.num_prompt_tokens} tokens of prompt") if reason else None
+
+
+_REASONS: dict[FinishReason, str] = {
+    "context": "too_long_for_model",
+    "refused": "refused_by_server",
+    "moderated": "moderated",
+    "thought": "unfinished",
+    "tool_call": "tool_call",
+    "unknown": "unknown_ending",
+    "fatal": FATAL,
+    "failed": NOT_ANSWERED,
+}

@@ -473,6 +473,10 @@ class Price(Section):
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
     """A worker is a GPU, or a group of them, where there are any."""
 
+    @property
+    def is_by_token(self) -> bool:
+        return bool(self.per_million_prompt_tokens or self.per_million_output_tokens)
+
     def cost(self, *, prompt_tokens: float = 0, output_tokens: float = 0, worker_hours: float = 0) -> float:
         """In `currency`."""
         by_prompt = prompt_tokens / _MILLION * self.per_million_prompt_tokens

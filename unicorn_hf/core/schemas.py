@@ -34,6 +34,8 @@ ANSWERS = pa.schema(
         pa.field("num_retries", pa.int32(), nullable=False),
         # The answer's share of the time that its engine worked.
         pa.field("seconds", pa.float64(), nullable=False),
+        # Whether the engine counted the tokens, or they are estimated. Null in shards of earlier versions: it did.
+        pa.field("tokens_told", pa.bool_()),
     ]
 )
 

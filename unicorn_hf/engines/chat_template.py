@@ -1,14 +1,10 @@
-"""What chat models read and write: messages to token ids, answers without the reasoning before them."""
+"""What chat models read: messages to token ids."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
-
-_THOUGHT = re.compile(r"\A\s*(?:<think>)?.*?</think>\s*", re.DOTALL)
-_UNFINISHED_THOUGHT = re.compile(r"\A\s*<think>")
 
 
 class ChatTemplate:
@@ -68,10 +64,3 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
     if system and turns:
         turns[0] = Message(turns[0].role, f"{system}\n\n{turns[0].content}")
     return turns
-
-
-def without_thoughts(text: str) -> str:
-    """An answer without the reasoning that a thinking model writes before it; nothing if it never came to an end."""
-    if "</think>" in text:
-        return _THOUGHT.sub("", text, count=1)
-    return "" if _UNFINISHED_THOUGHT.match(text) else text

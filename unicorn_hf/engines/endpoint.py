@@ -10,11 +10,11 @@ import json
 import math
 import os
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -25,63 +25,36 @@ from tenacity import (
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.http import wait_asked
+from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.core.recipe import EndpointEngine
-from unicorn_hf.engines.chat_template import without_system, without_thoughts
+from unicorn_hf.engines.chat_template import without_system
+from unicorn_hf.engines.replies import (
+    KEY_VARIABLE,
+    NOT_THERE,
+    FinalError,
+    NoReplyError,
+    PassingError,
+    Reply,
+    connection_advice,
+    read_models,
+    read_reply,
+    shown,
+)
 
-API_KEY = "UNICORN_HF_API_KEY"
+API_KEY = KEY_VARIABLE
 _SESSION_CONNECTIONS = 100
 """What one session opens at most."""
 _LEAST_FAILURES = 3
+_MOST_REFUSALS = 20
+"""So many requests may get no text before the first that does; then it is asked whether any would."""
 _CHECK_RETRIES = 3
-_LONGEST_WAIT_S = 600.0
-"""A server that asks for more is not waited for."""
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
-_PASSING_STATUSES = frozenset({408, 409, 425, 429})
-_FATAL_STATUSES = {
-    401: f"Set {API_KEY} to a key that it takes.",
-    402: "See to the account.",
-    403: f"Set {API_KEY} to a key that may do this.",
-    404: "See that --base-url ends where the server's API begins, mostly /v1, and that it has the model that is asked.",
-}
+_PLAIN_SUBJECT = "a red cup on a wooden table"
+"""What no content filter objects to, and what is short."""
+_KEPT = "All answers that came are kept: start again when it is mended."
 _SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
-# How servers say that a prompt is too long: OpenAI by `code`, llama.cpp by `type`, vLLM by `param`.
-_TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "input_tokens"})
 
 T = TypeVar("T")
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Tokens(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    """The part of a chat completion that is read here."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Tokens | None = None
-
-
-class _NoAnswerError(Exception):
-    """A request that has no answer; the message is for people and holds no key."""
-
-
-class _PassingError(_NoAnswerError):
-    """The same request may well succeed later."""
-
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 def api_key() -> str | None:
@@ -104,22 +77,32 @@ class EndpointGenerator:
     says; meanwhile all others wait too if the server said so. What still fails is a failed answer, unless as many
     requests one after another fail as are in flight at once: then it is the server that fails.
 
+    A request that is refused, or whose answer is no text, is that request's matter once the server has answered any
+    other. Until then such answers are held back; where there is no other, a plain request of the same form is asked.
+    If that one gets no text either, it is the form that the server does not take, and all ends with its words.
+
     Args:
         engine: the recipe's settings.
 
     Raises:
-        InputError: the key in the environment cannot be one.
+        InputError: the key in the environment cannot be one, or a proxy there is none.
         RunError: the server cannot be reached, or refuses the key.
     """
 
     deterministic = False
 
     def __init__(self, engine: EndpointEngine) -> None:
+        if problem := proxy_problem():
+            raise problem
         self._engine = engine
         self._key = api_key()
         self._headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
         self._num_failures = 0
+        self._num_refusals = 0
+        self._works = False
+        self._models: tuple[str, ...] = ()
+        self._asking_whether = asyncio.Lock()
         self._paused_until = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
@@ -169,82 +152,131 @@ class EndpointGenerator:
     async def _check(self) -> None:
         """Ask for the server's models, which almost all offer: an address or a key that is wrong shows at once."""
         try:
-            response: Any = await self._retrying(_CHECK_RETRIES)(self._send, "GET", "/models")
-        except _NoAnswerError as failure:
-            raise self._error(str(failure), "See that it runs and that --base-url is its address.") from None
-        if response.status_code in (401, 403):
-            raise self._refusal(response)
+            reply: tuple[int, Mapping[str, str], bytes]
+            reply = await self._retrying(_CHECK_RETRIES)(self._send, "GET", "/models")
+            status, _, body = reply
+            self._models = read_models(status, self._without_key(body))
+        except NoReplyError as failure:
+            raise self._error(failure, failure.advice or NOT_THERE) from None
 
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
     ) -> None:
+        held: list[tuple[int, Answer]] = []
+        last: tuple[Request, Reply] | None = None
+
+        def tell() -> None:
+            for told in held:
+                answers.put(told)
+            held.clear()
+
         async def answer(position: int, request: Request) -> None:
+            nonlocal last
             async with self._free:
-                answers.put((position, await self._answer(request)))
+                reply = await self._answer(request)
+                held.append((position, reply.answer))
+                if reply.is_text or self._works:
+                    tell()
+                    return
+                last = request, reply
+                self._num_refusals += 1
+                if self._num_refusals >= _MOST_REFUSALS:
+                    await self._be_sure(request, reply)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for position, request in enumerate(requests):
                     group.create_task(answer(position, request))
+            if held and last:
+                await self._be_sure(*last)
+            tell()
         except BaseExceptionGroup as errors:
             answers.put(errors.exceptions[0])
+        except RunError as error:
+            answers.put(error)
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _be_sure(self, request: Request, reply: Reply) -> None:
+        """Whether the server answers requests of this form at all.
+
+        Raises:
+            RunError: it does not, with its words and what to do.
+        """
+        if not await self._answers(request):
+            raise self._error(f"no request gets an answer; the last: {reply.answer.text}", reply.advice)
+
+    async def _answers(self, request: Request) -> bool:
+        """Whether a plain request of the same form is answered, if none was before."""
+        async with self._asking_whether:
+            if not self._works:
+                try:
+                    self._works = (await self._ask(_plain(request))).is_text
+                except FinalError as error:
+                    raise self._error(error, error.advice) from None
+                except NoReplyError:
+                    return False
+            return self._works
+
+    async def _answer(self, request: Request) -> Reply:
         retrying = self._retrying(self._engine.retries)
         try:
-            answer: Answer = await retrying(self._ask, request)
-        except _NoAnswerError as failure:
+            reply: Reply = await retrying(self._ask, request)
+        except FinalError as error:
+            raise self._error(error, error.advice) from None
+        except NoReplyError as failure:
             self._num_failures += 1
-            if self._num_failures >= self._most_failures:
+            if self._num_failures >= self._most_failures and not await self._is_of_request(failure, request):
                 raise self._error(
                     f"{self._num_failures} requests one after another got no answer; the last: {failure}",
-                    "All answers that came are kept: start again when it is mended.",
+                    f"{failure.advice} {_KEPT}".strip(),
                 ) from None
-            return Answer(str(failure), "failed", 0, 0)
-        self._num_failures = 0
+            return Reply(Answer(str(failure), "failed", 0, 0))
+        if reply.is_text:
+            self._num_failures = 0
+            self._works = True
         num_retries = retrying.statistics["attempt_number"] - 1
-        return Answer(
-            answer.text,
-            answer.finish_reason,
-            answer.num_prompt_tokens,
-            answer.num_output_tokens,
-            num_retries=num_retries,
-        )
+        return replace(reply, answer=replace(reply.answer, num_retries=num_retries))
+
+    async def _is_of_request(self, failure: NoReplyError, request: Request) -> bool:
+        """Whether the requests that fail are at fault, and not the server: it answers a plain one meanwhile."""
+        if not (isinstance(failure, PassingError) and failure.is_of_request):
+            return False
+        self._works = False
+        if not await self._answers(request):
+            return False
+        self._num_failures = 0
+        return True
 
     def _retrying(self, retries: int) -> AsyncRetrying:
         return AsyncRetrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(PassingError),
             stop=stop_after_attempt(retries + 1),
             wait=_wait,
             reraise=True,
         )
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: Request) -> Reply:
         await asyncio.sleep(max(0.0, self._paused_until - self._loop.time()))
-        response = await self._send("POST", "/chat/completions", self._body(request))
-        if response.status_code != 200:
-            if _Problem.of(response).is_too_long:
-                return Answer("", "context", 0, 0)
-            raise self._refusal(response)
-        try:
-            completion = _Completion.model_validate_json(response.content)
-        except ValidationError as error:
-            detail = error.errors()[0]
-            place = ".".join(map(str, detail["loc"]))
-            raise _PassingError(f"no chat completion: {place or 'the answer'}: {detail['msg'][:200]}") from None
-        choice, tokens = completion.choices[0], completion.usage or _Tokens()
-        return Answer(
-            text=without_thoughts(choice.message.content or ""),
-            finish_reason="length" if choice.finish_reason == "length" else "stop",
-            num_prompt_tokens=tokens.prompt_tokens,
-            num_output_tokens=tokens.completion_tokens,
-        )
+        return self._read(*await self._send("POST", "/chat/completions", self._body(request)), request)
 
-    async def _send(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
-        """A response, of whatever status but those that pass.
+    def _read(self, status: int, headers: Mapping[str, str], body: bytes, request: Request) -> Reply:
+        try:
+            return read_reply(status, headers, self._without_key(body), request, self._engine, self._models)
+        except PassingError as failure:
+            if failure.wait_s is not None:
+                self._paused_until = max(self._paused_until, self._loop.time() + failure.wait_s)
+            raise
+
+    def _without_key(self, body: bytes) -> bytes:
+        """A server may repeat the key."""
+        return body.replace(self._key.encode(), b"***") if self._key else body
+
+    async def _send(
+        self, method: str, path: str, body: dict[str, object] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of the reply, whatever it says.
 
         Raises:
-            _PassingError: none came, or one that says that another may come later.
+            PassingError: none came.
         """
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -262,18 +294,11 @@ class EndpointGenerator:
                     follow_redirects=False,
                 )
         except TimeoutError:
-            raise _PassingError(f"no answer in {timeout_s:g} s") from None
+            raise PassingError(f"no answer in {timeout_s:g} s (engine.timeout_s)") from None
         except (http_error, OSError) as error:
-            raise _PassingError(self._shown(f"{type(error).__name__}: {error}")) from None
-        status = response.status_code
-        if status in _PASSING_STATUSES or status >= 500:
-            wait_s = wait_asked(response.headers)
-            if wait_s is not None and wait_s > _LONGEST_WAIT_S:
-                raise _NoAnswerError(f"status {status}: it asks to be left alone for {wait_s:,.0f} s")
-            if wait_s is not None:
-                self._paused_until = max(self._paused_until, self._loop.time() + wait_s)
-            raise _PassingError(self._said(response), wait_s)
-        return response
+            said = shown(f"{type(error).__name__}: {error}")
+            raise PassingError(said, connection_advice(said)) from None
+        return response.status_code, response.headers, response.content
 
     def _body(self, request: Request) -> dict[str, object]:
         engine, sampling = self._engine, request.sampling
@@ -295,53 +320,24 @@ class EndpointGenerator:
             body["response_format"] = {"type": "json_schema", _SCHEMA_KEYS[engine.json_schema]: schema}
         return {name: value for name, value in (body | engine.extra_body).items() if value is not None}
 
-    def _refusal(self, response: Any) -> Exception:
-        """What a status means that no repetition changes: the end of all requests, or of this one."""
-        status = response.status_code
-        if status in _FATAL_STATUSES:
-            return self._error(f"it refuses the request ({self._said(response)})", _FATAL_STATUSES[status])
-        if 300 <= status < 400:
-            return self._error(f"it sends elsewhere (status {status})", "Give the address where it is as --base-url.")
-        return _NoAnswerError(self._said(response))
-
-    def _error(self, what: str, advice: str) -> RunError:
+    def _error(self, what: object, advice: str) -> RunError:
         return RunError(f"the server at {self._engine.base_url}: {what}", advice)
-
-    def _said(self, response: Any) -> str:
-        message = _Problem.of(response).message
-        return self._shown(f"status {response.status_code}: {message}" if message else f"status {response.status_code}")
-
-    def _shown(self, text: str) -> str:
-        """One short line without the key, which a server may repeat."""
-        line = " ".join(text.split())
-        return (line.replace(self._key, "***") if self._key else line)[:300]
-
-
-class _Problem(BaseModel):
-    """What servers write when they refuse, as far as it is alike."""
-
-    message: str = ""
-    is_too_long: bool = False
-
-    @classmethod
-    def of(cls, response: Any) -> "_Problem":
-        try:
-            body = json.loads(response.content)
-        except ValueError:
-            return cls(message=response.content[:300].decode(errors="replace"))
-        error = body.get("error", body) if isinstance(body, dict) else body
-        if not isinstance(error, dict):
-            return cls(message=str(error))
-        message = error.get("message") or error.get("detail") or ""
-        marks = {str(error.get(name)) for name in ("code", "type", "param")}
-        return cls(message=str(message), is_too_long=not marks.isdisjoint(_TOO_LONG))
 
 
 def _wait(state: RetryCallState) -> float:
     """Seconds before the next attempt: what the server asked for, and a growing, random time."""
     failure = state.outcome.exception() if state.outcome else None
-    asked_s = failure.wait_s if isinstance(failure, _PassingError) else None
+    asked_s = failure.wait_s if isinstance(failure, PassingError) else None
     return (asked_s or 0.0) + _BACKOFF(state)
+
+
+def _plain(request: Request) -> Request:
+    """A request of the same form about something that nobody could object to."""
+    *before, last = request.messages
+    content = last.content.replace(request.subject, _PLAIN_SUBJECT) if request.subject in last.content else ""
+    return replace(
+        request, subject=_PLAIN_SUBJECT, messages=(*before, replace(last, content=content or _PLAIN_SUBJECT))
+    )
 
 
 def _session() -> Any:

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from unicorn_hf.core.errors import EngineDiedError, InputError, RunError
 from unicorn_hf.core.generation import Answer, FinishReason, Request
 from unicorn_hf.core.recipe import VllmEngine
-from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
+from unicorn_hf.core.thoughts import spoken
+from unicorn_hf.engines.chat_template import ChatTemplate
 from unicorn_hf.engines.engine_process import clear_up, mark_this_worker
 from unicorn_hf.engines.quiet import debugging, quiet
 
@@ -286,15 +287,19 @@ def _sampling_params(request: Request, room: int) -> Any:
         max_tokens=min(sampling.max_tokens, room),
         seed=request.seed,
         structured_outputs=guided,
+        # Some models mark their reasoning with special tokens: without these it would pass for the answer.
+        skip_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 
 def _answer(output: Any) -> Answer:
     completion = output.outputs[0]
-    reason: FinishReason = "stop" if completion.finish_reason == "stop" else "length"
+    ending, said = completion.finish_reason, spoken(completion.text)
+    reason: FinishReason = "thought" if said.is_thought_only else ending if ending in ("stop", "length") else "unknown"
+    words = {"thought": f"{ending}, within the reasoning: {completion.text[-200:]}", "unknown": f"it ended by {ending}"}
     return Answer(
-        text=without_thoughts(completion.text),
+        text=words.get(reason, said.text),
         finish_reason=reason,
         num_prompt_tokens=len(output.prompt_token_ids),
         num_output_tokens=len(completion.token_ids),

@@ -8,6 +8,7 @@ from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import InstructionFilters
 from unicorn_hf.core.talk import refusal, unquoted
+from unicorn_hf.core.thoughts import leftover
 from unicorn_hf.core.word_lists import unsafe
 from unicorn_hf.core.words import repeated_fraction, words
 from unicorn_hf.instructions.turns import Turn
@@ -178,7 +179,8 @@ def _refusal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | Non
 
 
 def _markup(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next((found.group() for text in turn.texts if (found := _MARKUP.search(text))), None)
+    found = ((match := _MARKUP.search(text)) and match.group() for text in turn.texts)
+    return next(filter(None, (*map(leftover, turn.texts), *found)), None)
 
 
 def _garbled(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:

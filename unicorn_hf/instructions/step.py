@@ -38,7 +38,7 @@ from unicorn_hf.runtime.workers import resident
 
 STAGE = "instructions"
 PROMPTS = Path(__file__).parent / "prompts"
-CODE = 6
+CODE = 7
 """Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
 
 

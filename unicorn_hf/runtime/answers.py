@@ -11,7 +11,7 @@ from unicorn_hf.core.generation import Answer, FinishReason, Request, TextGenera
 from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts, Part
 from unicorn_hf.runtime.files import DamagedShardError, read_table, rows_table, write_table
-from unicorn_hf.runtime.running import build_name, tell_bad_end
+from unicorn_hf.runtime.running import build_name, tell_bad_end, tell_no_usage
 from unicorn_hf.runtime.stopwatch import Stopwatch
 from unicorn_hf.runtime.workers import discard, using, waiting
 
@@ -92,6 +92,8 @@ class AnswerStore:
                         failed[key] = answer
                     else:
                         came[key] = request, answer
+                        if not answer.tokens_told:
+                            tell_no_usage()
                     on_answer()
             finally:
                 self._keep({key: came[key] for key, _ in asked if key in came}, lap.seconds())
@@ -129,6 +131,7 @@ def _row(key: str, request: Request, answer: Answer) -> dict[str, object]:
         "num_output_tokens": answer.num_output_tokens,
         "num_retries": answer.num_retries,
         "seconds": answer.seconds,
+        "tokens_told": answer.tokens_told,
     }
 
 
@@ -140,4 +143,5 @@ def _answer(row: dict[str, object]) -> Answer:
         num_output_tokens=cast(int, row["num_output_tokens"]),
         num_retries=cast(int, row["num_retries"]),
         seconds=cast(float, row["seconds"]),
+        tokens_told=row["tokens_told"] is not False,
     )

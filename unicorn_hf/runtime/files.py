@@ -168,6 +168,8 @@ def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Ta
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read a shard that was written with `schema`, or some columns of it.
 
+    A column that may be null, and that an earlier version did not write, is null.
+
     Raises:
         DamagedShardError: it is gone, is not what was written, or was written with another schema.
     """
@@ -176,8 +178,12 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
     try:
         # In half the time of `pq.read_table`, which opens a data set for it; there are thousands of shards.
         with pq.ParquetFile(content) as file:
-            table = file.read(names, use_threads=False).select(names)
-        return table.cast(pa.schema([schema.field(name) for name in names]))
+            written = [name for name in names if name in file.schema_arrow.names or not schema.field(name).nullable]
+            table = file.read(written, use_threads=False)
+        for name in names:
+            if name not in written:
+                table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
+        return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
     except (pa.ArrowException, KeyError) as error:
         raise DamagedShardError(path, f"is of another version: {error}") from error
 

@@ -29,6 +29,8 @@ class Counts(BaseModel):
     """Answers that the candidates took; those found in store are counted too."""
     num_prompt_tokens: int = 0
     num_output_tokens: int = 0
+    num_estimated: int = 0
+    """Answers whose tokens the engine did not count: an estimate stands for them."""
 
     @property
     def num_rejected(self) -> int:
@@ -43,6 +45,7 @@ class Counts(BaseModel):
             num_requests=self.num_requests + other.num_requests,
             num_prompt_tokens=self.num_prompt_tokens + other.num_prompt_tokens,
             num_output_tokens=self.num_output_tokens + other.num_output_tokens,
+            num_estimated=self.num_estimated + other.num_estimated,
         )
 
 
@@ -110,6 +113,7 @@ class Outcomes:
             num_requests=len(self.answers),
             num_prompt_tokens=sum(answer.num_prompt_tokens for answer in self.answers),
             num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),
+            num_estimated=sum(not answer.tokens_told for answer in self.answers),
         )
         usage = Usage(
             num_retries=sum(answer.num_retries for answer in self.answers),

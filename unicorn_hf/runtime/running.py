@@ -12,7 +12,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-STUCK, ENDED_BADLY = "stuck", "ended_badly"
+STUCK, ENDED_BADLY, NO_USAGE = "stuck", "ended_badly", "no_usage"
 _REPORT_EVERY_S = 0.25
 _LOOKS_A_LIMIT = 10
 _LONGEST_LOOK_S = 15.0
@@ -41,6 +41,7 @@ class Running:
         self.terms = terms
         self._worker = _dask_worker()
         self._rows = 0
+        self._told_no_usage = False
         self._moved_at = self._reported_at = time.monotonic()
 
     def on_row(self) -> None:
@@ -68,6 +69,11 @@ class Running:
         """Rows that were done since the last report, to be told by who asks."""
         rows, self._rows, self._reported_at = self._rows, 0, time.monotonic()
         return rows
+
+    def tell_no_usage(self) -> None:
+        if not self._told_no_usage:
+            self._told_no_usage = True
+            self.tell({"event": NO_USAGE})
 
     def tell(self, event: dict[str, object]) -> None:
         if self._worker:
@@ -131,6 +137,12 @@ def tell_bad_end(num_requests: int, why: str) -> None:
     label = job.label if (job := here()) else "a partition"
     log.info("%s: %d requests ended badly, and are asked otherwise: %s", label, num_requests, why)
     tell({"event": ENDED_BADLY, "partition": label, "requests": num_requests, "why": why})
+
+
+def tell_no_usage() -> None:
+    """The engine does not say how many tokens its answers took; once a job is enough."""
+    if job := here():
+        job.tell_no_usage()
 
 
 def _watch_over(timeout_s: float) -> None:

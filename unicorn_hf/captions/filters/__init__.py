@@ -10,6 +10,7 @@ from unicorn_hf.core.language import foreign
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.recipe import CaptionFilters
 from unicorn_hf.core.talk import refusal
+from unicorn_hf.core.thoughts import leftover
 from unicorn_hf.core.word_lists import rhetoric, unsafe
 from unicorn_hf.core.words import num_words, repeated_fraction
 
@@ -44,8 +45,9 @@ def _caption_talk(draft: Draft, filters: CaptionFilters) -> str | None:
 
 
 def _markup(draft: Draft, filters: CaptionFilters) -> str | None:
-    # In the answer as it was: the caption is one line.
-    return talk.markup(draft.answer.text.strip()) if filters.forbid_markup else None
+    # In the answer as it was: the caption is one line. What a model's template left there is never a caption.
+    text = draft.answer.text.strip()
+    return leftover(text) or (talk.markup(text) if filters.forbid_markup else None)
 
 
 def _unsafe(draft: Draft, filters: CaptionFilters) -> str | None:

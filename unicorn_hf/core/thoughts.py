@@ -1,0 +1,146 @@
+"""What models write around their reasoning, and an answer without it.
+
+The marks are those that vLLM's reasoning parsers know (`vllm/reasoning/`), and those of models that have none there.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How a family of models marks its reasoning: two regular expressions, of what opens and of what closes it."""
+
+    models: str
+    opening: str
+    closing: str
+
+
+_TAG = r"(?:[a-z]+[:|])?(?:think|thinking|thoughts?|reasoning|reason|reflection|analysis|scratchpad)(?:[_:][^\s<>]*)?"
+MARKS = (
+    Marks(
+        "DeepSeek, Qwen, GLM, Nemotron, Phi, OLMo, Granite 3.3, EXAONE, Hunyuan, MiniMax, Seed, K2",
+        rf"<{_TAG}>",
+        rf"</{_TAG}>",
+    ),
+    Marks("Magistral", r"\[THINK\]", r"\[/THINK\]"),
+    Marks("Kimi-VL", "◁think▷", "◁/think▷"),
+    Marks("Kimi K3", r"<\|open\|>\s*think\s*<\|sep\|>", r"<\|close\|>\s*think\s*<\|sep\|>"),
+    Marks("Command A", r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    Marks("Gemma 4", r"<\|channel>\s*thought", r"<channel\|>"),
+    Marks("MedGemma", r"<unused94>\s*thought", "<unused95>"),
+    Marks("OpenThinker", r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    Marks("Apertus", r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
+    Marks("Granite 3.2", r"\A\s*Here(?:['’]s| is) my thought process:?", r"Here(?:['’]s| is) my response:?"),
+    Marks("Apriel", r"\A\s*Here are my reasoning steps:?", r"\[BEGIN FINAL RESPONSE\]"),
+)
+_WRAPPERS = (
+    (r"<(?:answer|response|output|solution|conclusion)>", r"</(?:answer|response|output|solution|conclusion)>"),
+    (r"<\|begin_of_(?:box|solution)\|>", r"<\|end_of_(?:box|solution)\|>"),
+    (r"<\|START_(?:RESPONSE|TEXT)\|>", r"<\|END_(?:RESPONSE|TEXT)\|>"),
+    (r"<\|open\|>\s*response\s*<\|sep\|>", r"<\|close\|>\s*response\s*<\|sep\|>"),
+    (r"\[BEGIN FINAL RESPONSE\]", r"\[END FINAL RESPONSE\]"),
+)
+"""What stands around the answer itself."""
+
+_FLAGS = re.DOTALL | re.IGNORECASE
+_BLOCKS = tuple(re.compile(rf"(?:{marks.opening}).*?(?:{marks.closing})", _FLAGS) for marks in MARKS)
+_OPENING = re.compile("|".join(marks.opening for marks in MARKS), _FLAGS)
+_CLOSING = re.compile("|".join(marks.closing for marks in MARKS), _FLAGS)
+_WRAPPED = tuple(
+    re.compile(rf"\A\s*(?:(?:{opening})\s*(.*?)\s*(?:(?:{closing}).*)?|(.*?)\s*(?:{closing}).*)\Z", _FLAGS)
+    for opening, closing in _WRAPPERS
+)
+
+# Harmony (gpt-oss): messages with a header, which says the channel, and a body. Reasoning is all but `final`.
+_MESSAGE = re.compile(
+    r"(?P<header>[^<>]*(?:<\|(?:start|channel|constrain)\|>[^<>]*)*)<\|message\|>(?P<body>.*?)"
+    r"(?=<\|(?:end|return|call|start|channel|eom|eot)\|>|\Z)",
+    re.DOTALL,
+)
+_SPOKEN_HEADER = re.compile(r"\bfinal\b|\bto=user\b|^\W*(?:start\W+)?assistant\W*$")
+# The same where the server has taken the special tokens away: `analysisThe user …assistantfinalA dog …`.
+_STRIPPED_FINAL = re.compile(r"assistant\n?final(?![a-z])\s*")
+_STRIPPED_HEAD = re.compile(r"\A\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z0-9\"'“])")
+_STRIPPED_FINAL_HEAD = re.compile(r"\A\s*(?:assistant)?final(?=[A-Z\"“])")
+
+_LEFTOVER = re.compile(
+    r"<[|｜][^<>\n]{1,60}>|<[^<>\n]{1,60}[|｜]>|◁[^▷\n]{0,40}▷|</?s>|<unused\d+>|<(?:start|end)_of_(?:turn|text)>"
+    r"|</?(?:bos|eos|pad|unk)>|\[/?(?:INST|THINK|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+    rf"|</?{_TAG}>|assistant(?:final|analysis|commentary)",
+    re.IGNORECASE,
+)
+_HEAD = re.compile(
+    r"\A\W*(?:(?:assistant)?(?:analysis|commentary)(?=\s*[:\n]|[A-Z0-9\"'“])|(?i:thinking|thoughts?|reasoning)(?=\s*[:\n])"
+    r"|(?i:thinking process|thought process|chain of thought|reasoning steps?)\b"
+    r"|(?i:here(?:['’]s| is) my (?:thought process|thinking|reasoning)|here are my reasoning steps)"
+    r"|(?i:(?:(?:okay|ok|alright|hmm+|well|so|now|right|first)\W+){0,3}"
+    r"(?:the user(?:['’]s (?:request|prompt|question|instruction|input|message)"
+    r"| (?:wants?|asks?|asked|is asking|has asked|provided|gave|requests?|requested|would like|is requesting|said))"
+    r"|we (?:need|have|are asked|are given|must|should)(?: to)? "
+    r"(?:write|produce|generate|create|describe|craft|output|answer|make|give|provide|come up)"
+    r"|(?:let me|let['’]s|i need to|i should|i must|i have to|i['’]ll|i will|i am going to) "
+    r"(?:think|write|craft|start by|begin by|generate|come up|describe|draft|produce|make sure|create|analy[sz]e))\b))"
+)
+"""Reasoning that no mark separates from the answer, by how it begins."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An answer as it is meant for the reader."""
+
+    text: str
+    is_thought_only: bool = False
+    """The answer is reasoning that came to no end, or that nothing follows."""
+
+
+def spoken(text: str) -> Spoken:
+    """An answer without the reasoning of the model, whose marks may be partial: a template may open the thought.
+
+    A text without marks is returned as it is. Never raises.
+    """
+    if "<|message|>" in text:
+        rest = _of_harmony(text)
+    elif _STRIPPED_FINAL.search(text):
+        rest = _STRIPPED_FINAL.split(text)[-1]
+    elif _STRIPPED_HEAD.match(text):
+        return Spoken("", is_thought_only=True)
+    else:
+        rest = _STRIPPED_FINAL_HEAD.sub("", text)
+    rest = _outside_blocks(rest)
+    if rest == text:
+        return Spoken(_unwrapped(text))
+    return Spoken(_unwrapped(rest).strip(), is_thought_only=not rest.strip())
+
+
+def leftover(text: str) -> str | None:
+    """What a model's reasoning or its template left in a text that is to be published; None if nothing.
+
+    It finds more than `spoken` knows: whatever looks like a special token, and the way in which reasoning begins.
+    """
+    match = _LEFTOVER.search(text) or _HEAD.match(text)
+    return match.group().strip() if match else None
+
+
+def _of_harmony(text: str) -> str:
+    messages = list(_MESSAGE.finditer(text))
+    bodies = [message["body"] for message in messages if _SPOKEN_HEADER.search(message["header"])]
+    return bodies[-1] if bodies else ""
+
+
+def _outside_blocks(text: str) -> str:
+    rest = text
+    for block in _BLOCKS:
+        rest = block.sub("", rest)
+    # A closing mark alone: the template wrote the opening one.
+    ends = [closing.end() for closing in _CLOSING.finditer(rest)]
+    rest = rest[ends[-1] :] if ends else rest
+    # A thought that has no end has no answer after it, and what stands before it is none.
+    return "" if _OPENING.search(rest) else rest
+
+
+def _unwrapped(text: str) -> str:
+    for wrapped in _WRAPPED:
+        if match := wrapped.match(text):
+            text = match[1] or match[2] or ""
+    return text
