@@ -137,6 +137,8 @@ PASSING = {
     "another schema": Reply.json({"choices": [{"text": "A dog."}]}),
     "a number for a text": Reply.json({"choices": [{"message": {"content": 7}}]}),
     "a list": Reply.json([1, 2]),
+    "broken off": Reply.json({"choices": [{"message": {"content": "A do"}, "finish_reason": "error"}]}),
+    "an error in a 200": Reply.json({"error": {"message": "busy", "code": 502}}),
     "slow": Reply(after_s=1.5),
 }
 
@@ -164,7 +166,7 @@ def test_what_fails_for_good_is_a_failed_row_and_no_more(name: str, server: Chat
 def test_a_refused_row_is_not_asked_again(status: int, server: ChatServer) -> None:
     server.script = only("row 1", Reply.json({"error": {"message": "a word that we\n do not like"}}, status))
     answers = ask(server, 3)
-    assert [answer.finish_reason for answer in answers] == ["stop", "failed", "stop"]
+    assert [answer.finish_reason for answer in answers] == ["stop", "refused", "stop"]
     assert answers[1].text == f"status {status}: a word that we do not like"
     assert len(server.bodies) == 3
 
@@ -184,7 +186,7 @@ def test_a_prompt_that_is_too_long_is_an_answer_of_its_own(error: Body, server: 
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(401, API_KEY), (402, "account"), (403, API_KEY), (404, "--base-url"), (307, "--base-url")]
+    ("status", "told"), [(401, API_KEY), (402, "account"), (404, "--base-url"), (307, "--base-url")]
 )
 def test_what_no_further_request_would_change_stops_all(status: int, told: str, server: ChatServer) -> None:
     headers = {"location": "http://127.0.0.1:9/v1/chat/completions"} if status == 307 else {}
@@ -195,6 +197,64 @@ def test_what_no_further_request_would_change_stops_all(status: int, told: str, 
     assert server.url in caught.value.message
     assert told in caught.value.advice
     assert len(server.bodies) <= 8
+
+
+FORM = {
+    "a bad key": (Reply.json({"error": {"message": "no"}}, 403), API_KEY),
+    "a bad parameter": (Reply.json({"error": {"message": "unknown field: seed"}}, 400), "{seed: null}"),
+    "moderation of all": (Reply.json({"error": {"message": "flagged by moderation"}}, 400), "content filter"),
+    "thinking": (Reply.json({"choices": [{"message": {"content": None, "reasoning": "Hm."}}]}), "enable_thinking"),
+    "an unknown ending": (Reply.json({"choices": [{"message": {"content": "A"}, "finish_reason": "x"}]}), "'x'"),
+    "a short context": (Reply.json({"error": {"message": "prompt is too long"}}, 400), "--max-model-len"),
+    "empty answers": (Reply.json({"choices": [{"message": {"content": ""}}]}), "chat template"),
+}
+
+
+@pytest.mark.parametrize("case", FORM)
+@pytest.mark.parametrize("number", [1, 3, 60])
+def test_what_no_request_gets_an_answer_for_ends_all(case: str, number: int, server: ChatServer) -> None:
+    """With the server's words and what to do, after few requests, and nothing is handed out to be stored."""
+    reply, told = FORM[case]
+    server.script = lambda body, time: reply
+    generator = opened(server, concurrency=4)
+    came = []
+    with pytest.raises(RunError, match="no request gets an answer; the last: ") as caught:
+        came += list(generator.generate(requests_of(number)))
+    assert told in caught.value.advice
+    assert came == []
+    assert len(server.bodies) <= min(number, 24) + 1
+    server.script = lambda body, time: None
+    assert {answer.finish_reason for answer in answers_of(generator, requests_of(number))} == {"stop"}
+    generator.close()
+
+
+@pytest.mark.parametrize("case", FORM)
+def test_the_same_for_some_rows_is_their_matter(case: str, server: ChatServer) -> None:
+    """However many they are, and though they come first."""
+    reply, _ = FORM[case]
+    server.script = lambda body, time: reply if body["seed"] < 12 else None
+    answers = ask(server, 30, concurrency=2)
+    assert [answer.finish_reason for answer in answers[12:]] == ["stop"] * 18
+    assert "failed" not in {answer.finish_reason for answer in answers}
+    assert {answer.text for answer in answers[:12]} == {answers[0].text}
+    assert len(server.bodies) == 30
+
+
+@pytest.mark.parametrize("case", FORM)
+def test_rows_that_are_refused_alone_are_told_from_a_form_that_is(case: str, server: ChatServer) -> None:
+    """As in the second run of a build: nothing else is asked. A plain request of the same form tells."""
+    reply, _ = FORM[case]
+    server.script = lambda body, time: reply if subject(body).startswith("row") else None
+    answers = ask(server, 3)
+    assert {answer.finish_reason for answer in answers} == {ask(server, 1)[0].finish_reason}
+    assert "failed" not in {answer.finish_reason for answer in answers}
+    assert {**server.bodies[0], "messages": []} in [{**body, "messages": []} for body in server.bodies[1:]]
+
+
+def test_rows_that_break_the_server_are_told_from_a_server_that_is_broken(server: ChatServer) -> None:
+    server.script = lambda body, time: Reply.json({}, 500) if subject(body).startswith("row") else None
+    answers = ask(server, 12, retries=0, concurrency=2)
+    assert {answer.finish_reason for answer in answers} == {"failed"}
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -269,8 +329,6 @@ def test_a_server_that_asks_for_a_day_is_not_waited_for(server: ChatServer) -> N
         ({"finish_reason": "length"}, None, "length"),
         ({"finish_reason": "eos_token"}, None, "stop"),
         ({"finish_reason": None}, None, "stop"),
-        ({"message": {"role": "assistant", "content": None}}, "", "stop"),
-        ({"message": {"role": "assistant"}, "finish_reason": "content_filter"}, "", "stop"),
         ({"message": {"content": "<think>Hm.</think>\n\nA dog.", "reasoning_content": "Hm."}}, "A dog.", "stop"),
     ],
 )
@@ -284,7 +342,9 @@ def test_answers_of_all_kinds(choice: Body, text: str | None, reason: str, serve
 
 def test_a_server_that_counts_no_tokens(server: ChatServer) -> None:
     server.script = lambda body, number: Reply.json(completion(body) | {"usage": None})
-    assert ask(server)[0].num_output_tokens == 0
+    (answer,) = ask(server)
+    assert answer.num_output_tokens >= len(answer.text.split())
+    assert not answer.tokens_told
 
 
 def test_calls_of_several_threads_share_the_bound(server: ChatServer) -> None:
@@ -367,14 +427,15 @@ def test_an_address_with_secrets_or_that_is_none_is_refused(url: str) -> None:
 # -- The whole way ----------------------------------------------------------------------------------------------------
 
 
-def build(server: ChatServer, folder: Path, **environment: str) -> Any:
+def build(server: ChatServer, folder: Path, *options: str, **environment: str) -> Any:
     recipe = folder / "served.yaml"
     recipe.write_text(
         "seeds: {sources: [{kind: file, path: seeds.txt}]}\nengine: {kind: echo}\ncaptions: {num: 30}\n"
         "instructions: {num: 10}\nrepresentations: {encoder: 'hashing:16'}\n"
+        "price: {per_million_prompt_tokens: 100}\n"
     )
     write_seeds(folder / "seeds.txt", 40)
-    served = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model"]
+    served = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model", *options]
     return unicorn("build", recipe, *served, cwd=folder, NO_PROXY="127.0.0.1", **environment)
 
 
@@ -382,31 +443,46 @@ def is_caption(body: Body) -> bool:
     return "response_format" not in body
 
 
+def quirk(body: Body) -> Reply | None:
+    """A few captions' rows get something else than a text."""
+    about = subject(body) if is_caption(body) else ""
+    text = completion(body)["choices"][0]["message"]["content"]
+    quirks = {
+        "jar number 7 ": Reply.json({}, 503, retry_after="86400"),
+        "jar number 8 ": Reply.json({"error": {"message": "not this one"}}, 400),
+        "jar number 9 ": Reply.json({"error": {"message": "Your input was flagged by moderation."}}, 403),
+        "jar number 10 ": Reply.json(completion(body, finish_reason="content_filter")),
+        "jar number 11 ": Reply.json(completion(body, message={"content": None, "reasoning_content": "Hm."})),
+        "jar number 12 ": Reply.json(completion(body, message={"content": f"<|start_of_x|>{text}"})),
+    }
+    return next((reply for name, reply in quirks.items() if name in about), None)
+
+
 def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: Path) -> None:
-    """The build ends without the row that got no answer; the next one asks for that row alone, and fills the gap."""
-    failing = []
-
-    def script(body: Body, number: int) -> Reply | None:
-        if "jar number 7 " in subject(body) and is_caption(body):
-            failing.append(body)
-            return Reply.json({"error": "not this one"}, 400)
-        return None
-
-    server.script = script
-    first = build(server, tmp_path, **{API_KEY: KEY})
+    """What one prompt gets is settled by name; where the server failed, and there alone, the next build asks again."""
+    server.script = lambda body, number: quirk(body) or Reply.json(completion(body) | {"usage": None})
+    first = build(server, tmp_path, "--max-cost", "100", **{API_KEY: KEY})
     assert first.returncode == 0, first.stderr
     statistics = json.loads((tmp_path / "unicorn/statistics.json").read_text())
-    assert statistics["captions"]["rejected"] == {"not_answered": 1}
+    settled = {"markup": 1, "moderated": 2, "refused_by_server": 1, "unfinished": 1}
+    assert statistics["captions"]["rejected"] == settled | {"not_answered": 1}
+    assert statistics["captions"]["num_estimated"] == 34
     assert statistics["engine"] == "org/model"
-    assert len(failing) == 1
+    assert first.stderr.count("does not report token counts") == 1
+    assert "--max-cost goes by it" in first.stderr
+    card = (tmp_path / "unicorn/README.md").read_text()
+    assert "The server did not report the tokens" in card
+    assert re.search(r"\| about [\d,]+ prompt tokens \| \d+\.\d\d \|", card)
+    assert "gives no prices" not in card
 
     server.script = lambda body, number: None
     server.bodies.clear()
     second = build(server, tmp_path, **{API_KEY: KEY})
     assert second.returncode == 0, second.stderr
-    captions = [body for body in server.bodies if is_caption(body)]
-    assert [subject(body) for body in captions] == [subject(failing[0])]
-    assert json.loads((tmp_path / "unicorn/statistics.json").read_text())["captions"]["rejected"] == {}
+    captions = [subject(body) for body in server.bodies if is_caption(body)]
+    assert len(captions) == 1
+    assert "jar number 7 " in captions[0]
+    assert json.loads((tmp_path / "unicorn/statistics.json").read_text())["captions"]["rejected"] == settled
 
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 10
@@ -417,6 +493,21 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     server.bodies.clear()
     assert build(server, tmp_path).returncode == 0
     assert server.bodies == []
+
+
+def test_a_server_that_only_thinks_is_told_and_nothing_of_it_is_kept(server: ChatServer, tmp_path: Path) -> None:
+    """Once it is mended the same command goes on."""
+    server.script = lambda body, number: Reply.json(
+        completion(body, message={"content": None, "reasoning_content": "The user wants it plain."})
+    )
+    done = build(server, tmp_path)
+    assert done.returncode == 1
+    assert "content is empty, reasoning is not" in done.stderr
+    assert "enable_thinking: false" in done.stderr
+    assert "Traceback" not in done.stderr
+    server.script = lambda body, number: None
+    done = build(server, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_next_partition_is_asked_before_this_one_is_answered(server: ChatServer, tmp_path: Path) -> None:

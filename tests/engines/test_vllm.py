@@ -14,7 +14,7 @@ from tests.stages import answers_of
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import Sampling, VllmEngine
-from unicorn_hf.engines.chat_template import ChatTemplate, without_thoughts
+from unicorn_hf.engines.chat_template import ChatTemplate
 from unicorn_hf.engines.demo_models import demo_llm
 from unicorn_hf.engines.vllm import VllmGenerator, environment
 
@@ -305,18 +305,3 @@ def test_a_base_model_is_refused(tokenizer: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tokenizer, "chat_template", None)
     with pytest.raises(InputError, match="a model has no chat template"):
         ChatTemplate(tokenizer, "a model")
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("An owl sits.", "An owl sits."),
-        ("<think>\nHm, an owl.\n</think>\n\nAn owl sits.", "An owl sits."),
-        ("Hm, an owl.\n</think>\n\nAn owl sits.", "An owl sits."),
-        ("<think></think>An owl sits.", "An owl sits."),
-        (" <think>Hm, an owl, which", ""),
-        ("", ""),
-    ],
-)
-def test_thoughts_are_no_part_of_an_answer(text: str, answer: str) -> None:
-    assert without_thoughts(text) == answer

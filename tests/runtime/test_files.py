@@ -128,10 +128,21 @@ def test_a_table_that_does_not_fit_is_not_written(table: pa.Table, error: type[E
     assert files(tmp_path) == []
 
 
+def test_a_column_that_an_earlier_version_did_not_write_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(path, rows_table(ROWS, SEEDS), SEEDS)
+    later = pa.schema([pa.field("more", pa.bool_()), *SEEDS])
+    assert read_table(path, later).to_pylist() == [{"more": None, **row} for row in ROWS]
+    assert read_table(path, later, ["more"]).to_pylist() == [{"more": None} for _ in ROWS]
+
+
 def test_a_shard_of_another_schema_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, rows_table(ROWS, SEEDS), SEEDS)
-    for other in (pa.schema([pa.field("seed", pa.int64())]), pa.schema([pa.field("more", pa.string())])):
+    for other in (
+        pa.schema([pa.field("seed", pa.int64())]),
+        pa.schema([pa.field("more", pa.string(), nullable=False)]),
+    ):
         with pytest.raises(DamagedShardError, match="of another version"):
             read_table(path, other)
 

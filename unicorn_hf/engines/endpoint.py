@@ -224,9 +224,10 @@ class EndpointGenerator:
             raise self._error(error, error.advice) from None
         except NoReplyError as failure:
             self._num_failures += 1
-            if self._num_failures >= self._most_failures and not await self._is_of_request(failure, request):
+            number = self._num_failures
+            if number >= self._most_failures and not await self._is_of_request(failure, request):
                 raise self._error(
-                    f"{self._num_failures} requests one after another got no answer; the last: {failure}",
+                    f"{number} requests one after another got no answer; the last: {failure}",
                     f"{failure.advice} {_KEPT}".strip(),
                 ) from None
             return Reply(Answer(str(failure), "failed", 0, 0))

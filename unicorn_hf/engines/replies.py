@@ -115,7 +115,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "or format: tagged for the tasks.",
     ),
     (
-        r"chat[ _-]?template|jinja|apply_chat|TemplateError|undefined (?:variable|name)|is undefined",
+        r"chat[ _-]?template(?!_)|jinja|apply_chat|TemplateError|undefined (?:variable|name)|is undefined",
         "The chat template of the server's model fails: start the server with a template that works (vLLM:"
         " --chat-template FILE), or set engine.system_role: false if it has no place for a system prompt.",
     ),
@@ -166,6 +166,8 @@ _REFUSES_ALL = (
 _TEXT_KEYS = ("text", "content", "output_text", "value")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_details", "reasoning_text")
 _HTML = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_NAMES = re.compile(r'"(?:message|messages|text|error)": ')
+"""Of fields, which are no words of the server's."""
 _SECRET = re.compile(r"\b(?:sk|hf|gsk|xai|pk|key|api)[-_][\w-]{12,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
@@ -430,7 +432,7 @@ def _refusal(
         wait_s = wait_asked(headers)
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
             raise NoReplyError(f"status {status}: it asks to be left alone for {wait_s:,.0f} s")
-        advice = _advice(words, "") if status >= 500 else ""
+        advice = _advice(words, "", engine) if status >= 500 else ""
         raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500)
     if status in (404, 405) or (_NO_SUCH_MODEL.search(words) and status != 403):
         is_model = _NO_SUCH_MODEL.search(words)
@@ -438,14 +440,16 @@ def _refusal(
             f"it refuses the request ({said})",
             _model_advice(engine, models) if is_model else _address_advice(engine),
         )
-    return _no_text("refused", said, _NOT_ALLOWED if status == 403 else _advice(words, _REFUSES_ALL))
+    return _no_text("refused", said, _NOT_ALLOWED if status == 403 else _advice(words, _REFUSES_ALL, engine))
 
 
 def _no_text(reason: FinishReason, said: str, advice: str) -> Reply:
     return Reply(Answer(shown(said), reason, 0, 0), advice)
 
 
-def _advice(words: str, otherwise: str) -> str:
+def _advice(words: str, otherwise: str, engine: EndpointEngine) -> str:
+    if name := next((name for name in engine.extra_body if re.search(rf"\b{re.escape(name)}\b", words)), ""):
+        return f"Take {name} out of engine.extra_body, or give it another value."
     return next((advice for pattern, advice in _ADVICE if re.search(pattern, words, re.IGNORECASE)), otherwise)
 
 
@@ -513,7 +517,7 @@ def _status_in(error: object) -> int:
 
 def _words(value: object) -> str:
     """All that a server says, its codes and types too, on one line."""
-    return json.dumps(value, ensure_ascii=False)[:4000]
+    return _NAMES.sub("", json.dumps(value, ensure_ascii=False))[:4000]
 
 
 def _message(value: object) -> str:
