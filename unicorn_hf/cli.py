@@ -918,6 +918,12 @@ def _errors() -> Iterator[None]:
         yield
     except UnicornError as error:
         _fail(str(error), error.exit_code)
+    except Exception as error:
+        from unicorn_hf.core.http import proxy_failure
+
+        if (problem := proxy_failure(error)) is None:
+            raise
+        _fail(str(problem), problem.exit_code)
     except KeyboardInterrupt:
         _fail("Stopped. What is done is kept: the same command goes on from here.", _INTERRUPTED)
 

@@ -56,12 +56,14 @@ from unicorn_hf.cards.statistics import (
 from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import (
     AnySource,
     DatasetSource,
     EchoEngine,
+    EndpointEngine,
     Engine,
     FileSource,
     ImportedFile,
@@ -187,6 +189,8 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
     if recipe.takes_text:
         files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
         return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files))
+    if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
+        raise problem
     check_sources(recipe.seeds)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)

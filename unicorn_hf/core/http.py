@@ -31,7 +31,7 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
 def proxy_problem() -> InputError | None:
     """Why no request can be sent through the proxies that the environment names; None where nothing speaks against it.
 
-    The library below huggingface_hub fails for it with a traceback, whatever the address that is asked.
+    httpx, below huggingface_hub, fails for it with a traceback, whatever the address that is asked.
     """
     proxies = getproxies()
     if "*" in (host.strip() for host in proxies.get("no", "").split(",")):
@@ -40,6 +40,19 @@ def proxy_problem() -> InputError | None:
         if (address := proxies.get(kind)) and (problem := _problem_of(address)):
             what, advice = problem
             return InputError(f"{_proxy_variable(kind)} names a proxy {what}", advice)
+    return None
+
+
+def proxy_failure(error: BaseException) -> InputError | None:
+    """The same where `error` comes of it: raised below huggingface_hub, or a library like it, or from such an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        trace = cause.__traceback__
+        while trace is not None:
+            if str(trace.tb_frame.f_globals.get("__name__")).startswith("httpx"):
+                return proxy_problem()
+            trace = trace.tb_next
+        cause = cause.__cause__ or cause.__context__
     return None
 
 

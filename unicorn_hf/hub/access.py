@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.hub.client import Repository, find_repository, hub_api, library_settings, made_by_us
 from unicorn_hf.hub.failures import LOG_IN, diagnose, hub_address
 from unicorn_hf.hub.files import CARD
@@ -81,10 +82,13 @@ def problem_here() -> AccessProblem | None:
 
 
 def offline_problem() -> AccessProblem | None:
+    """What keeps anyone from asking the Hub anything."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return AccessProblem("the Hub is switched off: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", "Unset it.")
+    if problem := proxy_problem():
+        return AccessProblem(problem.message, problem.advice)
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from unicorn_hf.core.http import wait_asked
+from unicorn_hf.core.http import proxy_failure, wait_asked
 
 LOG_IN = (
     "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there "
@@ -44,6 +44,8 @@ def diagnose(error: BaseException) -> Failure | None:
     from huggingface_hub.errors import HfHubHTTPError
 
     http_error = HfHubHTTPError.__mro__[1]  # of the library below the installed huggingface_hub: httpx or httpx2
+    if problem := proxy_failure(error):
+        return Failure(problem.message, problem.advice, passes=False)
     for cause in _causes(error):
         if response := getattr(cause, "response", None) if isinstance(cause, http_error) else None:
             message = response.headers.get("x-error-message") or getattr(cause, "server_message", "") or ""

@@ -124,7 +124,7 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
         *_of_gpus(checkup, recipe, loaded),
         *_of_versions(checkup, mismatches(_CONSTRAINING)),
         *_of_disks(checkup),
-        *_of_hub(checkup.hub),
+        *_of_hub(checkup.hub, refused),
     ]
     return checkup.model_copy(update={"findings": sorted(findings, key=lambda finding: finding.severity)})
 
@@ -237,8 +237,8 @@ def _of_disks(checkup: Checkup) -> Iterator[Finding]:
         yield Finding(severity="error", message=message, fix="Make room, or give --out and --work-dir on another disk")
 
 
-def _of_hub(hub: HubStanding) -> Iterator[Finding]:
-    if hub.problem:
+def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
+    if hub.problem and not (refused and refused.message == hub.problem):
         yield Finding(severity="warning", message=hub.problem, fix=hub.advice or "")
 
 

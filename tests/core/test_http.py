@@ -1,0 +1,130 @@
+"""A proxy that cannot be used is named, with what to do and without its password."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builds import unicorn
+from unicorn_hf.core.http import proxy_failure, proxy_problem, wait_asked
+
+SOCKS = "pip install 'httpx[socks]'"
+BAD = {
+    "socks5, no package": ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, ("ALL_PROXY", SOCKS)),
+    "socks5h, no package": ({"https_proxy": "socks5h://127.0.0.1:1080"}, ("https_proxy", SOCKS)),
+    "socks": ({"ALL_PROXY": "socks://127.0.0.1:1080/"}, ("ALL_PROXY", "socks5:// in place of socks://")),
+    "socks4": ({"HTTPS_PROXY": "socks4://127.0.0.1:1080"}, ("HTTPS_PROXY", "socks5:// in place of socks4://")),
+    "another kind": ({"HTTP_PROXY": "ftp://127.0.0.1:21"}, ("HTTP_PROXY", "http://HOST:PORT")),
+    "a port that is none": ({"all_proxy": "http://127.0.0.1:port"}, ("all_proxy", "http://HOST:PORT")),
+    "a port that is too large": ({"HTTPS_PROXY": "http://127.0.0.1:99999"}, ("HTTPS_PROXY", "http://HOST:PORT")),
+    "no host": ({"HTTPS_PROXY": "http://"}, ("HTTPS_PROXY", "http://HOST:PORT")),
+    "a space": ({"HTTPS_PROXY": "http://my proxy:3128"}, ("HTTPS_PROXY", "http://HOST:PORT")),
+    "an open bracket": ({"HTTPS_PROXY": "http://[::1:3128"}, ("HTTPS_PROXY", "http://HOST:PORT")),
+    "another host goes without": ({"ALL_PROXY": "socks://h:1", "NO_PROXY": "127.0.0.1"}, ("ALL_PROXY", "socks5")),
+    "a password": ({"HTTPS_PROXY": "socks4://user:pass-word@127.0.0.1:1080"}, ("HTTPS_PROXY", "socks5")),
+}  # fmt: skip
+GOOD: tuple[dict[str, str], ...] = (
+    {},
+    {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "localhost"},
+    {"HTTP_PROXY": "proxy.example:3128"},
+    {"HTTP_PROXY": "http://user:password@proxy.example"},
+    {"ALL_PROXY": "http://[::1]:3128"},
+    {"ALL_PROXY": "socks://127.0.0.1:1", "NO_PROXY": "*"},
+    {"FTP_PROXY": "socks://127.0.0.1:1"},
+    {"ALL_PROXY": ""},
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_proxy_that_cannot_be_used(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables, told = BAD[case]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    problem = proxy_problem()
+    assert problem
+    assert all(word in str(problem) for word in told)
+    assert "pass-word" not in str(problem)
+
+
+@pytest.mark.parametrize("case", ["socks5, no package", "socks", "another kind", "a port that is none", "a password"])
+def test_the_librarys_failure_for_it_is_known(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.utils import _http
+
+    for name, value in BAD[case][0].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Exception, match=r"(?i)proxy|port|socks") as caught:
+        _http.default_client_factory()
+    assert str(proxy_failure(caught.value)) == str(proxy_problem())
+
+
+@pytest.mark.parametrize("variables", GOOD, ids=str)
+def test_a_proxy_that_can(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.utils import _http
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_problem() is None
+    _http.default_client_factory().close()
+
+
+def test_a_socks_proxy_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("unicorn_hf.core.http.find_spec", lambda name: name == "socksio" or real(name))
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    assert proxy_problem() is None
+
+
+def test_another_error_is_not_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1080")
+    with pytest.raises(ValueError) as caught:
+        int("x")
+    assert proxy_failure(caught.value) is None
+
+
+COMMANDS: dict[str, list[Any]] = {
+    "push": ["push", "set", "org/name"],
+    "a server": ["build", "demo", "--engine", "endpoint", "--base-url", "http://127.0.0.1:9/v1", "--llm", "m"],
+    "a set of the Hub": ["inspect", "org/name"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_ends_with_one_message(command: str, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    done = unicorn(*COMMANDS[command], cwd=tmp_path, ALL_PROXY="socks5://me:pass-word@127.0.0.1:1080", HF_TOKEN="hf_x")
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "pass-word" not in done.stdout + done.stderr
+    if command != "push":  # It looks at the folder first.
+        assert "ALL_PROXY" in done.stderr
+        assert SOCKS in done.stderr
+
+
+def test_the_doctor_lists_it(tmp_path: Path) -> None:
+    server = ["engine: {kind: endpoint, base_url: 'http://127.0.0.1:9/v1', model: m}", "captions: {num: 4}"]
+    rest = ["instructions: {num: 0}", "representations: {encoder: 'hashing:16'}"]
+    (tmp_path / "seeds.txt").write_text("a dog\n")
+    seeds = "seeds: {sources: [{kind: file, path: seeds.txt}]}"
+    (tmp_path / "served.yaml").write_text("\n".join([*server, *rest, seeds]))
+    done = unicorn("doctor", "served.yaml", cwd=tmp_path, ALL_PROXY="socks5://me:pass-word@127.0.0.1:1080")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert done.stdout.count("ALL_PROXY names a proxy that needs a package") == 1
+    assert SOCKS in done.stdout
+    assert "pass-word" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({}, None), ({"retry-after": "7"}, 7.0), ({"ratelimit": '"api";r=0;t=55'}, 55.0), ({"retry-after": "soon"}, None)],
+)
+def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert wait_asked(headers) == seconds
