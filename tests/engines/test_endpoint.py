@@ -502,7 +502,7 @@ def test_a_server_that_only_thinks_is_told_and_nothing_of_it_is_kept(server: Cha
     )
     done = build(server, tmp_path)
     assert done.returncode == 1
-    assert "content is empty, reasoning is not" in done.stderr
+    assert "content is null, reasoning_content is not" in done.stderr
     assert "enable_thinking: false" in done.stderr
     assert "Traceback" not in done.stderr
     server.script = lambda body, number: None

@@ -159,6 +159,10 @@ def test_tokens_are_counted_or_estimated(usage: object, prompt: int, output: int
     assert answer.text == DOG
 
 
+def test_a_call_of_a_tool_is_no_text() -> None:
+    assert read(200, completion(content=None, tool_calls=[{"id": "1"}])).answer.finish_reason == "tool_call"
+
+
 TOO_LONG = {
     "OpenAI": (400, {"error": {"code": "context_length_exceeded", "message": "This model's maximum context length is 8."}}),
     "OpenAI, window": (400, {"error": {"message": "Your input exceeds the context window of this model."}}),
@@ -278,6 +282,7 @@ ADVICE = {
     "response_format": (400, {"error": {"message": "This response_format type is unavailable now"}}, "engine.json_schema: none"),
     "extra_body": (400, {"error": {"message": "Unknown field: chat_template_kwargs"}}, "Take chat_template_kwargs out of"),
     "chat template": (400, {"message": "As of transformers v4.44, default chat template is no longer allowed"}, "--chat-template"),
+    "model": (400, {"error": {"message": "x is not a valid model ID"}}, "it offers org/m, org/other"),
     "anything": (400, {"error": {"message": "Bad request"}}, "engine.extra_body"),
 }  # fmt: skip
 
@@ -299,7 +304,6 @@ FINAL = {
     "model, vLLM": (404, {"object": "error", "message": "The model `x` does not exist."}, "it offers org/m, org/other"),
     "model, Ollama": (404, {"error": {"message": 'model "x" not found, try pulling it first'}}, "--llm"),
     "model, OpenAI": (404, {"error": {"code": "model_not_found", "message": "no"}}, "--llm"),
-    "model, 400": (400, {"error": {"message": "x is not a valid model ID"}}, "--llm"),
     "moved": (307, b"", "--base-url"),
 }  # fmt: skip
 

@@ -335,10 +335,9 @@ def _wait(state: RetryCallState) -> float:
 def _plain(request: Request) -> Request:
     """A request of the same form about something that nobody could object to."""
     *before, last = request.messages
-    content = last.content.replace(request.subject, _PLAIN_SUBJECT) if request.subject in last.content else ""
-    return replace(
-        request, subject=_PLAIN_SUBJECT, messages=(*before, replace(last, content=content or _PLAIN_SUBJECT))
-    )
+    found = request.subject and request.subject in last.content
+    content = last.content.replace(request.subject, _PLAIN_SUBJECT) if found else _PLAIN_SUBJECT
+    return replace(request, subject=_PLAIN_SUBJECT, messages=(*before, replace(last, content=content)))
 
 
 def _session() -> Any:

@@ -289,7 +289,7 @@ def _completion(choice: dict[str, Any], usage: object, request: Request) -> Repl
     message = choice.get("message") or choice.get("delta")
     if not isinstance(message, dict):
         raise PassingError("no chat completion: choices[0] has no message", is_of_request=True)
-    content, reasoning = _text(message.get("content")), _reasoning(message)
+    content, (field, reasoning) = _text(message.get("content")), _reasoning(message)
     said = spoken(content)
     ending, word = _ending(choice.get("finish_reason"))
     tokens = _tokens(usage, request, content + reasoning)
@@ -306,8 +306,11 @@ def _completion(choice: dict[str, Any], usage: object, request: Request) -> Repl
         return reply(ending, shown(f"finish_reason {word!r}, after: {said.text or reasoning!r}"), advice)
     if said.text.strip():
         return reply(ending, said.text)
+    if message.get("tool_calls") or message.get("function_call"):
+        return reply("tool_call", "the answer calls a tool", "Its answers call tools: no tool was offered.")
     if said.is_thought_only or reasoning:
-        where = "the answer is reasoning alone" if said.is_thought_only else "content is empty, reasoning is not"
+        nothing = "null" if message.get("content") is None else "without text"
+        where = f"content is {nothing}, {field} is not" if field else "the answer is reasoning alone"
         return reply("thought", shown(f"{where} (finish_reason {word!r}): {reasoning or content}"), THINKING)
     return reply(ending, "", "Its answers are empty: see the server's log and the chat template of its model.")
 
@@ -334,12 +337,16 @@ def _refusal_part(content: object) -> str:
     return next((str(part["refusal"]) for part in parts if isinstance(part, dict) and part.get("refusal")), "")
 
 
-def _reasoning(message: dict[str, Any]) -> str:
-    fields = [message.get(key) for key in _REASONING_KEYS]
+def _reasoning(message: dict[str, Any]) -> tuple[str, str]:
+    """The field that holds the model's reasoning, and its text; empty where there is none."""
+    fields = [(key, message.get(key)) for key in _REASONING_KEYS]
     content = message.get("content")
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    fields += [part for part in parts if re.search(r"think|reason", str(part.get("type")))]
-    return next(filter(None, (" ".join(_strings(field)) for field in fields)), "")
+    fields += [
+        (f"its part {kind}", part) for part in parts if re.search(r"think|reason", kind := str(part.get("type")))
+    ]
+    texts = ((name, " ".join(_strings(field))) for name, field in fields)
+    return next(((name, text) for name, text in texts if text), ("", ""))
 
 
 def _strings(value: object) -> Iterable[str]:
@@ -434,13 +441,15 @@ def _refusal(
             raise NoReplyError(f"status {status}: it asks to be left alone for {wait_s:,.0f} s")
         advice = _advice(words, "", engine) if status >= 500 else ""
         raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500)
-    if status in (404, 405) or (_NO_SUCH_MODEL.search(words) and status != 403):
-        is_model = _NO_SUCH_MODEL.search(words)
+    is_model = _NO_SUCH_MODEL.search(words)
+    if status in (404, 405):
         raise FinalError(
-            f"it refuses the request ({said})",
-            _model_advice(engine, models) if is_model else _address_advice(engine),
+            f"it refuses the request ({said})", _model_advice(engine, models) if is_model else _address_advice(engine)
         )
-    return _no_text("refused", said, _NOT_ALLOWED if status == 403 else _advice(words, _REFUSES_ALL, engine))
+    if status == 403:
+        return _no_text("refused", said, _NOT_ALLOWED)
+    advice = _model_advice(engine, models) if is_model else _advice(words, _REFUSES_ALL, engine)
+    return _no_text("refused", said, advice)
 
 
 def _no_text(reason: FinishReason, said: str, advice: str) -> Reply:
