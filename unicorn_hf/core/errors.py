@@ -1,18 +1,23 @@
 """The errors that a user can do something about. Anything else is a bug and keeps its traceback."""
 
+import re
+
+_CREDENTIALS = re.compile(r"(?<=://)\S+@")
+"""User and password of a URL, which a message may repeat. Errors go to terminals, logs and state files."""
+
 
 class UnicornError(Exception):
     """An error with a message for a person and, where there is one, the thing to do about it.
 
-    `exit_code` is what the command ends with; library users catch the class.
+    `exit_code` is what the command ends with; library users catch the class. Credentials of a URL become `***`.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.advice = advice
+        self.message = _CREDENTIALS.sub("***@", message)
+        self.advice = _CREDENTIALS.sub("***@", advice)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.advice}" if self.advice else self.message

@@ -276,7 +276,8 @@ def _scheduler(kind: str, num_workers: int | None) -> Place:
         near = get_close_matches(kind.lower(), _KINDS, n=1)
         hint = f". Did you mean {near[0]}?" if near else ""
         raise InputError(
-            f"no cluster {kind!r}{hint}",
+            # What is meant as an address may hold a password.
+            f"no cluster {'with this name' if '@' in kind else repr(kind)}{hint}",
             "auto, local, cuda, a scheduler's address like tls://10.0.0.1:8786, or the path of its file.",
         )
     _address(kind)
@@ -297,10 +298,14 @@ def _address(scheduler: str) -> str:
             raise InputError(
                 f"{scheduler} is not the file of a Dask scheduler", "`dask scheduler --scheduler-file PATH` writes one."
             ) from error
-    parts = urlsplit(address)
-    if "@" in address or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(address)
+        holds_more = "@" in address or bool(parts.query or parts.fragment)
+    except ValueError:
+        holds_more = True
+    if holds_more:
         raise InputError(
-            f"a scheduler's address is {parts.scheme}://HOST:PORT, with no user, password or query",
+            "a scheduler's address is tls://HOST:PORT or tcp://HOST:PORT, with no user, password or query",
             _SEE_CERTIFICATES,
         )
     return address

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from unicorn_hf.core.errors import InputError
 
@@ -30,17 +30,31 @@ def place(text: str | Path) -> Path:
     scheme, mark, _ = text.partition("://")
     if not mark:
         return Path(text)
-    if scheme in _LOCAL:
-        return Path(urlsplit(text).path)
-    parts = urlsplit(text)
-    if "@" in parts.netloc or parts.query:
+    parts = _place_alone(text)
+    if parts is None:
         raise InputError(
-            f"{scheme}://{parts.hostname or ''}{parts.path}: the address holds more than a place",
-            "Give credentials by the environment or fsspec's configuration: the address stands in files and messages.",
+            f"{scheme}://...: this URL is malformed or holds more than a place",
+            "A place is KIND://BUCKET/PATH. Give credentials by the environment or fsspec's configuration: the URL is"
+            " written to files and messages.",
         )
+    if scheme in _LOCAL:
+        if parts.netloc not in ("", "localhost"):
+            raise InputError(f"{text}: a path of this machine begins with {scheme}:///", "Or give it as a plain path.")
+        return Path(parts.path)
     if not parts.netloc:
         raise InputError(f"{text}: no bucket", f"For example: {scheme}://BUCKET/unicorn.work")
     return cast(Path, _upath(scheme, text.rstrip("/")))
+
+
+def _place_alone(text: str) -> SplitResult | None:
+    """The parts of a URL that names a place and nothing else."""
+    try:
+        parts = urlsplit(text)
+        # A password may hold a slash, and look like a port that a path follows.
+        holds_more = "@" in parts.netloc or (parts.port is not None and "@" in parts.path)
+    except ValueError:
+        return None
+    return None if holds_more or parts.query or parts.fragment else parts
 
 
 def local_place(text: str | Path) -> Path:
