@@ -26,7 +26,7 @@ def unicorn(*arguments: object, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
-def start(*arguments: object, cwd: Path) -> "subprocess.Popen[str]":
+def start(*arguments: object, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
     """The command in a process group of its own, as a terminal starts it.
 
     A test run in the background of a script has interrupts switched off, which its children would inherit.
@@ -34,6 +34,7 @@ def start(*arguments: object, cwd: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command(*arguments),
         cwd=cwd,
+        env={**os.environ, **environment},
         text=True,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -4,11 +4,10 @@ import fnmatch
 import os
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,11 +15,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.builds import start, write_seeds
-from tests.engines.chat_server import Body, ChatServer, Reply
+from tests.held_up import NUM_WORKERS, held_up
 from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
 
-NUM_WORKERS = 2
 PAGES = ("health", "metrics", "info/main/workers.html", "json/counts.json", "statics/css/base.css")
 
 
@@ -58,38 +55,6 @@ def listening(pid: int) -> dict[tuple[str, int], int]:
     return found
 
 
-@contextmanager
-def held_up(folder: Path, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    """A build whose workers are at work, and stay so until the block ends."""
-    go_on, asked = threading.Event(), threading.Event()
-
-    def hold(body: Body, time: int) -> Reply | None:
-        asked.set()
-        go_on.wait(2 * PATIENCE_S)
-        return None
-
-    server = ChatServer()
-    server.script = hold
-    write_seeds(folder / "seeds.txt", 60)
-    build = [
-        "build", "demo", "--seeds", "seeds.txt", "--captions", 40, "--instructions", 0, "--encoder", "hashing:16",
-        "--base-url", server.url, "--llm", "any", "--workers", NUM_WORKERS, *arguments,
-    ]  # fmt: skip
-    with server.running():
-        process = start(*build, cwd=folder)
-        try:
-            while not asked.wait(0.1):
-                assert process.poll() is None, process.communicate()
-            yield process
-            go_on.set()
-            _, errors = process.communicate(timeout=2 * PATIENCE_S)
-            assert process.returncode == 0, errors
-            assert "Traceback" not in errors, errors
-        finally:
-            go_on.set()
-            process.kill()
-
-
 @pytest.mark.parametrize("kind", ["cluster", "tls_cluster"])
 def test_the_intruder_gets_into_a_cluster_that_is_open_and_where_it_has_the_certificate(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -109,7 +74,8 @@ def test_the_intruder_gets_into_a_cluster_that_is_open_and_where_it_has_the_cert
 
 
 def test_a_process_without_the_certificate_gets_no_task_onto_a_builds_cluster(tmp_path: Path) -> None:
-    with held_up(tmp_path) as process:
+    with held_up(tmp_path) as build:
+        process = build.process
         found = listening(process.pid)
         assert {host for host, _ in found} == {"127.0.0.1"}
         # Scheduler and nannies in the build's own process, and the workers in theirs.
