@@ -57,6 +57,7 @@ from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.http import proxy_problem
+from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.prompts import load_prompt
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import (
@@ -84,7 +85,8 @@ from unicorn_hf.instructions.step import STAGE as INSTRUCTIONS
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.interchange.importing import Taken, take
-from unicorn_hf.interchange.reading import InputFile, imported_files, parent_files
+from unicorn_hf.interchange.reading import imported_files, parent_files
+from unicorn_hf.reading.files import DataFile
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
@@ -100,7 +102,7 @@ from unicorn_hf.representations.transfer_file import (
 )
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import DamagedShardError, disk_errors, write_bytes, write_json, write_text
-from unicorn_hf.runtime.generation import Counts, Usage, most_common
+from unicorn_hf.runtime.generation import Counts, Usage
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.limits import Budget
@@ -386,6 +388,7 @@ class _Build:
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
         remember(work_dir, self._plan.recipe)  # Not before: of a recipe that cannot be built nothing is left.
+        self._tell(record.took, record.left_out)
         captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
         instructions = InstructionStage(recipe, captions.picked, self._generator, work_dir).run(pool, progress)
         return _Text(
@@ -400,18 +403,25 @@ class _Build:
             model_license=model_license(recipe.engine),
             caption_counts=captions.counts,
             instruction_counts=instructions.counts,
+            left_out=record.left_out,
             caption_usage=captions.usage,
             instruction_usage=instructions.usage,
         )
+
+    def _tell(self, took: Sequence[str], left_out: Sequence[LeftOut]) -> None:
+        """How files were read, and what was left out of them."""
+        for line in (*took, *left_out):
+            self._journal.note(str(line))
 
     def _taken(self) -> "_Text":
         """Captions and conversations of files, or of the parent."""
         recipe, progress = self._recipe, self._journal
         parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
+        with_vectors = isinstance(self._encoder.spec, ImportedSpec)
         if recipe.parent and parent:
             files = parent_files(recipe.parent, parent)
         else:
-            files = imported_files(recipe.imported) if recipe.imported else []
+            files = imported_files(recipe.imported, with_vectors=with_vectors) if recipe.imported else []
         facts = read_statistics(parent / STATISTICS) if parent else None
         taken = take(
             files,
@@ -419,18 +429,16 @@ class _Build:
             num_instructions=recipe.instructions.num,
             partition_rows=recipe.partition_rows,
             domain=recipe.imported.domain if recipe.imported else AnySource().domain,
-            with_vectors=isinstance(self._encoder.spec, ImportedSpec),
+            with_vectors=with_vectors,
             work_dir=self._plan.work_dir,
             progress=progress,
         )
         remember(self._plan.work_dir, self._plan.recipe)
         record = taken.record
         captions, instructions = record.captions, record.instructions
-        if captions.num_rejected or instructions.num_rejected:
-            progress.note(
-                f"left out: {captions.num_rejected:,} captions ({most_common(captions.rejected) or 'none'}) and "
-                f"{instructions.num_rejected:,} conversations ({most_common(instructions.rejected) or 'none'})"
-            )
+        # Of a parent it is known how it is read, and that its vectors are made anew.
+        left_out = () if parent else record.left_out
+        self._tell(() if parent else record.took, left_out)
         return _Text(
             recipe=_imported_recipe(recipe, files, taken),
             captions=taken.captions,
@@ -439,6 +447,7 @@ class _Build:
             model_license=facts.model_license if facts else model_license(recipe.engine),
             caption_counts=_cut(captions, taken.num_captions),
             instruction_counts=_cut(instructions, taken.num_instructions),
+            left_out=left_out,
             vectors=taken.vectors,
         )
 
@@ -510,6 +519,7 @@ class _Build:
             caption_words=_word_facts(packaged[0].statistics),
             diversity=_diversity_facts(packaged[0].diversity, text.caption_counts),
             instructions=_stage_facts(text.instruction_counts),
+            left_out=tuple(text.left_out),
             representations=RepresentationFacts(
                 encoder=published_encoder(self._encoder.name),
                 dim=vectors.dim,
@@ -541,6 +551,7 @@ class _Text:
     model_license: str | None
     caption_counts: Counts
     instruction_counts: Counts
+    left_out: Sequence[LeftOut] = ()
     caption_usage: Usage = field(default_factory=Usage)
     instruction_usage: Usage = field(default_factory=Usage)
     vectors: Callable[[str], Path | None] | None = None
@@ -567,7 +578,7 @@ def _imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
     return SeedFacts(num_seeds=taken.record.captions.num_kept, sources=sources, skipped={})
 
 
-def _imported_recipe(recipe: Recipe, files: Sequence[InputFile], taken: Taken) -> Recipe:
+def _imported_recipe(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recipe:
     """The recipe with the numbers that the files turned out to hold, and what they were."""
     changes: dict[str, object] = {
         "captions": recipe.captions.model_copy(update={"num": taken.num_captions}),
@@ -855,7 +866,7 @@ def _place(recipe: Recipe) -> Place:
     )
 
 
-def _disk_bytes(recipe: Recipe, files: Sequence[InputFile]) -> int:
+def _disk_bytes(recipe: Recipe, files: Sequence[DataFile]) -> int:
     spec = parse_encoder_spec(recipe.representations.encoder)
     dim = spec.dim if isinstance(spec, HashingSpec) else _USUAL_DIM
     vector = dim * (2 if recipe.representations.dtype == "float16" else 4)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import data_files, file_names
 from unicorn_hf.core.errors import InputError
-
-BATCH_ROWS = 500
+from unicorn_hf.reading.files import BATCH_ROWS, by_group
 
 
 def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -25,13 +24,6 @@ def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.Record
     for name in _shards(folder, config):
         with _opened(folder, name) as file:
             yield from by_group(file, batch_size=BATCH_ROWS, columns=columns)
-
-
-def by_group(file: pq.ParquetFile, **options: Any) -> Iterator[pa.RecordBatch]:
-    """The batches of a file, a row group at a time; `options` are those of `iter_batches`."""
-    # Over several groups, pyarrow reads far ahead and keeps what it has read until the file's end.
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(row_groups=[group], **options)
 
 
 def num_rows(folder: Path, config: str) -> int:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 
 from unicorn_hf.builders import original, places
-from unicorn_hf.builders.rows import by_group
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.reading.files import by_group
 
 try:
     from datasets.builder import Key

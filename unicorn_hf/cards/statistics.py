@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.recipe import LongCaptions
 
 
@@ -193,6 +194,9 @@ class Statistics(_Facts):
     caption_words: WordFacts
     diversity: DiversityFacts | None = None
     instructions: StageFacts
+    left_out: tuple[LeftOut, ...] = ()
+    """What readers of files left out, rows and parts of rows, by reason, each with its first example. Seeds are counted
+    in `seeds.skipped` too, captions and conversations of an import in `rejected`."""
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts

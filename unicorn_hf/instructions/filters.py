@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+from unicorn_hf.core.characters import CONTROL
 from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import InstructionFilters
@@ -38,7 +39,7 @@ _CAPTION_TALK = re.compile(
     r"|\b(?:is|are|was|were) (?:the|an?|his|her|its|their) (?:[\w'’-]+ ){1,4}?(?<!best )(?:described|stated)\b"
     r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b"
 )
-_MARKUP = re.compile(r"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{}]", re.IGNORECASE)
+_MARKUP = re.compile(rf"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{{}}{CONTROL}]", re.IGNORECASE)
 _GARBLED = re.compile(r"\w:$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
 # The two who talk look at a scene: neither is in it, and neither is a program that helps.
 _PERSONAL = re.compile(

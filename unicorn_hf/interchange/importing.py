@@ -18,15 +18,18 @@ from pydantic import BaseModel
 
 from unicorn_hf.builders.validate.rows import problems_of_choice
 from unicorn_hf.captions.step import digest_of
+from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import caption_id, stable_int
+from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
-from unicorn_hf.interchange.reading import Holds, InputFile, Item, holds, items
-from unicorn_hf.interchange.vectors import Vector
+from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
+from unicorn_hf.interchange.vectors import ADVICE, Vector
+from unicorn_hf.reading.files import DataFile
 from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.generation import Counts, most_common
@@ -36,10 +39,12 @@ from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
 
 STAGE = "imported"
-CODE = 1
+CODE = 2
 """Raise it when the same files give other rows."""
 _RECORD = "files"
+_CHOICE = "multiple_choice"
 _CACHE_KIB = 64 << 10
+_KEEP_PAIRS = "To keep them as conversations, name the file instruction.json and give their captions, by id, in another"
 _REJECTIONS_AT_ONCE = 1000
 _MAX_RAW = 10_000
 
@@ -59,6 +64,10 @@ class ImportRecord(Record):
     instructions: Counts
     dim: int | None
     """Of the vectors that came with the captions; None where they were not asked for."""
+    left_out: tuple[LeftOut, ...] = ()
+    """All that was left out of the files, with an example each."""
+    took: tuple[str, ...] = ()
+    """How the files were read, for a person."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Taken:
 
 
 def take(
-    files: Sequence[InputFile],
+    files: Sequence[DataFile],
     *,
     num_captions: int,
     num_instructions: int,
@@ -131,7 +140,7 @@ def take(
     return _taken(step, record, partition_rows, num_captions, num_instructions)
 
 
-def _sha256(file: InputFile) -> str:
+def _sha256(file: DataFile) -> str:
     found = file_sha256(file.path)
     if file.sha256 not in (None, found):
         raise InputError(
@@ -172,7 +181,7 @@ def _kind(partition: str, kind: str) -> str:
 
 @dataclass
 class _Import:
-    files: list[InputFile]
+    files: list[DataFile]
     hashes: list[str]
     inputs: str
     step: Step
@@ -185,6 +194,7 @@ class _Import:
     _rejected: list[dict[str, Any]] = field(default_factory=list)
     _kinds: list[str] = field(default_factory=list)
     _counts: dict[str, Counter[str]] = field(default_factory=lambda: {"captions": Counter(), "instructions": Counter()})
+    _notes: ReadingNotes = field(default_factory=ReadingNotes)
     _num_rejection_shards: int = 0
     _dim: int | None = None
 
@@ -210,12 +220,14 @@ class _Import:
                 captions=captions,
                 instructions=instructions,
                 dim=self._dim,
+                left_out=self._notes.left_out,
+                took=tuple(self._notes.took),
             ),
         )
 
     def _read(self, at: int, what: Holds, count: FileCount) -> FileCount:
         before, num_rows = self._counts["captions"]["kept"], 0
-        for item in items(self.files[at]):
+        for item in items(self.files[at], self._notes):
             self._take(at, what, item)
             num_rows += 1
         num_captions = self._counts["captions"]["kept"] - before
@@ -227,12 +239,15 @@ class _Import:
         if what == "captions" and not isinstance(turns, Rejected) and turns and len(turns) == 2:
             answer = turns[1]["value"]
             if caption is None or caption.strip() == answer.strip():
+                if caption is None and held_by_name(self.files[at]) is None:
+                    place, said = self._place(at, item), f"{turns[0]['value']} {answer}"
+                    self._notes.leave("question-answer pairs", "taken_for_captions", place, said, advice=_KEEP_PAIRS)
                 self._take_caption(at, item, answer, turns[0]["value"])
                 return
         known = None
         if caption is not None:
             known = self._take_caption(at, item, caption, None, may_be_known=what == "conversations")
-            if turns is None or known is None:
+            if turns is None:
                 return
         elif item.id is not None:
             known = self._spool.find(item.id)
@@ -240,23 +255,30 @@ class _Import:
             stage = "captions" if what == "captions" and caption is None else "instructions"
             self._reject(stage, at, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
         elif known is None:
-            self._reject("instructions", at, item, Rejected("no_caption", "no caption has this id"))
+            why = "no caption has this id" if caption is None else "its caption is left out"
+            self._reject("instructions", at, item, Rejected("no_caption", why))
         elif caption is not None and known.digest != _digest(caption):
             self._reject("instructions", at, item, Rejected("other_caption", "its id is of another caption"))
         else:
-            self._spool.add_conversation(known, at, item.number, task_of(item.task, turns), turns)
+            task = task_of(item.task, turns)
+            if item.task is not None and task != item.task:
+                self._notes.leave("values of 'task'", "other_task", self._place(at, item), item.task)
+            self._spool.add_conversation(known, at, item.number, task, turns)
             self._counts["instructions"]["kept"] += 1
+
+    def _place(self, at: int, item: Item) -> str:
+        return self.files[at].place(item.number)
 
     def _take_caption(
         self, at: int, item: Item, caption: str, request: str | None, *, may_be_known: bool = False
     ) -> "_Known | None":
         """Keep a caption; what is known of it, or of the one that has its id already."""
-        if not caption.strip():
-            self._reject("captions", at, item, Rejected("blank", ""))
+        if why := _not_valid(caption, item):
+            self._reject("captions", at, item, why)
             return None
         row_id = item.id if item.id is not None else caption_id(caption, STAGE, 0)
         if not row_id.strip():
-            raise InputError(f"{self.files[at].place(item.number)}: its id is blank")
+            raise InputError(f"{self._place(at, item)}: its id is blank", "Give it an id, or leave the field out.")
         known = self._spool.find(row_id)
         if known and may_be_known:
             return known
@@ -265,7 +287,7 @@ class _Import:
             return None
         if known:
             raise InputError(
-                f"{self.files[at].place(item.number)}: the id {row_id!a} is that of {known.place} too",
+                f"{self._place(at, item)}: the id {row_id!a} is that of {known.place} too",
                 "Ids are kept as they are, so each must come once.",
             )
         number = self._counts["captions"]["kept"]
@@ -289,7 +311,7 @@ class _Import:
         return known
 
     def _vector(self, at: int, item: Item) -> Vector:
-        where = self.files[at].place(item.number)
+        where = self._place(at, item)
         if item.vector is None:
             raise InputError(
                 f"{where}: no embedding comes with it",
@@ -299,13 +321,17 @@ class _Import:
         vector = item.vector()
         self._dim = self._dim or len(vector)
         if len(vector) != self._dim:
-            raise InputError(f"{where}: its embedding has {len(vector)} dimensions, those before have {self._dim}")
+            raise InputError(
+                f"{where}: its embedding has {len(vector)} dimensions, those before have {self._dim}", ADVICE
+            )
         return vector.astype(np.float32)
 
     def _reject(self, stage: str, at: int, item: Item, why: Rejected) -> None:
         self._counts[stage][why.reason] += 1
+        what = {"captions": "captions", "instructions": "conversations"}[stage]
+        self._notes.leave(what, why.reason, self._place(at, item), item.caption or _said(item) or None)
         raw = json.dumps(item.turns, ensure_ascii=False) if item.turns else item.caption or ""
-        place = self.files[at].place(item.number)
+        place = self._place(at, item)
         self._rejected.append(
             {
                 "id": item.id or "",
@@ -368,6 +394,8 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
         return Rejected("roles", f"human and gpt do not alternate: {' '.join(senders)[:200]}")
     if not all(turn["value"].replace(IMAGE, "").strip() for turn in turns):
         return Rejected("empty_text", "a turn without text")
+    if char := next(filter(None, (control_character(turn["value"]) for turn in turns)), None):
+        return Rejected("control", f"U+{ord(char):04X} stands in it")
     number = sum(turn["value"].count(IMAGE) for turn in turns)
     first, *rest = turns
     if number > 1 or number != first["value"].count(IMAGE):
@@ -378,13 +406,28 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
 
 
 def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
-    """The task that a row names; else multiple choice, if all its questions are such, or `unknown`."""
-    if told in TASKS:
+    """The task that a row names, if its questions are such; else multiple choice, if all are such, or `unknown`."""
+    if told in TASKS and told != _CHOICE:
         return told
     pairs = zip(turns[::2], turns[1::2], strict=True)
     if all(next(problems_of_choice(q["value"], a["value"]), None) is None for q, a in pairs):
-        return "multiple_choice"
+        return _CHOICE
     return UNKNOWN_TASK
+
+
+def _not_valid(caption: str, item: Item) -> Rejected | None:
+    """Why a caption is none that `validate` lets pass."""
+    if not caption.strip():
+        return Rejected("blank", "")
+    if IMAGE in caption:
+        return Rejected("image", f"{IMAGE} stands in it")
+    if char := control_character("".join([caption, item.id or "", item.seed or "", item.domain or ""])):
+        return Rejected("control", f"U+{ord(char):04X} stands in it")
+    return None
+
+
+def _said(item: Item) -> str:
+    return " ".join(turn["value"] for turn in item.turns or ())
 
 
 def _digest(caption: str) -> int:
@@ -403,7 +446,7 @@ class _Known:
 class _Spool:
     """Ids by hash, conversations by their caption's number: a database that lives as long as the import."""
 
-    def __init__(self, path: Path, files: Sequence[InputFile]) -> None:
+    def __init__(self, path: Path, files: Sequence[DataFile]) -> None:
         self._files = files
         self._database = sqlite3.connect(path, isolation_level=None)
         for command in (

@@ -13,6 +13,7 @@ from unicorn_hf.core.errors import InputError
 
 KEY = "embeddings"
 """The one tensor of a safetensors file, (rows, dim)."""
+ADVICE = "Leave the row out of the file, or encode all captions anew: --encoder ENCODER."
 Vector = NDArray[np.floating[Any]]
 _PLACE = re.compile(r"(?P<file>[^#]+\.safetensors)#(?P<row>\d{1,9})")
 _MAX_BYTES = 1 << 30
@@ -26,16 +27,27 @@ def vector_place(row: Mapping[str, Any]) -> str | None:
 
 
 def array_of(numbers: NDArray[Any], where: str) -> Vector:
-    """An embedding of shape (dim,), dim at least 1.
+    """An embedding of shape (dim,), dim at least 1, finite and not zero.
 
     Raises:
-        InputError: it is of another shape, or of another type than float.
+        InputError: it is of another shape, or of another type than float, or has no direction.
     """
-    if numbers.ndim != 1 or not len(numbers) or not np.issubdtype(numbers.dtype, np.floating):
-        raise InputError(
-            f"{where}: its embedding is no list of floating point numbers ({numbers.dtype}{numbers.shape})"
-        )
+    if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.floating):
+        found = f"an array of {numbers.dtype}, shape {numbers.shape}"
+        raise InputError(f"{where}: its embedding is no list of floating point numbers, but {found}", ADVICE)
+    if not len(numbers):
+        raise InputError(f"{where}: its embedding is empty or null", ADVICE)
+    if problem := _problem(numbers):
+        raise InputError(f"{where}: {problem}, so it has no direction", ADVICE)
     return numbers
+
+
+def _problem(numbers: Vector) -> str | None:
+    if np.isnan(numbers).any():
+        return "its embedding has NaN in it"
+    if np.isinf(numbers).any():
+        return "its embedding has an infinite number in it"
+    return None if numbers.any() else "its embedding is zero"
 
 
 @dataclass

@@ -15,6 +15,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import foreign
+from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.recipe import DatasetSource, Seeds, Source
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import rows_table, write_table
@@ -50,6 +51,10 @@ class SeedsRecord(Record):
     sources: tuple[SourceCount, ...]
     skipped: dict[str, int]
     """Seeds left out, by reason."""
+    left_out: tuple[LeftOut, ...] = ()
+    """The same with an example each, and the columns that are not read."""
+    took: tuple[str, ...] = ()
+    """How the files were read, for a person."""
 
 
 def prepare_seeds(
@@ -111,13 +116,13 @@ def _content(source: Source) -> str:
 def _prepare(
     config: Seeds, random_seed: int, partition_rows: int, step: Step, folder: Path, inputs: str
 ) -> SeedsRecord:
-    skipped: Counter[str] = Counter()
+    skipped, notes = Counter[str](), ReadingNotes()
     with Buckets(folder, ("seed", "source", "domain")) as buckets:
-        for row in _rows(config, random_seed, skipped):
+        for row in _rows(config, random_seed, skipped, notes):
             buckets.add(_order(random_seed, row[0]), row)
     partitions: list[str] = []
     per_source: Counter[str] = Counter()
-    for rows in _chunks(_sorted_rows(config, buckets, random_seed, skipped), partition_rows):
+    for rows in _chunks(_sorted_rows(config, buckets, random_seed, skipped, notes), partition_rows):
         write_table(step.shard(_RECORD, f"{len(partitions):05d}"), rows_table(rows, SEEDS), SEEDS)
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
@@ -140,6 +145,8 @@ def _prepare(
             for name, source in zip(source_names(config.used), config.used, strict=True)
         ),
         skipped=dict(sorted((+skipped).items())),
+        left_out=notes.left_out,
+        took=tuple(notes.took),
     )
 
 
@@ -147,13 +154,16 @@ def _reasons(skipped: Counter[str]) -> str:
     return ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
 
 
-def _rows(config: Seeds, random_seed: int, skipped: Counter[str]) -> Iterator[tuple[str, str, str]]:
+def _rows(
+    config: Seeds, random_seed: int, skipped: Counter[str], notes: ReadingNotes
+) -> Iterator[tuple[str, str, str]]:
     """Seed, source and domain of what is not skipped."""
     for name, source in zip(source_names(config.used), config.used, strict=True):
-        for text in read_source(source, random_seed):
+        for number, text in enumerate(read_source(source, random_seed, notes), start=1):
             seed = normalise(text)
             if reason := _skip(seed, config):
                 skipped[reason] += 1
+                notes.leave("seeds", reason, f"{name}, seed {number}", text)
             else:
                 yield seed, name, source.domain
 
@@ -186,30 +196,36 @@ def _quotas(config: Seeds, buckets: Buckets) -> dict[str, int]:
 
 
 def _sorted_rows(
-    config: Seeds, buckets: Buckets, random_seed: int, skipped: Counter[str]
+    config: Seeds, buckets: Buckets, random_seed: int, skipped: Counter[str], notes: ReadingNotes
 ) -> Iterator[dict[str, object]]:
     quotas = _quotas(config, buckets)
     given: Counter[str] = Counter()
     for bucket in range(NUM_BUCKETS):
-        first, num_duplicates = _distinct(buckets, bucket)
-        skipped["duplicate"] += num_duplicates
+        first, num_duplicates, again = _distinct(buckets, bucket)
+        if again:
+            skipped["duplicate"] += num_duplicates
+            notes.leave("seeds", "duplicate", again[1], again[0], num=num_duplicates)
         for seed in sorted(first, key=lambda seed: (_order(random_seed, seed), seed)):
             source, domain = first[seed]
             if given[source] == quotas.get(source):
                 skipped["beyond_weight"] += 1
+                notes.leave("seeds", "beyond_weight", source, seed)
                 continue
             given[source] += 1
             yield {"seed": seed, "source": source, "domain": domain}
 
 
-def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]], int]:
-    """Source and domain of each seed of a bucket, those of the first source that has it; how many came again."""
+def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]], int, tuple[str, str] | None]:
+    """Source and domain of each seed of a bucket, those of the first source that has it; how many came again, and the
+    first of them with its source."""
     first: dict[str, tuple[str, str]] = {}
-    num_duplicates = 0
+    num_duplicates, again = 0, None
     for seed, source, domain in buckets.read(bucket):
-        num_duplicates += seed in first
+        if seed in first:
+            num_duplicates += 1
+            again = again or (seed, source)
         first.setdefault(seed, (source, domain))
-    return first, num_duplicates
+    return first, num_duplicates, again
 
 
 def _order(random_seed: int, seed: str) -> int:

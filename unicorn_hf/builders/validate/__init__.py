@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
-from unicorn_hf.builders.rows import by_group
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
 from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, read_facts, read_recipe
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
@@ -24,6 +23,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import instruction, pretrain
+from unicorn_hf.reading.files import by_group
 from unicorn_hf.runtime.progress import NoProgress, Progress
 
 __all__ = ["Kind", "Problem", "Report", "validate_folder"]

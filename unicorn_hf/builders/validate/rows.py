@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
+from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.messages import IMAGE, as_messages
 from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK, Recipe
 from unicorn_hf.core.words import words
@@ -42,6 +43,8 @@ class RowChecks:
             for row, value in enumerate(columns.get(name, ()), start):
                 if value is None or not (value.strip() or (self._imported and name == "seed")):
                     self._add("empty", file, "null" if value is None else "no text in it", row, name)
+                elif char := control_character(value):
+                    self._add("control", file, f"U+{ord(char):04X} stands in it", row, name)
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
@@ -73,6 +76,8 @@ class RowChecks:
         for number, turn in enumerate(turns):
             if not turn["value"].replace(IMAGE, "").strip():
                 self._add("empty", file, f"turn {number} has no text", row, "conversations")
+            elif char := control_character(turn["value"]):
+                self._add("control", file, f"U+{ord(char):04X} stands in turn {number}", row, "conversations")
         return True
 
     def _check_image(self, turns: list[dict[str, str]], file: str, row: int) -> None:

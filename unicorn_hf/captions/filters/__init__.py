@@ -6,6 +6,7 @@ from unicorn_hf.captions.filters import talk
 from unicorn_hf.captions.filters.draft import Draft, clean
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
 from unicorn_hf.captions.filters.shape import unfinished
+from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.recipe import CaptionFilters
@@ -30,6 +31,11 @@ def check_caption(draft: Draft, filters: CaptionFilters) -> Rejected | None:
 
 def _empty(draft: Draft, filters: CaptionFilters) -> str | None:
     return None if draft.caption else "no text"
+
+
+def _control(draft: Draft, filters: CaptionFilters) -> str | None:
+    char = control_character(draft.caption)
+    return f"U+{ord(char):04X}" if char else None
 
 
 def _unfinished(draft: Draft, filters: CaptionFilters) -> str | None:
@@ -91,6 +97,7 @@ def _little_added(draft: Draft, filters: CaptionFilters) -> str | None:
 
 _CHECKS: dict[str, Callable[[Draft, CaptionFilters], str | None]] = {
     "empty": _empty,
+    "control": _control,
     "unfinished": _unfinished,
     "refusal": _refusal,
     "caption_talk": _caption_talk,

@@ -1,0 +1,74 @@
+"""What readers leave out of files: counted by reason, each with its first example, printed and published."""
+
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict
+
+_MAX_EXAMPLE = 120
+_MAX_KINDS = 100
+"""Keys of objects may be as many as the rows."""
+
+
+class LeftOut(BaseModel):
+    """Rows, or parts of rows, that were left out for one reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    """A plural: `rows`, `samples`, `turns`, `values of 'url'`."""
+    reason: str
+    num: int
+    example: str
+    """The place of the first one, and how it begins."""
+    advice: str = ""
+
+    def __str__(self) -> str:
+        advice = f". {self.advice}" if self.advice else ""
+        return f"left out: {self.num:,} {self.what}: {self.reason} (first: {self.example}){advice}"
+
+
+class ReadingNotes:
+    """Collects how files were read and what was left out of them, in bounded memory."""
+
+    def __init__(self) -> None:
+        self.took: list[str] = []
+        """A line a file, for a person: `captions.csv: separator ';', column caption, encoding UTF-8`."""
+        self._nums: dict[tuple[str, str], int] = {}
+        self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def take(self, line: str) -> None:
+        if line not in self.took:
+            self.took.append(line)
+
+    def leave(
+        self,
+        what: str,
+        reason: str,
+        place: str | Callable[[], str],
+        value: object = None,
+        *,
+        num: int = 1,
+        advice: str = "",
+    ) -> None:
+        """Count something that is left out; the first of its kind is the example."""
+        kind = (what, reason)
+        if kind not in self._nums:
+            if len(self._nums) >= _MAX_KINDS:
+                kind = ("other parts", reason)
+            where = place if isinstance(place, str) else place()
+            self._firsts.setdefault(kind, (where if value is None else f"{where}: {_short(value)}", advice))
+        self._nums[kind] = self._nums.get(kind, 0) + num
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        return tuple(
+            LeftOut(what=kind[0], reason=kind[1], num=num, example=self._firsts[kind][0], advice=self._firsts[kind][1])
+            for kind, num in self._nums.items()
+        )
+
+
+def _short(value: object) -> str:
+    """One line, not long, nothing in it that a terminal obeys."""
+    text = " ".join(str(value).split())
+    text = "".join(char if char.isprintable() else "�" for char in text[: _MAX_EXAMPLE + 1])
+    return repr(text if len(text) <= _MAX_EXAMPLE else f"{text[: _MAX_EXAMPLE - 1]}…")

@@ -1,0 +1,168 @@
+"""Tables of text: the separator and the quoting found out, rows with the lines that they begin in.
+
+The header decides. Rows of prose are full of commas and semicolons, and sniffers that judge by them take the wrong one
+(docs/decisions/0026); a separator is one that stands in the header.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.reading.text import Text
+
+_SEPARATORS = (",", ";", "\t", "|")
+_WORDS = {"\t": "tab"}
+_SAMPLE_LINES = 200
+_SEP_LINE = re.compile(r"sep=(?P<separator>.)\r?\n?", re.IGNORECASE)
+"""The first line of what Excel writes and reads, where the separator is not that of the country."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    separator: str
+    quote: str | None = '"'
+    """None where nothing is quoted."""
+    escape: str | None = None
+    """What stands before a quotation mark inside of a quoted field; None where it is doubled."""
+    space: bool = False
+    """Whether a space follows each separator."""
+
+    def reader(self, lines: Iterator[str]) -> Any:
+        if self.quote is None:
+            return csv.reader(lines, delimiter=self.separator, quoting=csv.QUOTE_NONE)
+        return csv.reader(
+            lines,
+            delimiter=self.separator,
+            quotechar=self.quote,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            skipinitialspace=self.space,
+            strict=True,
+        )
+
+    def __str__(self) -> str:
+        separator = _WORDS.get(self.separator, repr(self.separator))
+        quote = f", quotation mark {self.quote}" if self.quote == "'" else ""
+        return f"separator {separator}{quote}"
+
+
+class Table:
+    """A table's header and rows.
+
+    A .tsv has no quoting, unless it turns out to be separated by something else than tabs.
+    """
+
+    def __init__(self, text: Text, *, tabs: bool) -> None:
+        """
+        Raises:
+            InputError: its beginning cannot be read.
+        """
+        self._name = text.name
+        lines = text.lines()
+        sample = [line for _, line in zip(range(_SAMPLE_LINES), (line for _, line in lines), strict=False)]
+        self._skipped, told = _beginning(sample)
+        sample = sample[self._skipped :]
+        self.dialect = _dialect(sample, tabs=tabs, told=told)
+        self._rows = self.dialect.reader(chain(sample, (line for _, line in lines)))
+        first = self._next()
+        self.header_line = self._skipped + 1
+        self.header: Sequence[str] = [name.strip() for name in first or ()]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Rows, with the lines that they begin in; a blank line is an empty list.
+
+        Raises:
+            InputError: a row has fields that the header has not, or its quoting does not end.
+        """
+        width = len(self.header)
+        while True:
+            start = self._line + 1
+            row = self._next()
+            if row is None:
+                return
+            if len(row) > width and any(row[width:]):
+                raise InputError(f"{self._name}, line {start}: {len(row)} fields, the header has {width}", self._advice)
+            yield start, row
+
+    @property
+    def _line(self) -> int:
+        return self._skipped + int(self._rows.line_num)
+
+    @property
+    def _advice(self) -> str:
+        if self.dialect.quote is None:
+            return ""
+        what = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(self.dialect.separator, "the separator")
+        return f"A text that holds {what} stands in quotation marks."
+
+    def _next(self) -> list[str] | None:
+        start = self._line + 1
+        try:
+            row: list[str] | None = next(self._rows, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{self._name}, in the row that begins in line {start}: {error}",
+                'A field in quotation marks ends with one, and has each inside of it twice: "a ""big"" dog".',
+            ) from error
+        return row
+
+
+def _beginning(sample: Sequence[str]) -> tuple[int, str | None]:
+    """How many lines come before the header, and the separator that one of them names."""
+    number = next((at for at, line in enumerate(sample) if line.strip()), 0)
+    match = _SEP_LINE.fullmatch(sample[number]) if sample else None
+    return (number + 1, match["separator"]) if match else (number, None)
+
+
+def _dialect(sample: Sequence[str], *, tabs: bool, told: str | None) -> Dialect:
+    usual = "\t" if tabs else ","
+    candidates = [told] if told else sorted(_SEPARATORS, key=lambda one: one != usual)
+    views = [view for one in candidates if (view := _View.of(Dialect(one), sample)).width > 1 or told]
+    # Of several that stand in the header that by which most rows are as wide as it.
+    best = max(views, key=lambda view: view.fit, default=_View.of(Dialect(usual), sample))
+    if best.dialect.separator == "\t" and tabs:
+        return replace(best.dialect, quote=None)
+    return _quoting(best, sample)
+
+
+def _quoting(plain: "_View", sample: Sequence[str]) -> Dialect:
+    header, *rows = plain.rows or [[]]
+    spaced = replace(plain.dialect, space=len(header) > 1 and all(name.startswith(" ") for name in header[1:]))
+    fit = _View.of(spaced, sample).fit
+    escaped, single = replace(spaced, escape="\\"), replace(spaced, quote="'")
+    if any('\\"' in line for line in sample) and _View.of(escaped, sample).fit > fit:
+        return escaped
+    begins_single = any(all(field.startswith("'") for field in column) for column in zip(*rows, strict=False))
+    return single if begins_single and _View.of(single, sample).fit >= fit else spaced
+
+
+@dataclass(frozen=True)
+class _View:
+    """A sample's rows, as a dialect has them, blank ones left out."""
+
+    dialect: Dialect
+    rows: Sequence[list[str]]
+    readable: float
+    """Share of the sample's lines that come before the first that cannot be read; the last may be cut."""
+
+    @classmethod
+    def of(cls, dialect: Dialect, sample: Sequence[str]) -> "_View":
+        reader = dialect.reader(iter(sample))
+        rows: list[list[str]] = []
+        with suppress(csv.Error):
+            rows.extend(row for row in reader if row)
+        return cls(dialect, rows, reader.line_num / max(1, len(sample)))
+
+    @property
+    def width(self) -> int:
+        return len(self.rows[0]) if self.rows else 0
+
+    @property
+    def fit(self) -> float:
+        """Share of the rows that are as wide as the header, and readable."""
+        return self.readable * sum(len(row) == self.width for row in self.rows) / max(1, len(self.rows))

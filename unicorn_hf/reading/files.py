@@ -1,0 +1,385 @@
+"""A file of others and its rows, whatever its kind."""
+
+import json
+import shlex
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.left_out import ReadingNotes
+from unicorn_hf.reading.delimited import Table
+from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
+from unicorn_hf.reading.text import Text
+from unicorn_hf.reading.values import kind_of, string_of
+from unicorn_hf.reading.zipped import telling, unzipped
+
+CAPTION_KEYS = ("caption", "text")
+"""Columns and keys that hold the text, where none is named."""
+EMBEDDING = "image_embedding"
+BATCH_ROWS = 500
+_UNITS = {"list": "item", "object": "item", "lines": "line"}
+_SENTENCE_WORDS = 4
+_ENDS = ".!?。！？।؟"
+_LISTS_SHOWN = 5
+_MOST_KEYS = 1000
+"""An object of more is no table of lists: its keys are ids."""
+
+Row = tuple[int, Any, "Callable[[], NDArray[Any]] | None"]
+"""A row's place, what it says (text, or a dict), and what reads the embedding that comes with it."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file to read."""
+
+    path: Path
+    name: str
+    """What errors and the recipe call it."""
+    column: str | None = None
+    """The column or key of the texts."""
+    sha256: str | None = None
+    """What its content must have, if anything."""
+    keys: frozenset[str] = frozenset()
+    """Columns and keys that are read beside the text."""
+    column_option: str = "--column"
+    """The option that names the column."""
+
+    @cached_property
+    def suffix(self) -> str:
+        """The ending that says what the file is, in lower case."""
+        suffix = self.path.suffix.lower()
+        return ".json.zip" if suffix == ".zip" and self.path.stem.lower().endswith(".json") else suffix
+
+    @cached_property
+    def form(self) -> Form:
+        """What a file of JSON holds, whatever its name says."""
+        with opened_text(self) as text:
+            return form_of(text, lines=self.suffix == ".jsonl")
+
+    def place(self, number: int) -> str:
+        """A row of the file in words."""
+        match self.suffix:
+            case ".json" | ".json.zip" | ".jsonl":
+                unit = _UNITS[self.form]
+            case ".parquet":
+                unit = "row"
+            case ".tar":
+                unit = "sample"
+            case _:
+                unit = "line"
+        return f"{self.name}, {unit} {number}"
+
+    def text_key(self, names: Collection[str]) -> str | None:
+        """Which of a row's columns or keys holds the text; None where none does."""
+        if self.column is not None:
+            return self.column if self.column in names else None
+        found = next((key for key in CAPTION_KEYS if key in names), None)
+        found = found or next((name for name in names if name.casefold() in CAPTION_KEYS), None)
+        only = next(iter(names)) if len(names) == 1 else None
+        return found or (only if only not in self.keys else None)
+
+    def no_column(self, where: str, names: Collection[str]) -> InputError:
+        wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
+        has = ", ".join(map(ascii, names)) or "none of text"
+        return InputError(
+            f"{where}: no column {wanted}; it has {has}", f"Say which holds the texts: {self.column_option} NAME."
+        )
+
+
+def rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
+    """The rows of a file; how it is read, and which columns are not, go into `notes`.
+
+    Raises:
+        InputError: it is damaged, of another form, or lacks the column. Rows before that place were already given.
+    """
+    yield from _READERS[file.suffix](file, notes)
+
+
+def text_of(file: DataFile, where: str, value: Any) -> str | None:
+    """The text of a row that must have one; None where it is null.
+
+    Raises:
+        InputError: the row is of another form, or lacks the column.
+    """
+    if isinstance(value, str) and file.column is None:
+        return string_of(value, where)
+    if not isinstance(value, dict):
+        wanted = "a string or an object" if file.column is None else f"an object with {file.column!r}"
+        raise InputError(f"{where}: {wanted} is needed, not {kind_of(value)}")
+    key = file.text_key(value)
+    if key is None:
+        raise file.no_column(where, value)
+    found = value[key]
+    return None if found is None else string_of(found, f'{where}, field "{key}"', "text")
+
+
+def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, where: str) -> None:
+    """Count the fields of a row, if it has any, that nobody reads."""
+    if isinstance(value, dict) and len(value) > 1:
+        key = file.text_key(value)
+        for name, found in value.items():
+            if name != key and name not in file.keys:
+                notes.leave(f"values of {name!a}", "not_read", where, found)
+
+
+@contextmanager
+def opened(file: DataFile) -> Iterator[IO[bytes]]:
+    """The bytes of a file.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    try:
+        with file.path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise InputError(f"{file.path}: {error.strerror}") from error
+
+
+@contextmanager
+def opened_text(file: DataFile) -> Iterator[Text]:
+    with opened(file) as stream:
+        if file.suffix == ".json.zip":
+            with telling(file.name), unzipped(stream, file.name) as inner:
+                yield Text(inner, file.name, file.path)
+        else:
+            yield Text(stream, file.name, file.path)
+
+
+def _text_lines(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
+    if file.column is not None:
+        raise InputError(f"{file.name}: a .txt file has one text a line and no column {file.column!r}")
+    with opened_text(file) as text:
+        _take(file, notes, text)
+        for number, line in text.lines():
+            yield number, line.strip(), None
+
+
+def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
+    with opened_text(file) as text:
+        table = Table(text, tabs=file.suffix == ".tsv")
+        if not table.header:
+            return
+        position = _text_position(file, table)
+        names = table.header
+        known = {at: name for at, name in enumerate(names) if name in file.keys and at != position}
+        unread = [(at, name) for at, name in enumerate(names) if at not in known and at != position]
+        columns = ", ".join([f"column {names[position]}", *known.values()])
+        _take(file, notes, text, str(table.dialect), columns)
+        for number, row in table.rows():
+            if not row:
+                yield number, "", None
+                continue
+            if len(row) <= position:
+                raise InputError(
+                    f"{file.place(number)}: {len(row)} fields, {names[position]!a} is number {position + 1}",
+                    "Each row has a field for each column of the header.",
+                )
+            for at, name in unread:
+                if at < len(row) and row[at]:
+                    notes.leave(f"values of {name!a}", "not_read", partial(file.place, number), row[at])
+            value: dict[str, str | None] = {name: row[at] or None for at, name in known.items() if at < len(row)}
+            yield number, {**value, names[position]: row[position]}, None
+
+
+def _text_position(file: DataFile, table: Table) -> int:
+    """Where the text's column stands in a table.
+
+    Raises:
+        InputError: no column is it, or the header reads like a row.
+    """
+    names, where = table.header, f"{file.name}, line {table.header_line}"
+    key = file.text_key(names)
+    told = file.column is not None or (key is not None and key.casefold() in CAPTION_KEYS)
+    if not told and (sentence := next(filter(_reads_like_text, names), None)):
+        advice = f"Put the names of the columns in the first line, e.g. {'id,' if len(names) > 1 else ''}caption."
+        if len(names) == 1:
+            advice += f" Or name the file {file.path.stem}.txt: that has no header."
+        raise InputError(f"{where}: the header reads like a text, not like a column's name: {sentence!r}", advice)
+    if key is None:
+        raise file.no_column(where, names)
+    if names.count(key) > 1:
+        raise InputError(f"{where}: {names.count(key)} columns are called {key!a}", "Give each a name of its own.")
+    return names.index(key)
+
+
+def _reads_like_text(name: str) -> bool:
+    return len(name.split()) >= _SENTENCE_WORDS or (len(name) > 1 and name[-1] in _ENDS)
+
+
+def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
+    with opened_text(file) as text:
+        if file.form == "lines":
+            _take(file, notes, text, *(["a JSON value a line"] if file.suffix != ".jsonl" else []))
+            yield from _json_lines(file, text)
+        elif file.form == "list":
+            _take(file, notes, text, *(["a JSON list"] if file.suffix == ".jsonl" else []))
+            for number, value in enumerate(list_items(text, file.name), start=1):
+                yield number, value, None
+        else:
+            key = _list_of(file, notes)
+            _take(file, notes, text, f"its list {key!a}")
+            for member in object_members(text, file.name):
+                if member.key == key and member.number is not None:
+                    yield member.number, member.value, None
+
+
+def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
+    for number, line in text.lines():
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line), None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{file.place(number)}: not JSON: {error}", LOOK) from error
+
+
+def _list_of(file: DataFile, notes: ReadingNotes) -> str:
+    """The one list of an object that holds rows.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    first: dict[str, Member] = {}
+    numbers: dict[str, int] = {}
+    with opened_text(file) as text:
+        for member in object_members(text, file.name):
+            first.setdefault(member.key, member)
+            numbers[member.key] = member.number or 0
+            if len(first) > _MOST_KEYS:
+                break
+    lists = [key for key, member in first.items() if member.number]
+    fitting = [key for key in lists if _holds_rows(file, first[key].value)]
+    if not fitting and len(lists) == 1 and isinstance(first[lists[0]].value, str):
+        fitting = lists
+    if len(fitting) == 1:
+        for key in lists:
+            if key != fitting[0]:
+                notes.leave(f"items of {key!a}", "not_read", file.name, first[key].value, num=numbers[key])
+        return fitting[0]
+    told = f"{file.name}: expected a JSON list of items, found an object with {_names(first)}"
+    raise InputError(told, _other_form(file, first, fitting or lists))
+
+
+def _holds_rows(file: DataFile, item: Any) -> bool:
+    if not isinstance(item, dict):
+        return False
+    key = file.text_key(item)
+    named = key is not None and (key == file.column or key.casefold() in CAPTION_KEYS)
+    return named or any(name in item for name in ("conversations", "messages") if name in file.keys)
+
+
+def _names(names: Collection[str]) -> str:
+    shown = ", ".join(ascii(name) for name, _ in zip(names, range(_LISTS_SHOWN), strict=False))
+    return f"{shown}, …" if len(names) > _LISTS_SHOWN else shown or "nothing in it"
+
+
+def _other_form(file: DataFile, first: dict[str, Member], lists: list[str]) -> str:
+    """What to do about an object that is no list of rows."""
+    values = {key: member.value for key, member in first.items()}
+    name, new = shlex.quote(file.path.name), shlex.quote(f"{file.path.stem}-list.json")
+    if lists and all(isinstance(values[key], dict) for key in lists):
+        return f"Take the list that holds the texts: jq '.[{json.dumps(lists[0])}]' {name} > {new}"
+    if (lists or any(isinstance(value, dict) for value in values.values())) and file.text_key(values):
+        return (
+            "It holds columns. Write its rows to a .jsonl file; in pandas: to_json(FILE, orient='records', lines=True)."
+        )
+    if lists:
+        return f"Write its texts as a list: jq '[.[][] | {{caption: .}}]' {name} > {new}"
+    if len(values) > 1 and all(isinstance(value, str) for value in values.values()) and not file.text_key(values):
+        return f"Write its texts as a list: jq '[to_entries[] | {{id: .key, caption: .value}}]' {name} > {new}"
+    return f"A list of items is read, or a .jsonl file with an item a line. To make a list: jq -s . {name} > {new}"
+
+
+def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
+    number = 0
+    with opened(file) as stream:
+        try:
+            parquet = pq.ParquetFile(stream)
+            key, columns = _parquet_columns(file, parquet.schema_arrow)
+            _take(file, notes, None, *([f"column {key}"] if key else []))
+            for name in parquet.schema_arrow.names:
+                if name not in columns and parquet.metadata.num_rows:
+                    kind = parquet.schema_arrow.field(name).type
+                    notes.leave(f"values of {name!a}", "not_read", file.name, kind, num=parquet.metadata.num_rows)
+            for batch in by_group(parquet, batch_size=BATCH_ROWS, columns=columns):
+                embeddings = batch.column(EMBEDDING) if EMBEDDING in columns else None
+                rest = batch.drop_columns([EMBEDDING]) if embeddings is not None else batch
+                for at, row in enumerate(rest.to_pylist()):
+                    number += 1
+                    yield number, row, None if embeddings is None else _in_column(embeddings, at)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            advice = "Get the file again: it is cut off or damaged." if _is_parquet(file) else "It is no Parquet file."
+            raise InputError(f"{file.name}: not readable as Parquet: {error}", advice) from error
+
+
+def _is_parquet(file: DataFile) -> bool:
+    with opened(file) as stream:
+        return stream.read(4) == b"PAR1"
+
+
+def _parquet_columns(file: DataFile, schema: pa.Schema) -> tuple[str | None, list[str]]:
+    names = schema.names
+    texts = [name for name in names if _is_text(schema.field(name).type)]
+    if file.column in names and file.column not in texts:
+        raise InputError(f"{file.name}: column {file.column} holds {schema.field(file.column).type}, not text")
+    key = file.text_key(texts)
+    if key is None and not {"conversations", "messages"} & set(names) & file.keys:
+        raise file.no_column(file.name, texts)
+    columns = [name for name in names if name == key or name in file.keys]
+    if "conversations" in columns and "messages" in columns:
+        columns.remove("messages")
+    return key, columns
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _in_column(column: pa.Array, row: int) -> Callable[[], NDArray[Any]]:
+    def read() -> NDArray[Any]:
+        value = column[row]
+        found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if value.is_valid else np.empty(0)
+        return found
+
+    return read
+
+
+def by_group(file: pq.ParquetFile, **options: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, a row group at a time; `options` are those of `iter_batches`."""
+    # Over several groups, pyarrow reads far ahead and keeps what it has read until the file's end.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(row_groups=[group], **options)
+
+
+def _take(file: DataFile, notes: ReadingNotes, text: Text | None, *parts: str) -> None:
+    """Tell how a file is read, where that is more than its name says."""
+    unusual = text is not None and text.encoding != "UTF-8"
+    if parts or unusual:
+        notes.take(f"{file.name}: {', '.join([*parts, *([f'encoding {text.encoding}'] if text else [])])}")
+
+
+_READERS: dict[str, Callable[[DataFile, ReadingNotes], Iterator[Row]]] = {
+    ".json": _json,
+    ".json.zip": _json,
+    ".jsonl": _json,
+    ".txt": _text_lines,
+    ".csv": _delimited,
+    ".tsv": _delimited,
+    ".parquet": _parquet,
+}

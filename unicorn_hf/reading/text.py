@@ -1,0 +1,234 @@
+"""Text files: their encoding found out, decoded without loss, every fault with its line and column.
+
+UTF-8 is read, and UTF-16 and UTF-32 where a byte-order mark or the zero bytes show them. Any other encoding is refused:
+which one it is can only be guessed. The guess goes into the advice.
+"""
+
+import codecs
+import io
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from unicorn_hf.core.errors import InputError
+
+MAX_CHARS = 4 << 20
+"""Of a line, or of a JSON item."""
+_HEAD_BYTES = 1 << 16
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NAMES = {"utf-8-sig": "UTF-8"}
+_MANY_ZEROS = 0.2
+_UNPACK = "Unpack it first: {} {{}}"
+_SAVE_AS_TEXT = "Save it as text in UTF-8, e.g. as CSV."
+_BINARY = {
+    b"\x1f\x8b": ("a gzip archive", _UNPACK.format("gunzip")),
+    b"BZh": ("a bzip2 archive", _UNPACK.format("bunzip2")),
+    b"\xfd7zXZ": ("an xz archive", _UNPACK.format("unxz")),
+    b"\x28\xb5\x2f\xfd": ("a zstd archive", _UNPACK.format("unzstd")),
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", f"{_UNPACK.format('unzip')}. A spreadsheet: {_SAVE_AS_TEXT}"),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", _SAVE_AS_TEXT),
+    b"%PDF": ("a PDF", _SAVE_AS_TEXT),
+    b"PAR1": ("a Parquet file", "Name it .parquet."),
+    b"ARROW1": ("an Arrow file", "Write it as Parquet, and name it .parquet."),
+    b"\x89PNG": ("a picture", _SAVE_AS_TEXT),
+    b"\xff\xd8\xff": ("a picture", _SAVE_AS_TEXT),
+}
+"""First bytes of files that are no text: what they are, and what to do."""
+_GUESSED = {
+    "cp1252": "CP1252",
+    "cp1250": "CP1250",
+    "cp1251": "CP1251",
+    "cp1253": "CP1253",
+    "cp1254": "CP1254",
+    "cp1255": "CP1255",
+    "cp1256": "CP1256",
+    "cp874": "CP874",
+    "cp932": "SHIFT_JIS",
+    "cp949": "CP949",
+    "koi8_r": "KOI8-R",
+    "euc_jp": "EUC-JP",
+    "gb18030": "GB18030",
+    "big5": "BIG5",
+    "mac_roman": "MACINTOSH",
+}
+"""Encodings that are guessed, by the names that iconv has for them."""
+_FEW_BYTES = 5
+"""Up to here any guess between European encodings is as good as another, so it is the commonest."""
+_LINES_TO_GUESS = 200
+_SHOWN_CHARS = 60
+
+
+def encoding_of(head: bytes) -> str:
+    """The codec of a file that begins with these bytes: a Unicode encoding."""
+    for mark, codec in _BOMS:
+        if head.startswith(mark):
+            return codec
+    zeros = head.count(0)
+    if zeros and (zeros > _MANY_ZEROS * len(head) or not _is_utf8(head)):
+        ends = {codec: _num_ends(head, codec) for codec in ("utf-16-le", "utf-16-be")}
+        best = max(ends, key=lambda codec: ends[codec])
+        if ends[best] > min(ends.values()):
+            return best
+    return "utf-8"
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _num_ends(head: bytes, codec: str) -> int:
+    """How many ends of words and lines there are, if the bytes are text of this encoding; 0 where they are not."""
+    try:
+        text = codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        return 0
+    is_plain = not any(char < " " and char not in "\t\r\n" for char in text)
+    return sum(map(text.count, " \n,;.。，、")) if is_plain else 0
+
+
+class Text:
+    """The text of a stream that can seek, strictly decoded: lines with their numbers, or pieces.
+
+    What `name` holds is the file, as errors call it; advice about it gives commands for `path`.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, path: Path) -> None:
+        """
+        Raises:
+            InputError: it is no text.
+        """
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
+        for mark, (what, advice) in _BINARY.items():
+            if head.startswith(mark):
+                raise InputError(f"{name}: it is {what}, not text", advice.format(shlex.quote(path.name)))
+        self.name = name
+        self._path = path
+        self._codec = encoding_of(head)
+        self._errors = "surrogateescape" if self._is_utf8 else "surrogatepass"
+        self._text = io.TextIOWrapper(stream, self._codec, errors=self._errors, newline="")
+        self._line, self._column = 1, 0
+        self._has_wide = False
+
+    @property
+    def encoding(self) -> str:
+        """As a person calls it: `UTF-16`."""
+        return _NAMES.get(self._codec, self._codec.upper())
+
+    @property
+    def _is_utf8(self) -> bool:
+        return self._codec in ("utf-8", "utf-8-sig")
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Lines with their ends, numbered from 1.
+
+        Raises:
+            InputError: a line is not in the file's encoding, or too long.
+        """
+        while line := self._decoded(self._text.readline, MAX_CHARS):
+            if len(line) == MAX_CHARS:
+                raise InputError(f"{self.name}, line {self._line}: longer than {MAX_CHARS:,} characters")
+            self._check(line)
+            yield self._line, line
+            self._line += 1
+
+    def read(self, num_chars: int) -> str:
+        """The next piece; empty at the end.
+
+        Raises:
+            InputError: it is not in the file's encoding.
+        """
+        piece = self._decoded(self._text.read, num_chars)
+        self._check(piece)
+        self._line += piece.count("\n")
+        self._column = len(piece) - 1 - piece.rfind("\n") if "\n" in piece else self._column + len(piece)
+        return piece
+
+    def _decoded(self, read: Callable[[int], str], number: int) -> str:
+        try:
+            return read(number)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{self.name}, from line {self._line} on: not {self.encoding}: {error.reason}",
+                "The file is cut off or damaged there. Save it again, as UTF-8.",
+            ) from error
+
+    def _check(self, piece: str) -> None:
+        if piece.isascii():
+            return
+        try:
+            piece.encode()
+        except UnicodeEncodeError as error:
+            raise self._refused(piece, error.start) from None
+        self._has_wide = True
+
+    def _refused(self, piece: str, at: int) -> InputError:
+        before = piece[:at]
+        line = self._line + before.count("\n")
+        column = at - before.rfind("\n") if "\n" in before else self._column + at + 1
+        place = f"{self.name}, line {line}"
+        if not self._is_utf8:
+            return InputError(
+                f"{place}: not {self.encoding} (half a character in column {column})",
+                "The file is damaged there. Save it again, as UTF-8.",
+            )
+        return InputError(
+            f"{place}: not UTF-8 (byte 0x{ord(piece[at]) - 0xDC00:02x} in column {column})",
+            self._advice(piece[before.rfind("\n") + 1 :].split("\n")[0]),
+        )
+
+    def _advice(self, line: str) -> str:
+        raw = line.encode("utf-8", self._errors)
+        wrong = [raw, *self._wrong_lines()]
+        found = guessed_encoding(b"\n".join(wrong))
+        if found is None:
+            return "Save the file as UTF-8."
+        shown = " ".join(raw.decode(found, "replace").split())[:_SHOWN_CHARS]
+        reads = f"In {_GUESSED[found]} the line reads {shown!r}"
+        if self._has_wide:
+            return f"Lines before it are UTF-8, so correct this one. {reads}."
+        new = shlex.quote(f"{self._path.stem}-utf8{self._path.suffix}")
+        return f"{reads}. If so: iconv -f {_GUESSED[found]} -t UTF-8 {shlex.quote(self._path.name)} > {new}"
+
+    def _wrong_lines(self) -> Iterator[bytes]:
+        """Of the lines that follow, those that are not UTF-8 either."""
+        for _ in range(_LINES_TO_GUESS):
+            line = self._text.readline(_HEAD_BYTES)
+            if any("\udc80" <= char <= "\udcff" for char in line):
+                yield line.rstrip("\r\n").encode("utf-8", self._errors)
+
+
+def guessed_encoding(raw: bytes) -> str | None:
+    """The codec, one of `_GUESSED`, that lines which are not UTF-8 are most likely in; None where none fits."""
+    from charset_normalizer import from_bytes
+
+    num_high = sum(byte > 0x7F for byte in raw)
+    if num_high < _FEW_BYTES and _reads_as(raw, "cp1252"):
+        return "cp1252"
+    found = {match.encoding: match for match in from_bytes(raw, cp_isolation=list(_GUESSED))}
+    japanese = (codec for codec, match in found.items() if any("ぁ" <= char <= "ん" for char in str(match)))
+    best = next(japanese, next(iter(found), None))
+    # The same bytes are letters of Western and of Central Europe; only words that are known tell.
+    if best == "cp1250" and _reads_as(raw, "cp1252"):
+        western = found.get("cp1252", found[best] if raw.decode("cp1252") == str(found[best]) else None)
+        return "cp1252" if western and western.coherence >= found[best].coherence else best
+    return best if best in _GUESSED else None
+
+
+def _reads_as(raw: bytes, codec: str) -> bool:
+    try:
+        raw.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""Values of rows, checked: text is text, and an id is one too."""
+
+from typing import Any
+
+from unicorn_hf.core.errors import InputError
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a truth value", type(None): "nothing"}
+
+
+def string_of(value: Any, where: str, expected: str = "a string", advice: str = "") -> str:
+    """`value`, if it is text; `where` is what an error calls its place.
+
+    Raises:
+        InputError: it is no string, or holds half a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise wrong(where, expected, value, advice)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{where}: half a surrogate pair, which is no text", advice) from None
+    return value
+
+
+def id_of(value: Any, where: str) -> str | None:
+    """An id as text: numbers become what they say, so that 7, 7.0 and "7" are one id. None where there is none."""
+    if value is None or value != value:  # not a number
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(int(value)) if value == value // 1 else str(value)
+    return string_of(value, f'{where}, field "id"', "a string or a number", "Write ids as text or as numbers.")
+
+
+def wrong(where: str, expected: str, value: Any, advice: str = "") -> InputError:
+    return InputError(f"{where}: expected {expected}, found {kind_of(value)}", advice)
+
+
+def kind_of(value: Any) -> str:
+    return _KINDS.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
