@@ -420,7 +420,8 @@ def test_the_command_on_a_folder(folder: Path) -> None:
     done = unicorn("validate", "unicorn", "--json", cwd=folder.parent)
     assert done.returncode == 1, done.stderr
     report = Report.model_validate_json(done.stdout)
-    assert found(report) == [("image", name(path), 7, "conversations")]
+    kinds = ("control", "image")
+    assert found(report) == [(kind, name(path), 7, "conversations") for kind in kinds]
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["no/such/place"], ["unicorn", "--revision", "main"]])
