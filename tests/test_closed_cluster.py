@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from tests.builds import ECHO, write_seeds
 from tests.held_up import NUM_WORKERS, held_up
 from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
+from unicorn_hf.cli import main
+from unicorn_hf.runtime import launch
 
 PAGES = ("health", "metrics", "info/main/workers.html", "json/counts.json", "statics/css/base.css")
 
@@ -84,3 +88,35 @@ def test_a_process_without_the_certificate_gets_no_task_onto_a_builds_cluster(tm
         ports = {port for _, port in found}
         assert intrude(tmp_path, ports) == []
         assert pages(ports) == []
+
+
+def output_of_a_build(folder: Path, *arguments: str) -> str:
+    seeds = str(write_seeds(folder / "seeds.txt", 4))
+    small = ["--seeds", seeds, *ECHO, "--captions", "4", "--instructions", "0", "--out", str(folder / "unicorn")]
+    return CliRunner().invoke(main, ["build", "demo", *small, *arguments]).output
+
+
+@pytest.mark.parametrize("arguments", [["--dry-run"], []])
+def test_a_build_says_that_its_scheduler_is_open_to_its_network(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_ANSWER_S", 1)
+    address = "tcp://192.0.2.1:1"  # Nobody's.
+    output = output_of_a_build(tmp_path, "--cluster", address, *arguments)
+    assert f"the scheduler {address} is open to its network" in output
+    assert "Start it with TLS" in output
+
+
+def test_a_build_says_who_can_open_its_dashboard(tmp_path: Path) -> None:
+    assert "(every user of this machine can open it)" in output_of_a_build(tmp_path, "--dashboard", "--workers", "1")
+
+
+def test_a_build_says_that_its_work_folder_is_open_and_leaves_it(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").touch()
+    mine.chmod(0o755)
+    output = output_of_a_build(tmp_path, "--work-dir", str(mine), "--workers", "1")
+    assert f"other users can read the work folder {mine}" in output
+    assert "dashboard" not in output, "it was not asked for"
+    assert mine.stat().st_mode & 0o777 == 0o755

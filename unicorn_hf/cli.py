@@ -92,14 +92,14 @@ _RECIPE_OPTIONS = (
         type=ClusterName(),
         metavar="WHERE",
         help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
-        " (tcp://HOST:8786) or file of a Dask scheduler.",
+        " (tls://HOST:8786) or file of a Dask scheduler.",
     ),
     click.option("--workers", type=click.IntRange(min=1), help="Worker processes."),
     click.option(
         "--dashboard",
         is_flag=True,
         default=None,
-        help="Show Dask's page about the workers, where they are started here.",
+        help="Show Dask's page about the workers that are started here. Every user of the machine can open it.",
     ),
     click.option("--random-seed", type=int, help="Another draw of the same recipe."),
     click.option(

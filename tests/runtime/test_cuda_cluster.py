@@ -44,7 +44,7 @@ ENGINE = VllmEngine(
 
 @dataclass(frozen=True)
 class Sees:
-    """A job that says which GPUs its worker sees."""
+    """A job that says which GPUs its worker sees, and fails where it can be reached without a certificate."""
 
     label = "a job"
 
@@ -52,7 +52,11 @@ class Sees:
         return None
 
     def run(self, on_row: Callable[[], None]) -> Record:
+        from distributed import get_worker
+
         time.sleep(1)
+        worker = get_worker()
+        assert all(address.startswith("tls://127.0.0.1:") for address in (worker.address, worker.nanny))
         return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
 
 

@@ -449,7 +449,7 @@ class Cluster(Section):
     ] = "auto"
     """`local`: processes on this machine. `cuda`: the same, with `tensor_parallel_size` GPUs each. `auto`: `cuda` if
     there are GPUs and something to do for them, else `local`. The address of a Dask scheduler
-    (`tcp://10.0.0.1:8786`), or the path of its file: workers that were started elsewhere."""
+    (`tls://10.0.0.1:8786`), or the path of its file: workers that were started elsewhere."""
     workers: PositiveInt | None = None
     """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU. With a scheduler: how many
     are waited for at the start; without it, one."""
