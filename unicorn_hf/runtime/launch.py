@@ -1,6 +1,5 @@
 """Where the worker processes of a build run: here, here on GPUs, or on a cluster that somebody started."""
 
-import json
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -8,22 +7,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.runtime.files import write_bytes
 from unicorn_hf.runtime.gpus import Group, grouped, visible_gpus
 from unicorn_hf.runtime.machine import cpu_count
+from unicorn_hf.runtime.scheduler_address import SEE_CERTIFICATES, address_of, check_security, is_closed
 
 if TYPE_CHECKING:
     from unicorn_hf.runtime.worker_setup import Environment
 
-_WITH_TLS = ("tls", "wss")
-_SEE_CERTIFICATES = "docs/clusters.md tells how to give certificates to Dask."
 _KINDS = ("auto", "local", "cuda")
 _ANSWER_S = 30
 _RESTORED_EVERY_S = 3
@@ -52,7 +48,7 @@ class Place:
     @property
     def warning(self) -> str:
         """What is unsafe about it; empty where nothing is."""
-        if not self.scheduler or _is_closed(address := _address(self.scheduler)):
+        if not self.scheduler or is_closed(address := address_of(self.scheduler)):
             return ""
         return (
             f"the scheduler {address} is open to its network: whoever reaches it, or can pose as it, can run code as"
@@ -224,15 +220,15 @@ def _joined(place: Place) -> Iterator[Any]:
     """Workers that others started, and may use for something else afterwards."""
     from distributed import Client
 
-    address = _address(place.scheduler)
-    _check_security(address)
+    address = address_of(place.scheduler)
+    check_security(address)
     try:
         client = Client(address, set_as_default=False, timeout=_ANSWER_S)
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address}: {error}",
             "See that it runs, and whether it uses TLS: then its address begins with tls://, and Dask's configuration"
-            f" names certificates of the same authority here and there. {_SEE_CERTIFICATES}",
+            f" names certificates of the same authority here and there. {SEE_CERTIFICATES}",
         ) from error
     with client:
         if place.num_workers or not client.nthreads():
@@ -280,73 +276,8 @@ def _scheduler(kind: str, num_workers: int | None) -> Place:
             f"no cluster {'with this name' if '@' in kind else repr(kind)}{hint}",
             "auto, local, cuda, a scheduler's address like tls://10.0.0.1:8786, or the path of its file.",
         )
-    _address(kind)
+    address_of(kind)
     return Place(num_workers, scheduler=kind)
-
-
-def _address(scheduler: str) -> str:
-    """The address of a scheduler that is given by it, or by the path of the file that it wrote.
-
-    Raises:
-        InputError: the file is not a scheduler's, or the address holds credentials, which are not repeated.
-    """
-    address = scheduler
-    if "://" not in scheduler:
-        try:
-            address = str(json.loads(Path(scheduler).read_text(encoding="utf-8"))["address"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{scheduler} is not the file of a Dask scheduler", "`dask scheduler --scheduler-file PATH` writes one."
-            ) from error
-    try:
-        parts = urlsplit(address)
-        holds_more = "@" in address or bool(parts.query or parts.fragment)
-    except ValueError:
-        holds_more = True
-    if holds_more:
-        raise InputError(
-            "a scheduler's address is tls://HOST:PORT or tcp://HOST:PORT, with no user, password or query",
-            _SEE_CERTIFICATES,
-        )
-    return address
-
-
-def _check_security(address: str) -> None:
-    """A client that could not even begin to connect does not end well: Dask lets it hang.
-
-    Raises:
-        InputError: Dask's configuration has not the certificates that the address needs, or does not want it.
-    """
-    import dask
-    from distributed import Security
-
-    uses_tls = urlsplit(address).scheme in _WITH_TLS
-    try:
-        security = Security()
-        has_certificates = security.get_connection_args("client")["ssl_context"] is not None
-    except (OSError, ValueError) as error:
-        raise InputError(f"Dask's TLS configuration cannot be used: {error}", _SEE_CERTIFICATES) from error
-    if uses_tls and not has_certificates and not dask.config.get("distributed.client.security-loader"):
-        raise InputError(
-            f"{address} needs certificates, and Dask's configuration has none",
-            f"distributed.comm.tls.ca-file, client.cert and client.key name them. {_SEE_CERTIFICATES}",
-        )
-    if security.require_encryption and not uses_tls:
-        raise InputError(
-            f"Dask's configuration requires encryption, and {address} has none", "Give the scheduler's tls:// address."
-        )
-
-
-def _is_closed(address: str) -> bool:
-    """Whether other machines cannot talk to this scheduler, or only with a certificate."""
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    if parts.scheme in _WITH_TLS or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_dask_cuda() -> None:
