@@ -251,6 +251,17 @@ def test_rows_that_are_refused_alone_are_told_from_a_form_that_is(case: str, ser
     assert {**server.bodies[0], "messages": []} in [{**body, "messages": []} for body in server.bodies[1:]]
 
 
+def test_a_row_that_fails_is_no_sign_that_others_are_answered(server: ChatServer) -> None:
+    busy, refused = Reply.json({}, 503, retry_after="86400"), Reply.json({"error": "no"}, 400)
+    server.script = lambda body, time: busy if body["seed"] == 3 else refused
+    generator, came = opened(server), []
+    with pytest.raises(RunError, match="no request gets an answer; the last: status 400: no"):
+        for _, answer in generator.generate(requests_of(5)):
+            came.append(answer.finish_reason)
+    assert came == ["failed"]
+    generator.close()
+
+
 def test_rows_that_break_the_server_are_told_from_a_server_that_is_broken(server: ChatServer) -> None:
     server.script = lambda body, time: Reply.json({}, 500) if subject(body).startswith("row") else None
     answers = ask(server, 12, retries=0, concurrency=2)

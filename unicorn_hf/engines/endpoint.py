@@ -174,6 +174,9 @@ class EndpointGenerator:
             nonlocal last
             async with self._free:
                 reply = await self._answer(request)
+                if reply.answer.finish_reason == "failed":
+                    answers.put((position, reply.answer))
+                    return
                 held.append((position, reply.answer))
                 if reply.is_text or self._works:
                     tell()
