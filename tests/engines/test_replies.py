@@ -281,6 +281,8 @@ ADVICE = {
     "repetition_penalty": (400, {"error": {"message": "Unknown name 'repetition_penalty'"}}, "{repetition_penalty: null}"),
     "response_format": (400, {"error": {"message": "This response_format type is unavailable now"}}, "engine.json_schema: none"),
     "extra_body": (400, {"error": {"message": "Unknown field: chat_template_kwargs"}}, "Take chat_template_kwargs out of"),
+    "chat template, vLLM": (400, {"error": {"message": "'dict object' has no attribute 'contents'", "type": "BadRequestError"}}, "--chat-template"),
+    "chat template, Jinja": (400, {"error": {"message": "'bos' is undefined"}}, "--chat-template"),
     "chat template": (400, {"message": "As of transformers v4.44, default chat template is no longer allowed"}, "--chat-template"),
     "model": (400, {"error": {"message": "x is not a valid model ID"}}, "it offers org/m, org/other"),
     "anything": (400, {"error": {"message": "Bad request"}}, "engine.extra_body"),

@@ -115,7 +115,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "or format: tagged for the tasks.",
     ),
     (
-        r"chat[ _-]?template(?!_)|jinja|apply_chat|TemplateError|undefined (?:variable|name)|is undefined",
+        r"chat[ _-]?template(?!_)|jinja|apply_chat|TemplateError|is undefined|dict object|no (?:filter|test) named"
+        r"|unexpected '.{1,9}'|encountered unknown tag",
         "The chat template of the server's model fails: start the server with a template that works (vLLM:"
         " --chat-template FILE), or set engine.system_role: false if it has no place for a system prompt.",
     ),
