@@ -200,7 +200,9 @@ def _resolved(recipe: str, revision: str | None, options: dict[str, Any]) -> "Re
 
     if revision:
         raise InputError("--revision goes with --from ORG/NAME")
-    return load_recipe(recipe, _overrides(recipe, options))
+    # Of another engine nothing is left, so the kind of the recipe's own is looked at first.
+    kind = load_recipe(recipe).engine.kind if _names_engine(options) else ""
+    return load_recipe(recipe, _overrides(recipe, kind, options), tell=_tell)
 
 
 def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
@@ -209,7 +211,13 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recip
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
         raise InputError("--from brings the recipe of its set", "Leave RECIPE away.")
     published = read_published(parent, revision)
-    return child_recipe(published, _overrides(str(published.recipe_file), options))
+    if published.taken.told:
+        _tell(published.taken.told)
+    return child_recipe(published, _overrides(parent, published.recipe.engine.kind, options))
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _build(recipe: "Recipe", out: str, **options: Any) -> None:
@@ -745,9 +753,10 @@ def _print_json(result: object) -> None:
     click.echo(json.dumps(to_jsonable_python(result), indent=2))
 
 
-def _overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
-    """Dotted recipe keys for the options that were given."""
-    given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | _engine_overrides(recipe, options) | _seed_overrides(options)
+def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, object]:
+    """Dotted recipe keys for the options that were given; `kind` is that of the recipe's engine."""
+    engine = _engine_overrides(recipe, kind, options) if _names_engine(options) else {}
+    given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | engine | _seed_overrides(options)
     return given | dict(map(_setting, options["settings"]))
 
 
@@ -771,20 +780,19 @@ def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
     }
 
 
-def _engine_overrides(recipe: str, options: dict[str, Any]) -> dict[str, object]:
+def _names_engine(options: dict[str, Any]) -> bool:
+    return any(options[name] is not None for name in ("engine", "llm", "base_url"))
+
+
+def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:
     """The recipe's engine with another model or address, or an engine of another kind with its defaults."""
     given = {"model": options["llm"], "base_url": options["base_url"]}
     given = {name: value for name, value in given.items() if value is not None}
     kind = options["engine"] or ("endpoint" if "base_url" in given else None)
-    if not kind and not given:
-        return {}
     if kind == "echo" and given:
         raise InputError("--engine echo has neither a model nor a server", "Leave --llm and --base-url away.")
     if kind == "vllm" and "base_url" in given:
         raise InputError("--base-url is a server's, and --engine vllm is none", "Take --engine endpoint.")
-    from unicorn_hf.core.recipe_file import load_recipe
-
-    current = load_recipe(recipe).engine.kind
     kind = kind or ("vllm" if current in ("echo", "imported") else current)
     if kind != current:
         for name, option in {"vllm": {"model": "--llm"}, "endpoint": _ENDPOINT_OPTIONS}.get(kind, {}).items():

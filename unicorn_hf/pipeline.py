@@ -29,7 +29,6 @@ from unicorn_hf.builders.repository import (
 )
 from unicorn_hf.builders.reuse import StageFolders, remember, told
 from unicorn_hf.builders.rows import spread
-from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
@@ -56,10 +55,12 @@ from unicorn_hf.cards.statistics import (
 from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.foreign import refuse_file, taken_over
 from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.core.left_out import LeftOut
-from unicorn_hf.core.prompts import load_prompt
-from unicorn_hf.core.published import published_encoder, published_name, published_recipe
+from unicorn_hf.core.links import check_links
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
+from unicorn_hf.core.published import published_encoder, published_name, published_recipe, with_prompts
 from unicorn_hf.core.recipe import (
     AnySource,
     DatasetSource,
@@ -72,15 +73,15 @@ from unicorn_hf.core.recipe import (
     Recipe,
     VllmEngine,
 )
-from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
+from unicorn_hf.core.recipe_file import dump_recipe, read_recipe
 from unicorn_hf.core.scoring import load_scorer
+from unicorn_hf.engines.endpoint import unencrypted_key
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
-from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import STAGE as INSTRUCTIONS
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
@@ -198,6 +199,8 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
     load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
+    # From here on their files do not matter, and what is published has their text.
+    recipe = with_prompts(recipe)
     return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []))
 
 
@@ -247,6 +250,8 @@ def build(
     planned = replace(planned, recipe=recipe.model_copy(update={"engine": generator.engine}))
     if isinstance(generator.engine, VllmEngine) and generator.engine != recipe.engine:
         progress.note(f"{generator.name} is at revision {generator.engine.revision}")
+    if isinstance(generator.engine, EndpointEngine) and (warning := unencrypted_key(generator.engine)):
+        progress.note(warning)
     asked = recipe.representations
     encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     image = image_side(recipe)
@@ -703,7 +708,7 @@ def write_card(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     _check_build(folder)
-    recipe = published_recipe(load_recipe(folder / RECIPE))
+    recipe = published_recipe(read_recipe(folder / RECIPE))
     statistics = read_statistics(folder / STATISTICS)
     try:
         names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
@@ -745,7 +750,7 @@ def measure_gap(
     """
     folder, progress = Path(folder), progress or NoProgress()
     _check_build(folder)
-    encoder = encoder or load_recipe(folder / RECIPE).representations.encoder
+    encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
     measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
     picture = None
@@ -769,6 +774,17 @@ def measure_gap(
     )
     _tell_in_card(folder, lambda _: {"gap": facts})
     return facts
+
+
+def set_encoder(folder: Path) -> str:
+    """The encoder of a published set.
+
+    Raises:
+        InputError: the set names a file as its encoder.
+    """
+    foreign = taken_over(read_recipe(folder / RECIPE), folder)
+    refuse_file(foreign, "representations.encoder", str(folder))
+    return foreign.recipe.representations.encoder
 
 
 def measure_overlap(
@@ -813,6 +829,7 @@ def _with(overlaps: Sequence[OverlapFacts], facts: OverlapFacts) -> tuple[Overla
 def _check_build(folder: Path) -> None:
     if not is_build(folder):
         raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    check_links(folder)
 
 
 def _tell_in_card(folder: Path, change: Callable[[Statistics], dict[str, object]]) -> None:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from unicorn_hf.captions.filters import Draft, check_caption, clean
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
-from unicorn_hf.captions.step import PROMPTS, judge
+from unicorn_hf.captions.step import judge
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import Example, Prompt, load_prompt
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters
 from unicorn_hf.core.word_lists import rhetoric
 from unicorn_hf.core.words import repeated_fraction, words
@@ -311,7 +311,7 @@ def test_cleaning_again_changes_nothing_and_leaves_one_line(text: str) -> None:
 
 @given(st.text())
 def test_any_answer_is_a_caption_or_a_rejection(text: str) -> None:
-    prompt = load_prompt("caption-v1-short", PROMPTS)
+    prompt = load_prompt("caption-v1-short", CAPTION_PROMPTS)
     outcome = judge(Draft(answered(text), "an owl"), NO_LENGTH, prompt)
     if isinstance(outcome, Rejected):
         assert outcome.reason

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
-from unicorn_hf.core.prompts import Example, Prompt, load_prompt
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.recipe_file import bundled_names, load_recipe
-from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import load_prompts
 
 TEXT = """\

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 import unicorn_hf
 from tests.stages import answers_of
 from unicorn_hf.captions.filters import Draft
-from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.captions.step import judge as judge_caption
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import load_prompt
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
 from unicorn_hf.core.recipe import (
     TASKS,
     CaptionFilters,
@@ -34,7 +33,6 @@ from unicorn_hf.core.recipe import (
     Tasks,
 )
 from unicorn_hf.engines.echo import EchoGenerator
-from unicorn_hf.instructions.step import PROMPTS as INSTRUCTION_PROMPTS
 from unicorn_hf.instructions.step import Candidate, Conversation, read_conversation
 from unicorn_hf.instructions.tasks import FAMILIES
 

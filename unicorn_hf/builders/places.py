@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from unicorn_hf.builders import original
+from unicorn_hf.core.links import check_links
 
 CONFIGS = ("pretrain", "instruction")
 
@@ -14,7 +15,12 @@ def work_dir_of(folder: Path) -> Path:
 
 
 def file_names(folder: Path) -> set[str]:
-    """The files that a data set in `folder` may consist of: in it, and in its folders named after the configs."""
+    """The files that a data set in `folder` may consist of: in it, and in its folders named after the configs.
+
+    Raises:
+        InputError: one is a link to what is not part of the set.
+    """
+    check_links(folder)
     inner = [folder / config for config in CONFIGS]
     return {
         path.relative_to(folder).as_posix()

@@ -20,7 +20,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters, Captions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.core.scoring import Scorer, load_scorer
@@ -37,7 +37,6 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
-PROMPTS = Path(__file__).parent / "prompts"
 CODE = 7
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
@@ -141,10 +140,10 @@ class CaptionStage:
 
     def __post_init__(self) -> None:
         config = self.recipe.captions
-        self._prompt = load_prompt(config.prompt, PROMPTS)
+        self._prompt = load_prompt(config.prompt, CAPTION_PROMPTS)
         asking = (self.generator.identity, self._prompt, config.sampling, self.recipe.random_seed)
         self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
-        self._screen = load_scorer(config.screen, PROMPTS, self.recipe.random_seed, reason="unsafe_score")
+        self._screen = load_scorer(config.screen, CAPTION_PROMPTS, self.recipe.random_seed, reason="unsafe_score")
         screening = (config.screen, self._screen.prompt) if self._screen else None
         self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, self.recipe.language, screening, CODE)
 

@@ -25,6 +25,7 @@ from unicorn_hf.cards.provenance import (
 )
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
+from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _template() -> "Template":
     )  # fmt: skip
     environment.filters |= {
         "text": as_text,
+        "prompt_name": prompt_name,
         "block": as_block,
         "num": formats.number,
         "size": formats.size,

@@ -3,12 +3,12 @@
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.encoder_spec import IMPORTED, HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import (
     PACKAGE_PREFIX,
     UNKNOWN_MODEL,
@@ -75,7 +75,7 @@ def prompts(recipe: Recipe) -> dict[str, str]:
     """The prompt of the captions and of each task that has a part, by name; of a file only its name."""
     tasks = recipe.instructions.tasks.by_name()
     found = {"captions": recipe.captions.prompt} | {name: task.prompt for name, task in tasks.items() if task.weight}
-    return {name: PurePath(prompt).name for name, prompt in found.items()}
+    return {name: prompt_name(prompt) for name, prompt in found.items()}
 
 
 def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
@@ -163,7 +163,7 @@ class Rebuild:
 
     commands: list[str]
     missing_files: list[str]
-    """Seed and prompt files that neither the repository nor unicorn-hf brings."""
+    """Files of seeds or of imported rows that neither the repository nor unicorn-hf brings."""
 
 
 def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
@@ -171,22 +171,32 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     version = statistics.versions.get("unicorn-hf")
     extra = _extra(recipe, statistics)
     package = f"unicorn-hf{extra}=={_name(version)}" if version else f"unicorn-hf{extra}"
-    files = ["recipe.yaml", *filter(None, [recipe.representations.image_statistics])]
+    missing = list(dict.fromkeys(_files_needed(recipe)))
+    install = shlex.join(["pip", "install", package])
+    if recipe.takes_text and not recipe.parent:
+        return Rebuild([install, _import(recipe, missing)], missing)
+    # With its statistics beside it, the recipe is known for one of others, and is not obeyed in everything.
+    files = ["recipe.yaml", "statistics.json", *filter(None, [recipe.representations.image_statistics])]
     commands = [
-        shlex.join(["pip", "install", package]),
+        install,
         f"hf download ORG/NAME {' '.join(files)} --repo-type dataset --local-dir .",
         "unicorn-hf build recipe.yaml --out unicorn",
     ]
-    return Rebuild(commands, list(dict.fromkeys(_files_needed(recipe))))
+    return Rebuild(commands, missing)
 
 
 def _files_needed(recipe: Recipe) -> list[str]:
     if recipe.takes_text:
         return [] if recipe.parent or not recipe.imported else [file.path for file in recipe.imported.files]
     paths = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
-    own = [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
-    # Prompts that ship with unicorn-hf have names; a file has an ending.
-    return own + [name for name in prompts(recipe).values() if PurePath(name).suffix in (".yaml", ".yml")]
+    return [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
+
+
+def _import(recipe: Recipe, files: list[str]) -> str:
+    representations = recipe.representations
+    encoding = ["--encoder", representations.encoder, "--transfer", representations.transfer]
+    options = [] if representations.encoder == IMPORTED else encoding
+    return shlex.join(["unicorn-hf", "import", *files, "--out", "unicorn", *options])
 
 
 def _extra(recipe: Recipe, statistics: Statistics) -> str:

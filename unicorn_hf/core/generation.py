@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.recipe import Sampling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from unicorn_hf.core.recipe import Sampling
 
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_TEXT = 8
@@ -48,7 +49,7 @@ class Request:
     subject: str
     """The seed or caption that the request is about; engines that rehearse work from it."""
     messages: tuple[Message, ...]
-    sampling: Sampling
+    sampling: "Sampling"
     seed: int
     """Seeds the sampler where the engine can."""
     json_schema: str | None = None

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.problems import problems
-from unicorn_hf.core.recipe import Section, Strings
+from unicorn_hf.core.section import Section, Strings
 from unicorn_hf.core.words import words
 
+_PACKAGE = Path(__file__).parent.parent
+CAPTION_PROMPTS, INSTRUCTION_PROMPTS = _PACKAGE / "captions" / "prompts", _PACKAGE / "instructions" / "prompts"
+"""Folders of the prompts that ship with unicorn-hf."""
+_BUNDLED_NAME = re.compile(r"[\w-]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _FEWEST_WORDS = 6
 
@@ -29,7 +33,7 @@ class Example(Section):
 
 
 class Prompt(Section):
-    """A prompt file's content."""
+    """A prompt, as a prompt file or a recipe has it."""
 
     version: str
     """Part of the rows' ids: change it when the text changes."""
@@ -39,6 +43,14 @@ class Prompt(Section):
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
     styles: dict[str, Annotated[Strings, Field(min_length=1)]] = Field(default_factory=dict)
     """What answers differ in on purpose: of each kind one sentence is drawn, and all take the place of `{style}`."""
+
+    @model_validator(mode="after")
+    def _has_its_places(self) -> "Prompt":
+        if self.user.count("{subject}") != 1:
+            raise ValueError("`user` must hold {subject} once")
+        if self.user.count("{style}") != bool(self.styles):
+            raise ValueError("`user` must hold {style} once where there are `styles`, and only there")
+        return self
 
     def copied(self, text: str) -> str | None:
         """The first sentence of `text` that stands in a worked example too: weak models copy what they are shown.
@@ -86,32 +98,37 @@ def _strings(answer: str) -> list[str]:
         return [answer]
 
 
-def load_prompt(name_or_path: str, bundled: Path) -> Prompt:
-    """A prompt that ships in the folder `bundled`, by name, or a file of the same form.
+def is_bundled(name: str, bundled: Path) -> bool:
+    """Whether a prompt of this name ships in the folder `bundled`; a name that leads out of it is none."""
+    return bool(_BUNDLED_NAME.fullmatch(name)) and (bundled / f"{name}.yaml").is_file()
+
+
+def prompt_name(prompt: str | Prompt) -> str:
+    """What to call a prompt: its name, its file's name, or its version."""
+    return prompt.version if isinstance(prompt, Prompt) else Path(prompt).name
+
+
+def load_prompt(prompt: str | Prompt, bundled: Path) -> Prompt:
+    """A prompt that ships in the folder `bundled`, by name, a file of the same form, or the prompt itself.
 
     Raises:
         InputError: there is none, or it does not hold.
     """
-    path = bundled / f"{name_or_path}.yaml"
-    if not path.is_file():
-        path = Path(name_or_path)
+    if isinstance(prompt, Prompt):
+        return prompt
+    path = bundled / f"{prompt}.yaml" if is_bundled(prompt, bundled) else Path(prompt)
     if not path.is_file():
         names = sorted(file.stem for file in bundled.glob("*.yaml"))
-        near = get_close_matches(name_or_path, names, n=1)
+        near = get_close_matches(prompt, names, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise InputError(
-            f"no prompt {name_or_path!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
+            f"no prompt {prompt!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a YAML file in UTF-8: {error}") from error
     try:
-        prompt = Prompt.model_validate(data)
+        return Prompt.model_validate(data)
     except ValidationError as error:
         raise InputError(f"{path}: {problems(Prompt, data, error)[0].text}") from None
-    if prompt.user.count("{subject}") != 1:
-        raise InputError(f"{path}: `user` must hold {{subject}} once")
-    if prompt.user.count("{style}") != bool(prompt.styles):
-        raise InputError(f"{path}: `user` must hold {{style}} once where there are `styles`, and only there")
-    return prompt

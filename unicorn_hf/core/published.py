@@ -1,12 +1,38 @@
 """A recipe as others may read it: without what is this machine's."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, ModelSource, OpenClipSpec, is_path, parse_encoder_spec
-from unicorn_hf.core.recipe import EchoEngine, Recipe
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, is_bundled, load_prompt
+from unicorn_hf.core.recipe import TASKS, EchoEngine, Recipe
 
 TRANSFER_FILE = "transfer.safetensors"
 _LOCAL_DIR = "local-dir:"
+
+
+def prompt_folders() -> dict[str, Path]:
+    """The recipe's keys of prompts, each with the folder of those that ship with unicorn-hf."""
+    captions = ("captions.prompt", "captions.screen.prompt")
+    tasks = (f"instructions.tasks.{name}.prompt" for name in TASKS)
+    return dict.fromkeys(captions, CAPTION_PROMPTS) | dict.fromkeys(
+        ("instructions.judge.prompt", *tasks), INSTRUCTION_PROMPTS
+    )
+
+
+def with_prompts(recipe: Recipe) -> Recipe:
+    """The recipe with the text of prompts in place of their files: so others can build from it, without the files.
+
+    Raises:
+        InputError: there is no such prompt, or it does not hold.
+    """
+
+    def text(prompt: Any, bundled: Path) -> Any:
+        is_file = isinstance(prompt, str) and not is_bundled(prompt, bundled)
+        return load_prompt(prompt, bundled).model_dump(mode="json") if is_file else prompt
+
+    return _with_prompts(recipe.model_dump(mode="json"), text)
 
 
 def published_recipe(recipe: Recipe) -> Recipe:
@@ -14,23 +40,28 @@ def published_recipe(recipe: Recipe) -> Recipe:
     data = recipe.model_dump(mode="json", exclude={"cluster"})
     for source in data["seeds"]["sources"]:
         source["path"] = published_name(source["path"])
-    data["captions"]["prompt"] = published_name(recipe.captions.prompt)
-    for name, task in recipe.instructions.tasks.by_name().items():
-        data["instructions"]["tasks"][name]["prompt"] = published_name(task.prompt)
-    if recipe.captions.screen:
-        data["captions"]["screen"]["prompt"] = published_name(recipe.captions.screen.prompt)
-    if recipe.instructions.judge:
-        data["instructions"]["judge"]["prompt"] = published_name(recipe.instructions.judge.prompt)
     for file in data["imported"]["files"] if recipe.imported else ():
         file["path"] = published_file(Path(file["path"]))
     if recipe.parent:
         data["parent"]["dataset"] = published_name(recipe.parent.dataset)
     if not isinstance(recipe.engine, EchoEngine):
         data["engine"]["model"] = published_name(recipe.engine.model)
+    data["engine"].pop("base_url", None)
     if recipe.representations.image_statistics:
         # The set's own file holds the image side too.
         data["representations"]["image_statistics"] = TRANSFER_FILE
     data["representations"]["encoder"] = published_encoder(recipe.representations.encoder)
+    return _with_prompts(data, lambda prompt, _: published_name(prompt) if isinstance(prompt, str) else prompt)
+
+
+def _with_prompts(data: dict[str, Any], changed: Callable[[Any, Path], Any]) -> Recipe:
+    for key, bundled in prompt_folders().items():
+        *above, name = key.split(".")
+        section: Any = data
+        for part in above:
+            section = section[part] if section else None
+        if section:
+            section[name] = changed(section[name], bundled)
     return Recipe.model_validate(data)
 
 

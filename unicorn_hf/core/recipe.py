@@ -4,16 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    NonNegativeInt,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+
+from unicorn_hf.core.prompts import Prompt
+from unicorn_hf.core.section import Section, Strings
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -30,19 +24,13 @@ FilterName = Literal[
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Strings = Annotated[tuple[str, ...], Field(strict=False)]
-"""YAML's lists become tuples."""
 Languages = Annotated[
     Strings,
     BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, no type stands for another, nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+PromptChoice = str | Prompt
+"""The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
 
 
 class Sampling(Section):
@@ -111,8 +99,10 @@ class DatasetSource(AnySource):
     """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
     num_templates: PositiveInt = 10
     """Drawn for each label, without repetition; all of them where there are fewer."""
-    where: dict[str, str] = {}
+    where: dict[str, str] = Field(default_factory=dict)
     """Of Parquet files: only the rows that have these values in these columns."""
+    data_files: Annotated[str, Field(pattern=r"^(?!.*\.\.)[A-Za-z0-9_*][A-Za-z0-9_.*/-]*\.parquet$")] | None = None
+    """Parquet files to read by a pattern relative to the data set, whatever its card says: `pretrain/*.parquet`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -187,8 +177,11 @@ class EndpointEngine(Section):
     """
 
     kind: Literal["endpoint"]
-    base_url: str
-    """Where the server's API begins, mostly `http://HOST:PORT/v1`."""
+    base_url: str | None = None
+    """Where the server's API begins, mostly `http://HOST:PORT/v1`; without it, the variable UNICORN_HF_BASE_URL says.
+
+    It is not published, and never taken from a published recipe: the key goes there.
+    """
     model: str
     """The name that the server knows it by."""
     license: str | None = None
@@ -206,7 +199,7 @@ class EndpointEngine(Section):
     """
     system_role: bool = True
     """False for a model that refuses system prompts: they are put at the head of the first user turn."""
-    extra_body: dict[str, JsonValue] = {}
+    extra_body: dict[str, JsonValue] = Field(default_factory=dict)
     """Sent with each request besides, e.g. `{chat_template_kwargs: {enable_thinking: false}}` to a vLLM server.
 
     It overrides what is sent otherwise; null leaves a field away. It is published: no secrets.
@@ -215,6 +208,8 @@ class EndpointEngine(Section):
     @model_validator(mode="after")
     def _an_address_without_secrets(self) -> "EndpointEngine":
         # A validator of the section, since one of the field would have its value shown.
+        if self.base_url is None:
+            return self
         parts = urlsplit(self.base_url)
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError(
@@ -299,8 +294,8 @@ class NearDuplicates(Section):
 class Scoring(Section):
     """A pass in which the language model itself reads what it wrote, and scores it from 1 (bad) to 5 (good)."""
 
-    prompt: str
-    """A prompt that ships with unicorn-hf, or the path of a file."""
+    prompt: PromptChoice
+    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
     min_score: Annotated[int, Field(ge=1, le=5)] = 3
     """What gets less is rejected. Scores are stored: another bound asks nothing again."""
 
@@ -308,13 +303,13 @@ class Scoring(Section):
 class Judge(Scoring):
     """Whether a conversation is true of its caption, and worth training on."""
 
-    prompt: str = "judge-v1"
+    prompt: PromptChoice = "judge-v1"
 
 
 class Screen(Scoring):
     """Whether a caption is harmless: what scores less is rejected as `unsafe_score`."""
 
-    prompt: str = "safety-v1"
+    prompt: PromptChoice = "safety-v1"
 
 
 class Captions(Section):
@@ -328,8 +323,8 @@ class Captions(Section):
     """The build gives up when it has asked for `num` times this many captions."""
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the answers is rejected."""
-    prompt: str = "caption-v2"
-    """A prompt that ships with unicorn-hf, or the path of a file."""
+    prompt: PromptChoice = "caption-v2"
+    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = CaptionFilters()
     screen: Screen | None = None
@@ -373,8 +368,8 @@ class Task(Section):
     weight: Annotated[float, Field(ge=0)]
     """Its part of all conversations, relative to the other tasks' weights."""
     pairs: PairRange
-    prompt: str
-    """A prompt that ships with unicorn-hf, or the path of a file."""
+    prompt: PromptChoice
+    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
     format: FormatName = "json"
     """How the model writes pairs: `json`, guided by a grammar where the engine has one, or `tagged` lines of text.
 

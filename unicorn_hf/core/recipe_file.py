@@ -10,6 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.foreign import is_of_a_set, refuse_files, taken_over
+from unicorn_hf.core.links import check_links
 from unicorn_hf.core.problems import Location, Problem, problems
 from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
 
@@ -30,22 +32,47 @@ def bundled_names() -> list[str]:
     return sorted(path.stem for path in BUNDLED.glob("*.yaml"))
 
 
-def load_recipe(name_or_path: str | Path = "demo", overrides: Mapping[str, object] | None = None) -> Recipe:
-    """Read and validate a recipe.
+def load_recipe(
+    name_or_path: str | Path = "demo",
+    overrides: Mapping[str, object] | None = None,
+    *,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Recipe:
+    """Read and validate a recipe, to build from it.
+
+    Of the recipe of a published set only that is taken which a stranger may decide: see `core.foreign`.
 
     Args:
         name_or_path: a bundled recipe's name, or the path of a YAML file. Paths in it (of seeds,
             of prompts, and of models that begin with a dot) are relative to it.
         overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
+        tell: is told in a line what is not taken from a published recipe.
 
     Raises:
         InputError: there is no such recipe, or it does not hold: the message names line, key and nearest valid name.
+            Or it is that of a published set, and names a file that the build would open.
     """
     document = read_document(name_or_path)
-    recipe = validate(document)
-    if not overrides:
-        return recipe
-    return overridden(document.data, overrides, document.name)
+    recipe, given = validate(document), overrides or {}
+    path = Path(document.name)
+    if not is_of_a_set(path):
+        return overridden(document.data, given, document.name) if given else recipe
+    check_links(path.parent)
+    foreign = taken_over(recipe, path.parent)
+    if foreign.told:
+        tell(foreign.told)
+    recipe = overridden(foreign.recipe.model_dump(mode="json"), given, document.name)
+    refuse_files(foreign, recipe, given, document.name)
+    return recipe
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe as data, as it was written: to look at, not to build from.
+
+    Raises:
+        InputError: as of `load_recipe`.
+    """
+    return validate(read_document(path))
 
 
 def overridden(data: dict[str, Any], overrides: Mapping[str, object], name: str) -> Recipe:

@@ -5,6 +5,7 @@ Sessions are huggingface_hub's own, so that its settings for proxies and certifi
 """
 
 import asyncio
+import ipaddress
 import itertools
 import json
 import math
@@ -14,6 +15,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from tenacity import (
     AsyncRetrying,
@@ -42,6 +44,7 @@ from unicorn_hf.engines.replies import (
 )
 
 API_KEY = KEY_VARIABLE
+BASE_URL = "UNICORN_HF_BASE_URL"
 _SESSION_CONNECTIONS = 100
 """What one session opens at most."""
 _LEAST_FAILURES = 3
@@ -69,6 +72,42 @@ def api_key() -> str | None:
     return key or None
 
 
+def with_address(engine: EndpointEngine) -> EndpointEngine:
+    """The engine with the address of its server: the recipe's, or else that of the environment.
+
+    Raises:
+        InputError: neither names one.
+    """
+    if engine.base_url:
+        return engine
+    base_url = os.environ.get(BASE_URL, "").strip()
+    if not base_url:
+        raise InputError(
+            "the recipe names no server for its model", f"Name it: --base-url http://HOST:PORT/v1, or set {BASE_URL}."
+        )
+    try:
+        return EndpointEngine(**engine.model_dump(exclude={"base_url"}), base_url=base_url)
+    except ValidationError as error:
+        # Without the value, which may hold a secret.
+        raise InputError(f"{BASE_URL}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def unencrypted_key(engine: EndpointEngine) -> str:
+    """A warning, where the key would go to another machine in clear text; else empty."""
+    parts = urlsplit(engine.base_url or "")
+    host = parts.hostname or ""
+    if parts.scheme == "https" or not api_key() or host == "localhost" or _is_loopback(host):
+        return ""
+    return f"warning: {API_KEY} goes to {host} unencrypted, and whoever is on the way can read it: use https://"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class EndpointGenerator:
     """Implements `TextGenerator` with a server.
 
@@ -94,7 +133,8 @@ class EndpointGenerator:
     def __init__(self, engine: EndpointEngine) -> None:
         if problem := proxy_problem():
             raise problem
-        self._engine = engine
+        self._engine = engine = with_address(engine)
+        self._address = (engine.base_url or "").rstrip("/")
         self._key = api_key()
         self._headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
@@ -291,7 +331,7 @@ class EndpointGenerator:
             async with asyncio.timeout(timeout_s):
                 response = await next(self._turns).request(
                     method,
-                    self._engine.base_url.rstrip("/") + path,
+                    self._address + path,
                     json=body,
                     headers=self._headers,
                     timeout=timeout_s,

@@ -151,7 +151,7 @@ class EncoderChoice:
 def resolve_generator(engine: Engine) -> GeneratorSpec:
     """Check the engine's model and find its identity; a demonstration model is converted on its first use.
 
-    The engine of the result has the commit of a Hub's model as its revision.
+    The engine of the result has the commit of a Hub's model as its revision, and the address of its server.
 
     Raises:
         InputError: the model is a folder that holds none, or an unknown demonstration model; or a server's key is none.
@@ -159,9 +159,10 @@ def resolve_generator(engine: Engine) -> GeneratorSpec:
     if isinstance(engine, EchoEngine):
         return GeneratorSpec(engine, "", "echo", fingerprint(engine), deterministic=True)
     if isinstance(engine, EndpointEngine):
-        from unicorn_hf.engines.endpoint import api_key
+        from unicorn_hf.engines.endpoint import api_key, with_address
 
         api_key()
+        engine = with_address(engine)
         asked = engine.model_dump(mode="json", include={"model", "json_schema", "system_role", "extra_body"})
         return GeneratorSpec(engine, engine.model, engine.model, fingerprint("endpoint", asked), deterministic=False)
     if isinstance(engine, ImportedEngine):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unicorn_hf.builders import original
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.links import check_links
 from unicorn_hf.hub.access import check_repo_id, offline_problem
 from unicorn_hf.hub.client import hub_api, library_settings, read_repository
 from unicorn_hf.hub.failures import diagnose
@@ -24,12 +25,13 @@ def local_folder(source: str, revision: str | None = None, *, patterns: Sequence
     A downloaded set lies in a folder that is named by its commit.
 
     Raises:
-        InputError: `source` is neither, or has no such revision.
+        InputError: `source` is neither, has no such revision, or links to files that are not its own.
         RunError: the Hub or the network.
     """
     if Path(source).is_dir():
         if revision:
             raise InputError(f"{source} is a folder, and has no revision {revision}")
+        check_links(Path(source))
         return Path(source)
     try:
         check_repo_id(source)

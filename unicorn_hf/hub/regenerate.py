@@ -1,8 +1,8 @@
 """A published set made again, with something changed: its recipe and its rows become the recipe of a child.
 
-The recipe in a repository is data: it is read as YAML and validated, and names neither code nor files to run. What a
-change does not touch is taken over: with another encoder or transfer, captions and conversations are the parent's own;
-with another language model, or another draw, they are written again from the seeds in its rows.
+The recipe in a repository is data, and only what a stranger may decide is taken over from it: see `core.foreign`. With
+another encoder or transfer, captions and conversations are the parent's own; with another language model, or another
+draw, they are written again from the seeds in its rows.
 """
 
 import json
@@ -16,8 +16,9 @@ from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
 from unicorn_hf.cards.statistics import SourceFacts, Statistics, read_statistics
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.foreign import SHAPES_TEXT, Foreign, flat, refuse_files, taken_over
 from unicorn_hf.core.recipe import DatasetSource, ImportedEngine, Recipe, Seeds
-from unicorn_hf.core.recipe_file import load_recipe, overridden
+from unicorn_hf.core.recipe_file import overridden, read_recipe
 from unicorn_hf.hub.fetch import PAPERS, local_folder
 
 _WRITES = ("engine", "random_seed", "language", "captions", "instructions")
@@ -26,7 +27,7 @@ _NUMBERS = ("captions.num", "instructions.num")
 """But for these: of fewer rows, the first are taken."""
 _ENCODER, _TRANSFER = "representations.encoder", "representations.transfer"
 _IMAGES = "representations.image_statistics"
-_NOT_CHANGES = ("cluster", "imported", "parent", "seeds.sources")
+_NOT_CHANGES = ("cluster", "imported", "parent", "price", "seeds.sources")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ class Published:
     """`ORG/NAME`, or the absolute path of a folder."""
     revision: str | None
     """The commit; None of a folder."""
-    folder: Path
-    recipe: Recipe
+    taken: Foreign
+    """Of its recipe."""
     statistics: Statistics
 
     @property
-    def recipe_file(self) -> Path:
-        return self.folder / RECIPE
+    def recipe(self) -> Recipe:
+        """As far as it is taken over."""
+        return self.taken.recipe
 
 
 def read_published(source: str, revision: str | None = None) -> Published:
@@ -61,12 +63,12 @@ def read_published(source: str, revision: str | None = None) -> Published:
             "Captions of others can be had by `unicorn-hf import FILES... --out DIR`.",
         )
     try:
-        recipe = load_recipe(folder / RECIPE)
+        taken = taken_over(read_recipe(folder / RECIPE), folder)
         statistics = read_statistics(folder / STATISTICS)
     except InputError as error:
         raise _unreadable(source, folder, error) from error
     name = str(Path(source).resolve()) if is_folder else source
-    return Published(name, None if is_folder else folder.name, folder, recipe, statistics)
+    return Published(name, None if is_folder else folder.name, taken, statistics)
 
 
 def _unreadable(source: str, folder: Path, error: InputError) -> InputError:
@@ -99,7 +101,8 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     another space leaves the parent's image statistics behind.
 
     Raises:
-        InputError: a value does not hold, or the parent cannot give what is asked for.
+        InputError: a value does not hold, the parent cannot give what is asked for, or its recipe names a file that
+            would be opened.
     """
     if any(key.startswith("seeds.") for key in overrides):
         raise InputError("--from brings its own seeds", "Leave --seeds, --seed-column and --exclude-benchmarks away.")
@@ -119,8 +122,11 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     else:
         _check_vectors(parent, changes)
     recipe = overridden(parent.recipe.model_dump(mode="json"), changes, f"the recipe of {parent.name}")
+    refuse_files(parent.taken, recipe, changes.keys(), parent.name)
     assert recipe.parent
     changed = _changed(parent.recipe, recipe)
+    if writes:
+        changed += tuple(key for key in parent.taken.left if key in SHAPES_TEXT and key not in changed)
     return recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"changed": changed})})
 
 
@@ -160,8 +166,8 @@ def _seeds(parent: Published) -> Seeds:
             DatasetSource(
                 kind="dataset",
                 path=parent.name,
-                config="pretrain",
                 revision=None if is_folder else parent.revision,
+                data_files="pretrain/*.parquet",
                 column="seed",
                 where={"domain": domain},
                 domain=domain,
@@ -185,13 +191,6 @@ def _known(sources: tuple[SourceFacts, ...], domain: str) -> dict[str, object]:
 
 def _changed(parent: Recipe, child: Recipe) -> tuple[str, ...]:
     """The dotted keys whose values differ, what says where the work runs and where rows come from aside."""
-    before, after = (dict(_flat(recipe.model_dump(mode="json"), "")) for recipe in (parent, child))
+    before, after = (flat(recipe.model_dump(mode="json")) for recipe in (parent, child))
     keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
     return tuple(key for key in keys if not any(key == left or key.startswith(f"{left}.") for left in _NOT_CHANGES))
-
-
-def _flat(data: Mapping[str, object], above: str) -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
-    for key, value in data.items():
-        found += _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else [(f"{above}{key}", value)]
-    return found

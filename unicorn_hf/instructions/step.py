@@ -17,7 +17,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
 from unicorn_hf.core.outcome import Rejected, unanswered
-from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.prompts import INSTRUCTION_PROMPTS, Prompt, load_prompt, prompt_name
 from unicorn_hf.core.recipe import Instructions, Recipe, Task, TaskName
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.core.scoring import Scorer, load_scorer
@@ -37,7 +37,6 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "instructions"
-PROMPTS = Path(__file__).parent / "prompts"
 CODE = 7
 """Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
 
@@ -58,12 +57,12 @@ def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
     """
     prompts = {}
     for name, task in config.tasks.by_name().items():
-        source = load_prompt(task.prompt, PROMPTS)
+        source = load_prompt(task.prompt, INSTRUCTION_PROMPTS)
         try:
             prompts[name] = TaskPrompt(source, FAMILIES[name].prompt(source, task.pairs, FORMATS[task.format]))
         except ValueError as error:
             raise InputError(
-                f"the prompt {task.prompt} for {name}: {error}", "Examples are JSON, as in ours."
+                f"the prompt {prompt_name(task.prompt)} for {name}: {error}", "Examples are JSON, as in ours."
             ) from error
     return prompts
 
@@ -264,7 +263,7 @@ class InstructionStage:
     def __post_init__(self) -> None:
         config = self.recipe.instructions
         self._prompts = load_prompts(config)
-        self._scorer = load_scorer(config.judge, PROMPTS, self.recipe.random_seed)
+        self._scorer = load_scorer(config.judge, INSTRUCTION_PROMPTS, self.recipe.random_seed)
         self._quotas = quotas(config)
         asked = {name: prompt.asked for name, prompt in self._prompts.items()}
         asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.runtime.dataset_card import check_data_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -81,6 +82,7 @@ class PictureSource:
     def _of_dataset(self) -> Iterator[Picture]:
         import datasets
 
+        check_data_files(self.path)
         try:
             data = datasets.load_dataset(self.path, self.config, split=self.split, streaming=True)
             data = data.shuffle(seed=0, buffer_size=_SHUFFLED)

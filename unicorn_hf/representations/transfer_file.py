@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.engines.specs import resolve_encoder
@@ -124,6 +125,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     """
     path = Path(source).expanduser()
     if path.is_dir():
+        check_links(path)
         path = path / TRANSFER_FILE
     elif not path.is_file():
         path = _download(str(source), revision)

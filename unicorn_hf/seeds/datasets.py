@@ -8,7 +8,9 @@ from typing import Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.links import check_links
 from unicorn_hf.core.recipe import DatasetSource
+from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 
 
@@ -19,11 +21,7 @@ def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
     hash is the least: no annotator's place is preferred.
     """
     columns = [*source.columns, *([source.image_id] if source.image_id else [])]
-    rows = _open(source, columns)
-    for column in columns:
-        if rows.column_names and column not in rows.column_names:
-            raise InputError(f"{source.path}: no column {column!r}; it has {', '.join(rows.column_names)}")
-    read = islice(rows.select_columns(columns), source.limit)
+    read = islice(_rows(source, columns), source.limit)
     if source.image_id is None:
         for row in read:
             yield _one_of(_texts(row, source.columns), random_seed)
@@ -47,9 +45,76 @@ def read_labels(source: DatasetSource) -> Iterator[str]:
         yield str(row[column] or "")
 
 
+def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if source.data_files:
+        yield from _parquet_rows(source, source.data_files, columns)
+        return
+    rows = _open(source, columns)
+    for column in columns:
+        if rows.column_names and column not in rows.column_names:
+            raise _no_column(source, column, rows.column_names)
+    yield from rows.select_columns(columns)
+
+
+def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows of these files and no others, as plain Parquet: neither a card nor metadata of the files is obeyed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    names = list(dict.fromkeys([*columns, *source.where]))
+    try:
+        for stream in _parquet_files(source, pattern):
+            with stream, pq.ParquetFile(stream) as file:
+                for column in names:
+                    if column not in file.schema_arrow.names:
+                        raise _no_column(source, column, file.schema_arrow.names)
+                for batch in file.iter_batches(columns=names):
+                    rows = pa.table(batch)
+                    for column, value in source.where.items():
+                        rows = rows.filter(pc.equal(rows[column], pa.scalar(value)))
+                    yield from rows.select(list(columns)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(source, error) from error
+
+
+def _parquet_files(source: DatasetSource, pattern: str) -> Iterator[Any]:
+    """The files, each opened when it is its turn.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    folder = Path(source.path).expanduser()
+    if folder.is_dir():
+        check_links(folder)
+        paths, opened = sorted(map(str, folder.glob(pattern))), open
+    else:
+        from huggingface_hub import HfFileSystem
+
+        hub = HfFileSystem()
+        place = f"datasets/{source.path}" + (f"@{source.revision}" if source.revision else "")
+        paths, opened = sorted(hub.glob(f"{place}/{pattern}")), hub.open
+    if not paths:
+        raise FileNotFoundError(f"no file {pattern}")
+    for path in paths:
+        yield opened(path, "rb")
+
+
+def _no_column(source: DatasetSource, column: str, names: Sequence[str]) -> InputError:
+    return InputError(f"{source.path}: no column {column!r}; it has {', '.join(names)}")
+
+
+def _unreadable(source: DatasetSource, error: Exception) -> RunError:
+    return RunError(
+        f"the seed data set {source.path} cannot be read: {error}",
+        "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
+    )
+
+
 def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
     from datasets import load_dataset
 
+    check_data_files(source.path, source.revision)
     chosen: dict[str, Any] = {}
     if source.where:
         names = list(dict.fromkeys([*columns, *source.where]))
@@ -59,10 +124,7 @@ def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
             source.path, source.config, split=source.split, revision=source.revision, streaming=True, **chosen
         )
     except (OSError, ValueError) as error:
-        raise RunError(
-            f"the seed data set {source.path} cannot be read: {error}",
-            "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
-        ) from error
+        raise _unreadable(source, error) from error
 
 
 def _texts(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,8 @@ from random import Random
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.left_out import ReadingNotes
-from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Source, Strings, package_file
+from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Source, package_file
+from unicorn_hf.core.section import Strings
 from unicorn_hf.reading.files import DataFile, leave_unread, rows, text_of
 from unicorn_hf.seeds.datasets import read_dataset, read_labels
 from unicorn_hf.seeds.normalise import normalise

@@ -10,6 +10,7 @@ import torch
 import torch.utils.data
 
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.torch.conversations import ConversationTokenizer
 
 _COLUMNS = ["id", "conversations", "image_embedding"]
@@ -175,11 +176,13 @@ def _found(source: str | Path, config: str, revision: str | None, streaming: boo
     if folder.is_dir():
         if not places.data_files(places.file_names(folder), config):
             raise InputError(f"{folder} holds no rows of the config {config}", "It is the folder of a build.")
+        check_data_files(str(folder))
         return load_dataset(str(folder), config, **options)
     try:
         check_repo_id(str(source))
     except InputError:
         raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
+    check_data_files(str(source), revision)
     try:
         return load_dataset(str(source), config, revision=revision, **options)
     except DatasetNotFoundError as error:

@@ -25,7 +25,7 @@ from unicorn_hf.cards.statistics import StageFacts, read_statistics
 from unicorn_hf.cards.text import as_text, shortened, visible
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
     statistics = read_statistics(folder / STATISTICS)
     try:
         run = read_run(folder / RUN)
-        price = load_recipe(folder / RECIPE).price
+        price = read_recipe(folder / RECIPE).price
     except ValueError as error:
         raise InputError(f"{name}: {RUN} or {RECIPE} is not readable", f"Try: unicorn-hf validate {name}") from error
     words, diversity, vectors, gap = (

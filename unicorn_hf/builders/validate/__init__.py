@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
-from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, read_facts, read_recipe
+from unicorn_hf.builders.validate.papers import Card, ConfigFacts, Facts, check_recipe, checked_recipe, read_facts
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
 from unicorn_hf.core.encoder_spec import IMPORTED
@@ -69,7 +69,7 @@ class _Check:
     def run(self) -> dict[str, int]:
         """All checks; the number of rows that were read, by config."""
         self._facts = read_facts(self._folder, self.findings)
-        self._recipe = read_recipe(self._folder, self.findings)
+        self._recipe = checked_recipe(self._folder, self.findings)
         names = file_names(self._folder)
         shards = {
             config: [name for name in data_files(names, config) if name.endswith(".parquet")] for config in CONFIGS

@@ -15,7 +15,7 @@ from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.core.recipe_file import read_recipe
 
 _MAX_BYTES = 64 << 20
 _FRONT_MATTER = re.compile(r"\s*---\n(.*?)\n---\n", re.DOTALL)
@@ -82,11 +82,11 @@ def read_facts(folder: Path, findings: Findings) -> Facts | None:
         return None
 
 
-def read_recipe(folder: Path, findings: Findings) -> Recipe | None:
+def checked_recipe(folder: Path, findings: Findings) -> Recipe | None:
     if _text(folder, RECIPE, findings) is None:
         return None
     try:
-        return load_recipe(folder / RECIPE)
+        return read_recipe(folder / RECIPE)
     except InputError as error:
         findings.add("recipe", RECIPE, quoted(error.message.replace(str(folder), "")))
         return None

@@ -15,7 +15,7 @@ from unicorn_hf.cards import formats
 from unicorn_hf.cards.costs import RunFacts, costs, rate, read_run
 from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of
 from unicorn_hf.views.inspect import View, look
@@ -63,7 +63,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     """The page as text; see `write_report`."""
     check_bokeh()
     view = look(folder, name=name or folder.absolute().name, number=0, examples=_EXAMPLES_PER_REASON)
-    recipe = load_recipe(folder / RECIPE)
+    recipe = read_recipe(folder / RECIPE)
     run = _run(folder)
     sampled = sample(folder, number)
     plane = laid_out(folder, work_dir_of(folder), sampled.ids, sampled.vectors)

@@ -1,0 +1,289 @@
+"""What is taken over from the recipe of a published set, which a stranger may have written.
+
+A published recipe is data until somebody builds from it. From then on it must not choose what this machine opens, runs,
+asks, sends or pays: only the keys of `TAKEN` are taken over, and a key that is in neither table is left aside. Values
+that may name a file of this machine are taken over as names alone: see `Foreign.files`.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.core.encoder_spec import (
+    ClipSpec,
+    Llm2ClipSpec,
+    ModelSource,
+    OpenClipSpec,
+    is_path,
+    parse_encoder_spec,
+)
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.prompts import is_bundled
+from unicorn_hf.core.published import (
+    TRANSFER_FILE,
+    prompt_folders,
+    published_encoder,
+    published_file,
+    published_name,
+)
+from unicorn_hf.core.recipe import PACKAGE_PREFIX, TASKS, Recipe, VllmEngine
+
+RECIPE_FILE, STATISTICS_FILE = "recipe.yaml", "statistics.json"
+
+_TASKS = tuple(f"instructions.tasks.{name}" for name in TASKS)
+
+
+def _below(*sections: str, keys: str) -> tuple[str, ...]:
+    return tuple(f"{section}.{key}" for section in sections for key in keys.split())
+
+
+_SAMPLING = "temperature top_p repetition_penalty max_tokens"
+TAKEN: Mapping[str, tuple[str, ...]] = {
+    "it says what the set is, in its card": (
+        *("name", "title", "note", "language"),
+        *_below("engine", keys="license"),
+        *_below("seeds.sources", keys="name domain license benchmark"),
+        *_below("imported", keys="domain license column"),
+        *_below("imported.files", keys="sha256 num_rows"),
+        *_below("parent", keys="revision changed text"),
+    ),
+    "it decides which seeds become text": (
+        *_below("seeds", keys="exclude_benchmarks languages min_characters max_characters"),
+        *_below("seeds.sources", keys="kind limit weight column config split revision image_id"),
+        *_below("seeds.sources", keys="templates num_templates where data_files"),
+    ),
+    "it decides what text is written, and which of it is kept": (
+        "random_seed",
+        *_below("engine", keys="kind revision dtype max_model_len json_schema system_role"),
+        *_below("captions", keys="num captions_per_seed max_attempts_per_caption max_rejected"),
+        *_below("captions.sampling", "instructions.sampling", keys=_SAMPLING),
+        *_below("captions.filters", keys="min_words max_words max_repeated_fraction forbid_caption_talk"),
+        *_below("captions.filters", keys="forbid_refusals forbid_markup check_language max_rhetoric"),
+        *_below("captions.filters", keys="min_seed_coverage min_added_words forbid_unsafe unsafe_words"),
+        *_below("captions.near_duplicates", keys="threshold shingle_words num_hashes semantic_threshold"),
+        *_below("captions.screen", "instructions.judge", keys="min_score"),
+        *_below("instructions", keys="num attempts max_rejected"),
+        *_below(*_TASKS, keys="weight pairs.min pairs.max format"),
+        *_below(*(f"{task}.filters" for task in _TASKS), keys="without keep_rest min_grounded max_repeated_fraction"),
+        *_below(*(f"{task}.filters" for task in _TASKS), keys="max_copied_words min_reasoning_words"),
+    ),
+    "it decides how vectors are made of the text": _below("representations", keys="long_captions transfer dtype"),
+    "it is the shape of the published shards": (
+        "partition_rows",
+        *_below("representations", keys="batch_size"),
+        *_below("packaging", keys="rows_per_shard row_group_rows messages"),
+    ),
+}
+"""Keys that are taken over, by the reason why they may be."""
+
+LEFT: Mapping[str, tuple[str, ...]] = {
+    "the key for servers would go there": ("engine.base_url",),
+    "it changes what is sent to the server that you name": ("engine.extra_body",),
+    "it runs code of the model's repository": ("engine.trust_remote_code",),
+    "it is for another's server": _below("engine", keys="concurrency timeout_s retries"),
+    "it is for another's machine": _below(
+        "engine", keys="gpu_memory_utilization tensor_parallel_size max_num_seqs cpu_kvcache_gib"
+    ),
+    "a scheduler can run code here": _below("cluster", keys="kind workers partition_timeout_s dashboard"),
+    "it decides what you spend": _below(
+        "price", keys="currency per_million_prompt_tokens per_million_output_tokens per_worker_hour"
+    ),
+}
+"""Keys that are left aside, by the reason; so is each key that is in no table."""
+
+SHAPES_TEXT = ("engine.extra_body", "engine.trust_remote_code")
+"""Of those that are left aside, the ones without which a model may write other text."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A published recipe, as far as it is taken over."""
+
+    recipe: Recipe
+    left: tuple[str, ...]
+    """Keys whose values were left aside."""
+    files: Mapping[str, str]
+    """Files that it names, by key. `recipe` has the last part of their names at most."""
+
+    @property
+    def told(self) -> str:
+        """What was left aside, in a line; empty if nothing was."""
+        if not self.left:
+            return ""
+        return f"not taken from the published recipe: {', '.join(self.left)}. Set your own by options or --set"
+
+
+def is_of_a_set(recipe_file: Path) -> bool:
+    """Whether a recipe lies in a published set, and so may be a stranger's."""
+    return recipe_file.name == RECIPE_FILE and (recipe_file.parent / STATISTICS_FILE).is_file()
+
+
+def taken_over(recipe: Recipe, folder: Path) -> Foreign:
+    """What a build takes of the recipe of the published set in `folder`; nothing that it names is opened.
+
+    Raises:
+        InputError: what it calls its encoder is no encoder's name.
+    """
+    files: dict[str, str] = {}
+    data = recipe.model_dump(mode="json")
+    taken = Recipe.model_validate(_filtered(data, "", data, folder.resolve(), files))
+    after = flat(taken.model_dump(mode="json"))
+    left = (key for key, value in flat(data).items() if key not in _NAMES and after.get(key) != value)
+    return Foreign(taken, tuple(left), files)
+
+
+def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
+    """See that a build of `recipe`, made of a published one, opens no file that the published one names.
+
+    Args:
+        foreign: what was taken of the published recipe.
+        recipe: the same with `given` set.
+        given: dotted keys that the user set.
+        name: of the set, for the message.
+
+    Raises:
+        InputError: it would.
+    """
+    for key in foreign.files:
+        if _opens(recipe, key) and not any(key == own or key.startswith(f"{own}.") for own in given):
+            refuse_file(foreign, key, name)
+
+
+def refuse_file(foreign: Foreign, key: str, name: str) -> None:
+    """See that the published recipe of `name` names no file as `key`.
+
+    Raises:
+        InputError: it does.
+    """
+    if key in foreign.files:
+        raise InputError(
+            f"the recipe of {name} names {foreign.files[key]!r} as {key}: a file that a published recipe names is not"
+            " opened",
+            _ADVICE.get(key) or f"Name your own: --set {key}=FILE",
+        )
+
+
+def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of a recipe as it is dumped, by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return found
+
+
+def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, files: dict[str, str]) -> Any:
+    """`value` without what is not taken over: `_NOT_TAKEN` in place of all of it."""
+    if key in _NAMES:
+        named = _NAMES[key](value, section, folder)
+        if named is not None:
+            files.setdefault(key, str(value))
+            return named
+        return value
+    if key in _TAKEN_KEYS:
+        return value
+    if isinstance(value, Mapping):
+        above = f"{key}." if key else ""
+        inner = {name: _filtered(item, f"{above}{name}", value, folder, files) for name, item in value.items()}
+        return {name: item for name, item in inner.items() if item is not _NOT_TAKEN}
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        return [_filtered(item, key, item, folder, files) for item in value]
+    return _NOT_TAKEN
+
+
+_NOT_TAKEN = object()
+_TAKEN_KEYS = frozenset(key for keys in TAKEN.values() for key in keys)
+
+
+def _opens(recipe: Recipe, key: str) -> bool:
+    """Whether a build of the recipe opens what `key` names."""
+    if key == "engine.model":
+        return not recipe.takes_text and isinstance(recipe.engine, VllmEngine)
+    if key == "imported.files.path":
+        return recipe.takes_text and recipe.parent is None
+    if key == "parent.dataset":
+        return recipe.takes_text
+    return key.startswith("representations.") or not recipe.takes_text
+
+
+# What a value becomes if it names a file of a machine, where nothing may open it; None of one that names none.
+
+
+def _model(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
+    # A server's name for its model is its own business.
+    is_loaded = section["kind"] == "vllm" and not value.startswith("demo:")
+    return published_name(value) if is_loaded and not _is_hub_name(value) else None
+
+
+def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
+    match parse_encoder_spec(value):
+        case OpenClipSpec(model=model, pretrained=None):
+            is_file = not (model.startswith("demo:") or _is_hub_name(model.removeprefix("hf-hub:")))
+        case OpenClipSpec(pretrained=str(tag)):
+            is_file = is_path(tag) or "/" in tag or Path(tag).exists()
+        case ClipSpec(model=source):
+            is_file = not _is_hub_source(source)
+        case Llm2ClipSpec(clip=clip, llm=llm):
+            is_file = not (_is_hub_source(clip) and _is_hub_source(llm))
+        case _:
+            is_file = False
+    return published_encoder(value) if is_file else None
+
+
+def _image_statistics(value: str | None, section: Mapping[str, Any], folder: Path) -> str | None:
+    # The set's own holds the image side.
+    return None if value is None or Path(value) == folder / TRANSFER_FILE else TRANSFER_FILE
+
+
+def _source(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
+    if section["kind"] == "dataset":
+        return None if _is_hub_name(value) else published_name(value)
+    is_shipped = value.startswith(PACKAGE_PREFIX) and "/" not in value and "\\" not in value
+    return None if is_shipped else Path(value).name
+
+
+def _imported(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
+    return published_file(Path(value))
+
+
+def _parent(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
+    return None if _is_hub_name(value) else published_name(value)
+
+
+def _prompt(bundled: Path) -> "_Named":
+    def named(value: str | Mapping[str, Any], section: Mapping[str, Any], folder: Path) -> str | None:
+        return Path(value).name if isinstance(value, str) and not is_bundled(value, bundled) else None
+
+    return named
+
+
+def _is_hub_source(source: ModelSource) -> bool:
+    return not source.is_folder and _is_hub_name(source.name)
+
+
+def _is_hub_name(name: str) -> bool:
+    """Whether a name can be one of the Hub, and is not that of a file here, which would be opened in its place."""
+    return bool(_HUB_NAME.fullmatch(name)) and not is_path(name) and ".." not in name and not Path(name).exists()
+
+
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_Named = Callable[[Any, Mapping[str, Any], Path], str | None]
+_NAMES: Mapping[str, _Named] = {
+    "engine.model": _model,
+    "representations.encoder": _encoder,
+    "representations.image_statistics": _image_statistics,
+    "seeds.sources.path": _source,
+    "imported.files.path": _imported,
+    "parent.dataset": _parent,
+    **{key: _prompt(folder) for key, folder in prompt_folders().items()},
+}
+"""Keys that may name a file."""
+_ADVICE = {
+    "engine.model": "Name a model: --llm MODEL",
+    "representations.encoder": "Name an encoder: --encoder ENCODER",
+    "representations.image_statistics": "Name your own: --image-statistics FILE",
+    "seeds.sources.path": "--from takes the seeds in the rows of the set; --seeds FILE takes your own.",
+    "imported.files.path": "--from takes the rows of the set.",
+    "parent.dataset": "--from takes the rows of the set.",
+}

@@ -1,0 +1,77 @@
+"""What a data set's card tells `datasets` to read: a stranger wrote it, and `datasets` follows it anywhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.core.errors import InputError
+
+_CARDS = ("README.md", ".huggingface.yaml")
+_FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
+_OUTSIDE = re.compile(r"^[/\\~]|^[A-Za-z]:|://|::|(^|[/\\])\.\.([/\\]|$)")
+
+
+def check_data_files(source: str, revision: str | None = None) -> None:
+    """See that the card of a data set names files of the data set alone.
+
+    For before `datasets.load_dataset`, which opens absolute paths and URLs in a card as well. What cannot be read here
+    is left to `datasets`, which says why.
+
+    Args:
+        source: a folder, or `ORG/NAME` on the Hub.
+        revision: of the repository.
+
+    Raises:
+        InputError: it names others.
+    """
+    for name in _CARDS:
+        text = _text(source, name, revision)
+        for path in _named(_metadata(text, whole=name.endswith(".yaml"))):
+            if _OUTSIDE.search(path):
+                raise InputError(
+                    f"the card of {source} names {path!r} as data, which is not a file of the data set",
+                    "Do not load it: whoever made it wants another file or address opened.",
+                )
+
+
+def _text(source: str, name: str, revision: str | None) -> str:
+    try:
+        folder = Path(source).expanduser()
+        return (folder / name if folder.is_dir() else _downloaded(source, name, revision)).read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _downloaded(repo_id: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=revision))
+
+
+def _metadata(text: str, *, whole: bool) -> Any:
+    import yaml
+
+    matter = text if whole else match[1] if (match := _FRONT_MATTER.match(text)) else ""
+    try:
+        return yaml.safe_load(matter)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+def _named(metadata: Any) -> Iterator[str]:
+    """All texts below `configs` and `data_files`, whatever their form: a path is one of them."""
+    if isinstance(metadata, dict):
+        for key in ("configs", "data_files", "data_dir"):
+            yield from _texts(metadata.get(key))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
