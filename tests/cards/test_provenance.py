@@ -79,6 +79,5 @@ def test_files_of_ones_own_are_named_once_and_shipped_ones_not() -> None:
     shipped = {"kind": "file", "path": "package:parti_prompts_sample.tsv"}
     own = {"kind": "file", "path": "mine.txt"}
     hub = {"kind": "dataset", "path": "org/captions", "column": "caption"}
-    captions = {"num": 1000, "prompt": "prompts/mine.yaml"}
-    made = recipe(seeds={"sources": [shipped, own, own, hub]}, captions=captions)
-    assert rebuild(made, statistics()).missing_files == ["mine.txt", "mine.yaml"]
+    made = recipe(seeds={"sources": [shipped, own, own, hub]})
+    assert rebuild(made, statistics()).missing_files == ["mine.txt"]

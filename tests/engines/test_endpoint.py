@@ -499,7 +499,7 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     assert len(written) > 10
     assert [path for path in written if KEY.encode() in path.read_bytes()] == []
     assert KEY not in first.stdout + first.stderr + second.stdout + second.stderr
-    assert server.url in (tmp_path / "unicorn/recipe.yaml").read_text()
+    assert server.url not in (tmp_path / "unicorn/recipe.yaml").read_text()
 
     server.bodies.clear()
     assert build(server, tmp_path).returncode == 0

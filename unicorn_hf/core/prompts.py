@@ -105,7 +105,9 @@ def is_bundled(name: str, bundled: Path) -> bool:
 
 def prompt_name(prompt: str | Prompt) -> str:
     """What to call a prompt: its name, its file's name, or its version."""
-    return prompt.version if isinstance(prompt, Prompt) else Path(prompt).name
+    if isinstance(prompt, Prompt):
+        return prompt.version
+    return Path(prompt).name if prompt.endswith((".yaml", ".yml")) else prompt
 
 
 def load_prompt(prompt: str | Prompt, bundled: Path) -> Prompt:

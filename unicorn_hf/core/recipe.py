@@ -29,6 +29,14 @@ Languages = Annotated[
     BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
+_FILE_NAME = r"[A-Za-z0-9_*][A-Za-z0-9_.*-]*"
+DataFiles = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_FILE_NAME}(/{_FILE_NAME})*\.parquet$",
+        description="a pattern of Parquet files in the data set: pretrain/*.parquet",
+    ),
+]
 PromptChoice = str | Prompt
 """The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
 
@@ -101,7 +109,7 @@ class DatasetSource(AnySource):
     """Drawn for each label, without repetition; all of them where there are fewer."""
     where: dict[str, str] = Field(default_factory=dict)
     """Of Parquet files: only the rows that have these values in these columns."""
-    data_files: Annotated[str, Field(pattern=r"^(?!.*\.\.)[A-Za-z0-9_*][A-Za-z0-9_.*/-]*\.parquet$")] | None = None
+    data_files: DataFiles | None = None
     """Parquet files to read by a pattern relative to the data set, whatever its card says: `pretrain/*.parquet`."""
 
     @property
