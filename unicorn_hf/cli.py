@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from unicorn_hf.cards.statistics import GapFacts
     from unicorn_hf.core.recipe import DatasetSource, FileSource, Recipe
+    from unicorn_hf.hub.consent import HubModel
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.interchange.export import Format
     from unicorn_hf.pipeline import BuildResult, Plan
@@ -112,6 +114,21 @@ _RECIPE_OPTIONS = (
 )
 
 """What overrides a recipe."""
+_yes = click.option(
+    "--yes", is_flag=True, help="Download the models that the recipe of a published set names without asking."
+)
+_SET_OPTIONS = (
+    click.option(
+        "--from",
+        "parent",
+        type=SetName(),
+        metavar="ORG/NAME|DIR",
+        help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
+    ),
+    click.option("--revision", help="A branch, tag or commit of --from ORG/NAME."),
+    _yes,
+)
+"""Of commands that work from a recipe or from a published set."""
 _PUSH_OPTIONS = (
     click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done."),
     click.option("--private", is_flag=True, help="Make the repository private, if --push creates it."),
@@ -146,11 +163,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
-@click.option(
-    "--from", "parent", type=SetName(), metavar="ORG/NAME|DIR",
-    help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
-)  # fmt: skip
-@click.option("--revision", help="A branch, tag or commit of --from ORG/NAME.")
+@_with(_SET_OPTIONS)
 @click.option(
     "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
 )
@@ -169,7 +182,7 @@ def main() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
 def build(
-    recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None,
+    recipe: str, parent: str | None, revision: str | None, yes: bool, out: str, work_dir: str | None,
     repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
@@ -186,26 +199,54 @@ def build(
     with _errors():
         from unicorn_hf.pipeline import plan
 
-        resolved = _child(parent, revision, options) if parent else _resolved(recipe, revision, options)
-        planned = plan(resolved, out, work_dir)
+        chosen = _chosen(recipe, parent, revision, options)
+        planned = plan(chosen.recipe, out, work_dir)
         if dry_run:
             _show_plan(planned)
             return
+        chosen.ask(yes)
         limits = {"max_cost": max_cost, "max_hours": max_hours}
         _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite, **limits)
 
 
-def _resolved(recipe: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
-    from unicorn_hf.core.recipe_file import load_recipe
+@dataclass(frozen=True)
+class _Chosen:
+    """A recipe with the options set."""
+
+    recipe: "Recipe"
+    keys: frozenset[str]
+    """What the options set."""
+    published: str = ""
+    """The published set that the recipe is of, if it is of one."""
+
+    def ask(self, yes: bool) -> None:
+        """Ask before models are downloaded that somebody else chose.
+
+        Raises:
+            InputError: nobody answers, or the answer is no.
+        """
+        from unicorn_hf.hub.consent import models_to_download
+
+        if self.published and not yes:
+            _ask(self.published, models_to_download(self.recipe, self.keys))
+
+
+def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict[str, Any]) -> _Chosen:
+    if parent:
+        return _child(parent, revision, options)
+    from unicorn_hf.core.foreign import is_of_a_set
+    from unicorn_hf.core.recipe_file import load_recipe, read_recipe
 
     if revision:
         raise InputError("--revision goes with --from ORG/NAME")
     # Of another engine nothing is left, so the kind of the recipe's own is looked at first.
-    kind = load_recipe(recipe).engine.kind if _names_engine(options) else ""
-    return load_recipe(recipe, _overrides(recipe, kind, options), tell=_tell)
+    kind = read_recipe(recipe).engine.kind if _names_engine(options) else ""
+    overrides = _overrides(recipe, kind, options)
+    published = recipe if is_of_a_set(Path(recipe)) else ""
+    return _Chosen(load_recipe(recipe, overrides, tell=_tell), frozenset(overrides), published)
 
 
-def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recipe":
+def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chosen:
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
@@ -213,7 +254,22 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> "Recip
     published = read_published(parent, revision)
     if published.taken.told:
         _tell(published.taken.told)
-    return child_recipe(published, _overrides(parent, published.recipe.engine.kind, options))
+    overrides = _overrides(parent, published.recipe.engine.kind, options)
+    return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
+
+
+def _ask(source: str, models: "Sequence[HubModel]") -> None:
+    if not models:
+        return
+    names = "\n".join(f"  {model}" for model in models)
+    question = f"The recipe of {source} names models that are not on this machine:\n{names}\n"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InputError(
+            f"{question}Nothing was downloaded.",
+            "--yes downloads them; --llm MODEL and --encoder ENCODER name your own.",
+        )
+    if not click.confirm(f"{question}Download them?", err=True):
+        raise InputError("nothing was downloaded", "--llm MODEL and --encoder ENCODER name your own.")
 
 
 def _tell(line: str) -> None:
@@ -237,9 +293,12 @@ def _build(recipe: "Recipe", out: str, **options: Any) -> None:
 @click.option(
     "--sample", type=click.IntRange(min=2), default=64, show_default=True, help="Captions to make for the estimate."
 )
+@_with(_SET_OPTIONS)
 @_with(_RECIPE_OPTIONS)
 @_json
-def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
+def plan(
+    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int, as_json: bool, **options: Any
+) -> None:
     """Estimate what a build of RECIPE would take.
 
     Requests, tokens, hours, price, disk, upload, each with its error. A sample of it is made with the recipe's own
@@ -253,8 +312,10 @@ def plan(recipe: str, sample: int, as_json: bool, **options: Any) -> None:
         from unicorn_hf.estimate import estimate, lines
 
         workers, options["workers"] = options["workers"], None
+        chosen = _chosen(recipe, parent, revision, options)
+        chosen.ask(yes)
         with _progress() as progress:
-            found = estimate(_resolved(recipe, None, options), sample=sample, workers=workers, progress=progress)
+            found = estimate(chosen.recipe, sample=sample, workers=workers, progress=progress)
         _print_json(found) if as_json else click.echo("\n".join(lines(found)))
 
 
@@ -398,6 +459,7 @@ def calibrate(
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the picture.")
+@_yes
 @_json
 def gap(
     folder: Path,
@@ -408,6 +470,7 @@ def gap(
     encoder: str | None,
     num_texts: int,
     plot: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Measure how far a set's vectors are from real pictures.
@@ -420,10 +483,13 @@ def gap(
       unicorn-hf gap unicorn --images photos/
     """
     with _errors():
-        from unicorn_hf.pipeline import measure_gap
+        from unicorn_hf.hub.consent import encoder_models_to_download
+        from unicorn_hf.pipeline import measure_gap, set_encoder
         from unicorn_hf.representations.pictures import PictureSource
 
         pictures = PictureSource(images, num_images, images_config, images_split)
+        if not encoder and not yes:
+            _ask(str(folder), encoder_models_to_download(set_encoder(folder)))
         with _progress() as progress:
             facts = measure_gap(folder, pictures, encoder=encoder, num_texts=num_texts, plot=plot, progress=progress)
         _print_json(facts) if as_json else _show_gap(facts)
@@ -689,6 +755,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
+@_with(_SET_OPTIONS[:2])
 @click.option(
     "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="Where the set would be built."
 )
@@ -696,7 +763,9 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
     "--work-dir", type=PlaceName(), metavar="DIR|URL", help="Where its work files would lie.  [default: OUT.work]"
 )
 @_json
-def doctor(recipe: str, out: str, work_dir: str | None, as_json: bool) -> None:
+def doctor(
+    recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
+) -> None:
     """Tell whether RECIPE can be built here, and what mends it.
 
     Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
@@ -710,11 +779,10 @@ def doctor(recipe: str, out: str, work_dir: str | None, as_json: bool) -> None:
     with _errors():
         from rich.console import Console
 
-        from unicorn_hf.core.recipe_file import load_recipe
         from unicorn_hf.pipeline import plan
         from unicorn_hf.views.doctor import examine, show
 
-        loaded = load_recipe(recipe)
+        loaded = _chosen(recipe, parent, revision, {}).recipe
         with Console(stderr=True).status("Importing what the recipe needs, asking the Hub"):
             try:
                 planned = plan(loaded, out, work_dir)
@@ -757,7 +825,7 @@ def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, obj
     """Dotted recipe keys for the options that were given; `kind` is that of the recipe's engine."""
     engine = _engine_overrides(recipe, kind, options) if _names_engine(options) else {}
     given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | engine | _seed_overrides(options)
-    return given | dict(map(_setting, options["settings"]))
+    return given | dict(map(_setting, options.get("settings", ())))
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -774,14 +842,14 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
-    given = {key: options[name] for name, key in keys.items() if options[name] is not None}
+    given = {key: options[name] for name, key in keys.items() if options.get(name) is not None}
     return {
         key: str(value.expanduser().absolute()) if isinstance(value, Path) else value for key, value in given.items()
     }
 
 
 def _names_engine(options: dict[str, Any]) -> bool:
-    return any(options[name] is not None for name in ("engine", "llm", "base_url"))
+    return any(options.get(name) is not None for name in ("engine", "llm", "base_url"))
 
 
 def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:
@@ -805,7 +873,7 @@ def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dic
 
 
 def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
-    files, column = options["seed_files"], options["seed_column"]
+    files, column = options.get("seed_files"), options.get("seed_column")
     if not files:
         if column:
             raise InputError("--seed-column goes with --seeds")

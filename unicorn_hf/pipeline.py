@@ -239,7 +239,7 @@ def build(
     """
     if max_cost is not None and recipe.price == Price():
         raise InputError(
-            "--max-cost needs a price, and the recipe has none", "For example: price: {per_worker_hour: 2.5}"
+            "--max-cost needs a price, and the recipe has none", "For example: --set price.per_worker_hour=2.5"
         )
     planned = plan(recipe, out, work_dir)
     progress = progress or NoProgress()

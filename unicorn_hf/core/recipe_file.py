@@ -66,13 +66,13 @@ def load_recipe(
     return recipe
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(name_or_path: str | Path) -> Recipe:
     """A recipe as data, as it was written: to look at, not to build from.
 
     Raises:
         InputError: as of `load_recipe`.
     """
-    return validate(read_document(path))
+    return validate(read_document(name_or_path))
 
 
 def overridden(data: dict[str, Any], overrides: Mapping[str, object], name: str) -> Recipe:
