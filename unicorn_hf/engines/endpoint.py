@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,

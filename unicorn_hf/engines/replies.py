@@ -484,7 +484,9 @@ def _model_advice(engine: EndpointEngine, models: Sequence[str]) -> str:
 def _address_advice(engine: EndpointEngine) -> str:
     parts = urlsplit(engine.base_url)
     if "/v1" not in parts.path:
-        return f"--base-url ends where the server's API begins, mostly /v1. Try: {engine.base_url.rstrip('/')}/v1"
+        return (
+            f"--base-url ends where the server's API begins, mostly /v1. Try: {(engine.base_url or '').rstrip('/')}/v1"
+        )
     return (
         "See that --base-url ends where the server's API begins, mostly /v1, and that it has the model that is asked."
     )
