@@ -332,6 +332,7 @@ def plan(
 def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Publish the built folder DIR as ORG/NAME on the Hub.
 
+    A set that is not valid is refused: its card, counts, schemas and first rows are checked before anything is sent.
     Stopped in the middle, the same command sends only what is missing.
 
     \b
@@ -340,10 +341,11 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
     """
     with _errors():
         from unicorn_hf.hub import PushOptions, plan_push
-        from unicorn_hf.pipeline import push_dataset
+        from unicorn_hf.pipeline import check_set, push_dataset
 
         if dry_run:
             planned = plan_push(folder, repo_id, PushOptions(**options))
+            check_set(folder)
             _print_json(planned) if as_json else _show_push_plan(planned)
             return
         with _progress() as progress:

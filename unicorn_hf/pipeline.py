@@ -29,6 +29,7 @@ from unicorn_hf.builders.repository import (
 )
 from unicorn_hf.builders.reuse import StageFolders, remember, told
 from unicorn_hf.builders.rows import spread
+from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
@@ -80,6 +81,7 @@ from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.fetch import local_folder
+from unicorn_hf.hub.files import published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
 from unicorn_hf.instructions.step import STAGE as INSTRUCTIONS
@@ -274,10 +276,31 @@ def build(
         raise RunError(f"the data set is whole in {out}, but not pushed: {error.message}", error.advice) from error
 
 
+def check_set(folder: str | Path) -> None:
+    """See that a folder is a valid set, as far as that can be seen without reading all of its rows.
+
+    Raises:
+        InputError: it is not; the first problem is named.
+    """
+    published_paths(Path(folder))
+    report = validate_folder(folder, whole=False)
+    if not report.valid:
+        more = f", and {report.num_problems - 1:,} more problems" if report.num_problems > 1 else ""
+        raise InputError(
+            f"{folder} is not a valid set: {report.problems[0].first[0]}{more}",
+            f"All problems, row by row: unicorn-hf validate {folder}",
+        )
+
+
 def push_dataset(
     folder: str | Path, repo_id: str, options: PushOptions = DEFAULTS, *, progress: Progress
 ) -> PushResult:
-    """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`."""
+    """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`.
+
+    Raises:
+        InputError: besides, where `check_set` finds a problem.
+    """
+    check_set(folder)
     started = False
 
     def tell(state: PushProgress) -> None:

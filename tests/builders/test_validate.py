@@ -440,7 +440,11 @@ def test_the_command_on_the_hub(folder: Path, hub: HubServer, hub_client: HubCli
     assert Report.model_validate_json(done.stdout).data_set == repo_id
 
     swap(folder / "README.md", "num_examples: 60", "num_examples: 6")
-    assert hub_client.command("push", str(folder), repo_id).returncode == 0
+    refused = hub_client.command("push", str(folder), repo_id)
+    assert refused.returncode == 2, refused.stdout
+    assert "num_examples: 6, but the shards hold 60 rows" in refused.stderr
+    push = "import sys, pathlib, unicorn_hf.hub; unicorn_hf.hub.push_folder(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    assert hub_client.run(push, str(folder), repo_id).returncode == 0
     done = hub_client.command("validate", repo_id)
     assert done.returncode == 1, done.stderr
     assert re.search(r"README\.md, dataset_info\.pretrain\S+: 6, but the shards hold 60 rows", done.stdout)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.builds import ECHO, unicorn
 from tests.hub.fixtures import Environment, HubClient
 from tests.hub.server import Blob, Fault, HubServer
 from tests.hub.xet import XetStore
@@ -118,6 +120,20 @@ def folder(tmp_path: Path) -> Path:
     }.items():
         (folder / path).write_text(text)
     return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    done = unicorn("build", *ECHO, "--captions", 9, "--instructions", 3, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "unicorn"
+
+
+@pytest.fixture
+def built(made: Path, tmp_path: Path) -> Path:
+    """A set that is valid."""
+    return Path(shutil.copytree(made, tmp_path / "built"))
 
 
 def published(folder: Path) -> dict[str, bytes]:
@@ -637,7 +653,8 @@ def test_the_hub_is_imported_when_it_is_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_the_command(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+def test_the_command(hub: HubServer, hub_client: HubClient, built: Path) -> None:
+    folder = built
     pushed = hub_client.command("push", str(folder), REPO)
     assert pushed.returncode == 0, pushed.stderr
     assert f"{hub.url}/datasets/{REPO}" in pushed.stdout
@@ -769,35 +786,79 @@ def test_options_that_cannot_be(options: dict[str, Any], folder: Path) -> None:
         push_folder(folder, REPO, PushOptions(**options))
 
 
-def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClient, built: Path) -> None:
+    folder = built
     (folder / "work.log").write_text("x")
     dry = ["push", str(folder), REPO, "--dry-run"]
     done = hub_client.command(*dry, "--branch", "next")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"create  the data set {REPO}", "create  the branch, from main"]
-    assert f"{NUM_FILES} files to send" in lines[-1]
+    assert f"{len(published(folder)) - 1} files to send" in lines[-1]
     assert "leave out work.log" in lines
     assert hub.repositories == {}
 
     push(hub_client, folder)
-    write_shard(folder, "pretrain", 1, word="other")
-    (folder / "assets" / "gap.png").unlink()
+    (folder / "README.md").write_text((folder / "README.md").read_text() + "More.\n")
+    picture = next((folder / "assets").iterdir())
+    picture.unlink()
     before = held(hub, "main")
     done = hub_client.command(*dry)
-    size = (folder / "pretrain/train-00001-of-00003.parquet").stat().st_size
+    size = (folder / "README.md").stat().st_size
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith(("send", "delete"))] == [
-        f"send    pretrain/train-00001-of-00003.parquet ({size:,} bytes)",
-        "delete  assets/gap.png",
+        f"send    README.md ({size:,} bytes)",
+        f"delete  assets/{picture.name}",
     ]
-    assert "keep    README.md" in lines
+    assert "keep    recipe.yaml" in lines
     told = json.loads(hub_client.command(*dry, "--json").stdout)
-    assert [(file["path"], file["size"]) for file in told["to_send"]] == [
-        ("pretrain/train-00001-of-00003.parquet", size)
-    ]
-    assert told["to_delete"] == ["assets/gap.png"]
+    assert [(file["path"], file["size"]) for file in told["to_send"]] == [("README.md", size)]
+    assert told["to_delete"] == [f"assets/{picture.name}"]
     assert held(hub, "main") == before
+
+
+def _without(path: Path) -> None:
+    path.unlink()
+
+
+def _first_image(folder: Path) -> None:
+    path = next((folder / "pretrain").iterdir())
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0]["conversations"][0]["value"] += " <image>"
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+def _other_number(folder: Path) -> None:
+    path = folder / "recipe.yaml"
+    path.write_text(path.read_text().replace("num: 9", "num: 8"))
+
+
+def _other_schema(folder: Path) -> None:
+    path = next((folder / "pretrain").iterdir())
+    pq.write_table(pq.read_table(path).drop_columns(["seed"]), path)
+
+
+SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no statistics": (lambda folder: _without(folder / "statistics.json"), "statistics.json: it is not there"),
+    "no transfer": (lambda folder: _without(folder / "transfer.safetensors"), "transfer.safetensors: it is not there"),
+    "another number in the recipe": (_other_number, "captions.num: 8, but pretrain has 9 rows"),
+    "a column is gone": (_other_schema, "seed: no such column, where string is right"),
+    "a first row with two images": (_first_image, "<image> stands in it 2 times"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_what_is_not_valid_is_not_pushed(what: str, hub: HubServer, hub_client: HubClient, built: Path) -> None:
+    spoil, told = SPOILED[what]
+    spoil(built)
+    for more in ([], ["--dry-run"]):
+        done = hub_client.command("push", str(built), REPO, *more)
+        assert done.returncode == 2, done.stdout
+        assert f"{built} is not a valid set: " in done.stderr
+        assert told in done.stderr
+        assert f"unicorn-hf validate {built}" in done.stderr
+    assert hub.repositories == {}
 
 
 @pytest.mark.parametrize(
@@ -829,8 +890,8 @@ def test_a_dry_run_tells_what_would_stop_the_push(
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_with_a_pull_request(hub: HubServer, hub_client: HubClient, folder: Path) -> None:
+def test_the_command_with_a_pull_request(hub: HubServer, hub_client: HubClient, built: Path) -> None:
     hub.add_repository(REPO)
-    done = hub_client.command("push", str(folder), REPO, "--pr")
+    done = hub_client.command("push", str(built), REPO, "--pr")
     assert done.returncode == 0, done.stderr
     assert f"Proposed: {hub.url}/datasets/{REPO}/discussions/1" in done.stdout
