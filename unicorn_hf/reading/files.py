@@ -316,6 +316,8 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
             for batch in by_group(parquet, batch_size=BATCH_ROWS, columns=columns):
                 embeddings = batch.column(EMBEDDING) if EMBEDDING in columns else None
                 rest = batch.drop_columns([EMBEDDING]) if embeddings is not None else batch
+                if key and key not in CAPTION_KEYS and file.column is None:
+                    rest = rest.rename_columns([CAPTION_KEYS[0] if name == key else name for name in rest.schema.names])
                 for at, row in enumerate(rest.to_pylist()):
                     number += 1
                     yield number, row, None if embeddings is None else _in_column(embeddings, at)

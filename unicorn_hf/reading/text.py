@@ -6,6 +6,7 @@ which one it is can only be guessed. The guess goes into the advice.
 
 import codecs
 import io
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,9 @@ _GUESSED = {
 """Encodings that are guessed, by the names that iconv has for them."""
 _FEW_BYTES = 5
 """Up to here any guess between European encodings is as good as another, so it is the commonest."""
+_ALPHABETS = re.compile("[가-힣а-яёα-ωά-ώא-ת]")
+_NATIVE = 0.8
+_JAPANESE = ("cp932", "euc_jp")
 _LINES_TO_GUESS = 200
 _SHOWN_CHARS = 60
 
@@ -217,13 +221,19 @@ def guessed_encoding(raw: bytes) -> str | None:
     if num_high < _FEW_BYTES and _reads_as(raw, "cp1252"):
         return "cp1252"
     found = {match.encoding: match for match in from_bytes(raw, cp_isolation=list(_GUESSED))}
-    japanese = (codec for codec, match in found.items() if any("ぁ" <= char <= "ん" for char in str(match)))
-    best = next(japanese, next(iter(found), None))
+    japanese = [codec for codec in _JAPANESE if any("ぁ" <= char <= "ん" for char in str(found.get(codec, "")))]
+    best = max(japanese or found, key=lambda codec: _native_share(str(found[codec])) >= _NATIVE, default=None)
     # The same bytes are letters of Western and of Central Europe; only words that are known tell.
     if best == "cp1250" and _reads_as(raw, "cp1252"):
         western = found.get("cp1252", found[best] if raw.decode("cp1252") == str(found[best]) else None)
         return "cp1252" if western and western.coherence >= found[best].coherence else best
     return best if best in _GUESSED else None
+
+
+def _native_share(text: str) -> float:
+    """Share of letters of one alphabet, small ones, among the letters that are not English: wrong guesses mix them."""
+    letters = [char for char in text if not char.isascii() and char.isalpha()]
+    return sum(_ALPHABETS.match(char) is not None for char in letters) / max(1, len(letters))
 
 
 def _reads_as(raw: bytes, codec: str) -> bool:
