@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -832,14 +832,12 @@ def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, obj
 
 def _setting(text: str) -> tuple[str, object]:
     """A key and its value, which is read as YAML."""
-    import yaml
+    from unicorn_hf.core.yaml_text import read_yaml
 
     key, equals, value = text.partition("=")
-    try:
-        if key and equals:
-            return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        pass
+    if key and equals:
+        with suppress(InputError):
+            return key.strip(), read_yaml(value, key)[0]
     raise InputError(f"--set {text}: not KEY=VALUE", "For example: --set captions.sampling.temperature=0.9")
 
 
@@ -1007,6 +1005,9 @@ def _errors() -> Iterator[None]:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
+    from unicorn_hf.cards.text import visible
+
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    # A message may show what a file of others holds: nothing of it reaches the terminal as an order.
+    click.echo("\n".join(map(visible, message.split("\n"))), err=True)
     raise SystemExit(exit_code)

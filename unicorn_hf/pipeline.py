@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
@@ -28,7 +27,7 @@ from unicorn_hf.builders.repository import (
     replaced,
 )
 from unicorn_hf.builders.reuse import StageFolders, remember, told
-from unicorn_hf.builders.rows import spread
+from unicorn_hf.builders.rows import batches, spread, vectors_of
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.captions.step import CaptionStage
@@ -607,7 +606,18 @@ def _imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
 
 
 def _imported_recipe(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recipe:
-    """The recipe with the numbers that the files turned out to hold, and what they were."""
+    """The recipe with the numbers that the files turned out to hold, and what they were.
+
+    Raises:
+        InputError: they hold one caption, and the transfer takes several.
+    """
+    transfer = recipe.representations.transfer
+    if transfer != "none" and taken.num_captions < 2:
+        raise InputError(
+            f"1 caption in {', '.join(file.name for file in files)}, and {transfer} takes 2 or more: one alone is its "
+            "own mean",
+            "--transfer none keeps it.",
+        )
     changes: dict[str, object] = {
         "captions": recipe.captions.model_copy(update={"num": taken.num_captions}),
         "instructions": recipe.instructions.model_copy(update={"num": taken.num_instructions}),
@@ -867,14 +877,13 @@ def _gap_side(gap: Gap) -> GapSide:
 
 def _sample(folder: Path, number: int) -> Sample:
     rows = spread(folder, "pretrain", ["caption", "image_embedding"], number)
-    vectors = rows.column("image_embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Sample(rows.column("caption").to_pylist(), vectors.reshape(rows.num_rows, -1))
+    return Sample(rows.column("caption").to_pylist(), vectors_of(rows))
 
 
 def _first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
     columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
-    with pq.ParquetFile(min((folder / config).glob("*.parquet"))) as file:
-        rows: list[dict[str, object]] = next(file.iter_batches(batch_size=number, columns=columns)).to_pylist()
+    first = next(batches(folder, config, columns), None)
+    rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []
     return rows
 
 

@@ -71,7 +71,7 @@ def test_there_is_a_prompt_for_each_task() -> None:
         (TEXT.replace("version", "vers"), "version: this key is missing"),
         (TEXT + "tone: dry\n", "unknown key tone; the keys here are version,"),
         (TEXT.replace("answer:", "answr:"), "examples.0.answer"),
-        (TEXT.replace("system: ", "system: ["), "not a YAML file"),
+        (TEXT.replace("system: ", "system: ["), ":3: not valid YAML"),
         ("", "write a mapping with the keys version, system,"),
         ("a text", "write a mapping with the keys version, system,"),
     ],

@@ -46,7 +46,12 @@ class Kind:
 
 
 _COMPARED: Door = doors.compared
-_LOOKED: tuple[Door, ...] = (partial(doors.inspected, None), partial(doors.inspected, "jar"), doors.validated, _COMPARED)
+_LOOKED: tuple[Door, ...] = (
+    partial(doors.inspected, None),
+    partial(doors.inspected, "jar"),
+    doors.validated,
+    _COMPARED,
+)
 _CHILDREN: tuple[Door, ...] = (KEPT, ENCODED, FEWER, WRITTEN)
 _EXPORTED: tuple[Door, ...] = tuple(
     partial(doors.exported, form) for form in ("bunny", "llava", "sharegpt", "webdataset")
@@ -54,7 +59,7 @@ _EXPORTED: tuple[Door, ...] = tuple(
 _LOADED: tuple[Door, ...] = tuple(
     partial(load, config) for load in (doors.by_number, doors.as_stream) for config in ("pretrain", "instruction")
 )
-_OVERLAP: Door = partial(doors.overlap, "seeds.txt")
+_OVERLAP: Door = partial(doors.evaluation, "seeds.txt", None)
 
 
 def _paper(name: str, *readers: Door, files: tuple[str, ...] | None = None, base: tuple[str, ...] = ()) -> Kind:
@@ -63,7 +68,7 @@ def _paper(name: str, *readers: Door, files: tuple[str, ...] | None = None, base
 
 PAPERS = (
     _paper("recipe.yaml", *_CHILDREN, _COMPARED, doors.validated, doors.card, _COMPARED, KEPT, doors.reported),
-    _paper("statistics.json", *_CHILDREN, *_LOOKED, _OVERLAP, doors.card, doors.reported, base=("own",)),
+    _paper("statistics.json", *_CHILDREN, *_LOOKED, doors.overlap, doors.card, doors.reported, base=("own",)),
     _paper("run.json", _COMPARED, doors.validated, _COMPARED, KEPT, doors.card, doors.reported),
     _paper("transfer.safetensors", doors.transfer, doors.validated, doors.transfer, KEPT),
     _paper("README.md", doors.validated, doors.validated, doors.validated, *_LOADED, WRITTEN),
@@ -84,7 +89,9 @@ def _import(name: str, *others: str, column: str | None = None, encoder: str | N
 
 def _seeds(suffix: str, column: str | None = None) -> Kind:
     name = f"seeds{suffix}"
-    return Kind(name, ("own",), (f"own/{name}",), (partial(doors.seeds, name, column), partial(doors.seeds, name, None)))
+    return Kind(
+        name, ("own",), (f"own/{name}",), (partial(doors.seeds, name, column), partial(doors.seeds, name, None))
+    )
 
 
 def _folder(form: str, *files: str) -> Kind:
@@ -126,7 +133,7 @@ INPUTS = (
     Kind("built", ("published", "own"), (f"{SET}/*/*.parquet",),
          (*_EXPORTED, *_LOOKED, _OVERLAP)),
     Kind("evaluation", ("published", "own"), tuple(f"own/seeds.{suffix}" for suffix in ("csv", "jsonl", "parquet")),
-         tuple(partial(doors.overlap, f"seeds.{suffix}") for suffix in ("csv", "jsonl", "parquet"))),
+         tuple(partial(doors.evaluation, f"seeds.{suffix}", "caption") for suffix in ("csv", "jsonl", "parquet"))),
 )  # fmt: skip
 """Files that are given to the commands."""
 
@@ -137,7 +144,7 @@ def numbers(kinds: Sequence[Kind], total: int, kind: Kind) -> range:
     return range(share + (kinds.index(kind) < more))
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """What a case must not do."""
 
 
@@ -149,7 +156,7 @@ def run(kind: Kind, number: int, corpus: Path, folder: Path) -> None:
     """Run a case in an empty folder.
 
     Raises:
-        Fault: it ended in something else than success or one clear message, or left something behind.
+        FaultError: it ended in something else than success or one clear message, or left something behind.
     """
     read = kind.write(number, corpus, folder)
     before = contents(folder)
@@ -160,14 +167,14 @@ def run(kind: Kind, number: int, corpus: Path, folder: Path) -> None:
         check_message(str(error))
         _check_left(folder, before, failed=True)
     except (Exception, _TooLong) as error:
-        raise Fault(where(error)) from error
+        raise FaultError(where(error)) from error
     else:
         _check_left(folder, before, failed=False)
 
 
 def check_message(text: str) -> None:
     if not text.strip() or len(text) > _LONGEST or "Traceback" in text:
-        raise Fault(f"no clear message ({len(text):,} characters): {text[:200]!r}")
+        raise FaultError(f"no clear message ({len(text):,} characters): {text[:200]!r}")
 
 
 def where(error: BaseException) -> str:
@@ -193,7 +200,7 @@ def _check_left(folder: Path, before: dict[str, str], *, failed: bool) -> None:
         # `card` and `overlap` write into the set.
         allowed |= {name for name in new if name.startswith(f"{SET}/")}
     if bad := sorted(new - allowed) + sorted(set(before) - set(after)):
-        raise Fault(f"left behind or changed: {', '.join(bad[:5])}")
+        raise FaultError(f"left behind or changed: {', '.join(bad[:5])}")
 
 
 @contextmanager
@@ -205,7 +212,7 @@ def _limited() -> Iterator[None]:
 
     previous = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(TIMEOUT_S)
-    here = os.getcwd()
+    here = Path.cwd()
     try:
         yield
     finally:

@@ -92,7 +92,9 @@ def _sets(folder: Path) -> None:
         ImageStatistics(Moments.of(images), ENCODER, encoder_id(ENCODER), "noise"),
     )
     recipe = {
-        "seeds.sources": [{"kind": "file", "path": str(seeds), "name": "jars", "domain": "shelves", "license": "cc0-1.0"}],
+        "seeds.sources": [
+            {"kind": "file", "path": str(seeds), "name": "jars", "domain": "shelves", "license": "cc0-1.0"}
+        ],
         "engine": {"kind": "echo"},
         "captions.num": 9,
         "instructions.num": 6,
@@ -117,8 +119,8 @@ def _measured(folder: Path, beside: Path) -> None:
     evaluation = beside / "evaluation.txt"
     evaluation.write_text("a jar number 3 on a shelf\nwho let the dogs out\n")
     measure_overlap(folder, FileSource(path=str(evaluation), name="evaluation"))
-    side = GapSide(mean_gap=0.5, cosine_to_text_mean=0.1, cosine_to_image_mean=0.2, mean_share=0.3, mmd=0.4, frechet=0.5,
-                   paired_cosine=0.1)  # fmt: skip
+    side = GapSide(mean_gap=0.5, cosine_to_text_mean=0.1, cosine_to_image_mean=0.2, mean_share=0.3, mmd=0.4,
+                   frechet=0.5, paired_cosine=0.1)  # fmt: skip
     gap = GapFacts(images="noise", num_images=10, num_texts=9, num_pairs=3, before=side, after=side, direction_kept=0.9,
                    neighbours_kept=0.8, num_neighbours=3, picture=None)  # fmt: skip
     pipeline._tell_in_card(folder, lambda _: {"gap": gap})
@@ -140,7 +142,12 @@ def _others(folder: Path) -> None:
     _tables(folder, "captions")
     choice = "What is it?\nA. a jar\nB. a cat\nC. a dog\nD. a hat"
     llava = [
-        {"id": n, "image": f"{n}.jpg", "caption": text, "conversations": _turns("What is red?", "The jar.", choice, "A")}
+        {
+            "id": n,
+            "image": f"{n}.jpg",
+            "caption": text,
+            "conversations": _turns("What is red?", "The jar.", choice, "A"),
+        }
         for n, text in enumerate(CAPTIONS)
     ]
     (folder / "llava.json").write_text(json.dumps(llava, ensure_ascii=False))

@@ -133,8 +133,18 @@ def card(folder: Path) -> None:
     pipeline.write_card(folder / SET)
 
 
-def overlap(name: str, folder: Path) -> None:
-    pipeline.measure_overlap(folder / SET, FileSource(path=str(folder / "own" / name), column="caption" if "." in name and not name.endswith("txt") else None))
+def overlap(folder: Path) -> None:
+    """`overlap`, which writes the set's card again."""
+    pipeline.measure_overlap(folder / SET, FileSource(path=str(folder / "own" / "seeds.txt")))
+
+
+def evaluation(name: str, column: str | None, folder: Path) -> None:
+    """What `overlap` reads, without the card."""
+    from unicorn_hf.builders.overlap import EvaluationTexts, overlapping
+    from unicorn_hf.seeds.sources import read_source
+
+    texts = EvaluationTexts(read_source(FileSource(path=str(folder / "own" / name), column=column), 0))
+    overlapping(folder / SET, texts, NoProgress())
 
 
 def transfer(folder: Path) -> None:

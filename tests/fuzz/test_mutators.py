@@ -44,7 +44,7 @@ def test_equal_seeds_give_equal_bytes_and_others_give_others(suffix: str, corpus
 def test_another_process_gives_the_same(corpus: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.fuzz.test_mutators import digests;"
-        "print(*(digest for suffix, path in zip(sys.argv[1::2], sys.argv[2::2]) for digest in digests(suffix, Path(path))))"
+        "print(*(d for suffix, path in zip(sys.argv[1::2], sys.argv[2::2]) for d in digests(suffix, Path(path))))"
     )
     arguments = [part for suffix, name in _EXAMPLES.items() for part in (suffix, str(corpus / name))]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)

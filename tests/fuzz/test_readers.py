@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.cases import INPUTS, PAPERS, Fault, Kind, numbers, run
+from tests.fuzz.cases import INPUTS, PAPERS, FaultError, Kind, numbers, run
 
 NUM_PAPERS = int(os.environ.get("FUZZ_PAPERS", 500))
 NUM_INPUTS = int(os.environ.get("FUZZ_INPUTS", 500))
 ONE = os.environ.get("FUZZ_CASE", "")
 """The name of the one case to run."""
-_ALL = {kind.name: (kinds, total, kind) for kinds, total in ((PAPERS, NUM_PAPERS), (INPUTS, NUM_INPUTS)) for kind in kinds}
+_ALL = {
+    kind.name: (kinds, total, kind) for kinds, total in ((PAPERS, NUM_PAPERS), (INPUTS, NUM_INPUTS)) for kind in kinds
+}
 
 
 def _chosen(name: str) -> list[int]:
@@ -33,7 +35,7 @@ def test_it_is_read_or_refused(name: str, corpus: Path, tmp_path: Path, monkeypa
         monkeypatch.chdir(folder)
         try:
             run(kind, number, corpus, folder)
-        except Fault as fault:
+        except FaultError as fault:
             faults.setdefault(str(fault), []).append(folder.name)
         else:
             monkeypatch.chdir(tmp_path)

@@ -1,6 +1,6 @@
 """A published folder's rows, some hundred at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,96 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import data_files, file_names
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.schemas import CONVERSATIONS, MESSAGES
+from unicorn_hf.reading.errors import reading_parquet
 from unicorn_hf.reading.files import BATCH_ROWS, by_group
+
+_TYPES = {
+    **dict.fromkeys(("id", "caption", "seed", "domain", "task"), pa.string()),
+    "conversations": CONVERSATIONS,
+    "messages": MESSAGES,
+}
+_VECTORS = "image_embedding"
+_ADVICE = "`unicorn-hf validate` tells all that is wrong with a set."
 
 
 def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a config in order, with these columns; of a set without conversations `instruction` has none.
 
     Raises:
-        InputError: there is no set, or a file cannot be read.
+        InputError: there is no set, a file cannot be read, or its columns are not what a build writes.
     """
+    vectors: pa.DataType | None = None
     for name in _shards(folder, config):
+        start = 0
         with _opened(folder, name) as file:
-            yield from by_group(file, batch_size=BATCH_ROWS, columns=columns)
+            for batch in by_group(file, batch_size=BATCH_ROWS, columns=columns):
+                found = fitting(batch, columns, str(folder / name), start)
+                vectors = _same_vectors(found, vectors, folder / name)
+                yield found
+                start += batch.num_rows
+
+
+def fitting(
+    batch: pa.RecordBatch, columns: Sequence[str], name: str, start: int = 0, *, nulls: bool = False
+) -> pa.RecordBatch:
+    """A batch with these columns in the types that a build writes, all text of it UTF-8.
+
+    Args:
+        name: what an error calls the file.
+        start: the number of the batch's first row in it.
+        nulls: whether text may be null. Vectors may always: see `vectors_of`.
+
+    Raises:
+        InputError: a column is missing or stands twice, is of another type, or holds a null.
+    """
+    arrays = []
+    for column in columns:
+        if (number := batch.schema.names.count(column)) != 1:
+            raise InputError(f"{name}: {'no' if not number else f'{number} columns of the name'} {column}", _ADVICE)
+        arrays.append(_cast(batch.column(column), column, name))
+        if not nulls and column != _VECTORS and _has_null(arrays[-1]):
+            row = next(row for row in range(len(arrays[-1])) if _has_null(arrays[-1].slice(row, 1)))
+            raise InputError(f"{name}, row {start + row}: {column} is null, or a part of it is", _ADVICE)
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _cast(array: pa.Array, column: str, name: str) -> pa.Array:
+    if column == _VECTORS:
+        if not _are_vectors(array.type):
+            raise InputError(f"{name}: {column} holds {array.type}, not vectors of one size", _ADVICE)
+        return array
+    try:
+        found = array.cast(_TYPES.get(column, array.type))
+        found.validate(full=True)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name}: {column} holds {array.type}, which is not what it must be: {error}", _ADVICE
+        ) from error
+    return found
+
+
+def _are_vectors(kind: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_list(kind) and kind.list_size > 0 and kind.value_type in (pa.float16(), pa.float32())
+
+
+def _has_null(array: pa.Array) -> bool:
+    if array.null_count:
+        return True
+    if pa.types.is_list(array.type):
+        return _has_null(array.flatten())
+    if pa.types.is_struct(array.type):
+        return any(_has_null(array.field(at)) for at in range(array.type.num_fields))
+    return False
+
+
+def _same_vectors(batch: pa.RecordBatch, before: pa.DataType | None, path: Path) -> pa.DataType | None:
+    if _VECTORS not in batch.schema.names:
+        return None
+    kind = batch.schema.field(_VECTORS).type
+    if before not in (None, kind):
+        raise InputError(f"{path}: {_VECTORS} holds {kind}, and in the files before {before}", _ADVICE)
+    return kind
 
 
 def num_rows(folder: Path, config: str) -> int:
@@ -48,34 +126,42 @@ def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Tab
         InputError: there are none, or a file cannot be read.
     """
     total = num_rows(folder, config)
-    if not total:
-        return pa.table({name: [] for name in columns})
     wanted = np.unique(np.linspace(0, total - 1, min(number, total)).astype(np.int64))
-    tables, start = [], 0
+    found: list[pa.RecordBatch] = []
+    vectors: pa.DataType | None = None
+    start = 0
     for name in _shards(folder, config):
         with _opened(folder, name) as file:
-            tables.append(file.schema_arrow.empty_table().select(columns))
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 here = wanted[(wanted >= start) & (wanted < end)] - start
-                if len(here):
-                    tables += _taken(file, group, columns, here)
+                for batch in _taken(file, group, columns, here) if len(here) else ():
+                    found.append(fitting(batch, columns, str(folder / name)))
+                    vectors = _same_vectors(found[-1], vectors, folder / name)
                 start = end
-    return pa.concat_tables(tables).combine_chunks()
+    return pa.Table.from_batches(found).combine_chunks() if found else pa.table({name: [] for name in columns})
 
 
-def _taken(file: pq.ParquetFile, group: int, columns: list[str], rows: NDArray[np.int64]) -> Iterator[pa.Table]:
+def _taken(file: pq.ParquetFile, group: int, columns: list[str], rows: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """Rows of a row group by their numbers in it, which ascend."""
     start = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns):
         here = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
-        yield pa.table(batch.take(pa.array(here)))
+        yield batch.take(pa.array(here))
         start += batch.num_rows
 
 
-def vectors_of(batch: pa.RecordBatch) -> NDArray[Any]:
-    """The embeddings of a batch, (rows, dim), in the type that they are stored in."""
-    column = batch.column("image_embedding")
+def vectors_of(rows: pa.RecordBatch | pa.Table) -> NDArray[Any]:
+    """The embeddings of rows, (rows, dim), in the type that they are stored in.
+
+    Raises:
+        InputError: a row has none.
+    """
+    column = rows.column(_VECTORS)
+    if column.null_count:
+        raise InputError(f"{column.null_count:,} rows have no vector: {_VECTORS} is null", _ADVICE)
+    # A chunked array's parts, or the one array of a batch.
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(flat.reshape(len(column), -1))
 
@@ -90,8 +176,11 @@ def _shards(folder: Path, config: str) -> list[str]:
 
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(folder / name) as file:
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{folder / name}: not readable: {error}", f"Try: unicorn-hf validate {folder}") from error
+    with (
+        reading_parquet(str(folder / name), f"Try: unicorn-hf validate {folder}"),
+        pq.ParquetFile(folder / name) as file,
+    ):
+        groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        if min(groups, default=0) < 0 or sum(groups) != file.metadata.num_rows:
+            raise ValueError(f"{file.metadata.num_rows:,} rows in all, but its row groups have {sum(groups):,}")
+        yield file

@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 
 from unicorn_hf.builders import original, places
+from unicorn_hf.builders.rows import fitting
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.reading.errors import reading_parquet
 from unicorn_hf.reading.files import by_group
 
 try:
@@ -30,6 +32,9 @@ except ImportError:  # datasets 3
 
     def Key(shard: int, batch: int) -> str:  # noqa: N802
         return f"{shard}_{batch}"
+
+
+_GET_AGAIN = "Get the file again."
 
 
 class UnreadableError(InputError, DatasetGenerationError):  # type: ignore[misc]
@@ -70,7 +75,7 @@ class DataFile:
         if not self._is_parquet:
             schema = original.schema(self.config)
         else:
-            with _open(self.file) as stream:
+            with _open(self.file) as stream, reading_parquet(self.name, _GET_AGAIN):
                 schema = pq.read_schema(stream).remove_metadata()
         if missing := set(self.columns or ()) - set(schema.names):
             name = Path(self.name).name
@@ -83,16 +88,16 @@ class DataFile:
                 yield from self._published(stream) if self._is_parquet else self._original(stream)
         except InputError as error:
             raise UnreadableError(error.message, error.advice) from error
-        except pa.ArrowInvalid as error:
-            raise UnreadableError(f"{self.name}: not readable as Parquet ({error})", "Get the file again.") from error
 
     @property
     def _is_parquet(self) -> bool:
         return self.name.endswith(".parquet")
 
     def _published(self, stream: IO[bytes]) -> Iterator[pa.Table]:
-        for batch in by_group(pq.ParquetFile(stream), columns=self.columns):
-            yield pa.Table.from_batches([batch])
+        with reading_parquet(self.name, _GET_AGAIN):
+            for batch in by_group(pq.ParquetFile(stream), columns=self.columns):
+                found = batch if self.columns is None else fitting(batch, self.columns, self.name, nulls=True)
+                yield pa.Table.from_batches([found])
 
     def _original(self, stream: IO[bytes]) -> Iterator[pa.Table]:
         for table in original.tables(stream, Path(self.name).name, self.config):

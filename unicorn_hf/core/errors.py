@@ -4,6 +4,8 @@ import re
 
 _CREDENTIALS = re.compile(r"(?<=://)\S+@")
 """User and password of a URL, which a message may repeat. Errors go to terminals, logs and state files."""
+_HEAD_CHARS, _TAIL_CHARS = 3000, 1000
+"""Of a message that is longer: what a file holds is shown in it, and may be of any length."""
 
 
 class UnicornError(Exception):
@@ -15,7 +17,7 @@ class UnicornError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, advice: str = "") -> None:
-        self.message = _CREDENTIALS.sub("***@", message)
+        self.message = _CREDENTIALS.sub("***@", _bounded(message))
         self.advice = _CREDENTIALS.sub("***@", advice)
         super().__init__(self.message)
 
@@ -39,3 +41,10 @@ class RunError(UnicornError):
 
 class EngineDiedError(RunError):
     """An engine is gone, and with it what it was asked. A new one may do, perhaps with less at once."""
+
+
+def _bounded(message: str) -> str:
+    left_out = len(message) - _HEAD_CHARS - _TAIL_CHARS
+    if left_out <= 0:
+        return message
+    return f"{message[:_HEAD_CHARS]} [… {left_out:,} characters …] {message[-_TAIL_CHARS:]}"

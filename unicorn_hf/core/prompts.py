@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from unicorn_hf.core.errors import InputError
@@ -16,6 +15,7 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.problems import problems
 from unicorn_hf.core.section import Section, Strings
 from unicorn_hf.core.words import words
+from unicorn_hf.core.yaml_text import read_yaml_file
 
 _PACKAGE = Path(__file__).parent.parent
 CAPTION_PROMPTS, INSTRUCTION_PROMPTS = _PACKAGE / "captions" / "prompts", _PACKAGE / "instructions" / "prompts"
@@ -126,10 +126,7 @@ def load_prompt(prompt: str | Prompt, bundled: Path) -> Prompt:
         raise InputError(
             f"no prompt {prompt!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
         )
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file in UTF-8: {error}") from error
+    data, _ = read_yaml_file(path)
     try:
         return Prompt.model_validate(data)
     except ValidationError as error:

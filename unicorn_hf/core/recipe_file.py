@@ -14,6 +14,7 @@ from unicorn_hf.core.foreign import is_of_a_set, refuse_files, taken_over
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.problems import Location, Problem, problems
 from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
+from unicorn_hf.core.yaml_text import read_yaml_file
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -88,21 +89,7 @@ def overridden(data: dict[str, Any], overrides: Mapping[str, object], name: str)
 
 def read_document(name_or_path: str | Path) -> Document:
     path = _find(name_or_path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader), ())
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        place = f"{path}:{error.problem_mark.line + 1}" if error.problem_mark else str(path)
-        raise InputError(f"{place}: not valid YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: not a recipe: it is nested without end") from error
+    data, lines = read_yaml_file(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}: a recipe is a mapping with the keys {', '.join(Recipe.model_fields)}")
     return Document(str(path), _anchored(data, path.parent.resolve()), lines)
@@ -174,23 +161,6 @@ def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any
     if rest and not isinstance(data.get(key), dict | None):
         raise InputError(f"the recipe's key {key} has no keys below it, and so no {'.'.join(rest)}")
     return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
-
-
-def _lines(node: yaml.Node | None, at: Location) -> dict[Location, int]:
-    if node is None:
-        return {}
-    found = {at: node.start_mark.line + 1}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if (*at, key.value) in found:
-                problem = f"the key {key.value} stands here and in line {found[(*at, key.value)]}"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            found |= _lines(value, (*at, key.value))
-            found[(*at, key.value)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            found |= _lines(value, (*at, index))
-    return found
 
 
 def _place(document: Document, problem: Problem) -> str:

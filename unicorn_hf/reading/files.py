@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.reading.delimited import Table
+from unicorn_hf.reading.errors import PARQUET_ERRORS, cause_of
 from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
 from unicorn_hf.reading.text import Text
 from unicorn_hf.reading.values import kind_of, string_of
@@ -321,9 +322,9 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                 for at, row in enumerate(rest.to_pylist()):
                     number += 1
                     yield number, row, None if embeddings is None else _in_column(embeddings, at)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except PARQUET_ERRORS as error:
             advice = "Get the file again: it is cut off or damaged." if _is_parquet(file) else "It is no Parquet file."
-            raise InputError(f"{file.name}: not readable as Parquet: {error}", advice) from error
+            raise InputError(f"{file.name}: not readable as Parquet: {cause_of(error)}", advice) from error
 
 
 def _is_parquet(file: DataFile) -> bool:

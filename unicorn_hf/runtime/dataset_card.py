@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.yaml_text import read_yaml
 
 _CARDS = ("README.md", ".huggingface.yaml")
 _FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
@@ -23,11 +24,11 @@ def check_data_files(source: str, revision: str | None = None) -> None:
         revision: of the repository.
 
     Raises:
-        InputError: it names others.
+        InputError: it names others, or is not YAML.
     """
     for name in _CARDS:
         text = _text(source, name, revision)
-        for path in _named(_metadata(text, whole=name.endswith(".yaml"))):
+        for path in _named(_metadata(text, source, whole=name.endswith(".yaml"))):
             if _OUTSIDE.search(path):
                 raise InputError(
                     f"the card of {source} names {path!r} as data, which is not a file of the data set",
@@ -49,14 +50,9 @@ def _downloaded(repo_id: str, name: str, revision: str | None) -> Path:
     return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=revision))
 
 
-def _metadata(text: str, *, whole: bool) -> Any:
-    import yaml
-
+def _metadata(text: str, source: str, *, whole: bool) -> Any:
     matter = text if whole else match[1] if (match := _FRONT_MATTER.match(text)) else ""
-    try:
-        return yaml.safe_load(matter)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+    return read_yaml(matter, f"the card of {source}")[0]
 
 
 def _named(metadata: Any) -> Iterator[str]:

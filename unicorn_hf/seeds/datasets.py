@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.recipe import DatasetSource
+from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 
@@ -33,7 +35,8 @@ def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
 def read_labels(source: DatasetSource) -> Iterator[str]:
     """The class names of a column of labels; of a column of text its values."""
     rows = _open(source, source.columns)
-    features = rows.features or rows._resolve_features().features
+    with _reading(source):
+        features = rows.features or rows._resolve_features().features
     (column,) = source.columns
     if column not in features:
         raise InputError(f"{source.path}: no column {column!r}; it has {', '.join(features)}")
@@ -41,8 +44,9 @@ def read_labels(source: DatasetSource) -> Iterator[str]:
     if names is not None:
         yield from islice((name.replace("_", " ") for name in names), source.limit)
         return
-    for row in islice(rows.select_columns([column]), source.limit):
-        yield str(row[column] or "")
+    with _reading(source):
+        for row in islice(rows.select_columns([column]), source.limit):
+            yield str(row[column] or "")
 
 
 def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -53,7 +57,8 @@ def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, A
     for column in columns:
         if rows.column_names and column not in rows.column_names:
             raise _no_column(source, column, rows.column_names)
-    yield from rows.select_columns(columns)
+    with _reading(source):
+        yield from rows.select_columns(columns)
 
 
 def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -63,7 +68,7 @@ def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -
     import pyarrow.parquet as pq
 
     names = list(dict.fromkeys([*columns, *source.where]))
-    try:
+    with _reading(source):
         for stream in _parquet_files(source, pattern):
             with stream, pq.ParquetFile(stream) as file:
                 for column in names:
@@ -74,8 +79,6 @@ def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -
                     for column, value in source.where.items():
                         rows = rows.filter(pc.equal(rows[column], pa.scalar(value)))
                     yield from rows.select(list(columns)).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(source, error) from error
 
 
 def _parquet_files(source: DatasetSource, pattern: str) -> Iterator[Any]:
@@ -104,13 +107,6 @@ def _no_column(source: DatasetSource, column: str, names: Sequence[str]) -> Inpu
     return InputError(f"{source.path}: no column {column!r}; it has {', '.join(names)}")
 
 
-def _unreadable(source: DatasetSource, error: Exception) -> RunError:
-    return RunError(
-        f"the seed data set {source.path} cannot be read: {error}",
-        "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
-    )
-
-
 def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
     from datasets import load_dataset
 
@@ -119,12 +115,21 @@ def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
     if source.where:
         names = list(dict.fromkeys([*columns, *source.where]))
         chosen = {"columns": names, "filters": [(name, "==", value) for name, value in source.where.items()]}
-    try:
+    with _reading(source):
         return load_dataset(
             source.path, source.config, split=source.split, revision=source.revision, streaming=True, **chosen
         )
-    except (OSError, ValueError) as error:
-        raise _unreadable(source, error) from error
+
+
+@contextmanager
+def _reading(source: DatasetSource) -> Iterator[None]:
+    try:
+        yield
+    except dataset_errors() as error:
+        raise RunError(
+            f"the seed data set {source.path} cannot be read: {cause_of(error)}",
+            "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
+        ) from error
 
 
 def _texts(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:

@@ -102,6 +102,8 @@ class ConversationTokenizer:
         return True
 
     def _written(self, turns: Conversation, name: object, *, prompt: bool = False) -> "_Written":
+        if turns is None or any(turn is None or turn["value"] is None for turn in turns):
+            raise InputError(f"row {name}: its conversation, or a part of it, is null")
         try:
             roles = [ROLES[turn["from"]] for turn in turns]
         except KeyError as error:

@@ -1,6 +1,7 @@
 """Rows of a set as items for training, by number or as a stream."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pyarrow as pa
 import torch
 import torch.utils.data
 
+from unicorn_hf.builders.rows import fitting
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.hub.failures import diagnose
+from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.torch.conversations import ConversationTokenizer
 
@@ -106,8 +110,13 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
     def __iter__(self) -> Iterator[Item]:
         rows = _of_this_worker(self._rows)
         rows.set_epoch(int(self._epoch))
-        for table in rows.iter(_NUM_READ):
+        for table in _tables(rows):
             yield from _items(table, self._tokenize)
+
+
+def _tables(rows: Rows) -> Iterator[pa.Table]:
+    with _reading("the set"):
+        yield from rows.iter(_NUM_READ)
 
 
 def _of_this_worker(rows: Rows) -> Rows:
@@ -125,7 +134,9 @@ def _of_this_worker(rows: Rows) -> Rows:
 def _items(table: pa.Table, tokenize: ConversationTokenizer) -> list[Item]:
     names = table["id"].to_pylist() if "id" in table.column_names else list(range(len(table)))
     vectors = _vectors(table["image_embedding"], names)
-    conversations = tokenize(table["conversations"].to_pylist(), names)
+    (batch,) = table.select(["conversations"]).combine_chunks().to_batches()
+    turns = fitting(batch, ["conversations"], "the set", nulls=True).column(0)
+    conversations = tokenize(turns.to_pylist(), names)
     return [
         {
             "input_ids": torch.from_numpy(tokens.input_ids),
@@ -143,8 +154,19 @@ def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
     if column.null_count:
         missing = names[column.is_null().to_pylist().index(True)]
         raise InputError(f"row {missing} has no embedding", "Leave such rows out, or see docs/loading.md.")
-    numbers = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    if not (_is_list(column.type) and pa.types.is_floating(column.type.value_type)):
+        raise InputError(f"the set's image_embedding holds {column.type}, not vectors")
+    numbers = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+    if (
+        len(numbers) % len(names)
+        or len({len(vector) for vector in column if not pa.types.is_fixed_size_list(column.type)}) > 1
+    ):
+        raise InputError("the set's embeddings are of several sizes")
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, streaming: bool) -> Rows:
@@ -162,13 +184,28 @@ def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, str
     return rows.select_columns([name for name in _COLUMNS if name in names])
 
 
+@contextmanager
+def _reading(source: object) -> Iterator[None]:
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        raise InputError(f"there is no data set {source} on the Hub, or it is not shown to you") from error
+    except dataset_errors() as error:
+        if failure := diagnose(error):
+            raise RunError(f"{source}: {failure.reason}", failure.advice) from error
+        raise InputError(
+            f"{source}: datasets cannot load it: {cause_of(error)}",
+            "`unicorn-hf validate` tells what is wrong with a set.",
+        ) from error
+
+
 def _found(source: str | Path, config: str, revision: str | None, streaming: bool) -> Rows:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
 
     from unicorn_hf.builders import places
     from unicorn_hf.hub import check_repo_id
-    from unicorn_hf.hub.failures import diagnose
 
     folder = Path(source).expanduser()
     # Of a stream, only what is used is downloaded.
@@ -177,17 +214,12 @@ def _found(source: str | Path, config: str, revision: str | None, streaming: boo
         if not places.data_files(places.file_names(folder), config):
             raise InputError(f"{folder} holds no rows of the config {config}", "It is the folder of a build.")
         check_data_files(str(folder))
-        return load_dataset(str(folder), config, **options)
+        with _reading(source):
+            return load_dataset(str(folder), config, **options)
     try:
         check_repo_id(str(source))
     except InputError:
         raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
     check_data_files(str(source), revision)
-    try:
+    with _reading(source):
         return load_dataset(str(source), config, revision=revision, **options)
-    except DatasetNotFoundError as error:
-        raise InputError(f"there is no data set {source} on the Hub, or it is not shown to you") from error
-    except Exception as error:
-        if failure := diagnose(error):
-            raise RunError(f"{source}: {failure.reason}", failure.advice) from error
-        raise

@@ -7,8 +7,8 @@ from random import Random
 _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-7", "utf-8-sig", "cp037", "latin-1")
 _NUMBERS = (b"-1", b"0", b"1e999", b"-1e-400", b"1000000000000", b"9" * 30, b"9" * 5000, b"NaN", b"0x10", b"1_000")
 _PIECES = (
-    b"\0", b"\r", b"\r\n", b"\n", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc0\x80", b"\xed\xa0\x80", b'"', b"'", b"\\", b",", b"\t",
-    b"{", b"}", b"[", b"]", b"#", b"&a ", b"*a", b"!!python/name:os.system ", b"---\n", b"\x1b[31m", b"\x85",
+    b"\0", b"\r", b"\r\n", b"\n", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc0\x80", b"\xed\xa0\x80", b'"', b"'", b"\\", b",",
+    b"\t", b"{", b"}", b"[", b"]", b"#", b"&a ", b"*a", b"!!python/name:os.system ", b"---\n", b"\x1b[31m", b"\x85",
     "\u2028".encode(), "\u202e".encode(), b"<image>", b"\x1a",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def _left_out(rng: Random, content: bytes) -> bytes:
 
 def _doubled(rng: Random, content: bytes) -> bytes:
     start, end = _span(rng, content, 2000)
-    return content[:end] + content[start:end] * rng.choice((1, 1, 2, 50)) + content[end:]
+    return content[:end] + content[start:end] * rng.choice((1, 1, 2, 20)) + content[end:]
 
 
 def _encoded_otherwise(rng: Random, content: bytes) -> bytes:

@@ -13,7 +13,8 @@ def mutated_text(rng: Random, content: bytes) -> bytes:
     lines = content.decode().splitlines()
     for _ in range(rng.choice((1, 1, 3))):
         at = rng.randrange(len(lines) + 1)
-        lines[at : at + rng.choice((0, 1, len(lines)))] = [text(rng)] * rng.choice((1, 1, 2, 300))
+        new = text(rng)
+        lines[at : at + rng.choice((0, 1, len(lines)))] = [new] * rng.choice((1, 1, 2, 300 if len(new) < 1000 else 1))
     return rng.choice(("\n", "\n", "\r\n", "\n\n")).join(lines).encode("utf-8", "surrogatepass")
 
 
@@ -37,7 +38,7 @@ def mutated_csv(rng: Random, content: bytes, separator: str = ",") -> bytes:
         if change == 0:
             row[rng.randrange(len(row) or 1) :] = [text(rng)]
         elif change == 1:
-            row.extend([text(rng)] * rng.choice((1, 1000)))
+            row.extend([text(rng)[:1000]] * rng.choice((1, 1000)))
         elif change == 2:
             rows.insert(0, [text(rng) for _ in row])
         elif change == 3:

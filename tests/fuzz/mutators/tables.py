@@ -1,7 +1,6 @@
 """Parquet: columns of other types, nulls, metadata, and what the file says of itself."""
 
 import io
-import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -16,7 +15,14 @@ from tests.fuzz.mutators.values import text
 
 _METADATA = (b"huggingface", b"pandas", b"ARROW:schema", b"unicorn-hf.seal", b"", b"\xff\xfe")
 _FIELD_METADATA = (b"PARQUET:field_id", b"ARROW:extension:name", b"ARROW:extension:metadata", b"comment")
-_EXTENSIONS = (b"arrow.uuid", b"arrow.json", b"arrow.fixed_shape_tensor", b"arrow.opaque", b"datasets.features.Array2D", b"x")
+_EXTENSIONS = (
+    b"arrow.uuid",
+    b"arrow.json",
+    b"arrow.fixed_shape_tensor",
+    b"arrow.opaque",
+    b"datasets.features.Array2D",
+    b"x",
+)
 _COUNTS = (0, -1, -(2**62), 1, 2**31, 2**62, 10**12)
 
 
@@ -63,7 +69,9 @@ def _of_type(rng: Random, number: int) -> pa.Array:
         lambda: pa.nulls(number),
         lambda: pa.array([rng.randint(-5, 5)] * number, rng.choice((pa.int8(), pa.int64()))),
         lambda: pa.array([float("nan")] * number, rng.choice((pa.float32(), pa.float64()))),
-        lambda: pa.array([text(rng).encode("utf-8", "surrogatepass")] * number, rng.choice((pa.binary(), pa.large_binary()))),
+        lambda: pa.array(
+            [text(rng).encode("utf-8", "surrogatepass")] * number, rng.choice((pa.binary(), pa.large_binary()))
+        ),
         lambda: pa.array([_clean(text(rng)) for _ in range(number)], rng.choice((pa.string(), pa.large_string()))),
         lambda: pa.array([_clean(text(rng)) for _ in range(number)], pa.string_view()),
         lambda: pa.array([rng.choice("ab") for _ in range(number)]).dictionary_encode(),
@@ -175,7 +183,10 @@ def _field_metadata(rng: Random, table: pa.Table) -> pa.Table:
     at, field = _column(rng, table)
     marks = {rng.choice(_FIELD_METADATA): rng.choice((*_EXTENSIONS, b"-1", b'{"shape": [4, 4]}', rng.randbytes(5)))}
     if rng.random() < 0.5:
-        marks = {b"ARROW:extension:name": rng.choice(_EXTENSIONS), b"ARROW:extension:metadata": rng.choice((b"", b"{", b"{}"))}
+        marks = {
+            b"ARROW:extension:name": rng.choice(_EXTENSIONS),
+            b"ARROW:extension:metadata": rng.choice((b"", b"{", b"{}")),
+        }
     return table.cast(table.schema.set(at, field.with_metadata(marks)))
 
 

@@ -14,7 +14,9 @@ _LENGTHS = (0, 1, 7, 2**31, 2**63 - 1, 2**64 - 1, 10**12)
 
 
 def mutated(rng: Random, content: bytes) -> bytes:
-    return rng.choice((_other_length, _other_header, _other_header, _other_facts, _other_facts, _other_numbers))(rng, content)
+    return rng.choice((_other_length, _other_header, _other_header, _other_facts, _other_facts, _other_numbers))(
+        rng, content
+    )
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:

@@ -40,7 +40,9 @@ _YAML_TRICKS = (
     "%YAML 9.9\n---\n",
     "note: " + "9" * 5000 + "\n",
     "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
-    + "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)),
+    + "".join(
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    ),
 )
 
 

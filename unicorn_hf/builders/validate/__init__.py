@@ -6,6 +6,7 @@
 True
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,14 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import instruction, pretrain
+from unicorn_hf.reading.errors import PARQUET_ERRORS, reading_parquet
 from unicorn_hf.reading.files import by_group
 from unicorn_hf.runtime.progress import NoProgress, Progress
 
 __all__ = ["Kind", "Problem", "Report", "validate_folder"]
 
 _BATCH_ROWS = 1000
+_MAX_DIM = 1 << 20
 _SUMS = ("num_turns", "per_domain", "per_task", "turns", "question_words", "answer_letters")
 _NOT_UNIT = frozenset({"mean_shift_raw"})
 """Transfers that leave a vector as long as it comes out."""
@@ -123,7 +126,7 @@ class _Check:
             if found is None:
                 return None
             dim, dtype = found
-        if dim < 1 or dtype not in ("float16", "float32"):
+        if not 1 <= dim <= _MAX_DIM or dtype not in ("float16", "float32"):
             self.findings.add("statistics", STATISTICS, f"no vectors are {dim} numbers of {quoted(dtype)}")
             return None
         make = pretrain if config == "pretrain" else instruction
@@ -133,7 +136,7 @@ class _Check:
     def _vector_type(self, name: str) -> tuple[int, str] | None:
         try:
             type_ = pq.read_schema(self._folder / name).field("image_embedding").type
-        except (pa.ArrowException, OSError, KeyError):
+        except PARQUET_ERRORS:
             return None
         if not pa.types.is_fixed_size_list(type_):
             return None
@@ -179,25 +182,31 @@ class _Check:
 
     def _read_shard(self, name: str, schema: pa.Schema, checks: RowChecks, ledger: Ledger, first: int | None) -> bool:
         """Check a shard, all rows or the `first` ones; whether it can be read."""
+        row = 0
         try:
-            with pq.ParquetFile(self._folder / name) as file:
-                good = self._fitting(name, file.schema_arrow, schema)
-                if first is not None:
-                    ledger.num_rows += file.metadata.num_rows
-                row = 0
-                for batch in by_group(file, batch_size=_BATCH_ROWS, columns=good, use_threads=False):
-                    if first is not None and row >= first:
-                        break
-                    checks.check(batch, name, row)
-                    row += batch.num_rows
-                    if first is None:
-                        ledger.add(batch)
-                        self._num_read += batch.num_rows
-                        self._progress.known(self._num_read, 0)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            self.findings.add("unreadable", name, f"not readable as Parquet: {quoted(str(error))}")
+            for batch in self._batches(name, schema, ledger, first):
+                checks.check(batch, name, row)
+                row += batch.num_rows
+                if first is None:
+                    ledger.add(batch)
+                    self._num_read += batch.num_rows
+                    self._progress.known(self._num_read, 0)
+                elif row >= first:
+                    break
+        except InputError as error:
+            self.findings.add("unreadable", name, quoted(error.message))
             return False
         return True
+
+    def _batches(self, name: str, schema: pa.Schema, ledger: Ledger, first: int | None) -> Iterator[pa.RecordBatch]:
+        """The columns that are as they must be, their text known to be UTF-8."""
+        with reading_parquet("it"), pq.ParquetFile(self._folder / name) as file:
+            good = self._fitting(name, file.schema_arrow, schema)
+            if first is not None:
+                ledger.num_rows += file.metadata.num_rows
+            for batch in by_group(file, batch_size=_BATCH_ROWS, columns=good, use_threads=False):
+                batch.validate(full=True)
+                yield batch
 
     def _fitting(self, name: str, found: pa.Schema, wanted: pa.Schema) -> list[str]:
         """The columns that are as they must be; the others are told."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS
@@ -16,6 +15,7 @@ from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.core.yaml_text import read_yaml
 
 _MAX_BYTES = 64 << 20
 _FRONT_MATTER = re.compile(r"\s*---\n(.*?)\n---\n", re.DOTALL)
@@ -144,9 +144,9 @@ class Card:
             self._add("it does not begin with metadata between two lines of ---", None)
             return None
         try:
-            metadata = yaml.safe_load(match[1])
-        except (yaml.YAMLError, *_UNREADABLE) as error:
-            self._add(f"its metadata is not YAML: {quoted(str(error))}", None)
+            metadata, _ = read_yaml(match[1], "its metadata")
+        except InputError as error:
+            self._add(quoted(error.message), None)
             return None
         if not isinstance(metadata, dict):
             self._add("its metadata is no mapping", None)
