@@ -3,16 +3,19 @@
 #   PYTHON   the Python to make it with: 3.11 to 3.14 (default: python3)
 #   EXTRAS   cpu or gpu (default: gpu where nvidia-smi lists one)
 #   ARGS     further arguments: make demo ARGS="--captions 200", make test ARGS="-k recipes -x"
+#   CASE     of make fuzz: run this case alone, by the name that a failure gives: make fuzz CASE=recipe.yaml-17
 
 PYTHON ?= python3
 ARGS ?=
+CASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs
+.PHONY: help setup demo test fuzz lint docs
 
 help:
 	@echo "make demo   build a small data set with real models, show it and how to load it"
 	@echo "make test   run the tests"
+	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; some 30 minutes"
 	@echo "make lint   ruff, mypy and the rules between the layers"
 	@echo "make docs   the documentation as a site, in site/"
 
@@ -24,6 +27,10 @@ demo: setup
 
 test: setup
 	@.venv/bin/python -m pytest $(ARGS)
+
+fuzz: setup
+	@FUZZ_PAPERS=5000 FUZZ_INPUTS=10000 FUZZ_COMMANDS=400 FUZZ_CASE=$(CASE) \
+		.venv/bin/python -m pytest tests/fuzz$(if $(CASE),/test_readers.py) --timeout 3600 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

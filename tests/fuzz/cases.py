@@ -161,15 +161,15 @@ def run(kind: Kind, number: int, corpus: Path, folder: Path) -> None:
     read = kind.write(number, corpus, folder)
     before = contents(folder)
     try:
-        with _limited():
+        with limited():
             read(folder)
     except UnicornError as error:
         check_message(str(error))
-        _check_left(folder, before, failed=True)
+        check_left(folder, before, failed=True)
     except (Exception, _TooLong) as error:
         raise FaultError(where(error)) from error
     else:
-        _check_left(folder, before, failed=False)
+        check_left(folder, before, failed=False)
 
 
 def check_message(text: str) -> None:
@@ -191,11 +191,12 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def _check_left(folder: Path, before: dict[str, str], *, failed: bool) -> None:
+def check_left(folder: Path, before: dict[str, str], *, failed: bool) -> None:
     """Nothing is written but what was asked for, and nothing of that by halves."""
     after = contents(folder)
     new = {name for name in after if name not in before or after[name] != before[name]}
-    allowed = {name for name in new if name.split("/")[0] in ("out.work", *(() if failed else ("out", "out.html")))}
+    places = ("out.work", *(() if failed else ("out", "out.html", "out.png")))
+    allowed = {name for name in new if name.split("/")[0] in places}
     if not failed:
         # `card` and `overlap` write into the set.
         allowed |= {name for name in new if name.startswith(f"{SET}/")}
@@ -204,7 +205,7 @@ def _check_left(folder: Path, before: dict[str, str], *, failed: bool) -> None:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
     """A hang becomes an error, and so does an allocation of what a file only says it has."""
 
     def too_long(*_: object) -> None:

@@ -25,24 +25,34 @@ class _WorkerStarts(BaseException):
     """A build has come to where its first worker starts."""
 
 
-class _NoPool:
-    def run(self, *_: Any, **__: Any) -> NoReturn:
-        raise _WorkerStarts
+@contextmanager
+def up_to_the_workers() -> Iterator[Callable[[], bool]]:
+    """Builds end where their first worker would start, as if well; the function tells whether one came there."""
+    reached = False
 
+    class NoPool:
+        def run(self, *_: Any, **__: Any) -> NoReturn:
+            nonlocal reached
+            reached = True
+            raise _WorkerStarts
 
-def _built(recipe: Recipe, folder: Path) -> None:
     @contextmanager
-    def no_pool(*_: Any, **__: Any) -> Iterator[_NoPool]:
-        yield _NoPool()
+    def no_pool(*_: Any, **__: Any) -> Iterator[NoPool]:
+        yield NoPool()
 
     real = pipeline.open_pool
     pipeline.open_pool = no_pool  # type: ignore[assignment]
     try:
-        pipeline.build(recipe, folder / OUT)
+        yield lambda: reached
     except _WorkerStarts:
         pass
     finally:
         pipeline.open_pool = real
+
+
+def _built(recipe: Recipe, folder: Path) -> None:
+    with up_to_the_workers():
+        pipeline.build(recipe, folder / OUT)
 
 
 def child(changes: dict[str, object], folder: Path) -> None:

@@ -41,4 +41,4 @@ def test_it_is_read_or_refused(name: str, corpus: Path, tmp_path: Path, monkeypa
             monkeypatch.chdir(tmp_path)
             shutil.rmtree(folder)
     told = [f"{', '.join(cases[:5])} ({len(cases)}): {fault}" for fault, cases in faults.items()]
-    assert not faults, "\n".join([*told, f"Again: FUZZ_CASE=CASE python -m pytest {__file__}; files: {tmp_path}"])
+    assert not faults, "\n".join([*told, f"One of them again: make fuzz CASE=NAME. Its files: {tmp_path}/NAME"])
