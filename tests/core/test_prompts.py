@@ -86,7 +86,7 @@ def test_a_prompt_that_does_not_hold_is_an_input_error(tmp_path: Path, text: str
 
 def test_a_prompt_that_is_not_utf_8_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(TEXT.replace("owl", "öwl").encode("latin-1"))
-    with pytest.raises(InputError, match="not a YAML file in UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
 
 

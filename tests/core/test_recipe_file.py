@@ -226,7 +226,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         (RECIPE + "name: other\n", "mine.yaml:14: not valid YAML: the key name stands here and in line 1"),
         (RECIPE + "note: \x01\n", "mine.yaml: not valid YAML: unacceptable character"),
         (RECIPE + "note: !!python/name:os.system x\n", "mine.yaml:14: not valid YAML: could not determine a construc"),
-        (RECIPE + "note: &a [*a]\n", "mine.yaml: not a recipe: it is nested without end"),
+        (RECIPE + "note: &a [*a]\n", "mine.yaml: not valid YAML: nested too deeply, or without end"),
         ("", "mine.yaml: a recipe is a mapping with the keys name, title, note"),
         ("# nothing\n", "mine.yaml: a recipe is a mapping with the keys name"),
         ("- a\n- b\n", "mine.yaml: a recipe is a mapping with the keys name"),

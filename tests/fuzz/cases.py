@@ -1,6 +1,7 @@
 """Cases by name: which file is mutated, by what, and which function reads it."""
 
 import os
+import resource
 import shutil
 import signal
 import traceback
@@ -12,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+import psutil
+
 from tests.fuzz import doors
 from tests.fuzz.doors import ENCODED, FEWER, KEPT, SET, WRITTEN, Door
 from tests.fuzz.mutators import mutated
@@ -19,6 +22,8 @@ from unicorn_hf.core.errors import UnicornError
 
 TIMEOUT_S = 60
 """For a case that takes a fraction of a second."""
+MAX_BYTES = 2 << 30
+"""Memory that a case may take, of files of some kilobytes."""
 _LONGEST = 20_000
 """Characters of a message."""
 
@@ -212,6 +217,8 @@ def limited() -> Iterator[None]:
         raise _TooLong(f"more than {TIMEOUT_S} s")
 
     previous = signal.signal(signal.SIGALRM, too_long)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MAX_BYTES, limits[1]))
     signal.alarm(TIMEOUT_S)
     here = Path.cwd()
     try:
@@ -219,4 +226,5 @@ def limited() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
         os.chdir(here)

@@ -10,6 +10,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.problems import Location
 
 MAX_BYTES = 16 << 20
+MAX_DEPTH = 100
 MAX_VALUES = 100_000
 """Aliases counted as often as they stand for something: a few lines of them can mean billions of values."""
 
@@ -34,7 +35,8 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[Location, int]]:
     """The one document in a text, and the line of each of its values, a key's own line for those that have one.
 
     Raises:
-        InputError: it is not YAML, a key stands twice, or it holds more than `MAX_VALUES` values.
+        InputError: it is not YAML, a key stands twice, or it holds more than `MAX_VALUES` values, or deeper than
+            `MAX_DEPTH`.
     """
     loader = None
     try:
@@ -63,6 +65,8 @@ def _lines(root: yaml.Node) -> Iterator[tuple[Location, int]]:
         at, node, line = waiting.pop()
         yield at, line
         number += 1
+        if len(at) > MAX_DEPTH:
+            raise yaml.YAMLError("nested too deeply, or without end")
         if number > MAX_VALUES:
             raise yaml.YAMLError(f"more than {MAX_VALUES:,} values, those that aliases stand for among them")
         if isinstance(node, yaml.MappingNode):
