@@ -173,22 +173,22 @@ def exported(form: Any, folder: Path) -> None:
 def by_number(config: str, folder: Path) -> None:
     from unicorn_hf.torch import UnicornDataset
 
-    rows = UnicornDataset(folder / SET, _tokenize(), config=config)
+    rows = UnicornDataset(folder / SET, tokenizer(), config=config)
     rows.__getitems__(list(range(len(rows)))[:4])
 
 
 def as_stream(config: str, folder: Path) -> None:
     from unicorn_hf.torch import UnicornIterableDataset
 
-    list(UnicornIterableDataset(folder / SET, _tokenize(), config=config))
+    list(UnicornIterableDataset(folder / SET, tokenizer(), config=config))
 
 
 @cache
-def _tokenize() -> Any:
-    from tests.torch import tokenizer
+def tokenizer() -> Any:
+    from tests import torch
     from unicorn_hf.torch import ConversationTokenizer
 
-    return ConversationTokenizer(tokenizer())
+    return ConversationTokenizer(torch.tokenizer())
 
 
 KEPT: Door = partial(child, {"representations.transfer": "none"})
