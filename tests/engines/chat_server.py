@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from tests.stages import answers_of
@@ -53,14 +55,22 @@ class ChatServer:
         self.headers: list[Mapping[str, str]] = []
         self.most_at_once = 0
         self.slow_s = 0.0
+        self._scheme = "http"
         self._at_once = 0
         self._times: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = _QuietServer(("127.0.0.1", 0), self._handler())
 
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        """Before it runs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https"
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/v1"
 
     @contextmanager
     def running(self) -> Iterator["ChatServer"]:

@@ -1,5 +1,6 @@
 """The endpoint engine against a server that fails in every way: an answer comes, or its failure is told and no more."""
 
+import ipaddress
 import itertools
 import json
 import logging
@@ -8,10 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from tests.builds import unicorn, write_seeds
@@ -379,6 +384,47 @@ def test_a_caller_that_leaves_takes_its_requests_back(server: ChatServer) -> Non
     assert len(server.bodies) < 10
     generator.close()
     generator.close()  # Twice is once.
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
+    """A server whose certificate nobody but itself has signed, and that certificate."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "of the test")])
+    now = datetime.now(UTC)
+    hosts = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(hosts, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, encoding = serialization.PrivateFormat.PKCS8, serialization.Encoding.PEM
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_bytes(signed.public_bytes(encoding))
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(encoding, pem, serialization.NoEncryption()))
+    server = ChatServer()
+    server.speak_tls(certificate, tmp_path / "key.pem")
+    with server.running():
+        yield server, certificate
+
+
+def test_a_server_with_a_certificate_of_its_own(
+    tls_server: tuple[ChatServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, certificate = tls_server
+    with pytest.raises(RunError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        ask(server)
+    assert "SSL_CERT_FILE" in caught.value.advice
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert ask(server)[0].finish_reason == "stop"
+
+
+def test_the_wrong_scheme_is_told(server: ChatServer, tls_server: tuple[ChatServer, Path]) -> None:
+    for url in (server.url.replace("http:", "https:"), tls_server[0].url.replace("https:", "http:")):
+        with pytest.raises(RunError) as caught:
+            EndpointGenerator(EndpointEngine(kind="endpoint", base_url=url, model="m"))
+        assert ("https://" if url.startswith("http:") else "http://") in caught.value.advice
 
 
 # -- The key ----------------------------------------------------------------------------------------------------------

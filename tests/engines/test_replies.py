@@ -146,6 +146,7 @@ def test_a_refusal_of_the_model_is_told_with_its_words(message: dict[str, Any]) 
         ({"prompt_tokens": 10, "total_tokens": 30}, 10, 20, True),
         ({"prompt_tokens": 10, "completion_tokens": None}, 10, 18, False),
         ({"prompt_tokens": None, "completion_tokens": None}, 19, 18, False),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 19, 18, False),
         ({"prompt_tokens": -1, "completion_tokens": "many"}, 19, 18, False),
         (None, 19, 18, False),
         ("absent", 19, 18, False),
@@ -368,6 +369,8 @@ def test_how_long_to_wait() -> None:
     ("said", "told"),
     [
         ("ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "SSL_CERT_FILE"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch, certificate is not valid", "host"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "a new one"),
         ("ConnectError: unable to get local issuer certificate", "SSL_CERT_FILE"),
         ("ConnectError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "http://"),
         ("ConnectError: [Errno -2] Name or service not known", "host name"),

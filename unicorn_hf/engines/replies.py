@@ -134,6 +134,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 """For a server that refuses every request: a regular expression for its words, and the recipe key that helps."""
 
 _CONNECTION: tuple[tuple[str, str], ...] = (
+    (r"(?:hostname|ip address) mismatch|not valid for", "Write the host that its certificate names in base_url."),
+    (r"certificate has expired", "The server's certificate has expired: it needs a new one."),
     (
         r"certificate.verify.failed|self.signed|unable to get local issuer|certificate",
         "Set the variable SSL_CERT_FILE to a file with the server's certificate, or with that of its authority (PEM).",
@@ -148,8 +150,8 @@ _CONNECTION: tuple[tuple[str, str], ...] = (
     ),
     (r"proxy", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or put the server's host into NO_PROXY."),
     (
-        r"disconnected without|illegal|malformed|bad.http|remoteprotocol",
-        "If the server speaks TLS there, write https:// in base_url.",
+        r"disconnected|illegal|malformed|bad.http|remoteprotocol|readerror|reset by peer",
+        "See that it runs. If it speaks TLS there, write https:// in base_url.",
     ),
 )
 NOT_THERE = "See that it runs and that --base-url is its address."
@@ -388,6 +390,8 @@ def _tokens(usage: object, request: Request, output: str) -> _Tokens:
     prompt = _number(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
     written = _number(told, "completion_tokens", "output_tokens", "eval_count")
     total = _number(told, "total_tokens")
+    # No prompt has no tokens, and no text: a zero there is a field that the server does not fill.
+    prompt, written = prompt or None, written if written or not output else None
     if total is not None and prompt is not None and written is None:
         written = max(0, total - prompt)
     if total is not None and written is not None and prompt is None:
