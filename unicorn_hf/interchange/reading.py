@@ -149,7 +149,7 @@ def items(file: DataFile, notes: ReadingNotes) -> Iterator[Item]:
         if isinstance(value, str):
             yield Item(number, None, string_of(value, where), None)
         elif isinstance(value, dict):
-            leave_unread(file, notes, value, where)
+            leave_unread(file, notes, value, number)
             yield _item(file, number, value, _vector_of(value, read, vectors, where), notes)
         else:
             raise wrong(where, "an object or a caption", value, "A row is a caption, or an object with one.")

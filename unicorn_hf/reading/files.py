@@ -105,31 +105,33 @@ def rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     yield from _READERS[file.suffix](file, notes)
 
 
-def text_of(file: DataFile, where: str, value: Any) -> str | None:
+def text_of(file: DataFile, number: int, value: Any) -> str | None:
     """The text of a row that must have one; None where it is null.
 
     Raises:
         InputError: the row is of another form, or lacks the column.
     """
     if isinstance(value, str) and file.column is None:
-        return string_of(value, where)
+        return value if value.isascii() else string_of(value, file.place(number))
     if not isinstance(value, dict):
         wanted = "a string or an object" if file.column is None else f"an object with {file.column!r}"
-        raise InputError(f"{where}: {wanted} is needed, not {kind_of(value)}")
+        raise InputError(f"{file.place(number)}: {wanted} is needed, not {kind_of(value)}")
     key = file.text_key(value)
     if key is None:
-        raise file.no_column(where, value)
+        raise file.no_column(file.place(number), value)
     found = value[key]
-    return None if found is None else string_of(found, f'{where}, field "{key}"', "text")
+    if found is None or (isinstance(found, str) and found.isascii()):
+        return found
+    return string_of(found, f'{file.place(number)}, field "{key}"', "text")
 
 
-def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, where: str) -> None:
+def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, number: int) -> None:
     """Count the fields of a row, if it has any, that nobody reads."""
     if isinstance(value, dict) and len(value) > 1:
         key = file.text_key(value)
         for name, found in value.items():
             if name != key and name not in file.keys:
-                notes.leave(f"values of {name!a}", "not_read", where, found)
+                notes.leave(f"values of {name!a}", "not_read", partial(file.place, number), found)
 
 
 @contextmanager
@@ -175,7 +177,7 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
         position = _text_position(file, table)
         names = table.header
         known = {at: name for at, name in enumerate(names) if name in file.keys and at != position}
-        unread = [(at, name) for at, name in enumerate(names) if at not in known and at != position]
+        unread = [(at, f"values of {name!a}") for at, name in enumerate(names) if at not in known and at != position]
         columns = ", ".join([f"column {names[position]}", *known.values()])
         _take(file, notes, text, str(table.dialect), columns)
         for number, row in table.rows():
@@ -187,9 +189,9 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                     f"{file.place(number)}: {len(row)} fields, {names[position]!a} is number {position + 1}",
                     "Each row has a field for each column of the header.",
                 )
-            for at, name in unread:
+            for at, what in unread:
                 if at < len(row) and row[at]:
-                    notes.leave(f"values of {name!a}", "not_read", partial(file.place, number), row[at])
+                    notes.leave(what, "not_read", partial(file.place, number), row[at])
             value: dict[str, str | None] = {name: row[at] or None for at, name in known.items() if at < len(row)}
             yield number, {**value, names[position]: row[position]}, None
 

@@ -86,7 +86,6 @@ def _texts(file: DataFile, notes: ReadingNotes) -> Iterator[str]:
         if isinstance(value, str) and (file.column is None or not value):
             yield value
             continue
-        where = file.place(number)
-        text = text_of(file, where, value)
-        leave_unread(file, notes, value, where)
+        text = text_of(file, number, value)
+        leave_unread(file, notes, value, number)
         yield text or ""
