@@ -190,6 +190,20 @@ def test_markup_and_several_paragraphs_are_rejected(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "<|start_of_thing|>A dog lies on a lawn.",
+        "[INST] A dog. [/INST] A dog lies on a lawn.",
+        "analysis: a dog. A dog lies on a lawn.",
+        "Hmm, the user wants a dog. A dog lies on a lawn.",
+    ],
+)
+def test_what_a_template_or_a_thought_left_is_rejected_whatever_the_recipe_allows(text: str) -> None:
+    assert reason(text) == "markup"
+    assert reason(text, NO_LENGTH.model_copy(update={"forbid_markup": False})) == "markup"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "A dog lies on a lawn\nbeside a cat.",
         "\n\n  A dog lies on a lawn.\n",
         "2 dogs lie on a lawn - one is brown.",
@@ -209,6 +223,12 @@ def test_plain_text_is_no_markup(text: str) -> None:
         ("A dog lies on a lawn,", "stop", "unfinished"),
         ("A dog lies on a lawn.", "length", "unfinished"),
         ("A dog lies on a lawn.", "context", "too_long_for_model"),
+        ("A dog lies on a lawn.", "moderated", "moderated"),
+        ("A dog lies on a lawn.", "refused", "refused_by_server"),
+        ("A dog lies on a lawn.", "thought", "unfinished"),
+        ("A dog lies on a lawn.", "tool_call", "tool_call"),
+        ("A dog lies on a lawn.", "unknown", "unknown_ending"),
+        ("A dog lies on a lawn.", "failed", "not_answered"),
         ("", "stop", "empty"),
         ("   \n ", "stop", "empty"),
         ('""', "stop", "empty"),

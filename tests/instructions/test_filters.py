@@ -156,6 +156,11 @@ def test_refusals_are_rejected(answer: str) -> None:
         "[a](b)",
         r"Red.\nBlue.",
         "A red hat}},",
+        "A red hat.<|im_end|>",
+        "[INST] A red hat.",
+        "assistantfinalA red hat.",
+        "analysisThe user asks for a hat.",
+        "The user wants to know the colour of the hat: red.",
     ],
 )
 def test_markup_is_rejected(text: str) -> None:

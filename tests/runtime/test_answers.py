@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.stages import Scripted, echo
-from unicorn_hf.core.generation import Answer, Message, Request
+from unicorn_hf.core.generation import Answer, FinishReason, Message, Request
 from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.files import read_table, write_table
 
 
 def requests_of(number: int, start: int = 0) -> list[Request]:
@@ -107,6 +109,23 @@ def test_what_came_before_an_engine_failed_is_stored(tmp_path: Path) -> None:
     generator = Scripted(echo)
     ask(tmp_path / "a.parquet", requests_of(6), generator)
     assert [request.id for request in generator.asked] == ["row 4", "row 5"]
+
+
+@pytest.mark.parametrize("reason", ["refused", "moderated", "thought", "tool_call", "unknown", "context"])
+def test_a_settled_refusal_is_stored_with_its_words(reason: FinishReason, tmp_path: Path) -> None:
+    refused = Answer("status 400: no", reason, 0, 0, tokens_told=False)
+    ask(tmp_path / "a.parquet", requests_of(1), Scripted(lambda request, time: refused))
+    (answer,), _ = ask(tmp_path / "a.parquet", requests_of(1), Scripted(lambda request, time: pytest.fail("asked")))
+    assert replace(answer, seconds=0.0) == refused
+
+
+def test_a_shard_of_before_tokens_were_estimated_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ask(path, requests_of(2), Scripted(echo))
+    earlier = ANSWERS.remove(ANSWERS.get_field_index("tokens_told"))
+    write_table(path, read_table(path, earlier), earlier)
+    answers, _ = ask(path, requests_of(2), Scripted(lambda request, time: pytest.fail("asked")))
+    assert [answer.tokens_told for answer in answers] == [True, True]
 
 
 def test_a_failed_answer_is_told_and_asked_again(tmp_path: Path) -> None:
