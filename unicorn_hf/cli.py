@@ -44,6 +44,7 @@ _BUILD_KEYS = {
     "cluster": "cluster.kind",
     "dashboard": "cluster.dashboard",
     "random_seed": "random_seed",
+    "languages": "language",
     "exclude_benchmarks": "seeds.exclude_benchmarks",
 }
 """Keys of the recipe by the options that set them."""
@@ -59,6 +60,13 @@ _RECIPE_OPTIONS = (
         help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
     ),
     click.option("--seed-column", help="The column of --seeds that holds the seeds."),
+    click.option(
+        "--language",
+        "languages",
+        multiple=True,
+        metavar="CODE",
+        help="What captions and conversations are written in, as zh; repeatable.  [default: the recipe's, mostly en]",
+    ),
     click.option(
         "--exclude-benchmarks",
         is_flag=True,
@@ -842,7 +850,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
-    given = {key: options[name] for name, key in keys.items() if options.get(name) is not None}
+    given = {key: options[name] for name, key in keys.items() if options.get(name) not in (None, ())}
     return {
         key: str(value.expanduser().absolute()) if isinstance(value, Path) else value for key, value in given.items()
     }
@@ -894,6 +902,8 @@ def _progress() -> Iterator["Progress"]:
 
 
 def _show_plan(planned: "Plan") -> None:
+    from unicorn_hf.core.languages import english_name
+
     recipe = planned.recipe
     model = getattr(recipe.engine, "model", "")
     lines = {
@@ -902,6 +912,7 @@ def _show_plan(planned: "Plan") -> None:
         "seeds": ", ".join(source.name or source.path for source in recipe.seeds.used),
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",
+        "language": ", ".join(map(english_name, recipe.language)),
         "engine": f"{recipe.engine.kind} {model}".strip(),
         "encoder": recipe.representations.encoder,
         "transfer": recipe.representations.transfer,

@@ -57,6 +57,7 @@ from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.foreign import refuse_file, taken_over
 from unicorn_hf.core.http import proxy_problem
+from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
@@ -74,6 +75,7 @@ from unicorn_hf.core.recipe import (
     VllmEngine,
 )
 from unicorn_hf.core.recipe_file import dump_recipe, read_recipe
+from unicorn_hf.core.schemas import CAPTIONS as CAPTION_SCHEMA
 from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.engines.endpoint import unencrypted_key
 from unicorn_hf.engines.model_license import model_license
@@ -103,7 +105,7 @@ from unicorn_hf.representations.transfer_file import (
     save_transfer,
 )
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
-from unicorn_hf.runtime.files import DamagedShardError, disk_errors, write_bytes, write_json, write_text
+from unicorn_hf.runtime.files import DamagedShardError, disk_errors, read_table, write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, find_place
@@ -114,8 +116,9 @@ from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import NO_SEEDS, Picked
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.storage import is_remote, local_place, place, remove_tree
+from unicorn_hf.seeds.language import another_language
 from unicorn_hf.seeds.sources import read_source, source_names
-from unicorn_hf.seeds.step import are_prepared, check_sources, prepare_seeds
+from unicorn_hf.seeds.step import are_prepared, check_prepared, check_sources, prepare_seeds
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _MACHINES = "machines.json"
@@ -195,7 +198,7 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
         return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files))
     if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
         raise problem
-    check_sources(recipe.seeds)
+    check_sources(recipe.seeds, recipe.language)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
@@ -414,6 +417,9 @@ class _Build:
         seeds, record = prepare_seeds(
             recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
         )
+        check_prepared(recipe.seeds, seeds, recipe.language)
+        for remark in remarks(recipe.language):
+            progress.note(remark)
         remember(work_dir, self._plan.recipe)  # Not before: of a recipe that cannot be built nothing is left.
         self._tell(record.took, record.left_out)
         captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
@@ -461,6 +467,7 @@ class _Build:
             progress=progress,
         )
         remember(self._plan.work_dir, self._plan.recipe)
+        self._tell_language(taken)
         record = taken.record
         captions, instructions = record.captions, record.instructions
         # Of a parent it is known how it is read, and that its vectors are made anew.
@@ -477,6 +484,16 @@ class _Build:
             left_out=left_out,
             vectors=taken.vectors,
         )
+
+    def _tell_language(self, taken: Taken) -> None:
+        """Say so where imported captions are in another language than the card will tell."""
+        told = self._recipe.language
+        first = read_table(taken.captions[0].path, CAPTION_SCHEMA, ["caption"]) if taken.captions else None
+        if first and (code := another_language(first.column("caption").to_pylist(), told)):
+            says = " and ".join(map(english_name, told))
+            self._journal.note(
+                f"warning: the captions are in {english_name(code)}, and the card says {says}. Give --language {code}"
+            )
 
     def _on_event(self, event: dict[str, Any]) -> None:
         self._journal.event(event)

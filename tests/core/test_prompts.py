@@ -7,7 +7,7 @@ import pytest
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
-from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, Example, Prompt, load_prompt
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, READ_IN, Example, Prompt, load_prompt
 from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.recipe_file import bundled_names, load_recipe
 from unicorn_hf.instructions.step import load_prompts
@@ -185,3 +185,31 @@ def test_the_bundled_styles_say_how_long_from_where_and_what_first() -> None:
     head = prompt.user.split("{style}")[0]
     assert head, "what requests share stands before what they differ in"
     assert all(prompt.messages("a dog", str(draw))[-1].content.startswith(head) for draw in range(20))
+
+
+class TestLanguage:
+    PROMPT = Prompt(version="v", system="You see.", user="Of {subject}", examples=(Example(subject="s", answer="a"),))
+
+    def test_english_is_asked_for_by_nothing(self) -> None:
+        assert self.PROMPT.messages("x", language="en") == self.PROMPT.messages("x")
+        assert self.PROMPT.version_in("en") == "v"
+
+    def test_another_language_is_asked_for_in_the_system_text_and_in_the_last_turn(self) -> None:
+        system, example, answer, asked = self.PROMPT.messages("x", language="zh")
+        assert system.content.startswith("You see.\n\nWrite in Chinese (中文), ")
+        assert (example.content, answer.content) == ("Of s", "a")
+        assert asked.content.startswith("Write in Chinese (中文), ")
+        assert asked.content.endswith("\n\nOf x")
+        assert self.PROMPT.version_in("zh") == "v.zh"
+
+    def test_a_scorer_is_told_the_language_of_the_text(self) -> None:
+        assert self.PROMPT.messages("x", language="de", asked=READ_IN)[-1].content == (
+            "The text is in German (Deutsch), as it should be.\n\nOf x"
+        )
+
+    def test_a_prompt_with_a_place_for_the_language_says_it_there_alone(self) -> None:
+        prompt = Prompt(version="v", system="Write {language}.", user="Of {subject}")
+        assert [message.content for message in prompt.messages("{language}", language="ja")] == [
+            "Write Japanese (日本語).",
+            "Of {language}",
+        ]

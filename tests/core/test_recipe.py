@@ -74,7 +74,9 @@ def test_a_recipe_does_not_change_after_validation() -> None:
         {"engine": {"kind": "vllm", "model": "m", "trust_remote_code": "yes"}},
         {"partition_rows": 0},
         {"random_seed": 1.5},
+        {"language": []},
         {"language": 3},
+        {"language": "Chinese"},
     ],
 )
 def test_what_is_out_of_bounds_is_refused(changes: dict[str, object]) -> None:

@@ -199,7 +199,7 @@ def test_a_missing_file_is_named_before_anything_is_read(hundred: Path, tmp_path
 def test_sources_are_checked_by_their_first_seed(hundred: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "header.csv").write_text("caption\n")
-    check_sources(seeds_of(hundred))
+    check_sources(seeds_of(hundred), ["en"])
     for name, message in (
         ("none.txt", "no seed file"),
         ("empty.txt", "no seeds in .*: the file is empty"),
@@ -207,7 +207,7 @@ def test_sources_are_checked_by_their_first_seed(hundred: Path, tmp_path: Path) 
         ("none.doc", "no seed file"),
     ):
         with pytest.raises(InputError, match=message):
-            check_sources(seeds_of(hundred, tmp_path / name))
+            check_sources(seeds_of(hundred, tmp_path / name), ["en"])
 
 
 def test_seeds_too_short_or_in_another_language_are_counted(tmp_path: Path) -> None:

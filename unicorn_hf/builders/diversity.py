@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from unicorn_hf.captions.filters.seed import added_words
-from unicorn_hf.core.words import words
+from unicorn_hf.core.language import language_of
+from unicorn_hf.core.languages import ENGLISH
+from unicorn_hf.core.words import count, words
 
 NUM_LEAST = 8192
 """Hashes that are kept of the distinct ones: the relative error of an estimate is one over its square root, 1.1 %."""
@@ -66,13 +68,17 @@ class Diversity(BaseModel):
     """Runs of one word, of two and of three, within captions."""
 
     @classmethod
-    def of(cls, captions: Sequence[str], seeds: Sequence[str]) -> "Diversity":
+    def of(cls, captions: Sequence[str], seeds: Sequence[str], languages: Sequence[str] = (ENGLISH,)) -> "Diversity":
+        """Count captions, with their seeds; `languages` are the recipe's."""
         found = [words(caption) for caption in captions]
         ratios = (len(set(tokens)) * _MILLION // len(tokens) for tokens in found if tokens)
         return cls(
             num_captions=len(captions),
             type_token_millionths=sum(ratios),
-            num_added=sum(len(added_words(seed, caption)) for seed, caption in zip(seeds, captions, strict=True)),
+            num_added=sum(
+                count(added_words(seed, caption, language_of(caption, languages)))
+                for seed, caption in zip(seeds, captions, strict=True)
+            ),
             runs=tuple(Distinct.of(hashes) for hashes in _runs(found)),
         )
 

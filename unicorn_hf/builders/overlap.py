@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.rows import batches, num_rows
-from unicorn_hf.core.words import words
+from unicorn_hf.core.words import runs, words
 from unicorn_hf.runtime.progress import Progress
 
 RUN_WORDS = 8
@@ -31,17 +31,15 @@ class EvaluationTexts:
         for text in texts:
             found = words(text)
             self.num += bool(found)
-            if len(found) >= RUN_WORDS:
-                self._runs.update(_runs(found))
+            if long := runs(text, RUN_WORDS):
+                self._runs.update(map(hash, long))
             elif found:
-                self._short.add(hash(tuple(found)))
+                self._short.add(hash(found))
 
     def overlap(self, text: str) -> bool:
         """Whether the set has a text that shares a run of words with this one, or is this one."""
-        found = words(text)
-        if len(found) < RUN_WORDS:
-            return hash(tuple(found)) in self._short
-        return not self._runs.isdisjoint(_runs(found))
+        found = runs(text, RUN_WORDS)
+        return not self._runs.isdisjoint(map(hash, found)) if found else hash(words(text)) in self._short
 
 
 @dataclass
@@ -72,10 +70,6 @@ def overlapping(folder: Path, texts: EvaluationTexts, progress: Progress) -> Ove
             progress.known(done, 0)
     progress.finish()
     return result
-
-
-def _runs(found: Sequence[str]) -> Iterator[int]:
-    return (hash(tuple(found[start : start + RUN_WORDS])) for start in range(len(found) - RUN_WORDS + 1))
 
 
 def _rows(folder: Path, config: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -13,6 +13,8 @@ from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.language import language_of
+from unicorn_hf.core.languages import word_lists
 from unicorn_hf.core.messages import as_messages
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, MESSAGES, instruction, pretrain
@@ -28,7 +30,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "packaging"
-CODE = 5
+CODE = 6
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
@@ -80,6 +82,7 @@ class PackageJob:
     transfer: Transfer
     row_group_rows: int
     messages: bool
+    languages: tuple[str, ...]
 
     @property
     def partition(self) -> str:
@@ -113,8 +116,8 @@ class PackageJob:
                     writer.write_table(table)
                     statistics.append(ShardStatistics.of(table))
                     if self.config == "pretrain":
-                        texts = (table.column(name).to_pylist() for name in ("caption", "seed"))
-                        diversity = Diversity.merged([diversity, Diversity.of(*texts)])
+                        captions, seeds = (table.column(name).to_pylist() for name in ("caption", "seed"))
+                        diversity = Diversity.merged([diversity, Diversity.of(captions, seeds, self.languages)])
                     num_arrow_bytes += table.nbytes
                     for _ in range(table.num_rows):
                         on_row()
@@ -141,7 +144,7 @@ class PackageJob:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
         vectors, rows = read_vectors(part.embeddings), part.captions.rows
         if self.config == "pretrain":
-            conversations, task = _descriptions(captions), None
+            conversations, task = _descriptions(captions, self.languages), None
         else:
             chosen = _chosen(part)
             # Rows of the caption shard to places among the picked ones, which are in rising order.
@@ -198,7 +201,7 @@ def package(
     progress: Progress,
 ) -> list[PackagedConfig]:
     """Write the published shards of both configs into the work folder."""
-    form = (representations.identity, recipe.representations.dtype, recipe.packaging, CODE)
+    form = (representations.identity, recipe.representations.dtype, recipe.packaging, recipe.language, CODE)
     step = Step.of(work_dir, STAGE, *form)
     parts = [
         Part(picked, representations.path(picked.partition), tuple(instructions.get(picked.partition, ())))
@@ -216,6 +219,7 @@ def package(
             transfer=representations.transfer,
             row_group_rows=recipe.packaging.row_group_rows,
             messages=recipe.packaging.messages,
+            languages=recipe.language,
         )
         for config in ("pretrain", "instruction")
         for shard, group in enumerate(_groups(parts, config, recipe.packaging.rows_per_shard))
@@ -258,17 +262,23 @@ def _chosen(part: Part) -> pa.Table:
     return pa.concat_tables(tables).sort_by("row")
 
 
-def _descriptions(captions: pa.Table) -> pa.ListArray:
-    """Conversations of one turn: a request to describe, answered with the caption."""
+def _descriptions(captions: pa.Table, languages: Sequence[str]) -> pa.ListArray:
+    """Conversations of one turn: a request to describe, in the caption's language, answered with the caption."""
     ids, texts, requests = (captions.column(name).to_pylist() for name in ("id", "caption", "request"))
     asked = [
-        request or f"<image>\n{REQUESTS[stable_int('request', row_id) % len(REQUESTS)]}"
-        for row_id, request in zip(ids, requests, strict=True)
+        request or f"<image>\n{_request(row_id, language_of(text, languages))}"
+        for row_id, text, request in zip(ids, texts, requests, strict=True)
     ]
     senders = pa.array(["human", "gpt"] * len(ids))
     values = pa.array([value for pair in zip(asked, texts, strict=True) for value in pair])
     turns = pa.StructArray.from_arrays([senders, values], fields=list(CONVERSATIONS.value_type))
     return pa.ListArray.from_arrays(np.arange(0, 2 * len(ids) + 1, 2, dtype=np.int32), turns)
+
+
+def _request(row_id: str, language: str) -> str:
+    lists = word_lists(language)
+    requests = lists.describe if lists else REQUESTS
+    return requests[stable_int("request", row_id) % len(requests)]
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -39,7 +39,7 @@ from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, 
 from unicorn_hf.runtime.steps import Record, Step
 
 STAGE = "near-duplicates"
-CODE = 2
+CODE = 3
 """Raise it when keys or comparison change."""
 _KEYS, _PAIRS, _ROWS = "keys", "pairs", "rows"
 _SELECTED = "selected"

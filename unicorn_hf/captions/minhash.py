@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.recipe import NearDuplicates
-from unicorn_hf.core.words import words
+from unicorn_hf.core.words import runs, words
 
 Keys = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
@@ -30,9 +30,7 @@ MAX_PARTNERS = 16
 
 def shingles(text: str, num_words: int) -> frozenset[str]:
     """The runs of `num_words` words of a text; of a shorter text all of it, as one."""
-    found = words(text)
-    last = max(len(found) - num_words, 0)
-    return frozenset(" ".join(found[start : start + num_words]) for start in range(last + 1))
+    return frozenset(" ".join(run) for run in runs(text, num_words) or [words(text)])
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:

@@ -19,6 +19,7 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import caption_id, stable_int
+from unicorn_hf.core.language import language_of
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, Prompt, load_prompt
 from unicorn_hf.core.recipe import CaptionFilters, Captions, Recipe
@@ -37,7 +38,7 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
-CODE = 7
+CODE = 8
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
@@ -56,6 +57,8 @@ class CaptionJob:
     generator: GeneratorSpec
     random_seed: int
     languages: tuple[str, ...]
+    is_across: bool
+    """Whether the seeds are in other languages than the captions."""
     screen: Scorer | None
 
     @property
@@ -82,11 +85,13 @@ class CaptionJob:
 
         answers = ask(requests)
         made = [
-            judge(Draft(answer, row["seed"], self.languages), self.config.filters, self.prompt)
+            judge(Draft(answer, row["seed"], self.languages, self.is_across), self.config.filters, self.prompt)
             for row, answer in zip(seeds, answers, strict=True)
         ]
         if self.screen:
-            made = self.screen.sift(made, lambda place, caption: (requests[place].id, caption), ask)
+            made = self.screen.sift(
+                made, lambda place, caption: (requests[place].id, caption, requests[place].language), ask
+            )
         for row, request, answer, caption in zip(seeds, requests, answers, made, strict=True):
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
@@ -95,13 +100,15 @@ class CaptionJob:
         return outcomes.write(self.step, self.partition, self.inputs, CAPTIONS)
 
     def _request(self, seed: str) -> Request:
-        row_id = caption_id(seed, self.prompt.version, self.sample)
+        language = language_of(seed, self.languages)
+        row_id = caption_id(seed, self.prompt.version_in(language), self.sample)
         return Request(
             id=row_id,
             subject=seed,
-            messages=self.prompt.messages(seed, f"{self.random_seed} {row_id}"),
+            messages=self.prompt.messages(seed, f"{self.random_seed} {row_id}", language),
             sampling=self.config.sampling,
             seed=stable_int(str(self.random_seed), row_id, bits=31),
+            language=language,
         )
 
 
@@ -145,7 +152,9 @@ class CaptionStage:
         self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
         self._screen = load_scorer(config.screen, CAPTION_PROMPTS, self.recipe.random_seed, reason="unsafe_score")
         screening = (config.screen, self._screen.prompt) if self._screen else None
-        self.step = Step.of(self.work_dir, STAGE, *asking, config.filters, self.recipe.language, screening, CODE)
+        self.step = Step.of(
+            self.work_dir, STAGE, *asking, config.filters, self.recipe.language, self.recipe.is_across, screening, CODE
+        )
 
     def run(self, pool: WorkerPool, progress: Progress) -> CaptionSet:
         """Make the captions.
@@ -252,6 +261,7 @@ class CaptionStage:
             generator=self.generator,
             random_seed=self.recipe.random_seed,
             languages=self.recipe.language,
+            is_across=self.recipe.is_across,
             screen=self._screen,
         )
 

@@ -25,6 +25,7 @@ from unicorn_hf.cards.provenance import (
 )
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
+from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
 
@@ -82,6 +83,8 @@ def render_card(
         vectors=statistics.representations,
         gap=statistics.gap,
         rehearsal=rehearsal(recipe),
+        languages=[f"{english_name(code)} ({code})" for code in recipe.language],
+        remarks=[] if recipe.imported else remarks(recipe.language),
         model=model_name(recipe),
         in_image_space=statistics.representations.transfer in IN_IMAGE_SPACE,
         diagram=diagram(recipe, statistics),

@@ -11,6 +11,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
+from unicorn_hf.core.words import num_words
+
 WIDTH = 100
 """Columns of a block, and the longest word that is shown whole in it."""
 _LINE_ENDS = re.compile(r"\r\n?")
@@ -45,12 +47,23 @@ def as_block(lines: Iterable[str], language: str = "text") -> str:
 
 def labelled(label: str, value: str, *, label_width: int, limit: int) -> list[str]:
     """Lines for a block: a label, and beside it the value, its own lines kept and wrapped; long words are cut."""
-    short = _LONG_WORD.sub(lambda match: shortened(match[0], WIDTH), shortened(value, limit))
+    short = _LONG_WORD.sub(lambda match: _cut(match[0]), shortened(value, limit))
     width = WIDTH - label_width
     wrapped: list[str] = []
     for line in _LINE_ENDS.sub("\n", short).split("\n"):
-        wrapped += textwrap.wrap(visible(line.expandtabs(4)), width, break_on_hyphens=False) or [""]
+        wrapped += textwrap.wrap(visible(line.expandtabs(4)), _fitting(line, width), break_on_hyphens=False) or [""]
     return [f"{label if number == 0 else '':{label_width}}{line}".rstrip() for number, line in enumerate(wrapped)]
+
+
+def _cut(word: str) -> str:
+    """A long word cut; a sentence of a script without spaces, which only looks like one, whole."""
+    return word if num_words(word) > 1 and not word.isascii() else shortened(word, WIDTH)
+
+
+def _fitting(line: str, width: int) -> int:
+    """How many characters of a line take `width` columns; Chinese, Japanese and Korean ones take two each."""
+    num_wide = sum(unicodedata.east_asian_width(character) in "WF" for character in line)
+    return max(width * len(line) // (len(line) + num_wide), 1) if num_wide else width
 
 
 def shortened(text: str, limit: int) -> str:

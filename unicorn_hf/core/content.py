@@ -1,10 +1,15 @@
-"""Content words: what a text is about, in a form that inflections of a word share. English, as the filters are."""
+"""Content words: what a text is about, in a form that inflections of a word share."""
 
 from functools import lru_cache
 from typing import Any
 
+import regex
+
+from unicorn_hf.core.languages import ENGLISH, base, english_name, has_content_words, word_lists
 from unicorn_hf.core.words import words
 
+_KATAKANA = regex.compile(r"[\p{Katakana}ー]{2,}")
+_HIRAGANA = regex.compile(r"[\p{Hiragana}ー]")
 _FUNCTION_WORDS = frozenset(
     """
     a an the this that these those there here it its he him his she her hers they them their theirs we us our ours i me
@@ -38,23 +43,67 @@ _ANYWHERE = """
     """
 
 
-def content_words(text: str) -> list[str]:
+def content_words(text: str, language: str = ENGLISH) -> list[str]:
     """Stems of the words of `text` that carry its meaning, in order, function words left out.
 
-    Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`.
+    Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`. Of other languages by
+    snowball's algorithm for it, if there is one; Korean words lose their particles. In Chinese and Japanese, characters
+    stand for words: of Japanese, kanji and what is written in katakana. None at all where `has_content_words` is false.
     """
-    stems = map(_content_stem, words(text.replace("’", "'")))
+    if base(language) == ENGLISH:
+        english = map(_content_stem, words(text.replace("’", "'")))
+        return [stem for stem in english if stem is not None]
+    if not has_content_words(language):
+        return []
+    found = [*words(_KATAKANA.sub(" ", text)), *_KATAKANA.findall(text)]
+    stems = (_stem(word, base(language)) for word in found)
     return [stem for stem in stems if stem is not None]
 
 
-def telling_words(text: str) -> list[str]:
+def telling_words(text: str, language: str = ENGLISH) -> list[str]:
     """Content words without those that suit any scene, whatever is in it: `weather`, `colour`, `left`, `two`."""
-    return [word for word in content_words(text) if word not in _suit_any_scene()]
+    return [word for word in content_words(text, language) if word not in _suit_any_scene(base(language))]
 
 
-@lru_cache(maxsize=1)
-def _suit_any_scene() -> frozenset[str]:
-    return frozenset(content_words(_ANYWHERE))
+def is_plainly_english(text: str) -> bool:
+    """Whether a quarter of the words are English function words, as in prose: told at once, without a model."""
+    found = words(text)
+    return sum(word in _FUNCTION_WORDS for word in found) > len(found) / 4
+
+
+@lru_cache(maxsize=16)
+def _suit_any_scene(language: str) -> frozenset[str]:
+    lists = word_lists(language)
+    return frozenset(content_words(_ANYWHERE if language == ENGLISH else lists.anywhere if lists else "", language))
+
+
+@lru_cache(maxsize=2**17)
+def _stem(word: str, language: str) -> str | None:
+    lists = word_lists(language)
+    if _HIRAGANA.fullmatch(word) or word in _function_words(language):
+        return None
+    for particle in lists.particles if lists else ():
+        if word.endswith(particle) and len(word) > len(particle):
+            word = word.removesuffix(particle)
+            break
+    if word in _function_words(language):
+        return None
+    stemmer = _stemmer_of(language)
+    return stemmer.stemWord(word) if stemmer else word
+
+
+@lru_cache(maxsize=16)
+def _function_words(language: str) -> frozenset[str]:
+    lists = word_lists(language)
+    return frozenset(lists.function_words.split() if lists else ())
+
+
+@lru_cache(maxsize=16)
+def _stemmer_of(language: str) -> Any:
+    import snowballstemmer
+
+    name = english_name(language).lower()
+    return snowballstemmer.stemmer(name) if name in snowballstemmer.algorithms() else None
 
 
 @lru_cache(maxsize=2**17)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.languages import ENGLISH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,6 +57,8 @@ class Request:
     """The answer is to be JSON of this schema; None for free text."""
     tagged_schema: str | None = None
     """The free text is to be tagged lines (see `core.tagged`) of pairs of this schema; for engines that rehearse."""
+    language: str = ENGLISH
+    """What the messages ask to write in; for engines that rehearse."""
 
     @property
     def key(self) -> str:

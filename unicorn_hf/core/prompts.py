@@ -12,17 +12,25 @@ from pydantic import Field, ValidationError, model_validator
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.languages import ENGLISH, base, full_name
 from unicorn_hf.core.problems import problems
 from unicorn_hf.core.section import Section, Strings
-from unicorn_hf.core.words import words
+from unicorn_hf.core.sentences import sentences
+from unicorn_hf.core.words import num_words, words
 from unicorn_hf.core.yaml_text import read_yaml_file
 
 _PACKAGE = Path(__file__).parent.parent
 CAPTION_PROMPTS, INSTRUCTION_PROMPTS = _PACKAGE / "captions" / "prompts", _PACKAGE / "instructions" / "prompts"
 """Folders of the prompts that ship with unicorn-hf."""
 _BUNDLED_NAME = re.compile(r"[\w-]+")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _FEWEST_WORDS = 6
+_LANGUAGE = "{language}"
+WRITE_IN = (
+    f"Write in {_LANGUAGE}, whatever language these instructions, the examples and the subject are in. Names of fields "
+    "stay in English."
+)
+READ_IN = f"The text is in {_LANGUAGE}, as it should be."
+"""What a scorer is told."""
 
 
 class Example(Section):
@@ -67,25 +75,43 @@ class Prompt(Section):
         texts = [text for example in self.examples for text in (example.subject, *_strings(example.answer))]
         return frozenset(sentence for text in texts for sentence in _sentences(text))
 
-    def messages(self, subject: str, draw: str = "") -> tuple[Message, ...]:
-        """The turns that ask about `subject`, in the style that `draw` draws: equal draws, equal styles."""
-        turns = [Message("system", self.system)]
+    def messages(
+        self, subject: str, draw: str = "", language: str = ENGLISH, asked: str = WRITE_IN
+    ) -> tuple[Message, ...]:
+        """The turns that ask about `subject`, in the style that `draw` draws: equal draws, equal styles.
+
+        Args:
+            subject: the row's own text.
+            draw: draws the style.
+            language: of the answer. Where it is not English, and the prompt has no `{language}` of its own, `asked`
+                stands at the end of the system text and before the last turn, which is what a model heeds most.
+            asked: the sentence about the language.
+        """
+        says_so = base(language) == ENGLISH or _LANGUAGE in self.system + self.user
+        sentence = "" if says_so else f"{asked.replace(_LANGUAGE, full_name(language))}\n\n"
+        system = self.system.replace(_LANGUAGE, full_name(language))
+        turns = [Message("system", f"{system}\n\n{sentence}".rstrip() if sentence else system)]
         for example in self.examples:
-            turns += [Message("user", self._ask(example.subject, "")), Message("assistant", example.answer)]
-        return (*turns, Message("user", self._ask(subject, draw)))
+            asks = self._ask(example.subject, "", language)
+            turns += [Message("user", asks), Message("assistant", example.answer)]
+        return (*turns, Message("user", f"{sentence}{self._ask(subject, draw, language)}"))
+
+    def version_in(self, language: str) -> str:
+        """The version of what is asked: another language is another prompt."""
+        return self.version if base(language) == ENGLISH else f"{self.version}.{language}"
 
     def style(self, draw: str) -> str:
         """The sentences that `draw` draws, one of each kind."""
         drawn = [texts[stable_int("style", kind, draw) % len(texts)] for kind, texts in self.styles.items()]
         return " ".join(drawn)
 
-    def _ask(self, subject: str, draw: str) -> str:
-        return self.user.replace("{style}", self.style(draw)).replace("{subject}", subject)
+    def _ask(self, subject: str, draw: str, language: str) -> str:
+        asked = self.user.replace("{style}", self.style(draw)).replace(_LANGUAGE, full_name(language))
+        return asked.replace("{subject}", subject)
 
 
 def _sentences(text: str) -> list[str]:
-    sentences = [words(sentence) for sentence in _SENTENCE_END.split(text)]
-    return [" ".join(sentence) for sentence in sentences if len(sentence) >= _FEWEST_WORDS]
+    return [" ".join(words(sentence)) for sentence in sentences(text) if num_words(sentence) >= _FEWEST_WORDS]
 
 
 def _strings(answer: str) -> list[str]:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
+from unicorn_hf.core.languages import base, code_of
 from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.section import Section, Strings
 
@@ -16,7 +17,7 @@ UNKNOWN_TASK = "unknown"
 
 FormatName = Literal["json", "tagged"]
 FilterName = Literal[
-    "empty_text", "unsafe", "caption_talk", "refusal", "markup", "garbled", "personal", "repetition",
+    "empty_text", "unsafe", "caption_talk", "refusal", "markup", "garbled", "personal", "language", "repetition",
     "not_known", "not_a_question", "ungrounded_question", "ungrounded_answer", "cut_text", "echoed_question",
     "asks_back", "unfinished_answer", "copied_caption", "copied_example", "no_reasoning", "other_options",
     "listed_options", "equal_options", "given_away", "repeated_question", "repeated_answer",
@@ -24,9 +25,19 @@ FilterName = Literal[
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _codes(given: tuple[str, ...]) -> tuple[str, ...]:
+    for name in given:
+        if (code := code_of(name)) and code != name:
+            raise ValueError(f"languages are given by their codes: {code}, not {name}")
+    return given
+
+
 Languages = Annotated[
     Strings,
     BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+    AfterValidator(_codes),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
 _FILE_NAME = r"[A-Za-z0-9_*][A-Za-z0-9_.*-]*"
@@ -141,7 +152,10 @@ class Seeds(Section):
     exclude_benchmarks: bool = False
     """Leave out the sources that belong to an evaluation benchmark."""
     languages: Languages = ()
-    """Seeds that are surely in another language are skipped and counted; none given, none looked at."""
+    """Seeds that are surely in another language are skipped and counted; none given, none looked at.
+
+    Where they are other languages than the recipe's, captions are written in another language than their seeds.
+    """
     min_characters: PositiveInt = 1
     """Shorter seeds are skipped and counted."""
     max_characters: PositiveInt = 2000
@@ -538,7 +552,8 @@ class Recipe(Section):
     title: str = "Unicorn"
     note: str = ""
     """Stands at the head of the card: what a reader must know about this set."""
-    language: Languages = ("en",)
+    language: Annotated[Languages, Field(min_length=1)] = ("en",)
+    """What captions and conversations are written in: a code, `zh`, or a list; of several, that of the seed."""
     random_seed: int = 0
     partition_rows: PositiveInt = 512
     """Rows that one task of a worker makes: the unit of resuming."""
@@ -559,6 +574,11 @@ class Recipe(Section):
     def takes_text(self) -> bool:
         """Whether captions and conversations are taken from files or from the parent, and not written."""
         return self.parent.text == "kept" if self.parent else self.imported is not None
+
+    @property
+    def is_across(self) -> bool:
+        """Whether captions are written in other languages than the seeds are in."""
+        return bool(self.seeds.languages) and not {*map(base, self.language)} & {*map(base, self.seeds.languages)}
 
     @model_validator(mode="after")
     def _text_comes_from_somewhere(self) -> "Recipe":

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.outcome import Rejected, unanswered
-from unicorn_hf.core.prompts import Prompt, load_prompt
+from unicorn_hf.core.prompts import READ_IN, Prompt, load_prompt
 from unicorn_hf.core.recipe import Sampling, Scoring
 
 _Made = TypeVar("_Made")
@@ -38,12 +39,12 @@ class Scorer:
     reason: str = "low_score"
     """What rows with less are rejected for."""
 
-    def request(self, row_id: str, subject: str) -> Request:
-        """The request for a score of `subject`, a text of the row with this id."""
+    def request(self, row_id: str, subject: str, language: str = ENGLISH) -> Request:
+        """The request for a score of `subject`, a text in `language` of the row with this id."""
         return Request(
             id=row_id,
             subject=subject,
-            messages=self.prompt.messages(subject),
+            messages=self.prompt.messages(subject, language=language, asked=READ_IN),
             sampling=_SAMPLING,
             seed=stable_int(str(self.random_seed), "score", row_id, bits=31),
             json_schema=_SCHEMA,
@@ -52,14 +53,14 @@ class Scorer:
     def sift(
         self,
         made: Sequence[_Made | Rejected],
-        described: Callable[[int, _Made], tuple[str, str]],
+        described: Callable[[int, _Made], tuple[str, str, str]],
         ask: Callable[[Sequence[Request]], Sequence[Answer]],
     ) -> list[_Made | Rejected]:
         """The same in the same order, those rejected that score too low; scores are asked for the others alone.
 
         Args:
             made: what was made, or why it was rejected before.
-            described: the id and the text to score of what stands at a place in `made`.
+            described: the id, the text to score and its language, of what stands at a place in `made`.
             ask: answers requests, in their order.
         """
         requests = {

@@ -3,7 +3,9 @@
 import re
 from functools import lru_cache
 
-_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»')
+from unicorn_hf.core.languages import ENGLISH, found_in
+
+_QUOTED = re.compile(r'"[^"\n]*"|„[^“”\n]*[“”]|“[^”\n]*”|«[^»\n]*»|「[^」\n]*」|『[^』\n]*』')
 _REFUSAL = re.compile(
     r"\bi(?:['’]m| am) (?:so |very |really |truly )?sorry\b|\bi apologi[sz]e\b"
     r"|\bi(?:['’]m| am) (?:unable|not able|not capable)\b"
@@ -23,7 +25,6 @@ def unquoted(text: str) -> str:
     return _QUOTED.sub('""', text)
 
 
-def refusal(text: str) -> str | None:
+def refusal(text: str, language: str = ENGLISH) -> str | None:
     """The words with which a model refuses or speaks of itself as a model; None if there are none."""
-    match = _REFUSAL.search(unquoted(text))
-    return match.group() if match else None
+    return found_in(language, "refusals", unquoted(text), _REFUSAL)

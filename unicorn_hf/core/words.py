@@ -1,6 +1,7 @@
 """Words, as filters and statistics count them."""
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 import regex
@@ -14,7 +15,12 @@ _LETTER = rf"[\w\p{{M}}--[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]]"
 _WORD = regex.compile(
     rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’-]{_LETTER}+)*", regex.VERSION1 | regex.UNICODE
 )
-_CHARACTERS_PER_WORD = ((regex.compile(f"[{_EAST_ASIAN}]"), 2), (regex.compile(f"[{_SOUTH_EAST_ASIAN}]"), 4))
+_CHARACTERS_PER_WORD = (
+    (regex.compile(rf"[{_EAST_ASIAN}]\p{{M}}*"), 2),
+    (regex.compile(rf"[{_SOUTH_EAST_ASIAN}]\p{{M}}*"), 4),
+)
+_WHOLE = 4
+"""The weight of a word; a character that is a part of one has a half or a quarter of it."""
 
 
 # Filters ask for the words of the same few texts one after the other, statistics for those of a row group.
@@ -32,17 +38,38 @@ def words(text: str) -> tuple[str, ...]:
 def num_words(text: str) -> int:
     """How long a text is in words: where a character is no word, two (East Asia) or four (South-East Asia) are one."""
     found = words(text)
-    num = len(found)
+    return count(found) if _NOT_LATIN.search(text) else len(found)
+
+
+def runs(text: str, num: int) -> list[tuple[str, ...]]:
+    """All runs of `num` words in a text, from each word on; of characters as many more as `num_words` takes for one."""
+    found = words(text)
     if not _NOT_LATIN.search(text):
-        return num
-    for character, number in _CHARACTERS_PER_WORD:
-        single = sum(character.match(word) is not None for word in found)
-        num += -(-single // number) - single
-    return num
+        return [found[start : start + num] for start in range(len(found) - num + 1)]
+    weights = [_weight(word) for word in found]
+    made, end, weight = [], 0, 0
+    for start in range(len(found)):
+        while weight < num * _WHOLE and end < len(found):
+            weight += weights[end]
+            end += 1
+        if weight < num * _WHOLE:
+            break
+        made.append(found[start:end])
+        weight -= weights[start]
+    return made
+
+
+def count(found: Collection[str]) -> int:
+    """How many words some words are, where a character of a script without spaces is a part of one."""
+    return -(-sum(map(_weight, found)) // _WHOLE)
+
+
+@lru_cache(maxsize=2**14)
+def _weight(word: str) -> int:
+    return next((_WHOLE // num for character, num in _CHARACTERS_PER_WORD if character.fullmatch(word)), _WHOLE)
 
 
 def repeated_fraction(text: str, run: int = 4) -> float:
     """Share of the text's runs of `run` words that stand in it before: 0 for prose, towards 1 for a loop."""
-    tokens = words(text)
-    runs = [tokens[start : start + run] for start in range(len(tokens) - run + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+    found = runs(text, run)
+    return 1 - len(set(found)) / len(found) if found else 0.0

@@ -6,15 +6,19 @@ works; it never stands in for a model.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from random import Random
 from typing import Any
+
+import regex
 
 from unicorn_hf.core import tagged
 from unicorn_hf.core.content import telling_words
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.core.words import words
+from unicorn_hf.core.languages import Rehearsal, WordLists, has_content_words, pattern, word_lists
+from unicorn_hf.core.words import num_words, words
 
 _COLOURS = (
     "red blue green yellow brown grey white black orange purple pink golden silver beige turquoise maroon".split()
@@ -37,6 +41,10 @@ _NUMBERS = "two three four five six seven".split()
 _SHORT_WORD = 3
 _MAX_SEED_WORDS = 300
 _MAX_WORD = 24
+_MAX_SIGN = 120
+"""Characters of a seed that are written on a sign."""
+_QUOTATION_MARKS = str.maketrans("", "", '"“”„«»「」『』{}')
+_PIECES = regex.compile(r"[\w\p{M}]+")
 # Beginnings of words that filters of conversations may take for talk of a caption, or of options.
 _NOT_ECHOED = (
     "caption descri imag pictur photo snapshot prompt seed paragraph passage text sentence information context story"
@@ -60,11 +68,11 @@ class EchoGenerator:
 def _answer(request: Request) -> Answer:
     rng = Random(stable_int("echo", request.id, str(request.seed)))
     if schema := request.json_schema or request.tagged_schema:
-        nouns = _nouns(request.subject) or ["scene"]
-        value: Any = _value(json.loads(schema), rng, nouns, set())
+        value: Any = _value(json.loads(schema), rng, _phrases(request), set())
         text = json.dumps(value, separators=(",", ":")) if request.json_schema else tagged.write(value["pairs"])
     else:
-        text = _paragraph(rng, request.subject)
+        lists = word_lists(request.language)
+        text = _paragraph_of(lists.echo, rng, request.subject) if lists else _paragraph(rng, request.subject)
     num_prompt_tokens = sum(len(message.content) for message in request.messages) // 4
     return Answer(text, "stop", num_prompt_tokens, len(text) // 4)
 
@@ -107,27 +115,39 @@ def _sentence(rng: Random) -> str:
             return f"The {subject} has a {pick(_COLOURS)} {thing} at its {pick(_SIDES)}."
 
 
-def _value(schema: dict[str, Any], rng: Random, nouns: Sequence[str], used: set[str]) -> object:
+Phrase = Callable[[Random, str], str]
+"""A text for a field with this title."""
+
+
+def _phrases(request: Request) -> Phrase:
+    lists = word_lists(request.language)
+    if lists is None:
+        return partial(_phrase, _nouns(request.subject) or ["scene"])
+    nouns = _nouns_of(lists, request.subject, request.language)
+    return partial(_phrase_of, lists.echo, nouns or [lists.echo.subjects[0]])
+
+
+def _value(schema: dict[str, Any], rng: Random, phrase: Phrase, used: set[str]) -> object:
     """A value of a JSON schema (objects, arrays, enums, strings), its strings all different from one another."""
     if "enum" in schema:
         return rng.choice(schema["enum"])
     match schema["type"]:
         case "object":
-            return {name: _value(part, rng, nouns, used) for name, part in schema["properties"].items()}
+            return {name: _value(part, rng, phrase, used) for name, part in schema["properties"].items()}
         case "array":
             num_items = rng.randint(schema["minItems"], schema["maxItems"])
-            return [_value(schema["items"], rng, nouns, used) for _ in range(num_items)]
+            return [_value(schema["items"], rng, phrase, used) for _ in range(num_items)]
         case "string":
-            text = _phrase(rng, nouns, schema.get("title", ""))
+            text = phrase(rng, schema.get("title", ""))
             while text in used:
-                text = _phrase(rng, nouns, schema.get("title", ""))
+                text = phrase(rng, schema.get("title", ""))
             used.add(text)
             return text
         case kind:
             raise ValueError(f"echo has no values of kind {kind!r}")
 
 
-def _phrase(rng: Random, nouns: Sequence[str], title: str) -> str:
+def _phrase(nouns: Sequence[str], rng: Random, title: str) -> str:
     thing = f"{rng.choice(_SIZES)} {rng.choice(_COLOURS)} {rng.choice(_THINGS)}"
     noun = rng.choice(nouns)
     match title:
@@ -139,3 +159,60 @@ def _phrase(rng: Random, nouns: Sequence[str], title: str) -> str:
         case _:
             other = f"{rng.choice(_MATERIALS)} {rng.choice(_THINGS)}"
             return f"The {noun} is {rng.choice(_PLACES)} the {thing}, and a {other} {rng.choice(_VERBS)} there."
+
+
+# -- other languages: whole phrases of their word lists, so that endings and particles are right ----------------------
+
+
+def _paragraph_of(parts: Rehearsal, rng: Random, seed: str) -> str:
+    subjects, places = _shuffled(parts.subjects, rng), _shuffled(parts.places, rng)
+    sentences = [
+        parts.sentence.format(place=place, verb=rng.choice(parts.verbs), subject=subject)
+        for place, subject in list(zip(places, subjects, strict=False))[: rng.randint(8, 10)]
+    ]
+    sign = parts.sign.replace("{seed}", _plain(seed)[:_MAX_SIGN])
+    return _joined([sign, *sentences])
+
+
+def _phrase_of(parts: Rehearsal, nouns: Sequence[str], rng: Random, title: str) -> str:
+    form = {"question": parts.question, "option": parts.option}.get(title, parts.answer)
+    (subject, subject2), (place, place2) = rng.sample(parts.subjects, 2), rng.sample(parts.places, 2)
+    noun, other = rng.sample(nouns, 2) if len(nouns) > 1 else (nouns[0], nouns[0])
+    filled = form.format(
+        subject=subject, subject2=subject2, place=place, place2=place2, verb=rng.choice(parts.verbs),
+        noun=noun, other=other,
+    )  # fmt: skip
+    return filled[:1].upper() + filled[1:]
+
+
+def _nouns_of(lists: WordLists, text: str, language: str) -> list[str]:
+    """Pieces of the subject that a question may ask about: words, or a few characters where no space ends a word."""
+    talk = [pattern(language, kind) for kind in ("text_talk", "personal", "refusals", "unsafe", "not_known")]
+    pieces = [piece for part in _PIECES.findall(_plain(text)) for piece in _cut(part)]
+    good = [
+        piece
+        for piece in pieces
+        if telling_words(piece, language) or not has_content_words(language)
+        if not any(found and found.search(piece.lower()) for found in talk)
+    ]
+    return list(dict.fromkeys(good))
+
+
+def _cut(piece: str) -> list[str]:
+    whole = num_words(piece) <= 1 or len(words(piece)) == 1
+    return [piece[:_MAX_WORD]] if whole else [piece[start : start + 6] for start in range(0, len(piece), 6)]
+
+
+def _plain(text: str) -> str:
+    """Without quotation marks, which end what a sign says."""
+    return " ".join(text.replace("_", " ").translate(_QUOTATION_MARKS).split())
+
+
+def _shuffled(values: Sequence[str], rng: Random) -> list[str]:
+    return rng.sample(values, len(values))
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    """With a space between two sentences, where their script has spaces."""
+    begun = [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+    return ("" if begun[0].endswith("。") else " ").join(begun).strip()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.sentences import sentences
 
 Contents = Callable[[Sequence[str]], list[list[int]]]
 """The token ids of texts, without those that frame a row."""
@@ -16,7 +17,6 @@ Contents = Callable[[Sequence[str]], list[list[int]]]
 _SPLIT_ALIKE = re.compile("[^\x00-\x7f\u00a0-\u017e\u0180-\u024f\u2010-\u2027\u2030-\u203e]")
 """Finds what Python's and Rust's regular expressions may classify differently, by the age of their Unicode tables or
 by case (the long s, \u017f)."""
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Tokens:
         A sentence that does not fit is divided between words; a word that does not is left to be cut.
         """
         pieces = []
-        for sentence, size in self._measured(_SENTENCE_END.split(text)):
+        for sentence, size in self._measured(sentences(text)):
             pieces += [(sentence, size)] if size <= self.frame.room else self._measured(sentence.split())
         packed: list[list[str]] = []
         free = 0

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from unicorn_hf.core.characters import CONTROL
-from unicorn_hf.core.content import content_words, telling_words
+from unicorn_hf.core.content import content_words, is_plainly_english, telling_words
+from unicorn_hf.core.language import foreign
+from unicorn_hf.core.languages import ENGLISH, Kind, found_in
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import InstructionFilters
+from unicorn_hf.core.sentences import ends_with_question_mark, has_question_mark, is_finished
 from unicorn_hf.core.talk import refusal, unquoted
 from unicorn_hf.core.thoughts import leftover
 from unicorn_hf.core.word_lists import unsafe
-from unicorn_hf.core.words import repeated_fraction, words
+from unicorn_hf.core.words import count, num_words, repeated_fraction, runs, words
 from unicorn_hf.instructions.turns import Turn
 
 # Nobody who looks at a picture has been told about it. But pictures hold texts, menus with descriptions and passages
@@ -40,7 +43,7 @@ _CAPTION_TALK = re.compile(
     r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b"
 )
 _MARKUP = re.compile(rf"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{{}}{CONTROL}]", re.IGNORECASE)
-_GARBLED = re.compile(r"\w:$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
+_GARBLED = re.compile(r"\w[:：]$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
 # The two who talk look at a scene: neither is in it, and neither is a program that helps.
 _PERSONAL = re.compile(
     r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
@@ -57,20 +60,23 @@ _NOT_KNOWN = re.compile(
     r"|\b(?:cannot|can['’]t|could not) be (?:determined|known|said|told|seen)\b",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"\?[\"'”’»)\]]*$")
 _REQUESTS = re.compile(
     r"^(?:please )?(?:describe|name|explain|list|identify|tell|give|compare|count|choose|pick|select|complete|estimate"
-    r"|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b|_{2,}|:$",
+    r"|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*$")
+_TO_COMPLETE = re.compile(r"_{2,}|[:：]$")
+_YES_NO = re.compile(r"(?:yes|no)\b", re.IGNORECASE)
 _OTHER_OPTIONS = re.compile(
     r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
     r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
     r"|^\W*(?:(?i:both|either|neither|only) )?[A-D] (?i:and|or|nor|&) [A-D]\b"
 )
 """An option that speaks of other options loses its meaning when options change places."""
-_LISTED = re.compile(r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] ", re.DOTALL)
+_LISTED = re.compile(
+    r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] |(?:^|\W)A[．、）：].*\WB[．、）：].*\WC[．、）：]",
+    re.DOTALL,
+)
 """A question that lists options with their letters: not those that they get."""
 
 
@@ -89,22 +95,26 @@ MAX_QUESTION, MAX_OPTION = 240, 100
 class Scene:
     """What a caption tells of, for checks that compare with it."""
 
-    def __init__(self, caption: str) -> None:
+    def __init__(self, caption: str, language: str = ENGLISH, languages: Sequence[str] = (ENGLISH,)) -> None:
         self._caption = caption
+        self.language = language
+        """The caption's, in which its conversation is judged."""
+        self.languages = languages
+        """The recipe's."""
 
     def grounded(self, text: str) -> float:
         """The share of the telling words of `text` that the caption has too; 1 where it has none."""
-        telling = set(telling_words(text))
+        telling = set(telling_words(text, self.language))
         return len(telling & self._content) / len(telling) if telling else 1.0
 
     def copied(self, text: str, num_words: int) -> str | None:
         """The first run of `num_words` words of `text` that stands in the caption too."""
-        there = set(_runs(self._caption, num_words))
-        return next((" ".join(run) for run in _runs(text, num_words) if run in there), None)
+        there = set(runs(self._caption, num_words))
+        return next((" ".join(run) for run in runs(text, num_words) if run in there), None)
 
     @cached_property
     def _content(self) -> frozenset[str]:
-        return frozenset(content_words(self._caption))
+        return frozenset(content_words(self._caption, self.language))
 
 
 Check = Callable[[Turn, Scene, InstructionFilters], str | None]
@@ -120,7 +130,7 @@ def good_turns(
     asked: set[tuple[str, ...]] = set()
     said: list[frozenset[str]] = []
     for turn in turns:
-        question, answer = _asked(turn.question), frozenset(words(turn.answer))
+        question, answer = _asked(turn.question, scene.language), frozenset(words(turn.answer))
         if wrong := check_turn(turn, scene, checks, filters):
             bad.append(wrong)
         elif question in asked and "repeated_question" not in filters.without:
@@ -130,7 +140,7 @@ def good_turns(
         else:
             good.append(turn)
             asked.add(question)
-            if len(answer) >= _A_SENTENCE:
+            if count(answer) >= _A_SENTENCE:
                 said.append(answer)
     return good, bad
 
@@ -147,10 +157,10 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     return len(one & other) > _ALIKE * len(one | other)
 
 
-def _asked(question: str) -> tuple[str, ...]:
+def _asked(question: str, language: str) -> tuple[str, ...]:
     """What a question asks, whatever the order of its words: its first word, and its content words."""
-    found = words(question)
-    return (*found[:1], *sorted(set(content_words(question)))) if content_words(question) else found
+    found, content = words(question), content_words(question, language)
+    return (*found[:1], *sorted(set(content))) if content else found
 
 
 def cut_text(max_answer: int) -> Check:
@@ -168,15 +178,16 @@ def _empty_text(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
 
 
 def _unsafe(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next(filter(None, map(unsafe, turn.texts)), None)
+    return next(filter(None, (unsafe(text, language=scene.language) for text in turn.texts)), None)
 
 
 def _caption_talk(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return _found(_CAPTION_TALK, turn, str.lower)
+    # The pattern is of lower case letters.
+    return _found("text_talk", turn, scene, _CAPTION_TALK, str.lower)
 
 
 def _refusal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next(filter(None, map(refusal, turn.texts)), None)
+    return next(filter(None, (refusal(text, scene.language) for text in turn.texts)), None)
 
 
 def _markup(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -191,7 +202,15 @@ def _garbled(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | Non
 
 
 def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return _found(_PERSONAL, turn)
+    return _found("personal", turn, scene, _PERSONAL)
+
+
+def _language(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
+    # As a whole: a few words are taken for any language. The letter of a choice is not among them.
+    text = unquoted(" ".join((turn.question, *(turn.options or (turn.answer,)))))
+    if ENGLISH in scene.languages and is_plainly_english(text):
+        return None
+    return foreign(text, scene.languages)
 
 
 def _repetition(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -199,12 +218,16 @@ def _repetition(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
 
 
 def _not_known(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    found = _NOT_KNOWN.search(turn.right_answer)
-    return found.group() if found else None
+    return found_in(scene.language, "not_known", turn.right_answer, _NOT_KNOWN)
 
 
 def _not_a_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return None if _ASKS.search(turn.question) or _REQUESTS.search(turn.question) else turn.question[-80:]
+    asks = (
+        ends_with_question_mark(turn.question)
+        or _TO_COMPLETE.search(turn.question)
+        or found_in(scene.language, "asks", turn.question, _REQUESTS)
+    )
+    return None if asks else turn.question[-80:]
 
 
 def _ungrounded_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -217,19 +240,24 @@ def _ungrounded_answer(turn: Turn, scene: Scene, filters: InstructionFilters) ->
 
 def _echoed_question(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     """The question's words again, or a sentence that adds none to them; `Yes, it does` adds something."""
-    said = set(content_words(turn.answer))
-    adds_nothing = len(said) >= _A_SENTENCE and said <= set(content_words(turn.question))
+    said = set(content_words(turn.answer, scene.language))
+    adds_nothing = count(said) >= _A_SENTENCE and said <= set(content_words(turn.question, scene.language))
     again = words(turn.answer) == words(turn.question)
-    return turn.answer if again or (adds_nothing and words(turn.answer)[0] not in ("yes", "no")) else None
+    return turn.answer if again or (adds_nothing and not _says_yes_or_no(turn.answer, scene.language)) else None
+
+
+def _says_yes_or_no(answer: str, language: str) -> bool:
+    first = " ".join(words(answer)[:1])
+    return found_in(language, "yes_no", first, _YES_NO) is not None
 
 
 def _asks_back(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return turn.answer[-80:] if "?" in unquoted(turn.answer) else None
+    return turn.answer[-80:] if has_question_mark(unquoted(turn.answer)) else None
 
 
 def _unfinished_answer(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    long = len(words(turn.answer)) > _FEW_WORDS
-    return turn.answer[-80:] if long and not _SENTENCE_END.search(turn.answer) else None
+    long = num_words(turn.answer) > _FEW_WORDS
+    return turn.answer[-80:] if long and not is_finished(turn.answer) else None
 
 
 def _copied_caption(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -237,11 +265,12 @@ def _copied_caption(turn: Turn, scene: Scene, filters: InstructionFilters) -> st
 
 
 def _no_reasoning(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return turn.answer if len(words(turn.answer)) < filters.min_reasoning_words else None
+    return turn.answer if num_words(turn.answer) < filters.min_reasoning_words else None
 
 
 def _other_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next((found.group() for option in turn.options if (found := _OTHER_OPTIONS.search(option))), None)
+    found = (found_in(scene.language, "other_options", option, _OTHER_OPTIONS) for option in turn.options)
+    return next(filter(None, found), None)
 
 
 def _listed_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -254,18 +283,17 @@ def _equal_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str
 
 def _given_away(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     """The question names the right option, and none of the wrong ones."""
-    question = set(content_words(turn.question))
-    named = [option for option in turn.options if (told := set(content_words(option))) and told <= question]
+    question = set(content_words(turn.question, scene.language))
+    told = {option: set(content_words(option, scene.language)) for option in turn.options}
+    named = [option for option, content in told.items() if content and content <= question]
     return turn.right_answer if named == [turn.right_answer] else None
 
 
-def _found(pattern: re.Pattern[str], turn: Turn, form: Callable[[str], str] = str) -> str | None:
-    return next((found.group() for text in turn.texts if (found := pattern.search(form(unquoted(text))))), None)
-
-
-def _runs(text: str, num_words: int) -> list[tuple[str, ...]]:
-    found = words(text)
-    return [found[start : start + num_words] for start in range(len(found) - num_words + 1)]
+def _found(
+    kind: Kind, turn: Turn, scene: Scene, english: re.Pattern[str], form: Callable[[str], str] = str
+) -> str | None:
+    found = (found_in(scene.language, kind, form(unquoted(text)), english) for text in turn.texts)
+    return next(filter(None, found), None)
 
 
 COMMON: Mapping[str, Check] = {
@@ -276,6 +304,7 @@ COMMON: Mapping[str, Check] = {
     "markup": _markup,
     "garbled": _garbled,
     "personal": _personal,
+    "language": _language,
     "not_a_question": _not_a_question,
     "ungrounded_question": _ungrounded_question,
     "ungrounded_answer": _ungrounded_answer,

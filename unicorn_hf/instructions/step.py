@@ -16,6 +16,8 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
+from unicorn_hf.core.language import language_of
+from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.prompts import INSTRUCTION_PROMPTS, Prompt, load_prompt, prompt_name
 from unicorn_hf.core.recipe import Instructions, Recipe, Task, TaskName
@@ -37,7 +39,7 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "instructions"
-CODE = 7
+CODE = 8
 """Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
 
 
@@ -83,6 +85,7 @@ class InstructionJob:
     config: Instructions
     generator: GeneratorSpec
     random_seed: int
+    languages: tuple[str, ...] = (ENGLISH,)
 
     @property
     def inputs(self) -> str:
@@ -130,7 +133,8 @@ class InstructionJob:
         for row, caption in zip(self.captions.rows, captions.to_pylist(), strict=True):
             task = task_in_round(self.config, caption["id"], self.round)
             if task in self.open_tasks:
-                candidates.append(Candidate(caption["id"], caption["caption"], row, task))
+                language = language_of(caption["caption"], self.languages)
+                candidates.append(Candidate(caption["id"], caption["caption"], row, task, language))
         return candidates
 
     def _request(self, candidate: "Candidate", attempt: int) -> Request:
@@ -140,15 +144,17 @@ class InstructionJob:
         return Request(
             id=candidate.id,
             subject=candidate.caption,
-            messages=self.prompts[candidate.task].asked.messages(candidate.caption),
+            messages=self.prompts[candidate.task].asked.messages(candidate.caption, language=candidate.language),
             sampling=self.config.sampling,
             seed=stable_int(str(self.random_seed), candidate.id, candidate.task, str(attempt), bits=31),
             json_schema=schema if guided else None,
             tagged_schema=None if guided else schema,
+            language=candidate.language,
         )
 
     def _read(self, candidate: "Candidate", answer: Answer) -> "Conversation | Rejected":
-        return read_conversation(candidate, answer, self.config, self.prompts[candidate.task].source)
+        prompt = self.prompts[candidate.task].source
+        return read_conversation(candidate, answer, self.config, prompt, self.languages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ class Candidate:
     caption: str
     row: int
     task: TaskName
+    language: str = ENGLISH
 
     def kept(self, turns: Sequence[Turn]) -> dict[str, object]:
         return {"id": self.id, "row": self.row, "task": self.task, "conversations": conversation(turns)}
@@ -173,7 +180,11 @@ class Conversation:
 
 
 def read_conversation(
-    candidate: Candidate, answer: Answer, config: Instructions, prompt: Prompt
+    candidate: Candidate,
+    answer: Answer,
+    config: Instructions,
+    prompt: Prompt,
+    languages: Sequence[str] = (ENGLISH,),
 ) -> Conversation | Rejected:
     """The conversation that an answer holds, or why it is not kept: for its shape, or its first pair that fails."""
     if nothing := unanswered(answer):
@@ -183,7 +194,7 @@ def read_conversation(
     if isinstance(turns, Rejected):
         return turns
     checks: dict[str, Check] = {**family.checks, "copied_example": _copied_example(prompt)}
-    good, bad = good_turns(turns, Scene(candidate.caption), checks, task.filters)
+    good, bad = good_turns(turns, Scene(candidate.caption, candidate.language, languages), checks, task.filters)
     if bad and (not task.filters.keep_rest or len(good) < task.pairs.min <= len(turns)):
         return bad[0]
     if len(good) < task.pairs.min:
@@ -199,8 +210,9 @@ def _copied_example(prompt: Prompt) -> Check:
     return lambda turn, scene, filters: next(filter(None, map(prompt.copied, turn.texts)), None)
 
 
-def _described(candidates: Sequence[Candidate], place: int, made: Conversation) -> tuple[str, str]:
-    return candidates[place].id, _as_text(candidates[place].caption, made.turns)
+def _described(candidates: Sequence[Candidate], place: int, made: Conversation) -> tuple[str, str, str]:
+    candidate = candidates[place]
+    return candidate.id, _as_text(candidate.caption, made.turns), candidate.language
 
 
 def _as_text(caption: str, turns: Sequence[Turn]) -> str:
@@ -269,7 +281,9 @@ class InstructionStage:
         asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)
         self.answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
         judging = (config.judge, self._scorer.prompt) if self._scorer else None
-        self.step = Step.of(self.work_dir, STAGE, *asking, config.tasks, config.attempts, judging, CODE)
+        self.step = Step.of(
+            self.work_dir, STAGE, *asking, config.tasks, config.attempts, self.recipe.language, judging, CODE
+        )
 
     def run(self, pool: WorkerPool, progress: Progress) -> InstructionSet:
         """Make the conversations.
@@ -334,6 +348,7 @@ class InstructionStage:
             config=self.recipe.instructions,
             generator=self.generator,
             random_seed=self.recipe.random_seed,
+            languages=self.recipe.language,
         )
 
     def _pick(self, made: InstructionSet, job: InstructionJob, record: GenerationRecord, without: set[int]) -> None:

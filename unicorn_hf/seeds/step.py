@@ -6,7 +6,8 @@ order, and a build of fewer captions than seeds has the same mixture.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -18,11 +19,12 @@ from unicorn_hf.core.language import foreign
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.recipe import DatasetSource, Seeds, Source
 from unicorn_hf.core.schemas import SEEDS
-from unicorn_hf.runtime.files import rows_table, write_table
+from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
+from unicorn_hf.seeds.language import SAMPLE, check_seed_language
 from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import read_source, source_names, source_path
 
@@ -93,15 +95,34 @@ def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) 
     return Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE), inputs
 
 
-def check_sources(config: Seeds) -> None:
-    """See, by its first seed, that each source that is a file can be read.
+def check_sources(config: Seeds, languages: Sequence[str]) -> None:
+    """See, by its first seeds, that each source that is a file can be read, and is in one of the recipe's languages.
 
     Raises:
-        InputError: a file is missing, empty, of an unknown kind, or lacks the column.
+        InputError: a file is missing, empty, of an unknown kind, lacks the column, or is in another language.
     """
     for source in config.used:
-        if not isinstance(source, DatasetSource) and next(read_source(source, 0), None) is None:
+        if isinstance(source, DatasetSource):
+            continue
+        first = list(islice(read_source(source, 0), 1 if config.languages else SAMPLE))
+        if not first:
             raise InputError(f"no seeds in {source_path(source)}: the file is empty")
+        if not config.languages:
+            check_seed_language(source.path, map(normalise, first), languages)
+
+
+def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) -> None:
+    """See that seeds of data sets, which are read as a whole first, are in one of the recipe's languages.
+
+    Raises:
+        InputError: they are not.
+    """
+    if config.languages:
+        return
+    rows = read_table(shards.paths[0], SEEDS, ["seed", "source"]).to_pylist()
+    for name, source in zip(source_names(config.used), config.used, strict=True):
+        if isinstance(source, DatasetSource):
+            check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], languages)
 
 
 def _content(source: Source) -> str:

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from unicorn_hf.captions.filters import talk
 from unicorn_hf.captions.filters.draft import Draft, clean
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
-from unicorn_hf.captions.filters.shape import unfinished
 from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.language import foreign
+from unicorn_hf.core.languages import has_content_words
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.recipe import CaptionFilters
+from unicorn_hf.core.sentences import is_finished
 from unicorn_hf.core.talk import refusal
 from unicorn_hf.core.thoughts import leftover
 from unicorn_hf.core.word_lists import rhetoric, unsafe
-from unicorn_hf.core.words import num_words, repeated_fraction
+from unicorn_hf.core.words import count, num_words, repeated_fraction
 
 __all__ = ["Draft", "check_caption", "clean"]
 
@@ -39,15 +40,19 @@ def _control(draft: Draft, filters: CaptionFilters) -> str | None:
 
 
 def _unfinished(draft: Draft, filters: CaptionFilters) -> str | None:
-    return "cut at max_tokens" if draft.answer.finish_reason == "length" else unfinished(draft.caption)
+    if draft.answer.finish_reason == "length":
+        return "cut at max_tokens"
+    return None if is_finished(draft.caption) else f"ends with {draft.caption[-20:]!r}"
 
 
 def _refusal(draft: Draft, filters: CaptionFilters) -> str | None:
-    return (refusal(draft.caption) or talk.chatter(draft.unquoted)) if filters.forbid_refusals else None
+    if not filters.forbid_refusals:
+        return None
+    return refusal(draft.caption, draft.language) or talk.chatter(draft.unquoted, draft.language)
 
 
 def _caption_talk(draft: Draft, filters: CaptionFilters) -> str | None:
-    return talk.caption_talk(draft.unquoted) if filters.forbid_caption_talk else None
+    return talk.caption_talk(draft.unquoted, draft.language) if filters.forbid_caption_talk else None
 
 
 def _markup(draft: Draft, filters: CaptionFilters) -> str | None:
@@ -57,7 +62,7 @@ def _markup(draft: Draft, filters: CaptionFilters) -> str | None:
 
 
 def _unsafe(draft: Draft, filters: CaptionFilters) -> str | None:
-    return unsafe(draft.caption, filters.unsafe_words) if filters.forbid_unsafe else None
+    return unsafe(draft.caption, filters.unsafe_words, draft.language) if filters.forbid_unsafe else None
 
 
 def _language(draft: Draft, filters: CaptionFilters) -> str | None:
@@ -80,18 +85,22 @@ def _repetition(draft: Draft, filters: CaptionFilters) -> str | None:
 
 
 def _rhetoric(draft: Draft, filters: CaptionFilters) -> str | None:
-    found = rhetoric(draft.unquoted, draft.seed)
+    found = rhetoric(draft.unquoted, draft.seed, draft.language)
     return ", ".join(found) if len(found) > filters.max_rhetoric else None
 
 
 def _lost_seed(draft: Draft, filters: CaptionFilters) -> str | None:
-    wanted = seed_words(draft.seed)
-    lost = lost_words(wanted, draft.caption)
+    if draft.is_across:
+        return None
+    wanted = seed_words(draft.seed, draft.language)
+    lost = lost_words(wanted, draft.caption, draft.language)
     return f"lost: {', '.join(lost)}" if len(wanted) - len(lost) < filters.min_seed_coverage * len(wanted) else None
 
 
 def _little_added(draft: Draft, filters: CaptionFilters) -> str | None:
-    number = len(added_words(draft.seed, draft.caption))
+    if not has_content_words(draft.language):
+        return None
+    number = count(added_words(draft.seed, draft.caption, draft.language))
     return f"{number} content words added" if number < filters.min_added_words else None
 
 

@@ -2,38 +2,48 @@
 
 from functools import lru_cache
 
-from unicorn_hf.core.content import content_words
+from unicorn_hf.core.content import content_words, telling_words
+from unicorn_hf.core.languages import ENGLISH, base
 
 # A seed may speak of the picture that it stands for; a caption may not.
 _OF_THE_PICTURE = frozenset(
     content_words("image picture photo photograph snapshot close-up closeup close view shot kind type sort breed")
 )
 _FEWEST_LETTERS = 4
+_FEWEST_SYLLABLES = 2
+"""The same of Korean, which writes a syllable as one character."""
 
 
-def seed_words(seed: str) -> list[str]:
+def seed_words(seed: str, language: str = ENGLISH) -> list[str]:
     """The seed's content words, once each, that a caption of it should have too."""
-    found = dict.fromkeys(_parts(seed))
-    return [word for word in found if word not in _OF_THE_PICTURE] or list(found)
+    found = dict.fromkeys(_parts(seed, language))
+    if base(language) == ENGLISH:
+        return [word for word in found if word not in _OF_THE_PICTURE] or list(found)
+    return list(dict.fromkeys(telling_words(_spaced(seed), language))) or list(found)
 
 
-def lost_words(wanted: list[str], caption: str) -> list[str]:
+def lost_words(wanted: list[str], caption: str, language: str = ENGLISH) -> list[str]:
     """Those of `wanted` that the caption has in no form; `tree` is in `treetop`, `child` in `children`."""
-    have = set(_parts(caption))
-    long = [word for word in have if len(word) >= _FEWEST_LETTERS]
-    return [word for word in wanted if word not in have and not _has_form(word, long)]
+    have = set(_parts(caption, language))
+    fewest = _FEWEST_SYLLABLES if base(language) == "ko" else _FEWEST_LETTERS
+    long = [word for word in have if len(word) >= fewest]
+    return [word for word in wanted if word not in have and not _has_form(word, long, fewest)]
 
 
-def added_words(seed: str, caption: str) -> set[str]:
+def added_words(seed: str, caption: str, language: str = ENGLISH) -> set[str]:
     """The content words of the caption that the seed has not."""
-    return set(_parts(caption)) - set(_parts(seed))
+    return set(_parts(caption, language)) - set(_parts(seed, language))
 
 
-def _has_form(word: str, long: list[str]) -> bool:
-    return any(word.startswith(other) or (len(word) >= _FEWEST_LETTERS and other.startswith(word)) for other in long)
+def _has_form(word: str, long: list[str], fewest: int) -> bool:
+    return any(word.startswith(other) or (len(word) >= fewest and other.startswith(word)) for other in long)
 
 
 # Each of two filters asks for those of the caption and of its seed.
 @lru_cache(maxsize=4)
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(content_words(text.replace("-", " ").replace("_", " ")))
+def _parts(text: str, language: str) -> tuple[str, ...]:
+    return tuple(content_words(_spaced(text), language))
+
+
+def _spaced(text: str) -> str:
+    return text.replace("-", " ").replace("_", " ")

@@ -2,6 +2,8 @@
 
 import re
 
+from unicorn_hf.core.languages import ENGLISH, base, found_in
+
 # Friendly words around the caption, from a model that chats.
 _CHATTER = re.compile(
     r"^\W*(?:sure|certainly|of course|absolutely|okay|ok|alright|great)\s*[,!.:–—]"
@@ -62,13 +64,15 @@ _MARKUP = re.compile(
 )
 
 
-def chatter(text: str) -> str | None:
+def chatter(text: str, language: str = ENGLISH) -> str | None:
     """Friendly words to the one who asked."""
-    return _found(_CHATTER, text)
+    return found_in(language, "chatter", text, _CHATTER)
 
 
-def caption_talk(text: str) -> str | None:
+def caption_talk(text: str, language: str = ENGLISH) -> str | None:
     """Talk of the caption, of the prompt, or of the picture that the scene could be of."""
+    if base(language) != ENGLISH:
+        return found_in(language, "caption_talk", text)
     for pattern in (_LABEL, _OPENING, _CAPTION_TALK):
         if found := _found(pattern, text):
             return found

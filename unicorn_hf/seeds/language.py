@@ -1,0 +1,52 @@
+"""Whether seeds are in the language that the recipe writes in, told before anything is asked."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from unicorn_hf.core.content import is_plainly_english
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.language import in_latin_letters, likeliest, other_language
+from unicorn_hf.core.languages import ENGLISH, base, english_name, script_of, word_lists
+
+SAMPLE = 512
+"""Seeds that are looked at."""
+_AT_ONCE = 16
+"""A word or two may be of any language; so many seeds together are not."""
+_MOST = 0.8
+_NAMES_IN = "la"
+"""Species and the like have Latin names in any language."""
+
+
+def another_language(texts: Iterable[str], languages: Sequence[str]) -> str | None:
+    """The language of the first texts, if four fifths of them at least are surely in none of `languages`."""
+    sample = [text for text in islice(texts, SAMPLE) if text]
+    groups = ["\n".join(sample[start : start + _AT_ONCE]) for start in range(0, len(sample), _AT_ONCE)]
+    if sum(_is_foreign(group, languages) for group in groups) < max(_MOST * len(groups), 1):
+        return None
+    code = likeliest("\n".join(sample))
+    return None if code == _NAMES_IN or code in map(base, languages) else code
+
+
+def check_seed_language(name: str, seeds: Iterable[str], languages: Sequence[str]) -> None:
+    """Look at the first seeds of a source.
+
+    Raises:
+        InputError: they are clearly in none of `languages`.
+    """
+    code = another_language(seeds, languages)
+    if code is None:
+        return
+    own, wanted = english_name(code), " or ".join(map(english_name, languages))
+    raise InputError(
+        f"{name}: the seeds are in {own}, and the recipe's language is {wanted}",
+        f"For a set in {own}: --language {code} (in a recipe, language: {code}). "
+        f"For captions in {wanted} of these seeds: --set seeds.languages={code}.",
+    )
+
+
+def _is_foreign(text: str, languages: Sequence[str]) -> bool:
+    if ENGLISH in map(base, languages) and is_plainly_english(text):
+        return False
+    listed = [language for language in languages if word_lists(language)]
+    other_script = len(listed) == len(languages) and not any(in_latin_letters(script_of(code)) for code in listed)
+    return (other_script and in_latin_letters(text)) or other_language(text, languages) is not None
