@@ -84,7 +84,7 @@ def published_encoder(encoder: str) -> str:
             return f"open_clip:{model}/{published_name(pretrained)}"
         case ClipSpec(model=source):
             return f"clip:{_published_source(source)}"
-        case Llm2ClipSpec(clip=clip, llm=llm):
+        case Llm2ClipSpec(clip=clip, llm=llm) if clip.is_folder or llm.is_folder:
             return f"llm2clip:{_published_source(clip)}+{_published_source(llm)}"
     return encoder
 
