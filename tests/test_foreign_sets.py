@@ -291,7 +291,7 @@ def surviving(here: Scene) -> dict[str, dict[str, Any]]:
 
 def everything_said(*folders: Path) -> str:
     """All bytes in these folders."""
-    files = (path for folder in folders if folder.exists() for path in folder.rglob("*") if path.is_file())
+    files = (path for place in folders for path in (place, *place.rglob("*")) if path.is_file())
     return "\n".join(path.read_bytes().decode("latin-1") for path in files)
 
 
@@ -323,7 +323,8 @@ def test_commands_on_the_worst_set_that_is_not_refused(
         ["import", "sent", "--out", "imported", "--encoder", "hashing:8", "--workers", "1"],
         ["push", "sent", f"{hub.user}/pushed"],
     ]
-    for command in commands:
+    # Those that start no worker and ask nobody read all keys in one way, whatever the engine.
+    for command in commands if kind == "endpoint" else commands[:5]:
         done = hub_client.command(*command, env={"UNICORN_HF_API_KEY": KEY})
         said = done.stdout + done.stderr
         assert done.returncode in (0, 1, 2), said
@@ -335,7 +336,7 @@ def test_commands_on_the_worst_set_that_is_not_refused(
             assert done.returncode == 0, said
             assert "not taken from the published recipe:" in done.stderr
     said = everything_said(*(home / name for name in ("kept", "written", "again", "direct", "exported", "imported")))
-    said += everything_said(home / "kept.work", home / "written.work") + (home / "page.html").read_text()
+    said += everything_said(*home.glob("*.work"), *home.glob("page.html"))
     for mark in (MARK, KEY, hub.token):
         assert mark not in said
     assert not sent.is_symlink()

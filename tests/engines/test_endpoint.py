@@ -25,7 +25,7 @@ from tests.stages import answers_of
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import EndpointEngine, Sampling
-from unicorn_hf.engines.endpoint import API_KEY, EndpointGenerator
+from unicorn_hf.engines.endpoint import API_KEY, BASE_URL, EndpointGenerator, unencrypted_key, with_address
 from unicorn_hf.engines.specs import resolve_generator
 
 KEY = "sk-this-is-secret-0123456789"
@@ -600,3 +600,42 @@ def test_a_wrong_server_is_one_message(server: ChatServer, tmp_path: Path) -> No
     assert API_KEY in done.stderr
     assert "Traceback" not in done.stderr
     assert KEY not in done.stdout + done.stderr
+
+
+def test_the_environment_names_the_server_where_the_recipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = EndpointEngine(kind="endpoint", model="m")
+    monkeypatch.delenv(BASE_URL, raising=False)
+    with pytest.raises(InputError, match="names no server") as caught:
+        with_address(engine)
+    assert "--base-url" in caught.value.advice
+    assert BASE_URL in caught.value.advice
+    monkeypatch.setenv(BASE_URL, "http://127.0.0.1:1/v1")
+    assert with_address(engine).base_url == "http://127.0.0.1:1/v1"
+    named = EndpointEngine(kind="endpoint", model="m", base_url="http://127.0.0.1:2/v1")
+    assert with_address(named) is named
+    monkeypatch.setenv(BASE_URL, "http://me:secret@127.0.0.1:1/v1")
+    with pytest.raises(InputError) as caught:
+        with_address(engine)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [
+        ("http://127.0.0.1:8000/v1", False),
+        ("http://localhost:8000/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("https://example.org/v1", False),
+        ("http://example.org/v1", True),
+        ("http://10.0.0.7:8000/v1", True),
+    ],
+)
+def test_a_key_in_clear_text_to_another_machine_is_warned_of(
+    base_url: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = EndpointEngine(kind="endpoint", model="m", base_url=base_url)
+    monkeypatch.setenv(API_KEY, KEY)
+    assert bool(unencrypted_key(engine)) == warned
+    assert KEY not in unencrypted_key(engine)
+    monkeypatch.delenv(API_KEY)
+    assert unencrypted_key(engine) == ""

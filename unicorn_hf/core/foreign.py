@@ -130,8 +130,8 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
     data = recipe.model_dump(mode="json")
     taken = Recipe.model_validate(_filtered(data, "", data, folder.resolve(), files))
     after = flat(taken.model_dump(mode="json"))
-    left = (key for key, value in flat(data).items() if key not in _NAMES and after.get(key) != value)
-    return Foreign(taken, tuple(left), files)
+    left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
+    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _NAMES)), files)
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
@@ -192,8 +192,13 @@ def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, fi
     return _NOT_TAKEN
 
 
+def _key_of(dotted: str) -> str:
+    """The recipe's own key, of one in the mapping that is its value."""
+    return next((key for key in _LEFT_KEYS if dotted.startswith(f"{key}.")), dotted)
+
+
 _NOT_TAKEN = object()
-_TAKEN_KEYS = frozenset(key for keys in TAKEN.values() for key in keys)
+_TAKEN_KEYS, _LEFT_KEYS = (frozenset(key for keys in table.values() for key in keys) for table in (TAKEN, LEFT))
 
 
 def _opens(recipe: Recipe, key: str) -> bool:
