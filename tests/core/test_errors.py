@@ -25,3 +25,11 @@ def test_an_error_of_a_worker_arrives_whole(kind: type[UnicornError]) -> None:
 def test_both_kinds_can_be_caught_as_one() -> None:
     assert issubclass(InputError, UnicornError)
     assert issubclass(RunError, UnicornError)
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
+    error = InputError(f"file.csv: no column {'x' * 100_000}; it has id")
+    assert len(error.message) < 5000
+    assert error.message.startswith("file.csv: no column xxx")
+    assert error.message.endswith("xxx; it has id")
+    assert "characters" in error.message

@@ -71,12 +71,13 @@ def _cast(array: pa.Array, column: str, name: str) -> pa.Array:
         if not _are_vectors(array.type):
             raise InputError(f"{name}: {column} holds {array.type}, not vectors of one size", _ADVICE)
         return array
+    wanted = _TYPES.get(column, array.type)
     try:
-        found = array.cast(_TYPES.get(column, array.type))
+        found = array.cast(wanted)
         found.validate(full=True)
     except pa.ArrowException as error:
         raise InputError(
-            f"{name}: {column} holds {array.type}, which is not what it must be: {error}", _ADVICE
+            f"{name}: {column} holds {array.type}, and a build writes {wanted}: {error}", _ADVICE
         ) from error
     return found
 

@@ -1,0 +1,35 @@
+"""What an import comes to where its files leave few captions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.corpus import in_this_process
+from tests.interchange.test_importing import listed
+from unicorn_hf import InputError, build
+from unicorn_hf.interchange.recipe import import_recipe
+
+ONE = {
+    "one line": "A cat sits on a mat.\n",
+    "one line and a blank one": "\n  \nA cat sits on a mat.\n",
+    "one line twice": "A cat sits on a mat.\nA cat sits on a mat.\n",
+}
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_one_caption_has_no_mean_of_several(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text(ONE[name])
+    with pytest.raises(InputError, match=r"1 caption in one\.txt, and mean_shift takes 2 or more") as raised:
+        build(import_recipe([path], encoder="hashing:8"), tmp_path / "out")
+    assert raised.value.advice == "--transfer none keeps it."
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_caption_without_a_transfer_is_a_set(tmp_path: Path) -> None:
+    path = listed(tmp_path / "one.json", {"id": 1, "caption": "A cat sits on a mat."})
+    recipe = import_recipe([path], encoder="hashing:8", overrides={"representations.transfer": "none"})
+    with in_this_process():
+        build(recipe, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "statistics.json").read_text())["pretrain"]["num_rows"] == 1
