@@ -21,6 +21,7 @@ from typing import Any
 
 from unicorn_hf.builders import original, places
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.hub import check_repo_id
 from unicorn_hf.hub.failures import diagnose
 
@@ -174,4 +175,5 @@ def _install() -> None:
         setattr(module, _FINDER, _wrapped(getattr(module, _FINDER)))
 
 
+end_quietly()
 _install()

@@ -42,9 +42,12 @@ def test_the_labelled_tokens_are_the_answers(template: str, pairs: list[tuple[st
     reads = tokenizer(template)
     [found] = ConversationTokenizer(reads)([conversation(pairs)])
     closer = CLOSERS.get(template, "<|im_end|>")
-    # Mistral's writes a space before the answer, which belongs to its first token.
-    told = [reads.decode(run).removeprefix(" ") for run in runs(found.labels)]
-    assert told == [f"{answer}{closer}" for _, answer in pairs]
+    # Mistral's writes a space before an answer, Qwen 3's an empty thought before the last: the model has to write them.
+    lead = " " if template == "mistral" else ""
+    wanted = [f"{lead}{answer}{closer}" for _, answer in pairs]
+    if template == "qwen 3":
+        wanted[-1] = f"<think>\n\n</think>\n\n{wanted[-1]}"
+    assert [reads.decode(run) for run in runs(found.labels)] == wanted
     learned = found.labels != IGNORE_INDEX
     assert (found.labels[learned] == found.input_ids[learned]).all()
 
@@ -146,7 +149,8 @@ def test_a_template_whose_answers_cannot_be_told_is_an_error(template: str, told
 
 def test_a_template_without_a_closing_token_labels_the_words_alone() -> None:
     template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
-    [found] = ConversationTokenizer(tokenizer(template))([conversation([("Who?", "Nobody 🍷")])])
+    with pytest.warns(UserWarning, match="does not learn to stop"):
+        [found] = ConversationTokenizer(tokenizer(template))([conversation([("Who?", "Nobody 🍷")])])
     assert tokenizer(template).decode(found.labels[found.labels != IGNORE_INDEX]) == " Nobody 🍷"
 
 
@@ -190,9 +194,8 @@ def test_tokenizers_that_will_not_do() -> None:
 
 def test_a_prompt_is_what_the_answer_is_learned_behind() -> None:
     turns = conversation([("What is it?", "A pear."), ("Is it ripe?", "Yes.")])
-    # Qwen 3's writes an empty thought before the last answer; this tokenizer splits Llama 3's two line ends if they are
-    # followed by a word.
-    for template in set(TEMPLATES) - {"qwen 3", "llama 3"}:
+    # This tokenizer splits Llama 3's two line ends if they are followed by a word.
+    for template in set(TEMPLATES) - {"llama 3"}:
         tokenize = ConversationTokenizer(tokenizer(template), image_tokens=3)
         [whole], prompt = tokenize([turns]), tokenize.prompt(turns[:3])
         learned = np.flatnonzero(whole.labels != IGNORE_INDEX)

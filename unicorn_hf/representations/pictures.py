@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.runtime.dataset_card import check_data_files
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class PictureSource:
         import datasets
 
         check_data_files(self.path)
+        end_quietly()
         try:
             data = datasets.load_dataset(self.path, self.config, split=self.split, streaming=True)
             data = data.shuffle(seed=0, buffer_size=_SHUFFLED)

@@ -11,6 +11,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.recipe import DatasetSource
+from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
@@ -111,6 +112,7 @@ def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
     from datasets import load_dataset
 
     check_data_files(source.path, source.revision)
+    end_quietly()
     chosen: dict[str, Any] = {}
     if source.where:
         names = list(dict.fromkeys([*columns, *source.where]))

@@ -6,6 +6,7 @@ conversation's turns, character by character: otherwise nobody could say which o
 error.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,11 @@ class ChatText:
     text: str
     turns: list[tuple[int, int]]
     """Of each turn, where its own words begin and end in `text`."""
+    begins: list[int]
+    """Of each turn that answers, where the model begins to write: behind its generation prompt, mostly its first word.
+
+    What a template puts between the two is the model's to write too: a space, an empty thought.
+    """
     closes: list[int]
     """Of each turn, where the token that closes it ends; where its words end, if no such token follows them."""
 
@@ -32,6 +38,8 @@ class _Frame:
 
     before: list[str]
     """The text before each turn's words, and, last, what stands after all."""
+    leading: list[int]
+    """How many characters before each turn's words belong to it."""
     closing: list[int]
     """How many characters behind each turn's words belong to it."""
 
@@ -71,8 +79,9 @@ class ChatTexts:
             if frame is None:
                 frame = self._frames[key] = self._frame(roles, prompt)
             if turns := _places(text, contents, frame):
+                begins = [start - leading for (start, _), leading in zip(turns, frame.leading, strict=True)]
                 closes = [end + closing for (_, end), closing in zip(turns, frame.closing, strict=True)]
-                return ChatText(text, turns, closes)
+                return ChatText(text, turns, begins, closes)
         raise InputError(
             "the chat template changes a conversation's words, so its answers are not found in it", _REFUSED
         )
@@ -87,7 +96,36 @@ class ChatTexts:
             text, _, rest = rest.partition(mark)
             before.append(text)
         before.append(rest)
-        return _Frame(before, [self._closing(text) for text in before[1:]])
+        leading = [
+            self._leading(roles[:number], marks[:number], text) if roles[number] == "assistant" else 0
+            for number, text in enumerate(before[:-1])
+        ]
+        closing = [self._closing(text) for text in before[1:]]
+        if roles[-1] == "assistant" and not closing[-1]:
+            warnings.warn(
+                "the chat template writes no token that closes an answer: a model that is trained on it does not learn "
+                "to stop. Have the template write the tokenizer's eos_token behind each answer.",
+                stacklevel=2,
+            )
+        return _Frame(before, leading, closing)
+
+    def _leading(self, roles: Sequence[str], contents: Sequence[str], before: str) -> int:
+        """Length of what the template writes before an answer and behind its generation prompt.
+
+        Nothing if the prompt is written in another way than the answer's place, as some are that open a thought; of a
+        template without a generation prompt, white space alone: its headings are not the model's to write.
+
+        Args:
+            roles: those before the answer.
+            contents: their words.
+            before: what stands between the last of them and the answer.
+        """
+        if not roles:
+            return 0
+        asked, plain = (self._rendered(roles, contents, prompt) for prompt in (True, False))
+        prompt = asked.rpartition(contents[-1])[2]
+        leading = before[len(prompt) :] if before.startswith(prompt) else ""
+        return len(leading) if asked != plain or leading.isspace() else 0
 
     def _closing(self, after: str) -> int:
         """Length of the token that closes a turn, with white space before it, in the text behind the turn's words."""

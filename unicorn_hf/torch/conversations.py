@@ -34,8 +34,9 @@ class Tokenized(NamedTuple):
 class ConversationTokenizer:
     """Tokenises conversations with a model's own chat template.
 
-    Labelled is each answer and the token that closes it, if the template writes one right behind it: a model that does
-    not learn it never stops.
+    Labelled is what the model has to write: each answer from where its generation prompt ends, and the token that
+    closes it, if the template writes one right behind it. A model that does not learn that token never stops, so a
+    template without one is warned of.
 
     Args:
         tokenizer: a fast one of transformers, with a chat template; tokens are added to it before.
@@ -119,8 +120,8 @@ class ConversationTokenizer:
         text = chat.text[:image] + self.image_token + chat.text[image + len(IMAGE) :]
         moved = len(self.image_token) - len(IMAGE)
         answers = [
-            (start + moved, closed + moved)
-            for role, (start, _), closed in zip(roles, chat.turns, chat.closes, strict=True)
+            (begins + moved, closes + moved)
+            for role, begins, closes in zip(roles, chat.begins, chat.closes, strict=True)
             if role == "assistant"
         ]
         return _Written(text, image, answers)
@@ -139,8 +140,10 @@ class ConversationTokenizer:
         offsets = encoding.offsets
         labels = np.full_like(ids, IGNORE_INDEX)
         for start, end in written.answers:
-            # A token that reaches into an answer is the answer's: mostly the space before its first word.
-            part = slice(bisect_right(offsets, start, key=_END), bisect_left(offsets, end, key=_START))
+            # A token that reaches into an answer is the answer's. So is one of no characters where it begins: the space
+            # that SentencePiece puts before a text.
+            first = min(bisect_right(offsets, start, key=_END), bisect_left(offsets, start, key=_START))
+            part = slice(first, bisect_left(offsets, end, key=_START))
             labels[part] = ids[part]
         place = bisect_right(offsets, written.image, key=_END)
         if ids[place] != self.image_token_id or labels[place] != IGNORE_INDEX:

@@ -12,6 +12,7 @@ import torch.utils.data
 
 from unicorn_hf.builders.rows import fitting
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.hub.failures import diagnose
 from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
@@ -170,6 +171,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, streaming: bool) -> Rows:
+    end_quietly()
     rows = _found(source, config, revision, streaming) if isinstance(source, str | Path) else source
     names = getattr(rows, "column_names", None)
     if isinstance(names, dict):
