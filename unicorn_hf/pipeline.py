@@ -463,6 +463,7 @@ class _Build:
             partition_rows=recipe.partition_rows,
             domain=recipe.imported.domain if recipe.imported else AnySource().domain,
             with_vectors=with_vectors,
+            stored=recipe.representations.dtype if recipe.representations.transfer == "none" else "float32",
             work_dir=self._plan.work_dir,
             progress=progress,
         )

@@ -139,6 +139,8 @@ BAD_ROWS: dict[str, tuple[str, Change, str, str]] = {
     ),
     "another answer than the caption": ("pretrain", lambda row: say(row, 1, "A dog."), "description", "conversations"),
     "a vector of norm 2": ("pretrain", lambda row: stretch(row, 2), "norm", "image_embedding"),
+    "a vector of zeros": ("pretrain", lambda row: stretch(row, 0), "zero", "image_embedding"),
+    "a control character": ("instruction", lambda row: say(row, 2, "What?\0"), "control", "conversations"),
     "no vector": ("pretrain", lambda row: row.update(image_embedding=None), "empty", "image_embedding"),
     "an infinite number": ("pretrain", lambda row: stretch(row, float("inf")), "not_finite", "image_embedding"),
     "null in a vector": (

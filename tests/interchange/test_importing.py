@@ -8,7 +8,7 @@ import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,14 @@ Row = dict[str, Any]
 CAPTION = "A red mug stands on a wooden table."
 
 
-def imported(folder: Path, *files: Path, with_vectors: bool = False, column: str | None = None, **limits: int) -> Taken:
+def imported(
+    folder: Path,
+    *files: Path,
+    with_vectors: bool = False,
+    column: str | None = None,
+    stored: Literal["float16", "float32"] = "float32",
+    **limits: int,
+) -> Taken:
     recipe = import_recipe(files, column=column)
     assert recipe.imported
     return take(
@@ -50,6 +57,7 @@ def imported(folder: Path, *files: Path, with_vectors: bool = False, column: str
         with_vectors=with_vectors,
         work_dir=folder / "work",
         progress=NoProgress(),
+        stored=stored,
     )
 
 

@@ -428,6 +428,14 @@ def test_vectors_in_a_shard(vector: Any, told: str, tmp_path: Path) -> None:
     assert "--encoder" in raised.value.advice
 
 
+@pytest.mark.parametrize("size", [1e6, 1e-9])
+def test_vectors_that_float16_cannot_hold(size: float, tmp_path: Path) -> None:
+    path = write(tmp_path, "t.json", [{"caption": "a", "image_embedding": [size, size]}])
+    with pytest.raises(InputError, match=r"t\.json, item 1: float16 cannot hold its embedding"):
+        imported(tmp_path, path, with_vectors=True, stored="float16")
+    assert imported(tmp_path, path, with_vectors=True).record.dim == 2
+
+
 def test_vectors_are_read_from_lists_too(tmp_path: Path) -> None:
     path = write(tmp_path, "t.json", [{"caption": "a", "image_embedding": [1, 0.5]}])
     assert imported(tmp_path, path, with_vectors=True).record.dim == 2

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -102,6 +102,7 @@ def take(
     with_vectors: bool,
     work_dir: Path,
     progress: Progress,
+    stored: Literal["float16", "float32"] = "float32",
 ) -> Taken:
     """Import files, or find what an earlier run made of the same content.
 
@@ -113,6 +114,7 @@ def take(
         with_vectors: whether each caption must bring its embedding.
         work_dir: where the shards are written.
         progress: is told how many files are read.
+        stored: what the vectors must keep their direction in.
 
     Raises:
         InputError: a file cannot be read, two rows have one id, or nothing is left: the place is named.
@@ -124,7 +126,7 @@ def take(
     record = step.find(_RECORD, inputs, ImportRecord)
     if record is None:
         remove_tree(step.folder)
-        run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress)
+        run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress, stored)
         try:
             record = run.run()
         except BaseException as error:
@@ -189,6 +191,7 @@ class _Import:
     domain: str
     with_vectors: bool
     progress: Progress
+    stored: Literal["float16", "float32"]
     _captions: list[dict[str, Any]] = field(default_factory=list)
     _vectors: list[Vector] = field(default_factory=list)
     _rejected: list[dict[str, Any]] = field(default_factory=list)
@@ -323,6 +326,13 @@ class _Import:
         if len(vector) != self._dim:
             raise InputError(
                 f"{where}: its embedding has {len(vector)} dimensions, those before have {self._dim}", ADVICE
+            )
+        with np.errstate(over="ignore"):
+            kept = vector.astype(self.stored)
+        if not (np.isfinite(kept).all() and kept.any()):
+            raise InputError(
+                f"{where}: {self.stored} cannot hold its embedding, whose numbers go up to {abs(vector).max():.3g}",
+                f"Scale the vectors to length 1. {ADVICE}",
             )
         return vector.astype(np.float32)
 

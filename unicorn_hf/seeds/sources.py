@@ -75,7 +75,8 @@ def _read_file(path: Path, column: str | None, notes: ReadingNotes) -> Iterator[
         raise InputError(f"no seed file {path}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
-    file = DataFile(path, str(path), column, column_option="--seed-column")
+    # By its name alone: examples of what is left out are published.
+    file = DataFile(path, path.name, column, column_option="--seed-column")
     if file.suffix not in SUFFIXES:
         raise InputError(f"{path}: seeds are read from {', '.join(SUFFIXES)} files, not from {file.suffix or 'this'}")
     return _texts(file, notes)

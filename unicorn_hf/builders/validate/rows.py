@@ -112,9 +112,12 @@ class RowChecks:
         finite = np.asarray(np.isfinite(wide).all(axis=1))
         for row in rows[~finite]:
             self._add("not_finite", file, "a number in it is infinite or none", start + int(row), "image_embedding")
+        zero = ~wide.any(axis=1)
+        for row in rows[zero]:
+            self._add("zero", file, "it is zero: it has no direction", start + int(row), "image_embedding")
         if self.unit_norm:
             norms = np.linalg.norm(np.where(finite[:, None], wide, 0), axis=1)
-            wrong = finite & (np.abs(norms - 1) > _NORM_TOLERANCE[vectors.dtype])
+            wrong = finite & ~zero & (np.abs(norms - 1) > _NORM_TOLERANCE[vectors.dtype])
             for row, norm in zip(rows[wrong], norms[wrong], strict=True):
                 self._add("norm", file, f"its norm is {norm:.6f}, not 1", start + int(row), "image_embedding")
 
