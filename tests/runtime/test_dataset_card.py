@@ -62,7 +62,16 @@ def test_files_of_the_data_set_are_fine(metadata: object, tmp_path: Path) -> Non
     check_data_files(card(tmp_path, metadata))
 
 
-@pytest.mark.parametrize("text", ["---\n{[\n---\n", "---\n- *a\n---\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n{[\n---\n",
+        "---\n- *a\n---\n",
+        "---\nconfigs: 2001-02-30\n---\n",
+        "---\nconfigs: &a [*a]\n---\n",
+        "---\nconfigs: []\nconfigs: [{data_files: /x}]\n---\n",
+    ],
+)
 def test_a_card_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(text)
     with pytest.raises(InputError, match="not valid YAML"):
