@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 
 _MAX_EXAMPLE = 120
+_MOST_CHARS = 1000
 _MAX_KINDS = 100
 """Keys of objects may be as many as the rows."""
 
@@ -37,7 +38,7 @@ class ReadingNotes:
         self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
 
     def take(self, line: str) -> None:
-        if line not in self.took:
+        if (line := _plain(line)) not in self.took:
             self.took.append(line)
 
     def leave(
@@ -55,7 +56,7 @@ class ReadingNotes:
         if kind not in self._nums:
             if len(self._nums) >= _MAX_KINDS:
                 kind = ("other parts", reason)
-            where = place if isinstance(place, str) else place()
+            where = _plain(place if isinstance(place, str) else place())
             self._firsts.setdefault(kind, (where if value is None else f"{where}: {_short(value)}", advice))
         self._nums[kind] = self._nums.get(kind, 0) + num
 
@@ -68,7 +69,10 @@ class ReadingNotes:
 
 
 def _short(value: object) -> str:
-    """One line, not long, nothing in it that a terminal obeys."""
-    text = " ".join(str(value).split())
-    text = "".join(char if char.isprintable() else "�" for char in text[: _MAX_EXAMPLE + 1])
+    text = _plain(str(value))
     return repr(text if len(text) <= _MAX_EXAMPLE else f"{text[: _MAX_EXAMPLE - 1]}…")
+
+
+def _plain(text: str) -> str:
+    """One line, not endless, nothing in it that a terminal obeys."""
+    return "".join(char if char.isprintable() else "�" for char in " ".join(text[:_MOST_CHARS].split()))
