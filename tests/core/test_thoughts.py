@@ -141,6 +141,15 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
     assert leftover(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", [" " * 20_000 + "x", "<think>" * 2000, "A dog. " * 3000, "analysis" * 2000, "<|" * 9000]
+)
+def test_no_text_takes_long(text: str) -> None:
+    """Not by a clock: what grows faster than the text would not come to an end."""
+    assert len(spoken(text).text) <= len(text)
+    leftover(text)
+
+
 @given(st.text(max_size=60), st.sampled_from(sorted(THOUGHT.values())), st.text(max_size=60))
 def test_it_never_raises(before: str, thought: str, after: str) -> None:
     spoken(before + thought + after)

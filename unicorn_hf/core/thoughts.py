@@ -44,13 +44,13 @@ _WRAPPERS = (
 """What stands around the answer itself."""
 
 _FLAGS = re.DOTALL | re.IGNORECASE
-_BLOCKS = tuple(re.compile(rf"(?:{marks.opening}).*?(?:{marks.closing})", _FLAGS) for marks in MARKS)
+_BLOCKS = tuple(
+    (re.compile(marks.closing, _FLAGS), re.compile(rf"(?:{marks.opening}).*?(?:{marks.closing})", _FLAGS))
+    for marks in MARKS
+)
 _OPENING = re.compile("|".join(marks.opening for marks in MARKS), _FLAGS)
 _CLOSING = re.compile("|".join(marks.closing for marks in MARKS), _FLAGS)
-_WRAPPED = tuple(
-    re.compile(rf"\A\s*(?:(?:{opening})\s*(.*?)\s*(?:(?:{closing}).*)?|(.*?)\s*(?:{closing}).*)\Z", _FLAGS)
-    for opening, closing in _WRAPPERS
-)
+_WRAPPED = tuple((re.compile(opening, _FLAGS), re.compile(closing, _FLAGS)) for opening, closing in _WRAPPERS)
 
 # Harmony (gpt-oss): messages with a header, which says the channel, and a body. Reasoning is all but `final`.
 _MESSAGE = re.compile(
@@ -130,8 +130,8 @@ def _of_harmony(text: str) -> str:
 
 def _outside_blocks(text: str) -> str:
     rest = text
-    for block in _BLOCKS:
-        rest = block.sub("", rest)
+    for closing, block in _BLOCKS:
+        rest = block.sub("", rest) if closing.search(rest) else rest
     # A closing mark alone: the template wrote the opening one.
     ends = [closing.end() for closing in _CLOSING.finditer(rest)]
     rest = rest[ends[-1] :] if ends else rest
@@ -140,7 +140,9 @@ def _outside_blocks(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    for wrapped in _WRAPPED:
-        if match := wrapped.match(text):
-            text = match[1] or match[2] or ""
+    for opening, closing in _WRAPPED:
+        begin = opening.match(text, len(text) - len(text.lstrip()))
+        end = closing.search(text, begin.end() if begin else 0)
+        if begin or end:
+            text = text[begin.end() if begin else 0 : end.start() if end else None].strip()
     return text
