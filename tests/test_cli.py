@@ -79,6 +79,9 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--seeds", "table.csv", "--seed-column", "text"], ["no column 'text'", "'id', 'prompt'"]),
     (["--seeds", "table.csv"], ["no column caption or text", "--seed-column"]),
     (["--seeds", "latin.txt"], ["latin.txt, line 2", "not UTF-8"]),
+    (["--seeds", "german.txt"], ["the seeds are in German", "--language de", "seeds.languages=de"]),
+    (["--language", "fr"], ["echo has no sentences of French", "German"]),
+    (["--language", "Chinese"], ["language", "zh, not Chinese"]),
     (["--seeds", "seeds.docx"], ["seeds.docx", ".parquet"]),
     (["--seed-column", "prompt"], ["--seed-column goes with --seeds"]),
     (["--captions", "0"], ["--captions"]),
@@ -108,6 +111,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "blank.txt").write_text("\n  \n\t\n")
     (tmp_path / "table.csv").write_text("id,prompt\n1,a red jar\n")
     (tmp_path / "latin.txt").write_bytes("a jar\na café\n".encode("latin-1"))
+    (tmp_path / "german.txt").write_text("eine Katze auf dem Sofa\nder Hund im Garten\ndas Haus am Fluss\n")
     (tmp_path / "seeds.docx").write_text("x")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")

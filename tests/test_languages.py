@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builds import rows
+from tests.builds import ECHO, rows, unicorn
 from tests.engines.chat_server import Body, ChatServer, Reply, completion, subject
 from tests.stages import SerialPool
 from unicorn_hf import pipeline
 from unicorn_hf.builders.validate import validate_folder
+from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import english_name, full_name, listed, word_lists
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.pipeline import build
@@ -198,3 +199,17 @@ def test_what_is_not_looked_at_in_a_language_is_told(sets: dict[str, Built]) -> 
         assert "Words of Thai are not told apart" in text
         assert "In Thai, 4 characters count as a word." in text
     assert "not told apart" not in sets["de"].notes
+
+
+def test_a_rehearsal_is_in_the_language_of_the_option(tmp_path: Path) -> None:
+    seeds = "\n".join(f"{thing}在{place}" for thing in ("黑猫", "小狗", "木船") for place in ("河边", "桌上", "院子里"))
+    (tmp_path / "seeds.txt").write_text(seeds, encoding="utf-8")
+    options = ["--language", "zh", "--captions", 6, "--instructions", 3, "--workers", 1, "--out", "set"]
+    done = unicorn("build", "parti", *ECHO, "--seeds", "seeds.txt", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "In Chinese, 2 characters count as a word." in done.stderr
+    assert validate_folder(tmp_path / "set").valid
+    found = rows(tmp_path / "set", "pretrain") + rows(tmp_path / "set", "instruction")
+    assert len(found) == 9
+    assert all(foreign(row["caption"], ["zh"]) is None for row in found)
+    assert all(turn["value"].isascii() is (len(turn["value"]) == 1) for row in found for turn in row["conversations"])

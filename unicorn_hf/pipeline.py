@@ -57,7 +57,7 @@ from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.foreign import refuse_file, taken_over
 from unicorn_hf.core.http import proxy_problem
-from unicorn_hf.core.languages import english_name, remarks
+from unicorn_hf.core.languages import base, english_name, listed, remarks
 from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
@@ -198,6 +198,7 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
         return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files))
     if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
         raise problem
+    _check_rehearsal(recipe)
     check_sources(recipe.seeds, recipe.language)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
@@ -914,6 +915,15 @@ def _versions(recipe: Recipe) -> dict[str, str]:
         names.add("open_clip_torch")
     installed = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
     return {name: installed[name] for name in sorted(names) if name in installed}
+
+
+def _check_rehearsal(recipe: Recipe) -> None:
+    unknown = [english_name(code) for code in recipe.language if base(code) not in listed()]
+    if isinstance(recipe.engine, EchoEngine) and unknown and recipe.captions.filters.check_language:
+        raise InputError(
+            f"echo has no sentences of {unknown[0]}",
+            f"It rehearses in {', '.join(map(english_name, listed()))}: --language CODE.",
+        )
 
 
 def _place(recipe: Recipe) -> Place:

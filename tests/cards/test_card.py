@@ -25,7 +25,8 @@ from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.statistics import Statistics
 
 PLACES = [field.name for field in dataclasses.fields(Texts)]
-PLAIN = Texts()
+PLAIN = Texts(language="xx")
+"""A language that has no word lists, as any text has none."""
 
 
 def card(texts: Texts | None = None, recipe_changes: dict[str, Any] | None = None, **changes: Any) -> str:
@@ -34,7 +35,7 @@ def card(texts: Texts | None = None, recipe_changes: dict[str, Any] | None = Non
 
 @lru_cache
 def plain_structure() -> list[str]:
-    return structure(body_of(card(Texts(language="xx"))))
+    return structure(body_of(card(PLAIN)))
 
 
 def with_representations(**changes: Any) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 import unicorn_hf
 from tests.stages import answers_of
-from unicorn_hf.captions.filters import Draft
+from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.captions.step import judge as judge_caption
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.ids import caption_id, stable_int
+from unicorn_hf.core.languages import word_lists
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
 from unicorn_hf.core.recipe import (
@@ -102,6 +103,45 @@ def conversation_outcome(
     config = Instructions(num=1, tasks=Tasks(**{task: one}))
     candidate = Candidate(request.id, request.subject, 0, task)
     return read_conversation(candidate, answer, config, load_prompt(prompt, INSTRUCTION_PROMPTS))
+
+
+SEEDS = {
+    "ar": "رجل عجوز يجلس في الحديقة",
+    "de": "Ein alter Mann sitzt im Park auf einer Bank",
+    "es": "un anciano sentado en el parque",
+    "fr": "an old man in the park",
+    "hi": "बगीचे में बैठा बूढ़ा आदमी",
+    "ja": "公園のベンチに座る老人",
+    "ko": "공원 벤치에 앉은 노인",
+    "ru": "старик сидит в парке на скамейке",
+    "th": "แมวดำนอนบนโซฟา",
+    "zh": "一只黑猫睡在沙发上",
+}
+"""Of a language without word lists, as French, the rehearsal is in English."""
+
+
+@pytest.mark.parametrize("language", SEEDS)
+def test_rehearsals_are_in_the_language_that_is_asked_for(language: str) -> None:
+    seed = SEEDS[language]
+    wanted = language if word_lists(language) else "en"
+    requests = [replace(caption_request(seed, sample), language=language) for sample in range(20)]
+    answers = generate(*requests)
+    for answer in answers:
+        assert check_caption(Draft(answer, seed, (wanted,)), CaptionFilters()) is None
+        assert seed.lower() in answer.text.lower()
+    assert len({answer.text for answer in answers}) == 20
+    for task in TASKS:
+        pairs = Tasks().by_name()[task].pairs
+        asked = [replace(conversation_request(answer.text, task, pairs), language=language) for answer in answers]
+        made = [
+            read_conversation(
+                Candidate(request.id, request.subject, 0, task, wanted), answer, Instructions(num=1),
+                load_prompt(f"{task}-v2", INSTRUCTION_PROMPTS), (wanted,),
+            )
+            for request, answer in zip(asked, generate(*asked), strict=True)
+        ]  # fmt: skip
+        # A phrase may be drawn twice: a pair or a conversation is lost then, and asked for again.
+        assert sum(isinstance(conversation, Conversation) for conversation in made) >= 16
 
 
 def test_every_bundled_seed_gives_a_caption_that_passes_the_default_filters() -> None:

@@ -80,6 +80,7 @@ class WordLists(BaseModel):
     echo: Rehearsal
 
 
+@lru_cache(maxsize=256)
 def base(code: str) -> str:
     """The language of a code with a region or script: `zh` of `zh-TW`."""
     return code.split("-")[0].lower()
