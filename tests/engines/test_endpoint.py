@@ -256,6 +256,18 @@ def test_rows_that_are_refused_alone_are_told_from_a_form_that_is(case: str, ser
     assert {**server.bodies[0], "messages": []} in [{**body, "messages": []} for body in server.bodies[1:]]
 
 
+def test_a_form_that_is_taken_says_nothing_of_another(server: ChatServer) -> None:
+    """Captions are answered; conversations, which are to be JSON, are not."""
+    no = Reply.json({"error": {"message": "response_format is not supported"}}, 400)
+    server.script = lambda body, time: no if "response_format" in body else None
+    generator = opened(server)
+    assert {answer.finish_reason for answer in answers_of(generator, requests_of(5))} == {"stop"}
+    with pytest.raises(RunError, match="response_format is not supported") as caught:
+        answers_of(generator, [*requests_of(5), *requests_of(5, json_schema=SCHEMA)])
+    assert "engine.json_schema: none" in caught.value.advice
+    generator.close()
+
+
 def test_a_row_that_fails_is_no_sign_that_others_are_answered(server: ChatServer) -> None:
     busy, refused = Reply.json({}, 503, retry_after="86400"), Reply.json({"error": "no"}, 400)
     server.script = lambda body, time: busy if body["seed"] == 3 else refused

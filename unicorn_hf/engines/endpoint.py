@@ -11,6 +11,7 @@ import json
 import math
 import os
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
@@ -59,6 +60,8 @@ _KEPT = "All answers that came are kept: start again when it is mended."
 _SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
 
 T = TypeVar("T")
+_Form = tuple[str | None, str, tuple[str, ...]]
+"""What all requests have that a server takes or does not: schema, sampling, roles of the messages."""
 
 
 def api_key() -> str | None:
@@ -117,9 +120,10 @@ class EndpointGenerator:
     says; meanwhile all others wait too if the server said so. What still fails is a failed answer, unless as many
     requests one after another fail as are in flight at once: then it is the server that fails.
 
-    A request that is refused, or whose answer is no text, is that request's matter once the server has answered any
-    other. Until then such answers are held back; where there is no other, a plain request of the same form is asked.
-    If that one gets no text either, it is the form that the server does not take, and all ends with its words.
+    A request that is refused, or whose answer is no text, is that request's matter once the server has answered another
+    one of its form (same schema, sampling and roles). Until then such answers are held back; where there is no other, a
+    plain request of the form is asked. If that one gets no text either, it is the form that the server does not take,
+    and all ends with its words.
 
     Args:
         engine: the recipe's settings.
@@ -140,8 +144,8 @@ class EndpointGenerator:
         self._headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
         self._num_failures = 0
-        self._num_refusals = 0
-        self._works = False
+        self._num_refusals: Counter[_Form] = Counter()
+        self._taken: set[_Form] = set()
         self._models: tuple[str, ...] = ()
         self._asking_whether = asyncio.Lock()
         self._paused_until = 0.0
@@ -203,37 +207,34 @@ class EndpointGenerator:
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
     ) -> None:
-        held: list[tuple[int, Answer]] = []
-        last: tuple[Request, Reply] | None = None
+        held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = defaultdict(list)
 
-        def tell() -> None:
-            for told in held:
-                answers.put(told)
-            held.clear()
+        def tell(form: _Form) -> None:
+            for position, _, reply in held.pop(form, ()):
+                answers.put((position, reply.answer))
 
         async def answer(position: int, request: Request) -> None:
-            nonlocal last
+            form = _form(request)
             async with self._free:
                 reply = await self._answer(request)
                 if reply.answer.finish_reason == "failed":
                     answers.put((position, reply.answer))
                     return
-                held.append((position, reply.answer))
-                if reply.is_text or self._works:
-                    tell()
-                    return
-                last = request, reply
-                self._num_refusals += 1
-                if self._num_refusals >= _MOST_REFUSALS:
+                held[form].append((position, request, reply))
+                if not (reply.is_text or form in self._taken):
+                    self._num_refusals[form] += 1
+                    if self._num_refusals[form] < _MOST_REFUSALS:
+                        return
                     await self._be_sure(request, reply)
+                tell(form)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for position, request in enumerate(requests):
                     group.create_task(answer(position, request))
-            if held and last:
-                await self._be_sure(*last)
-            tell()
+            for form, waiting in list(held.items()):
+                await self._be_sure(*waiting[-1][1:])
+                tell(form)
         except BaseExceptionGroup as errors:
             answers.put(errors.exceptions[0])
         except RunError as error:
@@ -250,15 +251,18 @@ class EndpointGenerator:
 
     async def _answers(self, request: Request) -> bool:
         """Whether a plain request of the same form is answered, if none was before."""
+        form = _form(request)
         async with self._asking_whether:
-            if not self._works:
+            if form not in self._taken:
                 try:
-                    self._works = (await self._ask(_plain(request))).is_text
+                    reply = await self._ask(_plain(request))
                 except FinalError as error:
                     raise self._error(error, error.advice) from None
                 except NoReplyError:
                     return False
-            return self._works
+                if reply.is_text:
+                    self._taken.add(form)
+            return form in self._taken
 
     async def _answer(self, request: Request) -> Reply:
         retrying = self._retrying(self._engine.retries)
@@ -277,7 +281,7 @@ class EndpointGenerator:
             return Reply(Answer(str(failure), "failed", 0, 0))
         if reply.is_text:
             self._num_failures = 0
-            self._works = True
+            self._taken.add(_form(request))
         num_retries = retrying.statistics["attempt_number"] - 1
         return replace(reply, answer=replace(reply.answer, num_retries=num_retries))
 
@@ -285,7 +289,7 @@ class EndpointGenerator:
         """Whether the requests that fail are at fault, and not the server: it answers a plain one meanwhile."""
         if not (isinstance(failure, PassingError) and failure.is_of_request):
             return False
-        self._works = False
+        self._taken.discard(_form(request))
         if not await self._answers(request):
             return False
         self._num_failures = 0
@@ -374,6 +378,10 @@ def _wait(state: RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome else None
     asked_s = failure.wait_s if isinstance(failure, PassingError) else None
     return (asked_s or 0.0) + _BACKOFF(state)
+
+
+def _form(request: Request) -> _Form:
+    return request.json_schema, repr(request.sampling), tuple(message.role for message in request.messages)
 
 
 def _plain(request: Request) -> Request:
