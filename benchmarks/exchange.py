@@ -66,7 +66,7 @@ def _taken(folder: Path, *, with_vectors: bool) -> Taken:
     recipe = import_recipe([folder / "llava"])
     assert recipe.imported
     return take(
-        imported_files(recipe.imported),
+        imported_files(recipe.imported, with_vectors=with_vectors),
         num_captions=ALL,
         num_instructions=ALL,
         partition_rows=recipe.partition_rows,

@@ -65,6 +65,19 @@ def test_what_is_skipped_is_counted(tmp_path: Path) -> None:
     assert record.num_seeds + sum(record.skipped.values()) == 7
 
 
+def test_how_files_are_read_and_what_is_left_out_is_told_without_their_folder(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("id;caption\n1;a dog, asleep\n2;\n3;a dog, asleep\n")
+    record = prepare(seeds_of(path), tmp_path / "work")[1]
+    assert record.took == ("s.csv: separator ';', column caption, encoding UTF-8",)
+    assert [(each.what, each.reason, each.num, each.example) for each in record.left_out] == [
+        ("values of 'id'", "not_read", 3, "s.csv, line 2: '1'"),
+        ("seeds", "blank", 1, "s.csv, seed 2: ''"),
+        ("seeds", "duplicate", 1, "s.csv: 'a dog, asleep'"),
+    ]
+    assert record.skipped == {"blank": 1, "duplicate": 1}
+
+
 def test_nothing_skipped_is_nothing_counted(hundred: Path, tmp_path: Path) -> None:
     assert prepare(seeds_of(hundred), tmp_path / "work")[1].skipped == {}
 
