@@ -348,6 +348,7 @@ CARDS: dict[str, tuple[str, str, str]] = {
     "another column": ("- name: seed\n", "- name: seeds\n", "dataset_info.pretrain.features.seed"),
     "a wrong size": ("download_size: ", "download_size: 1", "dataset_info.pretrain.download_size"),
     "a type of its own": ("sequence: float16", "sequence: complex", "dataset_info"),
+    "a turn's part without a name": ("- name: value\n", "- name: null\n", "dataset_info.pretrain.features"),
     "no dataset_info": ("dataset_info:", "data_info:", "dataset_info"),
     "no configs": ("configs:", "config:", "configs"),
     "another folder": ("path: instruction/", "path: instructions/", "configs.instruction"),

@@ -16,10 +16,11 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.core.yaml_text import read_yaml
+from unicorn_hf.reading.errors import PARQUET_ERRORS
 
 _MAX_BYTES = 64 << 20
 _FRONT_MATTER = re.compile(r"\s*---\n(.*?)\n---\n", re.DOTALL)
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_UNREADABLE: tuple[type[Exception], ...] = (*PARQUET_ERRORS, RecursionError)
 
 
 class ShardFacts(BaseModel):
@@ -192,7 +193,11 @@ class Card:
         return (self._metadata or {}).get(key)
 
     def _check_features(self, config: str, info: Any, schema: pa.Schema) -> None:
-        said = info.features.arrow_schema if info.features else pa.schema([])
+        try:
+            said = info.features.arrow_schema if info.features else pa.schema([])
+        except _UNREADABLE as error:
+            self._add(f"not readable by datasets: {quoted(str(error))}", f"dataset_info.{config}.features")
+            return
         for name in dict.fromkeys([*schema.names, *said.names]):
             ours = schema.field(name).type if name in schema.names else None
             theirs = said.field(name).type if name in said.names else None
