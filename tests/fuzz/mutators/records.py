@@ -49,7 +49,7 @@ def mutated_csv(rng: Random, content: bytes, separator: str = ",") -> bytes:
     writer = csv.writer(
         stream,
         delimiter=rng.choice((separator, separator, separator, ";", "|", "\t")),
-        quoting=rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE)),
+        quoting=rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL)),
         escapechar="\\",
         lineterminator=rng.choice(("\n", "\r\n", "\r")),
     )
