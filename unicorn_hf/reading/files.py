@@ -359,7 +359,9 @@ def _is_text(kind: Any) -> bool:
 def _in_column(column: pa.Array, row: int) -> Callable[[], NDArray[Any]]:
     def read() -> NDArray[Any]:
         value = column[row]
-        found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if value.is_valid else np.empty(0)
+        is_list = isinstance(value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar)
+        # Of another type it is no embedding, as an empty one is none.
+        found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list and value.is_valid else np.empty(0)
         return found
 
     return read

@@ -34,7 +34,7 @@ def mutated_tar(rng: Random, content: bytes) -> bytes:
         info, data = members[at]
         change = rng.randrange(8)
         if change == 0:
-            info.name = rng.choice((*_NAMES, text(rng)[:5000]))
+            info.name = rng.choice((*_NAMES, text(rng)[:5000].replace("\ud800", "?")))
         elif change == 1:
             info.type, info.linkname = rng.choice(_TYPES), rng.choice(("/nowhere", "../../canary", info.name))
         elif change == 2:
@@ -46,7 +46,9 @@ def mutated_tar(rng: Random, content: bytes) -> bytes:
             rng.shuffle(members)
         elif change == 5:
             info.pax_headers = {
-                rng.choice(("size", "path", "linkpath", "GNU.sparse.size", "mtime", "x")): text(rng)[:2000]
+                rng.choice(("size", "path", "linkpath", "GNU.sparse.size", "mtime", "x")): text(rng)[:2000].replace(
+                    "\ud800", "?"
+                )
             }
         else:
             members[at] = info, _other_data(rng, info.name, data)
