@@ -13,7 +13,7 @@ _EAST_ASIAN = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}々〆ー"
 _SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 _LETTER = rf"[\w\p{{M}}--[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]]"
 _WORD = regex.compile(
-    rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’-]{_LETTER}+)*", regex.VERSION1 | regex.UNICODE
+    rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’\u200c\u200d-]{_LETTER}+)*", regex.VERSION1 | regex.UNICODE
 )
 _CHARACTERS_PER_WORD = (
     (regex.compile(rf"[{_EAST_ASIAN}]\p{{M}}*"), 2),
@@ -26,7 +26,8 @@ _WHOLE = 4
 # Filters ask for the words of the same few texts one after the other, statistics for those of a row group.
 @lru_cache(maxsize=2048)
 def words(text: str) -> tuple[str, ...]:
-    """Lower-case words; digits count, punctuation does not, `don't` and `black-eyed` are one each.
+    """Lower-case words; digits count, punctuation does not, `don't` and `black-eyed` are one each, and so is
+    what a joiner of Persian or Malayalam holds together.
 
     In scripts that put no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) each character
     with its marks is one, as Unicode's default word boundaries (UAX 29) have it for Han.
