@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
+from unicorn_hf.core.visible import visible_lines
 from unicorn_hf.params import Choice, ClusterName, EncoderName, PlaceName, RecipeName, SetName
 
 if TYPE_CHECKING:
@@ -276,12 +277,12 @@ def _ask(source: str, models: "Sequence[HubModel]") -> None:
             f"{question}Nothing was downloaded.",
             "--yes downloads them; --llm MODEL and --encoder ENCODER name your own.",
         )
-    if not click.confirm(f"{question}Download them?", err=True):
+    if not click.confirm(visible_lines(f"{question}Download them?"), err=True):
         raise InputError("nothing was downloaded", "--llm MODEL and --encoder ENCODER name your own.")
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    _echo(line, err=True)
 
 
 def _build(recipe: "Recipe", out: str, **options: Any) -> None:
@@ -291,7 +292,7 @@ def _build(recipe: "Recipe", out: str, **options: Any) -> None:
         result = run(recipe, out, progress=progress, **options)
     _show_result(result, Path(out))
     if _uses_demo_models(recipe):
-        click.echo(_DEMO_MODELS)
+        _echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
 
@@ -324,7 +325,7 @@ def plan(
         chosen.ask(yes)
         with _progress() as progress:
             found = estimate(chosen.recipe, sample=sample, workers=workers, progress=progress)
-        _print_json(found) if as_json else click.echo("\n".join(lines(found)))
+        _print_json(found) if as_json else _echo("\n".join(lines(found)))
 
 
 @main.command()
@@ -383,7 +384,7 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
         folder = local_folder(source, revision)
         with _progress() as progress:
             report = validate_folder(folder, name=source, progress=progress)
-        _print_json(report) if as_json else click.echo("\n".join(report.lines()))
+        _print_json(report) if as_json else _echo("\n".join(report.lines()))
     raise SystemExit(0 if report.valid else 1)
 
 
@@ -402,7 +403,7 @@ def card(folder: Path) -> None:
     with _errors():
         from unicorn_hf.pipeline import write_card
 
-        click.echo(f"Written: {write_card(folder)}")
+        _echo(f"Written: {write_card(folder)}")
 
 
 def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]":
@@ -455,7 +456,7 @@ def calibrate(
         if as_json:
             _print_json({"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "out": out})
             return
-        click.echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
+        _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
 
 
 @main.command()
@@ -541,12 +542,12 @@ def overlap(
         if as_json:
             _print_json(facts.model_dump() | {"examples": examples})
             return
-        click.echo(
+        _echo(
             f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
             f"{facts.run_words} words in a row with one of the {facts.num_texts:,} texts of {facts.name}"
         )
         if examples:
-            click.echo(f"The first of them: {', '.join(examples)}")
+            _echo(f"The first of them: {', '.join(examples)}")
 
 
 @main.command()
@@ -571,7 +572,7 @@ def export(folder: Path, form: "Format", out: Path) -> None:
 
         with _progress() as progress:
             run(folder, form, out, progress=progress)
-        click.echo(f"{out}/ holds the set in the form {form}")
+        _echo(f"{out}/ holds the set in the form {form}")
 
 
 @main.command("import")
@@ -665,7 +666,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
         if as_json:
             _print_json(comparison)
         elif as_markdown:
-            click.echo(markdown(comparison), nl=False)
+            _echo(markdown(comparison), nl=False)
         else:
             from rich.console import Console
 
@@ -733,7 +734,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
         out = out or Path(f"{Path(source).absolute().name}-report.html")
         name = None if Path(source).is_dir() else source
         write_report(local_folder(source, revision), out, name=name, number=number)
-        click.echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
+        _echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
 
 @main.command()
@@ -819,7 +820,12 @@ def clean(folder: str) -> None:
         from unicorn_hf.pipeline import clean as run
 
         num_bytes = run(folder)
-        click.echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+        _echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+
+
+def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Lines for a person; what is shown of sets and files of others does nothing to a terminal."""
+    click.echo(visible_lines(text), err=err, nl=nl)
 
 
 def _print_json(result: object) -> None:
@@ -922,10 +928,10 @@ def _show_plan(planned: "Plan") -> None:
         "data set": str(planned.out),
     }
     for name, value in lines.items():
-        click.echo(f"{name:>13}  {value}")
+        _echo(f"{name:>13}  {value}")
     if planned.place.warning:
-        click.echo(f"{'warning':>13}  {planned.place.warning}")
-    click.echo("Nothing was done: --dry-run.")
+        _echo(f"{'warning':>13}  {planned.place.warning}")
+    _echo("Nothing was done: --dry-run.")
 
 
 def _show_result(result: "BuildResult", out: Path) -> None:
@@ -933,17 +939,17 @@ def _show_result(result: "BuildResult", out: Path) -> None:
     for name, rows in result.examples.items():
         click.secho(f"\n{name}", bold=True)
         for row in rows:
-            click.echo(f"  {row['id']}  {row.get('task', row['domain'])}")
+            _echo(f"  {row['id']}  {row.get('task', row['domain'])}")
             for turn in row["conversations"]:  # type: ignore[attr-defined]
                 text = " ".join(turn["value"].split())
-                click.echo(f"    {turn['from']:>5}: {text if len(text) <= 160 else text[:157] + '...'}")
-    click.echo(
+                _echo(f"    {turn['from']:>5}: {text if len(text) <= 160 else text[:157] + '...'}")
+    _echo(
         f"\n{statistics.pretrain.num_rows:,} captions and {statistics.instruction.num_rows:,} conversations"
         f" are in {out}/"
     )
-    click.echo("\nLoad them:\n  from datasets import load_dataset")
+    _echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
-        click.echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
+        _echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
 
 
 def _evaluation_source(
@@ -962,11 +968,11 @@ def _evaluation_source(
 def _show_gap(facts: "GapFacts") -> None:
     from unicorn_hf.views.facts import gap_of
 
-    click.echo(f"{'':50}{'before':>9}{'after':>9}")
+    _echo(f"{'':50}{'before':>9}{'after':>9}")
     for name, before, after in gap_of(facts):
-        click.echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
-    click.echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
-    click.echo(f"{f'of {facts.num_neighbours} nearest texts, kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
+        _echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
+    _echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
+    _echo(f"{f'of {facts.num_neighbours} nearest texts, kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
 
 
 def _uses_demo_models(recipe: "Recipe") -> bool:
@@ -976,23 +982,23 @@ def _uses_demo_models(recipe: "Recipe") -> bool:
 def _show_push(result: "PushResult") -> None:
     sent = f"{result.num_files_sent} files sent" if result.changed else "nothing had changed"
     done = f"Proposed: {result.pull_request}" if result.pull_request else f"Published: {result.url}"
-    click.echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
+    _echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
     if result.left_out:
-        click.echo(f"Not part of a data set, and left out: {', '.join(result.left_out)}")
+        _echo(f"Not part of a data set, and left out: {', '.join(result.left_out)}")
 
 
 def _show_push_plan(planned: "PushPlan") -> None:
     if planned.creates_repository:
-        click.echo(f"create  the data set {planned.repo_id}")
+        _echo(f"create  the data set {planned.repo_id}")
     if planned.creates_branch:
-        click.echo("create  the branch, from main")
+        _echo("create  the branch, from main")
     for file in planned.to_send:
-        click.echo(f"send    {file.path} ({file.size:,} bytes)")
+        _echo(f"send    {file.path} ({file.size:,} bytes)")
     for what, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("leave out", planned.left_out)):
         for path in paths:
-            click.echo(f"{what:<7} {path}")
+            _echo(f"{what:<7} {path}")
     num_bytes = sum(file.size for file in planned.to_send)
-    click.echo(
+    _echo(
         f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"
         f" {len(planned.to_keep)} to keep. Nothing was done: --dry-run."
     )
@@ -1016,9 +1022,7 @@ def _errors() -> Iterator[None]:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    from unicorn_hf.cards.text import visible
-
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     # A message may show what a file of others holds: nothing of it reaches the terminal as an order.
-    click.echo("\n".join(map(visible, message.split("\n"))), err=True)
+    _echo(message, err=True)
     raise SystemExit(exit_code)

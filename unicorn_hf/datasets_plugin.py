@@ -24,6 +24,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.hub import check_repo_id
 from unicorn_hf.hub.failures import diagnose
+from unicorn_hf.runtime.dataset_card import check_data_files
 
 NAME = "unicorn"
 _FINDER = "dataset_module_factory"
@@ -63,6 +64,7 @@ def _in_folder(find: Callable[..., Any], folder: Path, asked: Mapping[str, Any])
         raise InputError(f"data_dir={str(folder)!r} is not a folder", _WAYS)
     names = original.found_in(places.file_names(folder))
     if not names:
+        check_data_files(str(folder))
         return find(str(folder), **asked)
     stats = [(folder / name).stat() for name in names.values()]
     identity = [(str(folder), stat.st_size, stat.st_mtime_ns) for stat in stats]
@@ -79,6 +81,7 @@ def _on_hub(find: Callable[..., Any], asked: Mapping[str, Any]) -> Any:
     if files := original.found_in(names):
         base_path = f"hf://datasets/{_repo_id}@{commit}"
         return _original_module(files, base_path, commit, asked, repo_id=_repo_id)
+    check_data_files(_repo_id, commit)
     module = find(_repo_id, **{**asked, "revision": commit})
     if module.module_path.startswith("datasets.packaged_modules.cache"):
         raise RunError(

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.cards.text import shortened
+from unicorn_hf.core.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

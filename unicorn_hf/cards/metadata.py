@@ -6,8 +6,9 @@ from typing import Any
 from unicorn_hf.cards.licenses import OTHER_NAME
 from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
 from unicorn_hf.cards.statistics import ConfigFacts, Statistics
-from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.recipe import UNKNOWN_MODEL, DatasetSource, ImportedEngine, Recipe
+from unicorn_hf.core.visible import visible
 
 TASK_CATEGORIES = ("image-text-to-text", "visual-question-answering")
 SYNTHETIC = "synthetic"

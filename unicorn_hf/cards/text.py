@@ -11,6 +11,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
+from unicorn_hf.core.visible import visible
 from unicorn_hf.core.words import num_words
 
 WIDTH = 100
@@ -21,9 +22,6 @@ _LONG_WORD = re.compile(rf"\S{{{WIDTH + 1},}}")
 _LIST_NUMBER = re.compile(r"^(\d+)([.)])")
 _MARKUP = frozenset("\\`*_{}[]<>#|~$!&@^:\"'=+%")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-_JOINERS = frozenset("\u200c\u200d")
-"""Format characters that scripts and emoji are written with."""
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def as_text(value: str, limit: int = 300) -> str:
@@ -71,17 +69,8 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters in all)"
 
 
-def visible(text: str) -> str:
-    """`text` with each character that does not show, or that turns the others about, written as its code point."""
-    return "".join(f"<U+{ord(character):04X}>" if _is_hidden(character) else character for character in text)
-
-
 def _one_line(line: str) -> str:
     return visible(line).rstrip()
-
-
-def _is_hidden(character: str) -> bool:
-    return character not in _JOINERS and unicodedata.category(character) in _HIDDEN
 
 
 def _reference(character: str) -> str:

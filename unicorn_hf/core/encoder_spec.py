@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.section import REVISION
 
 GRAMMAR = (
     "An encoder is one of\n"
@@ -21,6 +22,7 @@ GRAMMAR = (
 )
 IMPORTED = "imported"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_REVISION = re.compile(REVISION)
 _WHOLE_NAMES = ("hf-hub:", "local-dir:", "demo:")
 
 
@@ -126,6 +128,6 @@ def _parse_source(spec: str, name: str) -> ModelSource:
     if is_path(name):
         return ModelSource(name)
     model, at, revision = name.partition("@")
-    if not _HUB_NAME.fullmatch(model) or (at and not revision):
+    if not _HUB_NAME.fullmatch(model) or (at and not _REVISION.fullmatch(revision)):
         raise InputError(f"encoder {spec!r}: {name!r} is no model of the Hub and no folder", GRAMMAR)
     return ModelSource(model, revision or None)

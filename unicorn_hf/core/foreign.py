@@ -5,6 +5,7 @@ asks, sends or pays: only the keys of `TAKEN` are taken over, and a key that is 
 that may name a file of this machine are taken over as names alone: see `Foreign.files`.
 """
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ class Foreign:
 
 def is_of_a_set(recipe_file: Path) -> bool:
     """Whether a recipe lies in a published set, and so may be a stranger's."""
-    return recipe_file.name == RECIPE_FILE and (recipe_file.parent / STATISTICS_FILE).is_file()
+    # Whatever it is: only what a stranger cannot make by mistake is one's own.
+    return recipe_file.name == RECIPE_FILE and os.path.lexists(recipe_file.parent / STATISTICS_FILE)
 
 
 def taken_over(recipe: Recipe, folder: Path) -> Foreign:
@@ -226,7 +228,7 @@ def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None
         case OpenClipSpec(model=model, pretrained=None):
             is_file = not (model.startswith("demo:") or _is_hub_name(model.removeprefix("hf-hub:")))
         case OpenClipSpec(pretrained=str(tag)):
-            is_file = is_path(tag) or "/" in tag or Path(tag).exists()
+            is_file = is_path(tag) or "/" in tag or os.path.lexists(tag)
         case ClipSpec(model=source):
             is_file = not _is_hub_source(source)
         case Llm2ClipSpec(clip=clip, llm=llm):
@@ -269,10 +271,10 @@ def _is_hub_source(source: ModelSource) -> bool:
 
 def _is_hub_name(name: str) -> bool:
     """Whether a name can be one of the Hub, and is not that of a file here, which would be opened in its place."""
-    return bool(_HUB_NAME.fullmatch(name)) and not is_path(name) and ".." not in name and not Path(name).exists()
+    return bool(_HUB_NAME.fullmatch(name)) and not is_path(name) and ".." not in name and not os.path.lexists(name)
 
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _Named = Callable[[Any, Mapping[str, Any], Path], str | None]
 _NAMES: Mapping[str, _Named] = {
     "engine.model": _model,

@@ -1,10 +1,9 @@
 """Links in a folder that somebody sent: what they lead to elsewhere on this machine is not of the set."""
 
+import os
 from pathlib import Path
 
 from unicorn_hf.core.errors import InputError
-
-_CONFIGS = ("pretrain", "instruction", "assets")
 
 
 def check_links(folder: Path) -> None:
@@ -18,9 +17,9 @@ def check_links(folder: Path) -> None:
     real = folder.resolve()
     # The Hub's cache has the content of all commits in one folder, and a folder of links for each.
     allowed = [real, real.parent.parent / "blobs"] if real.parent.name == "snapshots" else [real]
-    for path in (folder, *(folder / name for name in _CONFIGS)):
-        for entry in path.iterdir() if path.is_dir() else ():
-            if entry.is_symlink() and not any(entry.resolve().is_relative_to(place) for place in allowed):
+    for place, folders, files in os.walk(folder):
+        for entry in (Path(place, name) for name in (*folders, *files)):
+            if entry.is_symlink() and not any(entry.resolve().is_relative_to(own) for own in allowed):
                 raise InputError(
                     f"{entry} is a link to {entry.readlink()}, which is not part of the set",
                     "It is not read: remove it.",

@@ -22,7 +22,7 @@ from unicorn_hf.core.yaml_text import read_yaml_file
 _PACKAGE = Path(__file__).parent.parent
 CAPTION_PROMPTS, INSTRUCTION_PROMPTS = _PACKAGE / "captions" / "prompts", _PACKAGE / "instructions" / "prompts"
 """Folders of the prompts that ship with unicorn-hf."""
-_BUNDLED_NAME = re.compile(r"[\w-]+")
+_BUNDLED_NAME = re.compile(r"[\w-]{1,100}")
 _FEWEST_WORDS = 6
 _LANGUAGE = "{language}"
 WRITE_IN = (

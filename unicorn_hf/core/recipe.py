@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegat
 
 from unicorn_hf.core.languages import base, code_of
 from unicorn_hf.core.prompts import Prompt
-from unicorn_hf.core.section import Section, Strings
+from unicorn_hf.core.section import Revision, Section, Strings
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -24,6 +24,7 @@ FilterName = Literal[
 ]  # fmt: skip
 TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
+MOST_ROWS = 2**31 - 1
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -109,7 +110,7 @@ class DatasetSource(AnySource):
     path: str
     config: str | None = None
     split: str = "train"
-    revision: str | None = None
+    revision: Revision | None = None
     column: str | Strings
     """A column of text, of lists of texts or of class labels, or several columns; one text of a row becomes a seed."""
     image_id: str | None = None
@@ -178,7 +179,7 @@ class VllmEngine(Section):
 
     kind: Literal["vllm"] = "vllm"
     model: str
-    revision: str | None = None
+    revision: Revision | None = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_model_len: PositiveInt | None = None
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.9
@@ -337,7 +338,7 @@ class Screen(Scoring):
 class Captions(Section):
     """Stage 1: diverse caption synthesis."""
 
-    num: PositiveInt
+    num: Annotated[PositiveInt, Field(le=MOST_ROWS)]
     """Captions kept at the end."""
     captions_per_seed: PositiveInt | None = None
     """Samples drawn of each seed at most; without it, as many as `max_attempts_per_caption` allows."""
@@ -420,7 +421,7 @@ class Tasks(Section):
 class Instructions(Section):
     """Stage 2: instruction-tuning data."""
 
-    num: NonNegativeInt
+    num: Annotated[NonNegativeInt, Field(le=MOST_ROWS)]
     """Conversations kept at the end; each is of another caption. 0: none are made."""
     attempts: PositiveInt = 3
     """How often a conversation that does not hold is asked for before it is rejected."""
@@ -537,7 +538,7 @@ class Parent(Section):
 
     dataset: str
     """`ORG/NAME` on the Hub, or a folder."""
-    revision: str | None = None
+    revision: Revision | None = None
     """The commit."""
     changed: Strings = ()
     """Keys of the recipe that are not as they were there."""

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 """YAML's lists become tuples."""
+REVISION = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+Revision = Annotated[str, Field(pattern=rf"^{REVISION}$", max_length=200, description="a branch, tag or commit")]
+"""Of a repository of the Hub. Its library joins it to a path, so that no other text may be one."""
 
 
 class Section(BaseModel):

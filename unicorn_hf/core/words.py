@@ -13,7 +13,8 @@ _EAST_ASIAN = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}々〆ー"
 _SOUTH_EAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 _LETTER = rf"[\w\p{{M}}--[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]]"
 _WORD = regex.compile(
-    rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’\u200c\u200d-]{_LETTER}+)*", regex.VERSION1 | regex.UNICODE
+    rf"[{_EAST_ASIAN}{_SOUTH_EAST_ASIAN}]\p{{M}}*|{_LETTER}+(?:['’\u200c\u200d-]{_LETTER}+)*",
+    regex.VERSION1 | regex.UNICODE,
 )
 _CHARACTERS_PER_WORD = (
     (regex.compile(rf"[{_EAST_ASIAN}]\p{{M}}*"), 2),

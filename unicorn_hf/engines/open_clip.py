@@ -1,13 +1,14 @@
 """Both sides of any model of open_clip."""
 
+import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from unicorn_hf.core.encoder_spec import OpenClipSpec
+from unicorn_hf.core.encoder_spec import OpenClipSpec, is_path
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.engines.quiet import quiet
 from unicorn_hf.engines.tokens import open_clip_tokens
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 _LOCAL = "local-dir:"
 _HUB = "hf-hub:"
 _CONFIG = "open_clip_config.json"
+_NAMES = ("hf_tokenizer_name", "hf_model_name", "timm_model_name")
+"""Keys of a configuration that name other models."""
 _INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
 _MODELS_ADVICE = "All names: python -c 'import open_clip; print(open_clip.list_models())'"
 _LOAD_ADVICE = (
@@ -36,9 +39,12 @@ def check(spec: OpenClipSpec) -> None:
     """
     open_clip = _open_clip()
     if spec.model.startswith(_HUB):
+        _check_config(spec.model, _hub_config(spec.model.removeprefix(_HUB)), is_foreign=True)
         return
     if spec.model.startswith(_LOCAL):
-        _check_folder(Path(spec.model.removeprefix(_LOCAL)))
+        folder = Path(spec.model.removeprefix(_LOCAL))
+        _check_folder(folder)
+        _check_config(spec.model, folder / _CONFIG)
         return
     models = open_clip.list_models()
     if spec.model not in models:
@@ -157,6 +163,48 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"there is no folder {folder}")
     if not (folder / _CONFIG).is_file():
         raise InputError(f"{folder} holds no open_clip model: it has no {_CONFIG}")
+
+
+def _hub_config(repo_id: str) -> Path | None:
+    """The configuration of a model of the Hub; None where it cannot be had, which open_clip tells when it loads it."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        with quiet():
+            return Path(hf_hub_download(repo_id, _CONFIG))
+    except (OSError, ValueError):
+        return None
+
+
+def _check_config(model: str, path: Path | None, *, is_foreign: bool = False) -> None:
+    """See that a model's configuration has no code run, which open_clip would do, nor names files of this machine.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        values = list(_values(json.loads(path.read_bytes()))) if path else []
+    except (OSError, ValueError, RecursionError):
+        return  # open_clip says what is wrong when it loads it.
+    if any(key == "trust_remote_code" and value for key, value in values):
+        raise InputError(
+            f"{model} asks for code of a model's repository to be run (trust_remote_code)", "Take another encoder."
+        )
+    for key, value in values:
+        if is_foreign and key in _NAMES and is_path(str(value)):
+            raise InputError(f"{model} names a file of this machine as {key}: {value!r}", "Take another encoder.")
+
+
+def _values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """All values in JSON with the keys that they stand under."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _values(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _values(item, key)
+    else:
+        yield key, value
 
 
 def _check_weights(open_clip: Any, model: str, pretrained: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.recipe import (
+    MOST_ROWS,
     Captions,
     Imported,
     ImportedEngine,
@@ -16,7 +17,7 @@ from unicorn_hf.core.recipe import (
 )
 from unicorn_hf.core.recipe_file import overridden
 
-ALL = 2**31 - 1
+ALL = MOST_ROWS
 """More rows than a set has: the import puts the number that it finds in its place."""
 
 

@@ -94,6 +94,7 @@ class _Reader:
     def __call__(self) -> NDArray[Any]:
         try:
             found: NDArray[Any] = np.load(io.BytesIO(self._content), allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        # A shape may be declared that no memory holds, or no number.
+        except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise InputError(f"{self._where}: its .npy is not readable: {error}") from error
         return found

@@ -84,7 +84,7 @@ class VectorFiles:
                 raise InputError(f"{where}: {name!a} is larger than {_MAX_BYTES >> 30} GiB")
             with safe_open(path, "numpy") as file:
                 vectors: NDArray[Any] = file.get_tensor(KEY)
-        except (SafetensorError, OSError, TypeError) as error:
+        except (SafetensorError, OSError, TypeError, AttributeError) as error:
             raise InputError(f"{where}: {name!a} holds no tensor {KEY}: {error}") from error
         if vectors.ndim != 2:
             raise InputError(f"{where}: the tensor {KEY} of {name!a} is no table of vectors: {vectors.shape}")

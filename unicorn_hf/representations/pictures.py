@@ -89,16 +89,30 @@ class PictureSource:
             data = datasets.load_dataset(self.path, self.config, split=self.split, streaming=True)
             data = data.shuffle(seed=0, buffer_size=_SHUFFLED)
             features: dict[str, Any] = data.features or {}
+            data = data.decode(False) if features else data
             column = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
             if column is None:
                 raise InputError(f"{self.path} has no column of pictures; its columns: {', '.join(features) or 'none'}")
             text = next((name for name in _TEXT_COLUMNS if _is_text(features.get(name))), None)
             for number, row in enumerate(data):
-                yield Picture(f"row {number}", on_white(row[column]), row[text] if text else None)
+                image = features[column].decode_example(self._own(row[column], number))
+                yield Picture(f"row {number}", on_white(image), row[text] if text else None)
         except (FileNotFoundError, ValueError) as error:
             raise InputError(f"{self.path} is neither a folder with pictures nor a data set: {error}") from None
         except (OSError, RuntimeError) as error:
             raise RunError(f"the pictures of {self.path} cannot be read: {error}") from None
+
+    def _own(self, value: dict[str, Any], number: int) -> dict[str, Any]:
+        """A picture's bytes, or its place in the data set.
+
+        Raises:
+            InputError: it lies elsewhere, and only whoever made the data set knows why.
+        """
+        path, folder = str(value.get("path") or ""), Path(self.path).expanduser()
+        is_local = path and folder.is_dir() and Path(path).resolve().is_relative_to(folder.resolve())
+        if value.get("bytes") is not None or is_local or path.startswith(f"hf://datasets/{self.path}@"):
+            return value
+        raise InputError(f"{self.path}, row {number}: the picture is not in the data set, but at {path!r}")
 
 
 def on_white(image: "Image") -> "Image":

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
@@ -24,6 +24,10 @@ _KEY = "unicorn_hf"
 _ADVICE = "`unicorn-hf calibrate` makes statistics of images; every built data set holds a transfer.safetensors."
 
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""Beyond it a float64, which moments are, has no exact whole numbers."""
+
+
 class Facts(BaseModel):
     """What a file says beside its tensors."""
 
@@ -35,10 +39,10 @@ class Facts(BaseModel):
     """Fingerprint of the encoder: statistics of another one are of no use, whatever its name."""
     transfer: TransferName | None = None
     seed: int = 0
-    text_count: int = 0
-    text_domains: dict[str, int] = {}
+    text_count: Count = 0
+    text_domains: dict[str, Count] = {}
     """Rows of each domain, in the order of the rows of `text_domain_mean` and `text_domain_variance`."""
-    image_count: int = 0
+    image_count: Count = 0
     image_source: str = ""
 
 
@@ -131,11 +135,9 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         path = _download(str(source), revision)
     facts, tensors = _load(path)
     text = _moments(path, "text", facts.text_count, tensors)
-    if facts.transfer is None or text is None:
+    aligned = SetMean(facts.text_count, tensors["aligned_mean"]) if "aligned_mean" in tensors else None
+    if facts.transfer is None or text is None or (facts.transfer == "realign" and aligned is None):
         raise InputError(f"{path} holds no transfer", _ADVICE)
-    aligned = None
-    if "aligned_mean" in tensors:
-        aligned = SetMean(facts.text_count, tensors["aligned_mean"])
     image = _moments(path, "image", facts.image_count, tensors)
     return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
 
@@ -191,7 +193,8 @@ def _load(path: Path) -> tuple[Facts, dict[str, NDArray[np.float64]]]:
         raise InputError(f"there is no file {path}", _ADVICE) from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", _ADVICE) from None
-    except (SafetensorError, ValidationError):
+    # Of types that NumPy does not have, safetensors raises the last two.
+    except (SafetensorError, ValidationError, AttributeError, TypeError):
         raise InputError(f"{path} is not a file of statistics that unicorn-hf wrote", _ADVICE) from None
 
 

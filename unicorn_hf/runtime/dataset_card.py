@@ -9,7 +9,6 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.yaml_text import read_yaml
 
 _CARDS = ("README.md", ".huggingface.yaml")
-_FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
 _OUTSIDE = re.compile(r"^[/\\~]|^[A-Za-z]:|://|::|(^|[/\\])\.\.([/\\]|$)")
 
 
@@ -51,7 +50,10 @@ def _downloaded(repo_id: str, name: str, revision: str | None) -> Path:
 
 
 def _metadata(text: str, source: str, *, whole: bool) -> Any:
-    matter = text if whole else match[1] if (match := _FRONT_MATTER.match(text)) else ""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    # As `datasets` finds it: another rule would look at another text.
+    matter = text if whole else match[2] if (match := REGEX_YAML_BLOCK.search(text)) else ""
     return read_yaml(matter, f"the card of {source}")[0]
 
 

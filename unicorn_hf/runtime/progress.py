@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
+from unicorn_hf.core.visible import visible_lines
+
 
 class Progress(Protocol):
     """Told by the pipeline, from the client's threads."""
@@ -70,7 +72,7 @@ class PlainProgress:
         self._kept, self._rejected = kept, rejected
 
     def note(self, message: str) -> None:
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(visible_lines(message) + "\n")
         sys.stderr.flush()
 
     def finish(self) -> None:
@@ -127,7 +129,7 @@ class LiveProgress:
         self._show(max(kept, self._rows - rejected))
 
     def note(self, message: str) -> None:
-        self._progress.console.print(message, highlight=False, markup=False)
+        self._progress.console.print(visible_lines(message), highlight=False, markup=False)
 
     def finish(self) -> None:
         self._show(self._total)

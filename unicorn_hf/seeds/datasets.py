@@ -55,6 +55,8 @@ def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, A
         yield from _parquet_rows(source, source.data_files, columns)
         return
     rows = _open(source, columns)
+    # A column may be declared to be pictures or sounds, which would be fetched from where the data say.
+    rows = rows.decode(False) if rows.features else rows
     for column in columns:
         if rows.column_names and column not in rows.column_names:
             raise _no_column(source, column, rows.column_names)

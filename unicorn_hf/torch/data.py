@@ -213,11 +213,12 @@ def _found(source: str | Path, config: str, revision: str | None, streaming: boo
     # Of a stream, only what is used is downloaded.
     options: dict[str, Any] = {"split": "train", "streaming": streaming, **({"columns": _COLUMNS} if streaming else {})}
     if folder.is_dir():
-        if not places.data_files(places.file_names(folder), config):
+        names = [name for name in places.data_files(places.file_names(folder), config) if name.endswith(".parquet")]
+        if not names:
             raise InputError(f"{folder} holds no rows of the config {config}", "It is the folder of a build.")
-        check_data_files(str(folder))
+        # Not by the folder's name: `datasets` would follow its card to whatever it calls data.
         with _reading(source):
-            return load_dataset(str(folder), config, **options)
+            return load_dataset("parquet", data_files=[str(folder / name) for name in names], **options)
     try:
         check_repo_id(str(source))
     except InputError:

@@ -22,10 +22,11 @@ from unicorn_hf.builders.unicorn import DataFile
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.cards.costs import costs, read_run
 from unicorn_hf.cards.statistics import StageFacts, read_statistics
-from unicorn_hf.cards.text import as_text, shortened, visible
+from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.progress import Progress
 
 if TYPE_CHECKING:

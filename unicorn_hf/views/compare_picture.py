@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unicorn_hf.cards.charts import plain_matplotlib, png
-from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.files import write_bytes
 from unicorn_hf.views.compare import Comparison, SetFigures
 

@@ -15,9 +15,10 @@ from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
 from unicorn_hf.cards.statistics import StageFacts, Statistics, read_statistics
-from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
+from unicorn_hf.core.visible import visible
 from unicorn_hf.views.facts import facts_of
 
 if TYPE_CHECKING:

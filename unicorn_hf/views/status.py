@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.builders.places import work_dir_of
-from unicorn_hf.cards.text import visible
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
 from unicorn_hf.runtime.storage import is_remote, place
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.rows import spread, vectors_of
-from unicorn_hf.cards.text import shortened, visible
+from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.ids import stable_int
+from unicorn_hf.core.visible import visible
 
 _COLUMNS = ["id", "caption", "conversations", "image_embedding", "seed", "domain"]
 _MAX_CAPTION, _MAX_TURN, _MAX_SHORT = 6_000, 3_000, 300
