@@ -13,6 +13,7 @@ from tests.test_pipeline import recipe
 from unicorn_hf import Recipe, build, load_recipe, load_transfer
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import TransferName
+from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.engines.hashing import HashingEncoder
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
@@ -68,11 +69,15 @@ def test_what_is_published_is_the_formula_whatever_the_partitions(name: Transfer
 def test_a_set_is_made_again_from_what_it_publishes(tmp_path: Path) -> None:
     first = tmp_path / "first"
     build(small(tmp_path, "realign", representations__image_statistics=str(statistics_file(tmp_path))), first)
-    assert "recipe.yaml transfer.safetensors" in (first / "README.md").read_text()
-    (first / "seeds.txt").write_bytes((tmp_path / "seeds.txt").read_bytes())
+    assert "recipe.yaml statistics.json transfer.safetensors" in (first / "README.md").read_text()
     (tmp_path / "image_statistics.safetensors").unlink()
     again = tmp_path / "again"
-    build(load_recipe(first / "recipe.yaml"), again)
+    # The set does not bring the file of its seeds, and what its recipe calls it is not opened.
+    with pytest.raises(InputError, match=r"names 'seeds\.txt' as seeds\.sources\.path"):
+        load_recipe(first / "recipe.yaml")
+    (source,) = read_recipe(first / "recipe.yaml").model_dump(mode="json")["seeds"]["sources"]
+    mine = {"seeds.sources": [source | {"path": str(tmp_path / "seeds.txt")}]}
+    build(load_recipe(first / "recipe.yaml", mine), again)
     before, after = published_bytes(first), published_bytes(again)
     del before["seeds.txt"]
     assert after == before
