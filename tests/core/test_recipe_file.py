@@ -128,7 +128,7 @@ def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"captions.num": 0}, "mine.yaml with the options given: captions.num: write a whole number above 0, at most"),
+        ({"captions.num": 0}, "mine.yaml with the options given: captions.num: write a whole number above 0 (got 0)"),
         ({"captions.num": 4}, "instructions (5) are more than captions (4)"),
         ({"captions.nmu": 4}, "unknown key captions.nmu; did you mean num?"),
         ({"engine": {"kind": "ecko"}}, "engine: unknown kind 'ecko'; did you mean echo?"),
@@ -168,7 +168,7 @@ def test_overrides_that_do_not_hold_say_so(tmp_path: Path, overrides: dict[str, 
         ("num: 10", "num: 1.5", "mine.yaml:9: captions.num: write a whole number above 0 (got 1.5)"),
         ("num: 10", "num: true", "mine.yaml:9: captions.num: write a whole number above 0 (got True)"),
         ("num: 10", "num: -1", "mine.yaml:9: captions.num: write a whole number above 0 (got -1)"),
-        ("num: 10", "num: 0", "mine.yaml:9: captions.num: write a whole number above 0, at most"),
+        ("num: 10", "num: 0", "mine.yaml:9: captions.num: write a whole number above 0 (got 0)"),
         ("num: 5", "num: -7", "mine.yaml:11: instructions.num: write a whole number of at least 0 (got -7)"),
         ("  num: 10", "  prompt: p", "mine.yaml:8: captions.num: this key is missing: write a whole number above 0"),
         ("captions:\n  num: 10\n", "", "mine.yaml: captions: this key is missing: write a mapping with the keys num, "),

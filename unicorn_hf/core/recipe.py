@@ -53,6 +53,12 @@ PromptChoice = str | Prompt
 """The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
 
 
+def _rows_of_a_set(number: int) -> int:
+    if number > MOST_ROWS:
+        raise ValueError(f"a set has {MOST_ROWS:,} rows at most")
+    return number
+
+
 class Sampling(Section):
     """How an answer is drawn; vLLM's `SamplingParams` names."""
 
@@ -338,7 +344,7 @@ class Screen(Scoring):
 class Captions(Section):
     """Stage 1: diverse caption synthesis."""
 
-    num: Annotated[PositiveInt, Field(le=MOST_ROWS)]
+    num: Annotated[PositiveInt, AfterValidator(_rows_of_a_set)]
     """Captions kept at the end."""
     captions_per_seed: PositiveInt | None = None
     """Samples drawn of each seed at most; without it, as many as `max_attempts_per_caption` allows."""
@@ -421,7 +427,7 @@ class Tasks(Section):
 class Instructions(Section):
     """Stage 2: instruction-tuning data."""
 
-    num: Annotated[NonNegativeInt, Field(le=MOST_ROWS)]
+    num: Annotated[NonNegativeInt, AfterValidator(_rows_of_a_set)]
     """Conversations kept at the end; each is of another caption. 0: none are made."""
     attempts: PositiveInt = 3
     """How often a conversation that does not hold is asked for before it is rejected."""
