@@ -25,7 +25,6 @@ from unicorn_hf.representations.vectors import read_vectors, vector_column
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.runtime.running import held_up
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 
@@ -104,15 +103,12 @@ class PackageJob:
         return self.step.find(self.partition, self.inputs, PackagingRecord)
 
     def run(self, on_row: Callable[[], None]) -> PackagingRecord:
-        with held_up():  # Importing `datasets` takes seconds.
-            from unicorn_hf.builders.unicorn import rows_of
-
         statistics: list[ShardStatistics] = []
         diversity = Diversity()
         num_arrow_bytes = 0
         with atomic(self.path) as temporary:
             with _writer(temporary, self.schema) as writer:
-                for table in rows_of(self, self.config, self.row_group_rows):
+                for table in _in_groups(map(self._table, self.parts), self.row_group_rows):
                     writer.write_table(table)
                     statistics.append(ShardStatistics.of(table))
                     if self.config == "pretrain":
@@ -136,9 +132,6 @@ class PackageJob:
     def schema(self) -> pa.Schema:
         form = pretrain if self.config == "pretrain" else instruction
         return form(self.dim, self.dtype, messages=self.messages)
-
-    def tables(self) -> Iterator[pa.Table]:
-        return map(self._table, self.parts)
 
     def _table(self, part: Part) -> pa.Table:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
@@ -165,6 +158,19 @@ class PackageJob:
         if self.messages:
             columns["messages"] = pa.array(map(as_messages, conversations.to_pylist()), MESSAGES)
         return pa.table(columns if task is None else columns | {"task": task}, schema=self.schema)
+
+
+def _in_groups(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `num_rows`, the last one shorter."""
+    rest: pa.Table | None = None
+    for table in tables:
+        held = table if rest is None else pa.concat_tables([rest, table])
+        whole = held.num_rows - held.num_rows % num_rows
+        for start in range(0, whole, num_rows):
+            yield held.slice(start, num_rows).combine_chunks()
+        rest = held.slice(whole)
+    if rest is not None and rest.num_rows:
+        yield rest.combine_chunks()
 
 
 @dataclass(frozen=True)

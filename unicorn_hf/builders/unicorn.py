@@ -1,4 +1,4 @@
-"""The `datasets` builder: a build's shards, published or not yet, or the original authors' release, as configs' rows.
+"""The `datasets` builder: a build's published shards, or the original authors' release, as configs' rows.
 
 >>> from unicorn_hf.builders.unicorn import Unicorn
 >>> builder = Unicorn(config_name="pretrain", data_dir="unicorn")  # doctest: +SKIP
@@ -6,14 +6,12 @@
 >>> builder.as_dataset("train")  # doctest: +SKIP
 
 `load_dataset("unicorn", ...)` comes here too, for the original release, once `unicorn_hf.datasets_plugin` is imported.
-Packaging takes the rows that it writes from here: `rows_of`.
 """
 
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import datasets
 import pyarrow as pa
@@ -47,17 +45,6 @@ class UnicornConfig(datasets.BuilderConfig):  # type: ignore[misc]
 
     version: str = "1.0.0"  # of the rows' form: raised when it changes, so that no older cache is taken for it
     columns: list[str] | None = None
-
-
-class Shard(Protocol):
-    """Rows of a config, from wherever they come."""
-
-    @property
-    def schema(self) -> pa.Schema: ...
-
-    def tables(self) -> Iterator[pa.Table]:
-        """The rows in order, a bounded number at a time."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -104,20 +91,11 @@ class DataFile:
             yield table.select(self.columns or table.column_names)
 
 
-def rows_of(shard: Shard, config: str, num_rows: int) -> Iterator[pa.Table]:
-    """A shard's rows as the builder gives them, in tables of `num_rows`, the last one shorter."""
-    # The builder wants a place for its lock, though a stream stores nothing.
-    with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as folder:
-        builder = Unicorn(config_name=config, shards=[shard], cache_dir=folder)
-        yield from builder.as_streaming_dataset("train").with_format("arrow").iter(batch_size=num_rows)
-
-
 class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """One split, `train`.
 
     Args:
         data_dir: a built folder, or one with the files of the original release.
-        shards: instead of files, the shards of a build under way.
     """
 
     BUILDER_CONFIG_CLASS = UnicornConfig
@@ -129,10 +107,8 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         *args: Any,
         config_name: str | None = None,
         data_dir: str | Path | None = None,
-        shards: Sequence[Shard] = (),
         **kwargs: Any,
     ) -> None:
-        self._shards = list(shards)
         if data_dir is not None and kwargs.get("data_files") is None:
             # As data files and not as a folder: the cache then knows them by their size and time.
             kwargs["data_files"] = _found(Path(data_dir).expanduser(), config_name or self.DEFAULT_CONFIG_NAME)
@@ -142,11 +118,11 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo()
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        shards = self._shards or self._files(dl_manager)
+        shards = self._files(dl_manager)
         self.info.features = datasets.Features.from_arrow_schema(shards[0].schema)
         return [datasets.SplitGenerator(name="train", gen_kwargs={"shards": shards})]
 
-    def _files(self, dl_manager: Any) -> list[Shard]:
+    def _files(self, dl_manager: Any) -> list[DataFile]:
         if not self.config.data_files:
             raise InputError("the builder was given nothing to read", 'Give a folder: data_dir="unicorn".')
         names = [str(name) for name in self.config.data_files["train"]]
@@ -154,7 +130,7 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         config, columns = self.config.name, self.config.columns
         return [DataFile(name, file, config, columns) for name, file in zip(names, files, strict=True)]
 
-    def _generate_tables(self, shards: list[Shard]) -> Iterator[tuple[Any, pa.Table]]:
+    def _generate_tables(self, shards: list[DataFile]) -> Iterator[tuple[Any, pa.Table]]:
         for number, shard in enumerate(shards):
             for batch, table in enumerate(shard.tables()):
                 yield Key(number, batch), table
