@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.core.test_recipe import with_
 from unicorn_hf import InputError, load_recipe
@@ -99,3 +100,25 @@ def test_a_recipe_beside_statistics_is_one_of_a_set(tmp_path: Path) -> None:
     own = load_recipe(path, {"engine.base_url": "http://mine/v1"}, tell=lines.append)
     assert own.engine.base_url == "http://mine/v1"  # type: ignore[union-attr]
     assert lines == ["not taken from the published recipe: engine.base_url. Set your own by options or --set"] * 2
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, f"{'a' * 300}/b", "../" * 100 + "x"])
+def test_names_of_any_length_are_looked_at(name: str, tmp_path: Path) -> None:
+    engine = {"kind": "vllm", "model": name}
+    assert "engine.model" in taken_over(recipe(engine=engine, seeds={"sources": [SOURCE]}), tmp_path).files
+
+
+@pytest.mark.parametrize("revision", ["/etc/passwd", "../x", "a/../b", "main\r  harmless/model", "", "a" * 300])
+def test_a_revision_is_no_path(revision: str) -> None:
+    for changes in (
+        {"engine": {"kind": "vllm", "model": "org/model", "revision": revision}},
+        {"seeds": {"sources": [SOURCE | {"revision": revision}]}},
+        {"parent": {"dataset": "org/set", "revision": revision, "text": "written"}},
+    ):
+        with pytest.raises(ValidationError):
+            recipe(**changes)
+
+
+def test_whatever_stands_for_statistics_makes_a_set(tmp_path: Path) -> None:
+    (tmp_path / "statistics.json").mkdir()
+    assert is_of_a_set(tmp_path / "recipe.yaml")

@@ -14,7 +14,9 @@ def made(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["README.md", "recipe.yaml", "pretrain/train-0.parquet", "pretrain"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "recipe.yaml", "pretrain/train-0.parquet", "pretrain", "deep/er/x.parquet"]
+)
 def test_a_link_that_leads_out_is_named(name: str, tmp_path: Path) -> None:
     folder = made(tmp_path / "set")
     outside = tmp_path / "mine"
@@ -23,6 +25,7 @@ def test_a_link_that_leads_out_is_named(name: str, tmp_path: Path) -> None:
     if place.is_dir():
         place.rmdir()
     place.unlink(missing_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(outside)
     with pytest.raises(InputError, match=r"is a link to .*mine, which is not part of the set"):
         check_links(folder)

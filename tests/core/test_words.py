@@ -22,6 +22,7 @@ from unicorn_hf.core.words import count, num_words, repeated_fraction, runs, wor
         ("नीली चिड़िया", ["नीली", "चिड़िया"]),
         ("猫坐在 a mat 上。", ["猫", "坐", "在", "a", "mat", "上"]),
         ("ที่นี่", ["ที่", "นี่"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
     ],
 )
 def test_words_are_counted_as_documented(text: str, found: list[str]) -> None:

@@ -241,3 +241,20 @@ def test_weights_out_of_reach_are_an_error_of_ours() -> None:
     assert "the encoder open_clip:RN50/cc12m cannot be loaded" in done.stdout
     assert "need no network" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "text_cfg",
+    [
+        {"hf_tokenizer_name": "x", "tokenizer_kwargs": {"trust_remote_code": True}},
+        {"hf_model_name": "x", "nested": [{"trust_remote_code": 1}]},
+    ],
+)
+def test_a_configuration_that_has_code_run_is_refused_before_anything_is_loaded(
+    text_cfg: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"embed_dim": 8, "text_cfg": text_cfg}}))
+    spec = OpenClipSpec(f"local-dir:{tmp_path}", None)
+    for load in (check, text_tower):
+        with pytest.raises(InputError, match="asks for code of a model's repository to be run"):
+            load(spec)

@@ -83,3 +83,14 @@ def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
         list(PictureSource(str(tmp_path), 5))
     with pytest.raises(InputError, match="is neither a folder with pictures nor a data set"):
         list(PictureSource(str(tmp_path / "nothing.d"), 5))
+
+
+def test_a_picture_that_a_data_set_places_elsewhere_is_not_opened(tmp_path: Path) -> None:
+    import datasets
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "mine.png")
+    data = datasets.Dataset.from_dict({"picture": [{"bytes": None, "path": str(tmp_path / "mine.png")}]})
+    (tmp_path / "set").mkdir()
+    data.cast_column("picture", datasets.Image()).to_parquet(tmp_path / "set" / "train.parquet")
+    with pytest.raises(InputError, match=r"row 0: the picture is not in the data set, but at '.*mine\.png'"):
+        list(PictureSource(str(tmp_path / "set"), 5))

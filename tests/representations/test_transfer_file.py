@@ -137,3 +137,21 @@ def test_the_consumer_needs_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "BF16", "F64"])
+@pytest.mark.parametrize("counted", [10**400, -1, 60])
+def test_numbers_that_numpy_does_not_have_are_told(dtype: str, counted: int, tmp_path: Path) -> None:
+    path = saved(tmp_path, "realign")
+    with safe_open(path, "numpy") as file:
+        facts = json.loads(next(iter(file.metadata().values())))
+        (key,) = file.metadata()
+    size = {"F8_E4M3": 1, "BF16": 2, "F64": 8}[dtype]
+    header = {
+        "__metadata__": {key: json.dumps(facts | {"text_count": counted})},
+        "text_mean": {"dtype": dtype, "shape": [6], "data_offsets": [0, 6 * size]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(6 * size))
+    with pytest.raises(InputError):
+        load_transfer(path)

@@ -83,3 +83,9 @@ def test_what_is_no_card_is_left_to_datasets(text: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(text)
     check_data_files(str(tmp_path))
     check_data_files(str(tmp_path / "nowhere"))
+
+
+def test_the_metadata_end_where_datasets_has_them_end(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nname: x\n---b: 1\nconfigs:\n- data_files: /etc/passwd\n---\n")
+    with pytest.raises(InputError, match="/etc/passwd"):
+        check_data_files(str(tmp_path))
