@@ -52,7 +52,8 @@ def tar_rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                         raise InputError(f"{file.name}: {member.name!a} is larger than {_MAX_MEMBER_BYTES:,} bytes")
                     content = tar.extractfile(member)
                     sample[ending] = content.read() if content else b""
-    except (tarfile.TarError, EOFError, OSError) as error:
+    # A header's number that is none is a ValueError of tarfile's.
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise InputError(f"{file.name}: not readable as tar: {error}", _advice(file)) from error
     if members:
         yield from _sample(file, number, sample, members, notes)

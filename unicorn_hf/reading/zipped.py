@@ -1,5 +1,6 @@
 """The one JSON file in a zip archive that comes from elsewhere: a damaged archive or a bomb is an `InputError`."""
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -65,3 +66,7 @@ def telling(name: str) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{name}: not a zip archive, or a damaged one ({error})", GET_AGAIN) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InputError(f"{name}: a damaged zip archive: it points outside of itself", GET_AGAIN) from error

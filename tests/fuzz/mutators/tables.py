@@ -163,7 +163,8 @@ def _has_unique_names(table: pa.Table) -> bool:
 def _other_rows(rng: Random, table: pa.Table) -> pa.Table:
     """None, few, many, the same ones again."""
     number = rng.choice((0, 1, 2))
-    return rng.choice((table.slice(0, number), pa.concat_tables([table] * 3), table.slice(0, 1).take([0] * 500)))
+    again = table.slice(0, 1).take([0] * 500) if table.num_rows else table
+    return rng.choice((table.slice(0, number), pa.concat_tables([table] * 3), again))
 
 
 def _metadata(rng: Random, table: pa.Table) -> pa.Table:
