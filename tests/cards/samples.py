@@ -82,7 +82,6 @@ class Texts:
     license: str = "a licence"
     model_license: str = "apache-2.0"
     model: str = "Org/Model"
-    revision: str = "main"
     prompt: str = "caption-v1"
     encoder: str = "org/clip"
     reason: str = "too_short"
@@ -118,7 +117,7 @@ def recipe(texts: Texts | None = None, **changes: Any) -> Recipe:
         "note": texts.note,
         "language": [texts.language],
         "seeds": {"sources": [source]},
-        "engine": {"kind": "vllm", "model": texts.model, "revision": texts.revision},
+        "engine": {"kind": "vllm", "model": texts.model, "revision": "main"},
         "captions": {"num": 1000, "prompt": texts.prompt},
         "instructions": {"num": 400},
         "representations": {"encoder": f"open_clip:hf-hub:{texts.encoder}"},

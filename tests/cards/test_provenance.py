@@ -30,7 +30,7 @@ def test_each_stand_in_is_a_reason(changes: dict[str, Any], num_reasons: int) ->
 
 
 def test_the_model_is_named_with_its_revision() -> None:
-    assert model_name(recipe(Texts(model="Org/Model", revision="abc"))) == "Org/Model at revision abc"
+    assert model_name(recipe(Texts(model="Org/Model"))) == "Org/Model at revision main"
     assert model_name(recipe(engine={"kind": "vllm", "model": "Org/Model"})) == "Org/Model"
     assert model_name(recipe(**ECHO)) == "echo"
 
