@@ -4,13 +4,14 @@ import importlib.util
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.builds import unicorn
-from unicorn_hf.core.http import proxy_failure, proxy_problem, wait_asked
+from unicorn_hf.core.http import proxy_failure, proxy_for, proxy_problem, wait_asked
 
-SOCKS = "pip install 'httpx[socks]'"
+SOCKS = "pip install 'unicorn-hf[socks]'"
 BAD = {
     "socks5, no package": ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, ("ALL_PROXY", SOCKS)),
     "socks5h, no package": ({"https_proxy": "socks5h://127.0.0.1:1080"}, ("https_proxy", SOCKS)),
@@ -77,9 +78,72 @@ def test_a_proxy_that_can(variables: dict[str, str], monkeypatch: pytest.MonkeyP
 
 def test_a_socks_proxy_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr("unicorn_hf.core.http.find_spec", lambda name: name == "socksio" or real(name))
+    monkeypatch.setattr(
+        "unicorn_hf.core.http.find_spec", lambda name: name in ("socksio", "aiohttp_socks") or real(name)
+    )
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     assert proxy_problem() is None
+
+
+PROXY, OTHER = "http://proxy.example:3128", "http://other.example:3128"
+ROUTES: tuple[dict[str, str], ...] = (
+    {},
+    {"HTTP_PROXY": PROXY},
+    {"HTTPS_PROXY": PROXY},
+    {"ALL_PROXY": PROXY},
+    {"HTTPS_PROXY": PROXY, "ALL_PROXY": OTHER},
+    {"http_proxy": PROXY, "HTTP_PROXY": OTHER},
+    {"HTTP_PROXY": "", "ALL_PROXY": PROXY},
+    {"ALL_PROXY": "proxy.example:3128"},
+    {"ALL_PROXY": "http://user:pass%20word@proxy.example:3128"},
+    {"ALL_PROXY": "https://proxy.example:3128"},
+    {"ALL_PROXY": PROXY, "no_proxy": "example.com"},
+    *(
+        {"HTTP_PROXY": PROXY, "HTTPS_PROXY": OTHER, "NO_PROXY": exempt}
+        for exempt in (
+            "*", "localhost", "LOCALHOST", "example.com", "Example.com", ".example.com", "*.example.com",
+            "*example.com", "127.0.0.1", "127.0.0.0/8", "10.0.0.0/8, localhost", "10.1.2.3/16", "::1", "fd00::/8",
+            "[::1]", "[::1]:8000",
+            "[fd00::]/8", "127.0.0.1:8000", "127.0.0.1:9", "localhost:8000", "example.com:443", "example.com:8443",
+            "http://example.com", "https://example.com", "all://example.com", "https://example.com:8443", "https://",
+            "com", "ample.com", "other.org", "a, ,b", "x,example.com,y", "not/a/host", "10.0.0.0/99",
+        )
+    ),
+)  # fmt: skip
+URLS = (
+    "http://localhost:8000/v1", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1", "http://[fd00::7]/v1",
+    "http://10.1.2.3/v1", "http://10.2.2.3:80/v1", "https://example.com/v1", "https://example.com:443/v1",
+    "https://example.com:8443/v1", "https://api.EXAMPLE.com/v1", "http://api.example.com/v1", "http://badexample.com/v1",
+    "http://a.localhost/v1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("variables", ROUTES, ids=str)
+def test_a_request_goes_the_way_that_the_hubs_library_goes(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.utils import _http
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = _http.default_client_factory()
+    url_type = type(client.base_url)
+
+    def its_way(url: str) -> str | None:
+        transport: Any = client._transport_for_url(url_type(url))
+        if transport is client._transport:
+            return None
+        proxy, credentials = transport._pool._proxy_url, transport._pool._proxy_headers
+        return f"{proxy.scheme.decode()}://{proxy.host.decode()}:{proxy.port}{' with a password' * bool(credentials)}"
+
+    def our_way(url: str) -> str | None:
+        proxy = proxy_for(url)
+        parts = urlsplit(proxy or "")
+        return proxy and f"{parts.scheme}://{parts.hostname}:{parts.port}{' with a password' * bool(parts.username)}"
+
+    ways = {url: its_way(url) for url in URLS}
+    client.close()
+    assert {url: our_way(url) for url in URLS} == ways
 
 
 def test_another_error_is_not_the_proxys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ Script = Callable[[Body, int], Reply | None]
 
 
 class ChatServer:
-    """Keeps what it was asked: `bodies` in order, the `headers` of each, and how many were answered at once at most."""
+    """Keeps what it was asked: `bodies` in order, the `headers` of each, how many at once at most, and connections."""
 
     def __init__(self) -> None:
         self.script: Script = lambda body, time: None
@@ -54,6 +54,7 @@ class ChatServer:
         self.bodies: list[Body] = []
         self.headers: list[Mapping[str, str]] = []
         self.most_at_once = 0
+        self.num_connections = 0
         self.slow_s = 0.0
         self._scheme = "http"
         self._at_once = 0
@@ -105,6 +106,11 @@ class ChatServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                with server._lock:
+                    server.num_connections += 1
 
             def do_GET(self) -> None:
                 self._send(server.models)

@@ -1,5 +1,6 @@
 """The endpoint engine against a server that fails in every way: an answer comes, or its failure is told and no more."""
 
+import importlib.util
 import ipaddress
 import itertools
 import json
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -21,11 +23,13 @@ from pydantic import ValidationError
 
 from tests.builds import unicorn, write_seeds
 from tests.engines.chat_server import Body, ChatServer, Reply, Script, completion, subject
+from tests.engines.proxy import LoopbackProxy
 from tests.stages import answers_of
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import EndpointEngine, Sampling
 from unicorn_hf.engines.endpoint import API_KEY, BASE_URL, EndpointGenerator, unencrypted_key, with_address
+from unicorn_hf.engines.servers import FAILURES_IN_A_ROW
 from unicorn_hf.engines.specs import resolve_generator
 
 KEY = "sk-this-is-secret-0123456789"
@@ -253,7 +257,9 @@ def test_rows_that_are_refused_alone_are_told_from_a_form_that_is(case: str, ser
     answers = ask(server, 3)
     assert {answer.finish_reason for answer in answers} == {ask(server, 1)[0].finish_reason}
     assert "failed" not in {answer.finish_reason for answer in answers}
-    assert {**server.bodies[0], "messages": []} in [{**body, "messages": []} for body in server.bodies[1:]]
+    forms = [{**body, "messages": [], "seed": 0} for body in server.bodies]
+    assert forms == forms[:1] * len(forms)
+    assert len([body for body in server.bodies if not subject(body).startswith("row")]) == 2
 
 
 def test_a_form_that_is_taken_says_nothing_of_another(server: ChatServer) -> None:
@@ -302,7 +308,7 @@ def test_a_server_without_a_list_of_models_serves_too(status: int, server: ChatS
 def test_a_server_that_is_not_there_is_told_at_once() -> None:
     with ChatServer().running() as gone:
         url = gone.url
-    with pytest.raises(RunError, match=re.escape(f"the server at {url}: ConnectError")) as caught:
+    with pytest.raises(RunError, match=re.escape(f"the server at {url}: ClientConnectorError")) as caught:
         EndpointGenerator(EndpointEngine(kind="endpoint", base_url=url, model="m"))
     assert "--base-url" in caught.value.advice
 
@@ -341,6 +347,61 @@ def test_retry_after_is_honoured_by_all(server: ChatServer) -> None:
     assert asked_at[0][1] == "row 0"
     assert [at for at, about in asked_at if 0.1 < at - told_at < 0.95] == []
     assert [answer.num_retries for answer in answers] == [1] + [0] * 11
+
+
+def in_order(server: ChatServer) -> list[str]:
+    return [subject(body) for body in server.bodies]
+
+
+def test_a_503_pauses_its_own_request_alone(server: ChatServer) -> None:
+    """It holds no slot meanwhile: though there is but one, all others are asked before it is asked again."""
+    server.script = only("row 0", Reply.json({}, 503, retry_after="1"), times=1)
+    answers = ask(server, 12, concurrency=1)
+    assert in_order(server) == [*(f"row {number}" for number in range(12)), "row 0"]
+    assert [answer.num_retries for answer in answers] == [1] + [0] * 11
+
+
+def test_a_request_that_waits_is_asked_again_before_those_of_a_later_call(server: ChatServer) -> None:
+    first_fails = threading.Event()
+
+    def script(body: Body, number: int) -> Reply | None:
+        if subject(body) == "row 0" and number == 1:
+            return Reply.json({}, 500)
+        first_fails.wait(10)
+        return None
+
+    server.script = script
+    generator = opened(server, concurrency=1)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(answers_of, generator, requests_of(3))
+        while len(server.bodies) < 2:  # The first row is waiting now, and the second is being asked.
+            time.sleep(0.01)
+        second = threads.submit(answers_of, generator, requests_of(40)[3:])
+        time.sleep(0.6)  # Longer than the first backoff.
+        first_fails.set()
+        assert len(first.result()) + len(second.result()) == 40
+    assert in_order(server)[:4] == ["row 0", "row 1", "row 0", "row 2"]
+    generator.close()
+
+
+def test_a_server_that_fails_several_times_in_a_row_is_left_alone(server: ChatServer) -> None:
+    asked_at: list[float] = []
+
+    def script(body: Body, number: int) -> Reply | None:
+        asked_at.append(time.monotonic())
+        return Reply.json({}, 503, retry_after="1") if len(asked_at) <= FAILURES_IN_A_ROW else None
+
+    server.script = script
+    answers = ask(server, FAILURES_IN_A_ROW + 4, concurrency=1)
+    assert {answer.finish_reason for answer in answers} == {"stop"}
+    paused_at = asked_at[FAILURES_IN_A_ROW - 1]
+    assert [at for at in asked_at if 0 < at - paused_at < 0.95] == []
+
+
+def test_connections_are_kept(server: ChatServer) -> None:
+    server.slow_s = 0.01
+    ask(server, 200, concurrency=8)
+    assert server.num_connections <= 8
 
 
 def test_a_server_that_asks_for_a_day_is_not_waited_for(server: ChatServer) -> None:
@@ -430,6 +491,64 @@ def test_a_server_with_a_certificate_of_its_own(
     assert "SSL_CERT_FILE" in caught.value.advice
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert ask(server)[0].finish_reason == "stop"
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProxy]:
+    for name in ("NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for written in (name, name.lower()):
+            monkeypatch.delenv(written, raising=False)
+    with LoopbackProxy().running() as proxy:
+        yield proxy
+
+
+def test_requests_go_through_the_proxy_that_the_environment_names(
+    server: ChatServer, proxy: LoopbackProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://me:pass%20word@{proxy.address}")
+    assert len(ask(server, 3)) == 3
+    assert [head.split()[:2] for head in proxy.asked] == [
+        ["GET", f"{server.url}/models"],
+        *[["POST", f"{server.url}/chat/completions"]] * 3,
+    ]
+    assert all("Basic bWU6cGFzcyB3b3Jk" in head for head in proxy.asked)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    proxy.asked.clear()
+    assert len(ask(server, 3)) == 3
+    assert proxy.asked == []
+
+
+def test_a_server_with_tls_behind_a_proxy(
+    tls_server: tuple[ChatServer, Path], proxy: LoopbackProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, certificate = tls_server
+    monkeypatch.setenv("HTTPS_PROXY", proxy.address)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv(API_KEY, KEY)
+    assert len(ask(server, 2)) == 2
+    assert {head.split()[0] for head in proxy.asked} == {"CONNECT"}
+    assert KEY not in str(proxy.asked)
+    assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy(scheme: str, server: ChatServer, proxy: LoopbackProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://{proxy.address}")
+    real = importlib.util.find_spec
+    monkeypatch.setattr("unicorn_hf.core.http.find_spec", lambda name: name == "socksio" or real(name))
+    assert len(ask(server, 3)) == 3
+    assert set(proxy.asked) == {f"SOCKS5 {urlsplit(server.url).netloc}"}
+
+
+def test_a_proxy_that_is_not_there_is_told(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackProxy().running() as gone:
+        address = gone.address
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:pass-word@{address}")
+    with pytest.raises(RunError, match="ClientProxyConnectionError") as caught:
+        ask(server)
+    assert "NO_PROXY" in caught.value.advice
+    assert "pass-word" not in str(caught.value)
 
 
 def test_the_wrong_scheme_is_told(server: ChatServer, tls_server: tuple[ChatServer, Path]) -> None:

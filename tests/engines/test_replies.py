@@ -377,6 +377,11 @@ def test_how_long_to_wait() -> None:
         ("ProxyError: 407 Proxy Authentication Required", "NO_PROXY"),
         ("RemoteProtocolError: Server disconnected without sending a response.", "https://"),
         ("ConnectError: All connection attempts failed", "--base-url"),
+        ("ClientConnectorDNSError: [Errno -2] Name or service not known", "host name"),
+        ("ClientConnectorError: [Errno 111] Connect call failed ('127.0.0.1', 9)", "--base-url"),
+        ("ClientProxyConnectionError: [Errno 111] Connect call failed ('127.0.0.1', 9)", "NO_PROXY"),
+        ("ServerDisconnectedError: Server disconnected", "https://"),
+        ("ClientPayloadError: Response payload is not completed", "https://"),
     ],
 )  # fmt: skip
 def test_what_a_connection_needs(said: str, told: str) -> None:

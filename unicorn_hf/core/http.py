@@ -4,15 +4,23 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
 from unicorn_hf.core.errors import InputError
 
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
-_INSTALL_SOCKS = "pip install 'httpx[socks]'"
+_INSTALL_SOCKS = "pip install 'unicorn-hf[socks]'"
+_SOCKS_MODULES = ("aiohttp_socks", "socksio")
+"""Of the client for model servers, and of the Hub's library."""
+_EXEMPT = re.compile(
+    r"(?:(?P<scheme>[a-z]*)://)?(?P<host>\[[^\]]*\]|[^:/\[\]]*)(?::(?P<port>\d+))?(?:/(?P<bits>\d+))?/?", re.IGNORECASE
+)
+"""An entry of NO_PROXY that is no bare address: scheme, host, port, bits of a network, all but the host optional."""
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
@@ -28,10 +36,59 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL, or None.
+
+    By the rules of httpx, so that requests to model servers and to the Hub take the same way: HTTP_PROXY or HTTPS_PROXY
+    by the URL's scheme, else ALL_PROXY, unless NO_PROXY has a name, an address, a network (`10.0.0.0/8`), `HOST:PORT`
+    or `*` that covers it.
+    """
+    proxies, parts = getproxies(), urlsplit(url)
+    address = proxies.get(parts.scheme) or proxies.get("all")
+    if not address or any(_is_exempt(entry.strip(), parts) for entry in proxies.get("no", "").split(",")):
+        return None
+    return address if "://" in address else f"http://{address}"
+
+
+def _is_exempt(entry: str, url: SplitResult) -> bool:
+    host = url.hostname or ""
+    if not entry or entry == "*":
+        return bool(entry)
+    with suppress(ValueError):
+        return _is_address_in(host, ip_network(entry, strict=False))
+    match = _EXEMPT.fullmatch(entry)
+    if not match:
+        return False
+    scheme, name, port, bits = match["scheme"], match["host"].strip("[]").lower(), match["port"], match["bits"]
+    if scheme not in (None, "all", url.scheme) or (port and int(port) != _port(url)):
+        return False
+    if bits:
+        with suppress(ValueError):
+            return _is_address_in(host, ip_network(f"{name}/{bits}", strict=False))
+        return False
+    if scheme is None and name != "localhost" and not name.startswith("*.") and match["host"][:1] != "[":
+        name = f"*{name}"
+    if name.startswith("*."):
+        return host.endswith(name[1:]) and host != name[1:]
+    return name in ("", "*", host) or (name.startswith("*") and f".{host}".endswith(f".{name[1:]}"))
+
+
+def _port(url: SplitResult) -> int | None:
+    """As httpx has it: None where it is the scheme's own."""
+    return None if url.port == {"http": 80, "https": 443}.get(url.scheme) else url.port
+
+
+def _is_address_in(host: str, network: IPv4Network | IPv6Network) -> bool:
+    try:
+        return ip_address(host) in network
+    except ValueError:
+        return False
+
+
 def proxy_problem() -> InputError | None:
     """Why no request can be sent through the proxies that the environment names; None where nothing speaks against it.
 
-    httpx, below huggingface_hub, fails for it with a traceback, whatever the address that is asked.
+    huggingface_hub's library for HTTP fails for it with a traceback, whatever the address that is asked.
     """
     proxies = getproxies()
     if "*" in (host.strip() for host in proxies.get("no", "").split(",")):
@@ -74,7 +131,7 @@ def _problem_of(address: str) -> tuple[str, str] | None:
         return f"of an unknown kind: {place}", example
     if not host or re.search(r"[^\w.:%-]", host) or re.search(r"\s", address):
         return "whose address is none", example
-    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+    if parts.scheme.startswith("socks") and not all(find_spec(module) for module in _SOCKS_MODULES):
         return f"that needs a package which is not installed: {place}", f"{_INSTALL_SOCKS}, or unset it."
     return None
 

@@ -1,36 +1,30 @@
 """Any server with OpenAI's chat completions (vLLM, TGI, llama.cpp, Ollama, a hosted one) as a text generator.
 
-Sessions are huggingface_hub's own, so that its settings for proxies and certificates hold here too. Its
-`AsyncInferenceClient` is not used: see docs/decisions/0006-engines.md.
+How requests get there is `unicorn_hf.engines.servers`, what replies mean `unicorn_hf.engines.replies`. Why neither
+huggingface_hub's client nor its sessions are used: docs/decisions/0006-engines.md and 0031-http-client.md.
 """
 
 import asyncio
 import ipaddress
 import itertools
 import json
-import math
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.http import proxy_problem
-from unicorn_hf.core.recipe import EndpointEngine
+from unicorn_hf.core.recipe import EndpointEngine, Sampling
 from unicorn_hf.engines.chat_template import without_system
 from unicorn_hf.engines.replies import (
     KEY_VARIABLE,
@@ -39,28 +33,24 @@ from unicorn_hf.engines.replies import (
     NoReplyError,
     PassingError,
     Reply,
-    connection_advice,
     read_models,
     read_reply,
-    shown,
 )
+from unicorn_hf.engines.servers import Server, backoff
 
 API_KEY = KEY_VARIABLE
 BASE_URL = "UNICORN_HF_BASE_URL"
-_SESSION_CONNECTIONS = 100
-"""What one session opens at most."""
 _LEAST_FAILURES = 3
 _MOST_REFUSALS = 20
 """So many requests may get no text before the first that does; then it is asked whether any would."""
 _CHECK_RETRIES = 3
-_BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 _PLAIN_SUBJECT = "a red cup on a wooden table"
 """What no content filter objects to, and what is short."""
 _KEPT = "All answers that came are kept: start again when it is mended."
 _SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
 
 T = TypeVar("T")
-_Form = tuple[str | None, str, tuple[str, ...]]
+_Form = tuple[str | None, Sampling, tuple[str, ...]]
 """What all requests have that a server takes or does not: schema, sampling, roles of the messages."""
 
 
@@ -112,13 +102,45 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+@dataclass
+class _Call:
+    """What one caller of `generate` asked for."""
+
+    number: int
+    requests: Sequence[Request]
+    answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
+    settled: "asyncio.Future[None]"
+    """Done when each request has a reply, or with the error that ends all."""
+    num_open: int
+    held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = field(default_factory=lambda: defaultdict(list))
+    """Replies that may mean that the server takes no request of their form."""
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    is_over: bool = False
+
+    def tell(self, position: int, reply: Reply) -> None:
+        self.answers.put((position, reply.answer))
+
+    def tell_held(self, form: _Form) -> None:
+        for position, _, reply in self.held.pop(form, ()):
+            self.tell(position, reply)
+
+    def settle(self) -> None:
+        self.num_open -= 1
+        if not self.num_open and not self.settled.done():
+            self.settled.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.settled.done():
+            self.settled.set_exception(error)
+
+
 class EndpointGenerator:
     """Implements `TextGenerator` with a server.
 
     All calls share one event loop, in a thread of its own, and one bound on the requests in flight, those of the
     earlier call first. A request that fails in passing is sent again after a growing, random time, or when the server
-    says; meanwhile all others wait too if the server said so. What still fails is a failed answer, unless as many
-    requests one after another fail as are in flight at once: then it is the server that fails.
+    says; it is not in flight meanwhile. When all others wait too: `servers.Server`. What still fails is a failed
+    answer, unless as many requests one after another fail as are in flight at once: then it is the server that fails.
 
     A request that is refused, or whose answer is no text, is that request's matter once the server has answered another
     one of its form (same schema, sampling and roles). Until then such answers are held back; where there is no other, a
@@ -139,24 +161,22 @@ class EndpointGenerator:
         if problem := proxy_problem():
             raise problem
         self._engine = engine = with_address(engine)
-        self._address = (engine.base_url or "").rstrip("/")
         self._key = api_key()
-        self._headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
         self._num_failures = 0
         self._num_refusals: Counter[_Form] = Counter()
         self._taken: set[_Form] = set()
         self._models: tuple[str, ...] = ()
         self._asking_whether = asyncio.Lock()
-        self._paused_until = 0.0
+        self._num_free = engine.concurrency
+        self._waiting: list[tuple[int, int, int, _Call]] = []
+        """A heap: number of the call, position, attempts before."""
+        self._numbers = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
         self._thread.start()
-        self._free = asyncio.Semaphore(engine.concurrency)
-        self._sessions = [_session() for _ in range(math.ceil(engine.concurrency / _SESSION_CONNECTIONS))]
-        self._turns = itertools.cycle(self._sessions)
         try:
-            self._wait_for(self._check())
+            self._wait_for(self._open())
         except BaseException:
             self.close()
             raise
@@ -190,55 +210,125 @@ class EndpointGenerator:
     def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _close(self) -> None:
-        for session in self._sessions:
-            await session.aclose()
-
-    async def _check(self) -> None:
+    async def _open(self) -> None:
         """Ask for the server's models, which almost all offer: an address or a key that is wrong shows at once."""
-        try:
-            reply: tuple[int, Mapping[str, str], bytes]
-            reply = await self._retrying(_CHECK_RETRIES)(self._send, "GET", "/models")
-            status, _, body = reply
-            self._models = read_models(status, self._without_key(body))
-        except NoReplyError as failure:
-            raise self._error(failure, failure.advice or NOT_THERE) from None
+        engine = self._engine
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        self._server = Server((engine.base_url or "").rstrip("/"), headers, engine.concurrency, engine.timeout_s)
+        for attempt in itertools.count():
+            try:
+                status, _, body = await self._server.send("GET", "/models")
+                self._models = read_models(status, self._without_key(body))
+                return
+            except NoReplyError as failure:
+                if attempt == _CHECK_RETRIES or not isinstance(failure, PassingError):
+                    raise self._error(failure, failure.advice or NOT_THERE) from None
+            await asyncio.sleep(backoff(attempt))
+
+    async def _close(self) -> None:
+        if hasattr(self, "_server"):
+            await self._server.close()
 
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
     ) -> None:
-        held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = defaultdict(list)
-
-        def tell(form: _Form) -> None:
-            for position, _, reply in held.pop(form, ()):
-                answers.put((position, reply.answer))
-
-        async def answer(position: int, request: Request) -> None:
-            form = _form(request)
-            async with self._free:
-                reply = await self._answer(request)
-                if reply.answer.finish_reason == "failed":
-                    answers.put((position, reply.answer))
-                    return
-                held[form].append((position, request, reply))
-                if not (reply.is_text or form in self._taken):
-                    self._num_refusals[form] += 1
-                    if self._num_refusals[form] < _MOST_REFUSALS:
-                        return
-                    await self._be_sure(request, reply)
-                tell(form)
-
+        call = _Call(next(self._numbers), requests, answers, self._loop.create_future(), len(requests))
         try:
-            async with asyncio.TaskGroup() as group:
-                for position, request in enumerate(requests):
-                    group.create_task(answer(position, request))
-            for form, waiting in list(held.items()):
+            for position in range(len(requests)):
+                heappush(self._waiting, (call.number, position, 0, call))
+            self._start()
+            await call.settled
+            for form, waiting in list(call.held.items()):
                 await self._be_sure(*waiting[-1][1:])
-                tell(form)
-        except BaseExceptionGroup as errors:
-            answers.put(errors.exceptions[0])
-        except RunError as error:
+                call.tell_held(form)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, who waits for answers is to have it.
             answers.put(error)
+        finally:
+            call.is_over = True
+            for task in call.tasks:
+                task.cancel()
+
+    def _start(self) -> None:
+        """Send as many of the waiting requests as may be in flight besides, those of the earlier call first."""
+        while self._num_free and self._waiting:
+            _, position, attempt, call = heappop(self._waiting)
+            if not call.is_over:
+                self._num_free -= 1
+                task = self._loop.create_task(self._answer(call, position, attempt))
+                call.tasks.add(task)
+                task.add_done_callback(call.tasks.discard)
+                # Not at the end of the task itself: one that is cancelled before it begins has no end.
+                task.add_done_callback(self._free)
+
+    def _free(self, _: object) -> None:
+        self._num_free += 1
+        self._start()
+
+    def _again(self, call: _Call, position: int, attempt: int) -> None:
+        heappush(self._waiting, (call.number, position, attempt, call))
+        self._start()
+
+    async def _answer(self, call: _Call, position: int, attempt: int) -> None:
+        """Ask once: the answer is told or held back, or the request waits for its next attempt."""
+        request = call.requests[position]
+        try:
+            try:
+                reply = await self._reply(request, attempt)
+            except PassingError as failure:
+                wait_s = (failure.wait_s or 0.0) + backoff(attempt)
+                self._loop.call_later(wait_s, self._again, call, position, attempt + 1)
+                return
+            await self._settle(call, position, reply)
+            call.settle()
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, who waits for answers is to have it.
+            call.fail(error)
+
+    async def _settle(self, call: _Call, position: int, reply: Reply) -> None:
+        """Hand a reply out, or hold it back until it is known whether the server takes requests of its form.
+
+        Raises:
+            RunError: it does not.
+        """
+        if reply.answer.finish_reason == "failed":
+            call.tell(position, reply)
+            return
+        request = call.requests[position]
+        form = _form(request)
+        call.held[form].append((position, request, reply))
+        if not (reply.is_text or form in self._taken):
+            self._num_refusals[form] += 1
+            if self._num_refusals[form] < _MOST_REFUSALS:
+                return
+            await self._be_sure(request, reply)
+        call.tell_held(form)
+
+    async def _reply(self, request: Request, attempt: int) -> Reply:
+        """
+        Raises:
+            PassingError: there was none, and the request may be sent again.
+            RunError: the server fails.
+        """
+        try:
+            reply = await self._ask(request)
+        except FinalError as error:
+            raise self._error(error, error.advice) from None
+        except NoReplyError as failure:
+            if isinstance(failure, PassingError) and attempt < self._engine.retries:
+                raise
+            self._num_failures += 1
+            number = self._num_failures
+            if number >= self._most_failures and not await self._is_of_request(failure, request):
+                raise self._error(
+                    f"{number} requests one after another got no answer; the last: {failure}",
+                    f"{failure.advice} {_KEPT}".strip(),
+                ) from None
+            return Reply(Answer(str(failure), "failed", 0, 0))
+        if reply.is_text:
+            self._num_failures = 0
+            self._taken.add(_form(request))
+        return replace(reply, answer=replace(reply.answer, num_retries=attempt)) if attempt else reply
 
     async def _be_sure(self, request: Request, reply: Reply) -> None:
         """Whether the server answers requests of this form at all.
@@ -264,27 +354,6 @@ class EndpointGenerator:
                     self._taken.add(form)
             return form in self._taken
 
-    async def _answer(self, request: Request) -> Reply:
-        retrying = self._retrying(self._engine.retries)
-        try:
-            reply: Reply = await retrying(self._ask, request)
-        except FinalError as error:
-            raise self._error(error, error.advice) from None
-        except NoReplyError as failure:
-            self._num_failures += 1
-            number = self._num_failures
-            if number >= self._most_failures and not await self._is_of_request(failure, request):
-                raise self._error(
-                    f"{number} requests one after another got no answer; the last: {failure}",
-                    f"{failure.advice} {_KEPT}".strip(),
-                ) from None
-            return Reply(Answer(str(failure), "failed", 0, 0))
-        if reply.is_text:
-            self._num_failures = 0
-            self._taken.add(_form(request))
-        num_retries = retrying.statistics["attempt_number"] - 1
-        return replace(reply, answer=replace(reply.answer, num_retries=num_retries))
-
     async def _is_of_request(self, failure: NoReplyError, request: Request) -> bool:
         """Whether the requests that fail are at fault, and not the server: it answers a plain one meanwhile."""
         if not (isinstance(failure, PassingError) and failure.is_of_request):
@@ -295,61 +364,24 @@ class EndpointGenerator:
         self._num_failures = 0
         return True
 
-    def _retrying(self, retries: int) -> AsyncRetrying:
-        return AsyncRetrying(
-            retry=retry_if_exception_type(PassingError),
-            stop=stop_after_attempt(retries + 1),
-            wait=_wait,
-            reraise=True,
-        )
-
     async def _ask(self, request: Request) -> Reply:
-        await asyncio.sleep(max(0.0, self._paused_until - self._loop.time()))
-        return self._read(*await self._send("POST", "/chat/completions", self._body(request)), request)
-
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes, request: Request) -> Reply:
+        server = self._server
+        while (pause_s := server.paused_until - self._loop.time()) > 0:
+            await asyncio.sleep(pause_s)
         try:
-            return read_reply(status, headers, self._without_key(body), request, self._engine, self._models)
+            status, headers, content = await server.send("POST", "/chat/completions", self._body(request))
+            reply = read_reply(status, headers, self._without_key(content), request, self._engine, self._models)
         except PassingError as failure:
-            if failure.wait_s is not None:
-                self._paused_until = max(self._paused_until, self._loop.time() + failure.wait_s)
+            server.failed(failure)
             raise
+        server.answered()
+        return reply
 
     def _without_key(self, body: bytes) -> bytes:
         """A server may repeat the key."""
         return body.replace(self._key.encode(), b"***") if self._key else body
 
-    async def _send(
-        self, method: str, path: str, body: dict[str, object] | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the reply, whatever it says.
-
-        Raises:
-            PassingError: none came.
-        """
-        from huggingface_hub.errors import HfHubHTTPError
-
-        # Of the library below the installed huggingface_hub: httpx or httpx2.
-        http_error: Any = HfHubHTTPError.__mro__[1]
-        timeout_s = self._engine.timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                response = await next(self._turns).request(
-                    method,
-                    self._address + path,
-                    json=body,
-                    headers=self._headers,
-                    timeout=timeout_s,
-                    follow_redirects=False,
-                )
-        except TimeoutError:
-            raise PassingError(f"no answer in {timeout_s:g} s (engine.timeout_s)") from None
-        except (http_error, OSError) as error:
-            said = shown(f"{type(error).__name__}: {error}")
-            raise PassingError(said, connection_advice(said)) from None
-        return response.status_code, response.headers, response.content
-
-    def _body(self, request: Request) -> dict[str, object]:
+    def _body(self, request: Request) -> bytes:
         engine, sampling = self._engine, request.sampling
         messages = request.messages if engine.system_role else without_system(request.messages)
         body: dict[str, object] = {
@@ -365,23 +397,21 @@ class EndpointGenerator:
         if sampling.repetition_penalty != 1:
             body["repetition_penalty"] = sampling.repetition_penalty
         if request.json_schema and engine.json_schema != "none":
-            schema = {"name": "answer", "schema": json.loads(request.json_schema), "strict": True}
+            schema = {"name": "answer", "schema": _parsed(request.json_schema), "strict": True}
             body["response_format"] = {"type": "json_schema", _SCHEMA_KEYS[engine.json_schema]: schema}
-        return {name: value for name, value in (body | engine.extra_body).items() if value is not None}
+        body |= engine.extra_body
+        return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
     def _error(self, what: object, advice: str) -> RunError:
         return RunError(f"the server at {self._engine.base_url}: {what}", advice)
 
 
-def _wait(state: RetryCallState) -> float:
-    """Seconds before the next attempt: what the server asked for, and a growing, random time."""
-    failure = state.outcome.exception() if state.outcome else None
-    asked_s = failure.wait_s if isinstance(failure, PassingError) else None
-    return (asked_s or 0.0) + _BACKOFF(state)
+_parsed = lru_cache(maxsize=64)(json.loads)
+"""The schemas are few, and the same for thousands of requests."""
 
 
 def _form(request: Request) -> _Form:
-    return request.json_schema, repr(request.sampling), tuple(message.role for message in request.messages)
+    return request.json_schema, request.sampling, tuple(message.role for message in request.messages)
 
 
 def _plain(request: Request) -> Request:
@@ -390,12 +420,3 @@ def _plain(request: Request) -> Request:
     found = request.subject and request.subject in last.content
     content = last.content.replace(request.subject, _PLAIN_SUBJECT) if found else _PLAIN_SUBJECT
     return replace(request, subject=_PLAIN_SUBJECT, messages=(*before, replace(last, content=content)))
-
-
-def _session() -> Any:
-    from huggingface_hub import get_async_session
-
-    session = get_async_session()
-    # The library's hooks are for the Hub: they refuse all requests in offline mode, which is no matter of this server.
-    session.event_hooks = {"request": [], "response": []}
-    return session

@@ -150,7 +150,7 @@ _CONNECTION: tuple[tuple[str, str], ...] = (
     ),
     (r"proxy", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or put the server's host into NO_PROXY."),
     (
-        r"disconnected|illegal|malformed|bad.http|remoteprotocol|readerror|reset by peer",
+        r"disconnected|illegal|malformed|bad.http|remoteprotocol|readerror|reset by peer|payload",
         "See that it runs. If it speaks TLS there, write https:// in base_url.",
     ),
 )
@@ -202,14 +202,22 @@ class PassingError(NoReplyError):
     """The same request may well succeed later.
 
     `is_of_request`: it may be this request that the server cannot bear; others may be answered.
+    `pauses_all`: the server asks for `wait_s` without any request (429), and not without this one alone.
     """
 
     def __init__(
-        self, message: str, advice: str = "", *, wait_s: float | None = None, is_of_request: bool = False
+        self,
+        message: str,
+        advice: str = "",
+        *,
+        wait_s: float | None = None,
+        is_of_request: bool = False,
+        pauses_all: bool = False,
     ) -> None:
         super().__init__(message, advice)
         self.wait_s = wait_s
         self.is_of_request = is_of_request
+        self.pauses_all = pauses_all
 
 
 class FinalError(NoReplyError):
@@ -445,7 +453,7 @@ def _refusal(
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
             raise NoReplyError(f"status {status}: it asks to be left alone for {wait_s:,.0f} s")
         advice = _advice(words, "", engine) if status >= 500 else ""
-        raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500)
+        raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500, pauses_all=status == 429)
     is_model = _NO_SUCH_MODEL.search(words)
     if status in (404, 405):
         raise FinalError(
