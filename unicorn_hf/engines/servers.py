@@ -46,13 +46,17 @@ class Server:
         self._timeout_s = timeout_s
         proxy = proxy_for(address)
         is_socks = bool(proxy and proxy.startswith("socks"))
-        self._options: dict[str, Any] = {"allow_redirects": False, "proxy": None if is_socks else proxy}
+        self._options: dict[str, Any] = {
+            "allow_redirects": False,
+            "proxy": None if is_socks else proxy,
+            # Not those of the session: aiohttp sends these to the proxy too, and the key is among them.
+            "headers": {"content-type": "application/json", **headers},
+        }
         limits: dict[str, Any] = {"limit": concurrency, "ttl_dns_cache": 300, "ssl": _certificates(address, proxy)}
         self._session = aiohttp.ClientSession(
             connector=_socks_connector(proxy, **limits) if is_socks and proxy else aiohttp.TCPConnector(**limits),
             # No server gets a cookie back, and one of them may stand behind a balancer.
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"content-type": "application/json", **headers},
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s)),
         )
 
