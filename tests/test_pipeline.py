@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors import safe_open
 
 from tests.builds import published_bytes, rows, tables, write_seeds
 from unicorn_hf import BuildResult, Recipe, RunError, build, load_recipe
+from unicorn_hf.pipeline import plan
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS, DIM = 700, 235, 32
 
@@ -181,3 +183,26 @@ def test_it_loads_as_a_plain_data_set(made: tuple[Path, BuildResult], monkeypatc
         assert data[:8]["image_embedding"].shape == (8, DIM)
         streamed = next(iter(load_dataset("unicorn", config, split="train", streaming=True)))
         assert streamed["caption"] == data[0]["caption"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_workers"),
+    [
+        ({}, 8),
+        ({"engine.concurrency": 3}, 3),
+        ({"cluster.workers": 5}, 5),
+        ({"engine": {"kind": "echo"}}, 8),
+        ({"engine": {"kind": "vllm", "model": "org/m"}}, 1),
+        ({"representations.encoder": "open_clip:ViT-B-32/openai"}, 2),
+    ],
+    ids=str,
+)
+def test_builds_on_a_server_use_the_cores_that_are_there(
+    changes: dict[str, object], num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the encoder's weights are on this machine's processor, as many as fit its memory."""
+    monkeypatch.setattr("unicorn_hf.pipeline.cpu_count", lambda: 8)
+    monkeypatch.setattr("unicorn_hf.pipeline.psutil.virtual_memory", lambda: SimpleNamespace(total=23 * 2**30))
+    engine = {"kind": "endpoint", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    given = {"engine": engine, "representations.encoder": "hashing:16", "cluster.kind": "local", **changes}
+    assert plan(load_recipe("demo", given), tmp_path / "unicorn").place.num_workers == num_workers

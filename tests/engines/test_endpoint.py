@@ -723,6 +723,16 @@ def test_the_next_partition_is_asked_before_this_one_is_answered(server: ChatSer
     assert len(server.bodies) >= 65
 
 
+def test_workers_share_the_bound_on_requests_in_flight(server: ChatServer, tmp_path: Path) -> None:
+    """It is one of each worker's engine, and of none else, that asks for the server's models."""
+    server.slow_s = 0.05
+    done = build(server, tmp_path, "--workers", "2", "--set", "engine.concurrency=6", "--set", "partition_rows=5")
+    assert done.returncode == 0, done.stderr
+    assert server.num_asked_for_models == 2
+    assert server.most_at_once <= 6
+    assert server.num_connections <= 6 + 2
+
+
 def test_a_wrong_server_is_one_message(server: ChatServer, tmp_path: Path) -> None:
     server.models = Reply.json({"error": {"message": f"Incorrect API key provided: {KEY}"}}, 401)
     done = build(server, tmp_path, **{API_KEY: KEY})

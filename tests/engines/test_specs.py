@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import EchoEngine, VllmEngine
+from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, VllmEngine
 from unicorn_hf.engines.echo import EchoGenerator
 from unicorn_hf.engines.hashing import HashingEncoder
 from unicorn_hf.engines.specs import resolve_encoder, resolve_generator
@@ -41,6 +41,18 @@ def test_echo_needs_nothing() -> None:
     assert (spec.name, spec.model, spec.deterministic) == ("echo", "", True)
     assert spec.environment(4) == {"OMP_NUM_THREADS": "4", "RAYON_NUM_THREADS": "4"}
     assert isinstance(spec.open(), EchoGenerator)
+
+
+@pytest.mark.parametrize(("num_workers", "share"), [(1, 7), (2, 3), (7, 1), (50, 1), (0, 7)])
+def test_workers_share_a_servers_concurrency(num_workers: int, share: int) -> None:
+    engine = EndpointEngine(kind="endpoint", base_url="http://127.0.0.1/v1", model="m", concurrency=7)
+    spec = resolve_generator(engine)
+    one = spec.for_one_of(num_workers)
+    assert one.engine == engine.model_copy(update={"concurrency": share})
+    assert one.identity == spec.identity
+    assert one.partitions_at_once(2) == 2 + -(-share // 2)
+    echo = resolve_generator(EchoEngine())
+    assert echo.for_one_of(num_workers) == echo
 
 
 def test_hashing_needs_nothing() -> None:

@@ -216,7 +216,10 @@ class EndpointEngine(Section):
     license: str | None = None
     """The model's licence, for the card."""
     concurrency: PositiveInt = 32
-    """Requests in flight at once, for each worker."""
+    """Requests in flight at once, of all workers together: each has its share, and at least one.
+
+    On a cluster that runs already, those workers count that are there when the build starts, or `cluster.workers`.
+    """
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
     """A request that is not answered by then is asked again."""
     retries: NonNegativeInt = 8

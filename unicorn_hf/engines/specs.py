@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,13 @@ class GeneratorSpec:
     def uses_gpu(self) -> bool:
         """Whether it has a use for one."""
         return isinstance(self.engine, VllmEngine)
+
+    def for_one_of(self, num_workers: int) -> "GeneratorSpec":
+        """What one of so many workers opens: of a server's `concurrency` it has its share, and at least 1."""
+        if not isinstance(self.engine, EndpointEngine):
+            return self
+        share = max(1, self.engine.concurrency // max(1, num_workers))
+        return replace(self, engine=self.engine.model_copy(update={"concurrency": share}))
 
     def partitions_at_once(self, partition_rows: int) -> int:
         """Partitions that a worker has in flight, so that its engine always has more requests than it works on.

@@ -107,6 +107,19 @@ def find_place(
     return Place(num_workers or on_cpu, dashboard=dashboard)
 
 
+def count_workers(place: Place) -> int:
+    """How many workers a build has: those that were asked for, or that its scheduler has now; at least 1."""
+    if place.num_workers:
+        return place.num_workers
+    from distributed import Client
+
+    try:
+        with Client(address_of(place.scheduler), set_as_default=False, timeout=_ANSWER_S) as client:
+            return max(1, len(client.nthreads()))
+    except (OSError, ValueError):
+        return 1  # Whoever needs the workers will say why there are none.
+
+
 @contextmanager
 def connected(
     place: Place, build: str, environment: "Environment", folder: Path | None, num_threads: int
