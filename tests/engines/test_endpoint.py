@@ -377,7 +377,7 @@ def test_a_request_that_waits_is_asked_again_before_those_of_a_later_call(server
         while len(server.bodies) < 2:  # The first row is waiting now, and the second is being asked.
             time.sleep(0.01)
         second = threads.submit(answers_of, generator, requests_of(40)[3:])
-        time.sleep(0.6)  # Longer than the first backoff.
+        time.sleep(0.3)  # Longer than the first backoff.
         first_fails.set()
         assert len(first.result()) + len(second.result()) == 40
     assert in_order(server)[:4] == ["row 0", "row 1", "row 0", "row 2"]

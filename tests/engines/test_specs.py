@@ -50,7 +50,7 @@ def test_workers_share_a_servers_concurrency(num_workers: int, share: int) -> No
     one = spec.for_one_of(num_workers)
     assert one.engine == engine.model_copy(update={"concurrency": share})
     assert one.identity == spec.identity
-    assert one.partitions_at_once(2) == 2 + -(-share // 2)
+    assert one.partitions_at_once(2) == 4 + -(-share // 2)
     echo = resolve_generator(EchoEngine())
     assert echo.for_one_of(num_workers) == echo
 

@@ -5,6 +5,7 @@ huggingface_hub's client nor its sessions are used: docs/decisions/0006-engines.
 """
 
 import asyncio
+import atexit
 import ipaddress
 import itertools
 import json
@@ -175,6 +176,8 @@ class EndpointGenerator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
         self._thread.start()
+        # A worker may end without closing its engine, and aiohttp complains of connections that are left open.
+        atexit.register(self.close)
         try:
             self._wait_for(self._open())
         except BaseException:
@@ -202,6 +205,7 @@ class EndpointGenerator:
         """Close the connections."""
         if self._loop.is_closed():
             return
+        atexit.unregister(self.close)
         self._wait_for(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 FAILURES_IN_A_ROW = 8
 """So many failures of a server one after another pause all requests to it; fewer concern the requests that failed."""
 _CONNECT_S = 30.0
-_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 60.0
-
-
-def longest_backoff(num_failures: int) -> float:
-    """Seconds: doubled with each failure."""
-    return min(_MAX_BACKOFF_S, _BACKOFF_S * 2.0 ** min(num_failures, 30))
+_BACKOFF_S, _PAUSE_S, _LONGEST_S = 0.1, 0.5, 60.0
 
 
 def backoff(num_failures: int) -> float:
-    """Seconds before the next attempt: random, so that those who failed together do not come back together."""
-    return random.uniform(0, longest_backoff(num_failures))
+    """Seconds before a request's next attempt: random, so that those who failed together do not come back together.
+
+    It starts small: a server in trouble is left alone as a whole, and no other need be waited for.
+    """
+    return random.uniform(0, _doubled(_BACKOFF_S, num_failures))
+
+
+def _doubled(seconds: float, times: int) -> float:
+    return min(_LONGEST_S, seconds * 2.0 ** min(times, 30))
 
 
 class Server:
@@ -100,7 +102,7 @@ class Server:
             pause_s = failure.wait_s
         elif self.is_suspect and now >= self.paused_until:
             # Once for all requests that were in flight together.
-            pause_s = longest_backoff(self._num_pauses) if failure.wait_s is None else failure.wait_s
+            pause_s = _doubled(_PAUSE_S, self._num_pauses) if failure.wait_s is None else failure.wait_s
             self._num_pauses += 1
         else:
             return

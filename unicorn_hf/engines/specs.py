@@ -75,13 +75,16 @@ class GeneratorSpec:
     def partitions_at_once(self, partition_rows: int) -> int:
         """Partitions that a worker has in flight, so that its engine always has more requests than it works on.
 
-        One whose last answers are awaited, as many as fill the engine, and one that is being filtered and written.
+        One whose last answers are awaited, as many as fill the engine, and one that is being filtered and written. A
+        server's last answers may be long in coming, those that are asked for again: more partitions are in flight then.
         """
         match self.engine:
             case EchoEngine() | ImportedEngine():
                 return 1
-            case VllmEngine(max_num_seqs=num_requests) | EndpointEngine(concurrency=num_requests):
+            case VllmEngine(max_num_seqs=num_requests):
                 return 2 + math.ceil(num_requests / partition_rows)
+            case EndpointEngine(concurrency=num_requests):
+                return 4 + math.ceil(num_requests / partition_rows)
 
     def environment(self, num_threads: int) -> dict[str, str]:
         """Variables that a worker needs before its interpreter starts, which may use so many threads.
