@@ -1,6 +1,5 @@
 """The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
 
-import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -108,6 +107,7 @@ from unicorn_hf.representations.transfer_file import (
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import DamagedShardError, disk_errors, read_table, write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage
+from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, count_workers, find_place
 from unicorn_hf.runtime.limits import Budget
@@ -918,8 +918,7 @@ def _versions(recipe: Recipe) -> dict[str, str]:
     names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec | ImportedSpec) else _USED_BY_ENCODERS)}
     if isinstance(encoder, OpenClipSpec):
         names.add("open_clip_torch")
-    installed = {distribution.name: distribution.version for distribution in importlib.metadata.distributions()}
-    return {name: installed[name] for name in sorted(names) if name in installed}
+    return {name: version for name in sorted(names) if (version := installed_version(name))}
 
 
 def _check_rehearsal(recipe: Recipe) -> None:

@@ -24,6 +24,16 @@ _FUNCTION_WORDS = frozenset(
     it's that's there's what's who's he's she's
     """.split()
 )
+_ELSEWHERE_TOO = frozenset(
+    """
+    a all am an another are as at be being can do for got had has he her here him his i in is it just let like lot lots
+    me mine more most must no none of off on once one or others our over same so some such than then to too under until
+    up us was we were who will yes
+    """.split()
+)
+"""Function words that are words of other languages in Latin script, names or numbers too."""
+_ENGLISH_ALONE = _FUNCTION_WORDS - _ELSEWHERE_TOO
+_MANY, _SOME = 1 / 4, 1 / 10
 # What takes another vowel or ending than the stemmer knows, of things and poses that are common in pictures.
 _IRREGULAR = {
     "men": "man", "women": "woman", "people": "person", "children": "child", "feet": "foot", "teeth": "tooth",
@@ -66,9 +76,13 @@ def telling_words(text: str, language: str = ENGLISH) -> list[str]:
 
 
 def is_plainly_english(text: str) -> bool:
-    """Whether a quarter of the words are English function words, as in prose: told at once, without a model."""
+    """Whether a text has the function words of English prose: told at once, without a model.
+
+    A quarter of its words are such, and a tenth are such as no other language has: Portuguese has `a`, `as`, `do`, `no`.
+    """
     found = words(text)
-    return sum(word in _FUNCTION_WORDS for word in found) > len(found) / 4
+    num_english = sum(word in _ENGLISH_ALONE for word in found)
+    return num_english > _SOME * len(found) and sum(word in _FUNCTION_WORDS for word in found) > _MANY * len(found)
 
 
 @lru_cache(maxsize=16)

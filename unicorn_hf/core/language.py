@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from unicorn_hf.core.languages import base, has_name
+from unicorn_hf.core.content import is_plainly_english
+from unicorn_hf.core.languages import ENGLISH, base, has_name
+from unicorn_hf.core.words import has_other_letters
 
 _SURE = 0.8
 """Probability from which another language is believed. Two words are often taken for any language, at far less."""
 _IMPOSSIBLE = 1e-5
 """Probability below which the languages asked for are out, even where several others are equally likely."""
 _FEWEST_STRAY = 3
+_HAN, _HANGUL, _THAI, _KANA, _LATIN = "CJK", "HANGUL", "THAI", ("HIRAGANA", "KATAKANA"), "LATIN"
 _SCRIPTS = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "BOPOMOFO": "CJK", "FULLWIDTH": "LATIN"}
 """Scripts that are written together count as one."""
-_LATIN = "LATIN"
+_MOST_KANA_OF_MIXED = 0.4
+"""Share of kana among the letters from which a text is Japanese as a whole."""
+_FEWEST_HAN = 20
+"""Letters of a Chinese text without kana. A shorter text may be a Japanese name."""
 _MOST_LATIN = 0.3
 """Share of Latin letters, of names and units, up to which they stray in no text of another script."""
 _VARIANTS = {"wuu": "zh", "yue": "zh", "ary": "ar", "arz": "ar", "nb": "no", "nn": "no"}
@@ -25,8 +31,8 @@ _VARIANTS = {"wuu": "zh", "yue": "zh", "ary": "ar", "arz": "ar", "nb": "no", "nn
 def foreign(text: str, languages: Sequence[str]) -> str | None:
     """What shows that `text` is in none of `languages` (`en`, `pt-BR`), or in one of them only in part; else None.
 
-    By langid's naive Bayes model (py3langid), where it is sure; and by letters of a second script, for which a model
-    that slips into another language in mid-sentence is known. A language that langid does not know is not checked.
+    By letters of a second script, for which a model that slips into another language in mid-sentence is known; and by
+    `other_language`.
     """
     if stray := _stray_letters(text):
         return stray
@@ -35,9 +41,13 @@ def foreign(text: str, languages: Sequence[str]) -> str | None:
 
 
 def other_language(text: str, languages: Sequence[str]) -> tuple[str, float] | None:
-    """The language that `text` surely is in, and its probability, if it is none of `languages`; else None."""
+    """The language that `text` surely is in, and its probability, if it is none of `languages`; else None.
+
+    By its script or by English function words, where they decide alone; else by langid's naive Bayes model (py3langid),
+    where it is sure. A language that langid does not know is not checked.
+    """
     codes = _codes(languages)
-    if not codes & set(_identifier().labels):
+    if _told(text) in codes or not codes & _labels():
         return None
     shares = _shares(text)
     language, probability = shares[0]
@@ -50,6 +60,9 @@ def language_of(text: str, languages: Sequence[str]) -> str:
     """That of `languages` which `text` is most likely in; the first one, where nothing tells."""
     if len(languages) == 1:
         return languages[0]
+    told = _told(text)
+    if same := next((language for language in languages if base(language) == told), None):
+        return same
     shares = dict(_shares(text))
     known = [shares.get(base(language), 0.0) for language in languages]
     best = max(known)
@@ -59,7 +72,8 @@ def language_of(text: str, languages: Sequence[str]) -> str:
 def in_latin_letters(text: str) -> bool:
     """Whether most letters of a text are Latin ones."""
     letters = [_script(letter) for letter in text if letter.isalpha()]
-    return letters.count(_LATIN) > len(letters) / 2
+    num_latin = sum(_SCRIPTS.get(script, script) == _LATIN for script in letters)
+    return num_latin > len(letters) / 2
 
 
 def likeliest(text: str) -> str:
@@ -72,6 +86,8 @@ def _codes(languages: Sequence[str]) -> set[str]:
     return codes | {_VARIANTS[code] for code in codes & set(_VARIANTS)}
 
 
+# A filter asks for the language of a text, and so does what chooses its word lists.
+@lru_cache(maxsize=16)
 def _shares(text: str) -> list[tuple[str, float]]:
     """Languages by their probability, the likeliest first."""
     ranked: list[tuple[str, float]] = _identifier().rank(text)
@@ -84,30 +100,72 @@ def _shares(text: str) -> list[tuple[str, float]]:
     return sorted(shares.items(), key=lambda item: -item[1])
 
 
-def _stray_letters(text: str) -> str | None:
-    if text.isascii():
+@lru_cache(maxsize=16)
+def _letters(text: str) -> Counter[str]:
+    """Numbers of letters by script. All letters of a text in Latin script count as none: nothing is asked of them."""
+    numbers: Counter[str] = Counter()
+    if has_other_letters(text):
+        for character, number in Counter(text).items():
+            if character.isalpha():
+                numbers[_script(character)] += number
+    return numbers
+
+
+def _told(text: str) -> str | None:
+    """The language of a text where script or function words decide alone, which takes a fraction of the model's time."""
+    letters = _letters(text)
+    return _by_script(letters) or (ENGLISH if not letters and is_plainly_english(text) else None)
+
+
+def _by_script(letters: Counter[str]) -> str | None:
+    """The language that the script of most letters tells, if it is that of one language alone."""
+    most = (1 - _MOST_LATIN) * letters.total()
+    kana = sum(letters[name] for name in _KANA)
+    for code, number in (("ko", letters[_HANGUL]), ("th", letters[_THAI])):
+        if number and number >= most:
+            return code
+    if kana + letters[_HAN] < most:
         return None
-    letters: dict[str, list[str]] = {}
-    for character, number in Counter(text).items():
-        if character.isalpha():
-            letters.setdefault(_script(character), []).append(character * number)
-    scripts = sorted(letters, key=lambda name: -sum(map(len, letters[name])))
-    if scripts and scripts[0] != _LATIN:
-        numbers = {name: sum(map(len, runs)) for name, runs in letters.items()}
-        few = numbers.get(_LATIN, 0) <= _MOST_LATIN * sum(numbers.values())
-        scripts = [name for name in scripts if not (few and name == _LATIN)]
-    stray = [letter for name in scripts[1:] for run in letters[name] for letter in run]
-    return f"{len(stray)} letters of another script: {''.join(stray[:8])}" if len(stray) >= _FEWEST_STRAY else None
+    if kana:
+        return "ja" if kana >= _MOST_KANA_OF_MIXED * letters.total() else None
+    return "zh" if letters[_HAN] >= _FEWEST_HAN else None
+
+
+def _stray_letters(text: str) -> str | None:
+    numbers: Counter[str] = Counter()
+    for name, number in _letters(text).items():
+        numbers[_SCRIPTS.get(name, name)] += number
+    scripts = [name for name, _ in numbers.most_common()]
+    if scripts and scripts[0] != _LATIN and numbers[_LATIN] <= _MOST_LATIN * numbers.total():
+        scripts = [name for name in scripts if name != _LATIN]
+    if sum(numbers[name] for name in scripts[1:]) < _FEWEST_STRAY:
+        return None
+    stray = [
+        letter
+        for name in scripts[1:]
+        for letter, number in Counter(text).items()
+        if letter.isalpha() and _SCRIPTS.get(_script(letter), _script(letter)) == name
+        for _ in range(number)
+    ]
+    return f"{len(stray)} letters of another script: {''.join(stray[:8])}"
 
 
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
-    name = unicodedata.name(letter, "").split(" ")[0].split("-")[0]
-    return _SCRIPTS.get(name, name)
+    return unicodedata.name(letter, "").split(" ")[0].split("-")[0]
+
+
+@lru_cache(maxsize=1)
+def _labels() -> frozenset[str]:
+    return frozenset(_identifier().labels)
 
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
+    import numpy as np
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Stored in half precision, which numpy would widen anew for each text, at two thirds of its time.
+    identifier.nb_ptc = identifier.nb_ptc.astype(np.float32)
+    return identifier

@@ -65,6 +65,8 @@ class Prompt(Section):
 
         Sentences of fewer than six words (`What is the weather like?`) are anybody's.
         """
+        if not self._example_sentences:
+            return None
         for sentence in _sentences(text):
             if sentence in self._example_sentences:
                 return sentence

@@ -34,19 +34,24 @@ def words(text: str) -> tuple[str, ...]:
     with its marks is one, as Unicode's default word boundaries (UAX 29) have it for Han.
     """
     lowered = text.lower()
-    return tuple((_WORD if _NOT_LATIN.search(lowered) else _LATIN_WORD).findall(lowered))
+    return tuple((_WORD if has_other_letters(lowered) else _LATIN_WORD).findall(lowered))
+
+
+def has_other_letters(text: str) -> bool:
+    """Whether a text has characters beside those of Latin script, English punctuation among them."""
+    return _NOT_LATIN.search(text) is not None
 
 
 def num_words(text: str) -> int:
     """How long a text is in words: where a character is no word, two (East Asia) or four (South-East Asia) are one."""
     found = words(text)
-    return count(found) if _NOT_LATIN.search(text) else len(found)
+    return count(found) if has_other_letters(text) else len(found)
 
 
 def runs(text: str, num: int) -> list[tuple[str, ...]]:
     """All runs of `num` words in a text, from each word on; of characters as many more as `num_words` takes for one."""
     found = words(text)
-    if not _NOT_LATIN.search(text):
+    if not has_other_letters(text):
         return [found[start : start + num] for start in range(len(found) - num + 1)]
     weights = [_weight(word) for word in found]
     made, end, weight = [], 0, 0

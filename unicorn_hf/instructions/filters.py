@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from unicorn_hf.core.characters import CONTROL
-from unicorn_hf.core.content import content_words, is_plainly_english, telling_words
+from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import ENGLISH, Kind, found_in
 from unicorn_hf.core.outcome import Rejected
@@ -207,10 +207,7 @@ def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | No
 
 def _language(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     # As a whole: a few words are taken for any language. The letter of a choice is not among them.
-    text = unquoted(" ".join((turn.question, *(turn.options or (turn.answer,)))))
-    if ENGLISH in scene.languages and is_plainly_english(text):
-        return None
-    return foreign(text, scene.languages)
+    return foreign(unquoted(" ".join((turn.question, *(turn.options or (turn.answer,))))), scene.languages)
 
 
 def _repetition(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:

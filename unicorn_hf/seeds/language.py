@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from unicorn_hf.core.content import is_plainly_english
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.language import in_latin_letters, likeliest, other_language
-from unicorn_hf.core.languages import ENGLISH, base, english_name, script_of, word_lists
+from unicorn_hf.core.languages import base, english_name, script_of, word_lists
 
 SAMPLE = 512
 """Seeds that are looked at."""
@@ -45,8 +44,6 @@ def check_seed_language(name: str, seeds: Iterable[str], languages: Sequence[str
 
 
 def _is_foreign(text: str, languages: Sequence[str]) -> bool:
-    if ENGLISH in map(base, languages) and is_plainly_english(text):
-        return False
     listed = [language for language in languages if word_lists(language)]
     other_script = len(listed) == len(languages) and not any(in_latin_letters(script_of(code)) for code in listed)
     return (other_script and in_latin_letters(text)) or other_language(text, languages) is not None
