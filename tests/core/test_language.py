@@ -45,3 +45,33 @@ def test_of_several_languages_the_likeliest_is_taken_and_the_first_in_doubt(
     text: str, languages: list[str], found: str
 ) -> None:
     assert language_of(text, languages) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("고양이가 소파 위에서 잔다.", "ko"),
+        ("แมวดำนอนอยู่บนโซฟา", "th"),
+        ("黒い猫がソファの上で眠っている。", "ja"),
+        ("一只黑猫睡在红色的沙发上，旁边放着一个蓝色的玻璃杯和一本打开的书。", "zh"),
+        ("A black cat sleeps on the red sofa beside a glass of water.", "en"),
+    ],
+)
+def test_what_script_or_function_words_decide_asks_no_model(
+    text: str, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("py3langid.langid.LanguageIdentifier.rank", None)
+    assert foreign(text, [language]) is None
+    assert language_of(text, ["xx", language]) == language
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A mulher está no banco do jardim e o cão dorme a seu lado na relva.",
+        "De hond slaapt op de bank naast het raam en is moe van de wandeling in het park.",
+        "Manden i den røde frakke sidder på en bænk ved siden af en sort hund.",
+    ],
+)
+def test_words_that_other_languages_have_too_make_no_english_text(text: str) -> None:
+    assert foreign(text, ["en"])

@@ -10,11 +10,11 @@ from unicorn_hf.core.languages import (
     code_of,
     compiled,
     english_name,
+    finder,
     found_in,
     full_name,
     has_content_words,
     listed,
-    pattern,
     remarks,
     word_lists,
 )
@@ -29,7 +29,7 @@ def test_the_languages_that_are_promised_have_lists() -> None:
 @pytest.mark.parametrize("code", OTHERS)
 def test_each_language_has_phrases_of_each_kind(code: str) -> None:
     for kind in get_args(Kind):
-        assert pattern(code, kind), kind
+        assert finder(code, kind), kind
     lists = word_lists(code)
     assert lists and len(lists.describe) > 3
     assert bool(lists.function_words) == has_content_words(code)

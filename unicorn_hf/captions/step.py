@@ -38,7 +38,7 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "captions"
-CODE = 8
+CODE = 9
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 

@@ -78,11 +78,11 @@ def telling_words(text: str, language: str = ENGLISH) -> list[str]:
 def is_plainly_english(text: str) -> bool:
     """Whether a text has the function words of English prose: told at once, without a model.
 
-    A quarter of its words are such, and a tenth are such as no other language has: Portuguese has `a`, `as`, `do`, `no`.
+    A quarter of its words are such, and a tenth are such as no other language has: Portuguese has `a`, `do`, `no`.
     """
     found = words(text)
-    num_english = sum(word in _ENGLISH_ALONE for word in found)
-    return num_english > _SOME * len(found) and sum(word in _FUNCTION_WORDS for word in found) > _MANY * len(found)
+    num_alone, num_all = (sum(map(listed.__contains__, found)) for listed in (_ENGLISH_ALONE, _FUNCTION_WORDS))
+    return num_alone > _SOME * len(found) and num_all > _MANY * len(found)
 
 
 @lru_cache(maxsize=16)

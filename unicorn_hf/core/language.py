@@ -112,7 +112,7 @@ def _letters(text: str) -> Counter[str]:
 
 
 def _told(text: str) -> str | None:
-    """The language of a text where script or function words decide alone, which takes a fraction of the model's time."""
+    """The language of a text, where script or function words decide alone: in a fraction of the model's time."""
     letters = _letters(text)
     return _by_script(letters) or (ENGLISH if not letters and is_plainly_english(text) else None)
 

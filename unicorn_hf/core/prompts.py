@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -65,7 +66,7 @@ class Prompt(Section):
 
         Sentences of fewer than six words (`What is the weather like?`) are anybody's.
         """
-        if not self._example_sentences:
+        if self._rare_words.isdisjoint(words(text)):
             return None
         for sentence in _sentences(text):
             if sentence in self._example_sentences:
@@ -76,6 +77,18 @@ class Prompt(Section):
     def _example_sentences(self) -> frozenset[str]:
         texts = [text for example in self.examples for text in (example.subject, *_strings(example.answer))]
         return frozenset(sentence for text in texts for sentence in _sentences(text))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Prompt":
+        """As pydantic's, which would keep what was worked out of the examples before."""
+        made = super().model_copy(update=update, deep=deep)
+        for name in ("_example_sentences", "_rare_words"):
+            made.__dict__.pop(name, None)
+        return made
+
+    @cached_property
+    def _rare_words(self) -> frozenset[str]:
+        """The longest word of each sentence of the examples: a text with none of them has none of the sentences."""
+        return frozenset(max(sentence.split(" "), key=len) for sentence in self._example_sentences)
 
     def messages(
         self, subject: str, draw: str = "", language: str = ENGLISH, asked: str = WRITE_IN

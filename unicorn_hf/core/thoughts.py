@@ -6,6 +6,8 @@ The marks are those that vLLM's reasoning parsers know (`vllm/reasoning/`), and 
 import re
 from dataclasses import dataclass
 
+from unicorn_hf.core.finder import Finder
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -64,11 +66,14 @@ _STRIPPED_FINAL = re.compile(r"assistant\n?final(?![a-z])\s*")
 _STRIPPED_HEAD = re.compile(r"\A\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z0-9\"'“])")
 _STRIPPED_FINAL_HEAD = re.compile(r"\A\s*(?:assistant)?final(?=[A-Z\"“])")
 
-_LEFTOVER = re.compile(
-    r"<[|｜][^<>\n]{1,60}>|<[^<>\n]{1,60}[|｜]>|◁[^▷\n]{0,40}▷|</?s>|<unused\d+>|<(?:start|end)_of_(?:turn|text)>"
-    r"|</?(?:bos|eos|pad|unk)>|\[/?(?:INST|THINK|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
-    rf"|</?{_TAG}>|assistant(?:final|analysis|commentary)",
-    re.IGNORECASE,
+_LEFTOVER = Finder(
+    re.compile(
+        r"<[|｜][^<>\n]{1,60}>|<[^<>\n]{1,60}[|｜]>|◁[^▷\n]{0,40}▷|</?s>|<unused\d+>|<(?:start|end)_of_(?:turn|text)>"
+        r"|</?(?:bos|eos|pad|unk)>|\[/?(?:INST|THINK|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+        rf"|</?{_TAG}>|assistant(?:final|analysis|commentary)",
+        re.IGNORECASE,
+    ),
+    hints=("<", "[", "◁", "assistant"),
 )
 _HEAD = re.compile(
     r"\A\W*(?:(?:assistant)?(?:analysis|commentary)(?=\s*[:\n]|[A-Z0-9\"'“])|(?i:thinking|thoughts?|reasoning)(?=\s*[:\n])"
@@ -118,8 +123,10 @@ def leftover(text: str) -> str | None:
 
     It finds more than `spoken` knows: whatever looks like a special token, and the way in which reasoning begins.
     """
-    match = _LEFTOVER.search(text) or _HEAD.match(text)
-    return match.group().strip() if match else None
+    if found := _LEFTOVER.search(text):
+        return found.strip()
+    head = _HEAD.match(text)
+    return head.group().strip() if head else None
 
 
 def _of_harmony(text: str) -> str:

@@ -17,7 +17,7 @@ from unicorn_hf.core import tagged
 from unicorn_hf.core.content import telling_words
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.core.languages import Rehearsal, WordLists, has_content_words, pattern, word_lists
+from unicorn_hf.core.languages import Rehearsal, WordLists, finder, has_content_words, word_lists
 from unicorn_hf.core.words import num_words, words
 
 _COLOURS = (
@@ -187,13 +187,13 @@ def _phrase_of(parts: Rehearsal, nouns: Sequence[str], rng: Random, title: str) 
 
 def _nouns_of(lists: WordLists, text: str, language: str) -> list[str]:
     """Pieces of the subject that a question may ask about: words, or a few characters where no space ends a word."""
-    talk = [pattern(language, kind) for kind in ("text_talk", "personal", "refusals", "unsafe", "not_known")]
+    talk = [finder(language, kind) for kind in ("text_talk", "personal", "refusals", "unsafe", "not_known")]
     pieces = [piece for part in _PIECES.findall(_plain(text)) for piece in _cut(part)]
     good = [
         piece
         for piece in pieces
         if telling_words(piece, language) or not has_content_words(language)
-        if not any(found and found.search(piece.lower()) for found in talk)
+        if not any(found and found.search(piece) is not None for found in talk)
     ]
     return list(dict.fromkeys(good))
 

@@ -1,11 +1,12 @@
 """What a conversation must be to be kept. The model that is trained on it sees an image, never a caption."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 
 from unicorn_hf.core.characters import CONTROL
-from unicorn_hf.core.content import content_words, telling_words
+from unicorn_hf.core.content import content_words, is_plainly_english, telling_words
+from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import ENGLISH, Kind, found_in
 from unicorn_hf.core.outcome import Rejected
@@ -27,50 +28,68 @@ _WRITTEN = (
     r"|page|menu|dish|logo|newspaper|magazine|billboard|screen|bubble|window|corner|plaque|exhibit|product)s?\b))"
 )
 _ADVERBS = r"(?:(?:not|also|only|clearly|explicitly|specifically|further) )*"
-# In lower case, which is found in half the time of any case.
-_CAPTION_TALK = re.compile(
-    r"\b(?:the|this|that|your|given|above|provided) (?:(?:given|above|provided|original|short|scene|image) )?"
-    rf"(?:captions?|descriptions?|passages?|paragraphs?|prompts?|text|sentences?|information)\b{_WRITTEN}"
-    r"|\b(?:the|given|above|provided) context\b(?! of\b)"
-    r"|\b(?:in|into|of|from|to|throughout) (?:the|this|your) (?:\w+ )??(?<!second )(?<!first )(?<!upper )"
-    r"(?<!lower )(?:story|narrative|excerpt|tale)\b|\bthe (?:writer|author|narrator)\b"
-    r"|\b(?:according to|based on|as per|judging (?:by|from)) (?:an?|the|this|that|your|what)(?: [\w-]+)? "
-    r"(?:caption|description|passage|paragraph|prompt|sentence|context|story|article)s?\b"
-    r"|\bmentioned\b|\b(?:doesn['’]t|don['’]t|(?:does|do|did) not|never) (?:mention|specify)\b"
-    r"|\bno (?:mention|information|details?) (?:of|about|is|are|was)\b"
-    rf"|\b(?:is|are|was|were|as) {_ADVERBS}(?:described|stated|specified)\b"
-    r"|\b(?:is|are|was|were) (?:the|an?|his|her|its|their) (?:[\w'’-]+ ){1,4}?(?<!best )(?:described|stated)\b"
-    r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b"
+_CAPTION_TALK = Finder(
+    re.compile(
+        r"\b(?:the|this|that|your|given|above|provided) (?:(?:given|above|provided|original|short|scene|image) )?"
+        rf"(?:captions?|descriptions?|passages?|paragraphs?|prompts?|text|sentences?|information)\b{_WRITTEN}"
+        r"|\b(?:the|given|above|provided) context\b(?! of\b)"
+        r"|\b(?:in|into|of|from|to|throughout) (?:the|this|your) (?:\w+ )??(?<!second )(?<!first )(?<!upper )"
+        r"(?<!lower )(?:story|narrative|excerpt|tale)\b|\bthe (?:writer|author|narrator)\b"
+        r"|\b(?:according to|based on|as per|judging (?:by|from)) (?:an?|the|this|that|your|what)(?: [\w-]+)? "
+        r"(?:caption|description|passage|paragraph|prompt|sentence|context|story|article)s?\b"
+        r"|\bmentioned\b|\b(?:doesn['’]t|don['’]t|(?:does|do|did) not|never) (?:mention|specify)\b"
+        r"|\bno (?:mention|information|details?) (?:of|about|is|are|was)\b"
+        rf"|\b(?:is|are|was|were|as) {_ADVERBS}(?:described|stated|specified)\b"
+        r"|\b(?:is|are|was|were) (?:the|an?|his|her|its|their) (?:[\w'’-]+ ){1,4}?(?<!best )(?:described|stated)\b"
+        r"|\b(?:described|stated|given|provided) (?:above|here)\b|\bthe described\b"
+    ),
+    hints=tuple(
+        """
+    caption description passage paragraph prompt text sentence information story narrative excerpt tale writer author
+    narrator article mention specif detail described stated given provided
+    """.split()
+    ),
 )
-_MARKUP = re.compile(rf"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{{}}{CONTROL}]", re.IGNORECASE)
-_GARBLED = re.compile(r"\w[:：]$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}")
+_MARKUP = Finder(re.compile(rf"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{{}}{CONTROL}]"))
+_GARBLED = Finder(re.compile(r"\w[:：]$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}", re.MULTILINE), cased=True)
 # The two who talk look at a scene: neither is in it, and neither is a program that helps.
-_PERSONAL = re.compile(
-    r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
-    r"|\byour(?:s|self)?\b(?! (?:eye|attention|gaze|view|line of sight)s?\b)"
-    r"|\b(?:have|had|are|were|did|do) you\b"
-    r"(?! (?:see|notice|think|find|expect|need|observe|spot|know|believe|say|get)\b)"
-    r"|\byou(?:['’](?:re|ve|d)| are| have| had| were| did| said)\b",
-    re.IGNORECASE,
+_PERSONAL = Finder(
+    re.compile(
+        r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
+        r"|\byour(?:s|self)?\b(?! (?:eye|attention|gaze|view|line of sight)s?\b)"
+        r"|\b(?:have|had|are|were|did|do) you\b"
+        r"(?! (?:see|notice|think|find|expect|need|observe|spot|know|believe|say|get)\b)"
+        r"|\byou(?:['’](?:re|ve|d)| are| have| had| were| did| said)\b",
+        re.IGNORECASE,
+    ),
+    cased=True,
 )
-_NOT_KNOWN = re.compile(
-    r"\b(?:is|are|was|were|remains?|it['’]s) "
-    r"(?:not (?:known|clear|certain|sure|visible|shown|possible to)|un(?:known|clear|certain)|impossible to)\b"
-    r"|\bnot enough to (?:say|tell|know)\b|\bthere is no (?:answer|way to)\b"
-    r"|\b(?:cannot|can['’]t|could not) be (?:determined|known|said|told|seen)\b",
-    re.IGNORECASE,
+_NOT_KNOWN = Finder(
+    re.compile(
+        r"\b(?:is|are|was|were|remains?|it['’]s) "
+        r"(?:not (?:known|clear|certain|sure|visible|shown|possible to)|un(?:known|clear|certain)|impossible to)\b"
+        r"|\bnot enough to (?:say|tell|know)\b|\bthere is no (?:answer|way to)\b"
+        r"|\b(?:cannot|can['’]t|could not) be (?:determined|known|said|told|seen)\b"
+    ),
+    hints=("not", "unknown", "unclear", "uncertain", "impossible", "no answer", "no way", "can't", "can’t"),
 )
-_REQUESTS = re.compile(
-    r"^(?:please )?(?:describe|name|explain|list|identify|tell|give|compare|count|choose|pick|select|complete|estimate"
-    r"|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b",
-    re.IGNORECASE,
+_REQUESTS = Finder(
+    re.compile(
+        r"^(?:please )?(?:describe|name|explain|list|identify|tell|give|compare|count|choose|pick|select|complete"
+        r"|estimate|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b"
+    )
 )
 _TO_COMPLETE = re.compile(r"_{2,}|[:：]$")
-_YES_NO = re.compile(r"(?:yes|no)\b", re.IGNORECASE)
-_OTHER_OPTIONS = re.compile(
-    r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
-    r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
-    r"|^\W*(?:(?i:both|either|neither|only) )?[A-D] (?i:and|or|nor|&) [A-D]\b"
+_YES_NO = Finder(re.compile(r"(?:yes|no)\b"))
+_TWO_LETTERS = tuple(f"{letter} {word} " for letter in "abcd" for word in ("and", "or", "nor", "&"))
+_OTHER_OPTIONS = Finder(
+    re.compile(
+        r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
+        r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
+        r"|(?m:^)\W*(?:(?i:both|either|neither|only) )?[A-D] (?i:and|or|nor|&) [A-D]\b"
+    ),
+    hints=("above", "option", "choice", "answer", *_TWO_LETTERS),
+    cased=True,
 )
 """An option that speaks of other options loses its meaning when options change places."""
 _LISTED = re.compile(
@@ -97,6 +116,7 @@ class Scene:
 
     def __init__(self, caption: str, language: str = ENGLISH, languages: Sequence[str] = (ENGLISH,)) -> None:
         self._caption = caption
+        self._runs_of: dict[int, set[tuple[str, ...]]] = {}
         self.language = language
         """The caption's, in which its conversation is judged."""
         self.languages = languages
@@ -109,8 +129,13 @@ class Scene:
 
     def copied(self, text: str, num_words: int) -> str | None:
         """The first run of `num_words` words of `text` that stands in the caption too."""
-        there = set(runs(self._caption, num_words))
+        there = self._runs(num_words)
         return next((" ".join(run) for run in runs(text, num_words) if run in there), None)
+
+    def _runs(self, num_words: int) -> set[tuple[str, ...]]:
+        if num_words not in self._runs_of:
+            self._runs_of[num_words] = set(runs(self._caption, num_words))
+        return self._runs_of[num_words]
 
     @cached_property
     def _content(self) -> frozenset[str]:
@@ -178,27 +203,25 @@ def _empty_text(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
 
 
 def _unsafe(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next(filter(None, (unsafe(text, language=scene.language) for text in turn.texts)), None)
+    return _first(partial(unsafe, language=scene.language), turn.texts, turn.whole)
 
 
 def _caption_talk(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    # The pattern is of lower case letters.
-    return _found("text_talk", turn, scene, _CAPTION_TALK, str.lower)
+    return _found("text_talk", turn, scene, _CAPTION_TALK)
 
 
 def _refusal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    return next(filter(None, (refusal(text, scene.language) for text in turn.texts)), None)
+    return _first(partial(refusal, language=scene.language), turn.texts, turn.whole)
 
 
 def _markup(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    found = ((match := _MARKUP.search(text)) and match.group() for text in turn.texts)
-    return next(filter(None, (*map(leftover, turn.texts), *found)), None)
+    return next(filter(None, map(leftover, turn.texts)), None) or _first(_MARKUP.search, turn.texts, turn.whole)
 
 
 def _garbled(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     # A question may end with a colon: the options follow.
     texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
-    return next((found.group() for text in texts if (found := _GARBLED.search(text))), None)
+    return _first(_GARBLED.search, texts, "\n".join(texts))
 
 
 def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -207,7 +230,11 @@ def _personal(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | No
 
 def _language(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
     # As a whole: a few words are taken for any language. The letter of a choice is not among them.
-    return foreign(unquoted(" ".join((turn.question, *(turn.options or (turn.answer,))))), scene.languages)
+    text = unquoted(" ".join((turn.question, *(turn.options or (turn.answer,)))))
+    # English about a caption that is in another script may name what that script writes.
+    if ENGLISH in scene.languages and is_plainly_english(text):
+        return None
+    return foreign(text, scene.languages)
 
 
 def _repetition(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -266,8 +293,11 @@ def _no_reasoning(turn: Turn, scene: Scene, filters: InstructionFilters) -> str 
 
 
 def _other_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
-    found = (found_in(scene.language, "other_options", option, _OTHER_OPTIONS) for option in turn.options)
-    return next(filter(None, found), None)
+    return _first(
+        partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS),
+        turn.options,
+        "\n".join(turn.options),
+    )
 
 
 def _listed_options(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | None:
@@ -286,11 +316,13 @@ def _given_away(turn: Turn, scene: Scene, filters: InstructionFilters) -> str | 
     return turn.right_answer if named == [turn.right_answer] else None
 
 
-def _found(
-    kind: Kind, turn: Turn, scene: Scene, english: re.Pattern[str], form: Callable[[str], str] = str
-) -> str | None:
-    found = (found_in(scene.language, kind, form(unquoted(text)), english) for text in turn.texts)
-    return next(filter(None, found), None)
+def _found(kind: Kind, turn: Turn, scene: Scene, english: Finder) -> str | None:
+    return _first(lambda text: found_in(scene.language, kind, unquoted(text), english), turn.texts, turn.whole)
+
+
+def _first(find: Callable[[str], str | None], texts: Iterable[str], whole: str) -> str | None:
+    """What is found first in `texts`. Most have nothing, which is seen at once in `whole`, all of them as lines."""
+    return next(filter(None, map(find, texts)), None) if find(whole) else None
 
 
 COMMON: Mapping[str, Check] = {

@@ -39,7 +39,7 @@ from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.workers import resident
 
 STAGE = "instructions"
-CODE = 8
+CODE = 9
 """Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 LETTERS = ("A", "B", "C", "D")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Turn:
     """One question and its answer; `options` in the order A to D for a choice, else empty."""
 
@@ -15,9 +16,14 @@ class Turn:
     """A letter where there are options."""
     options: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def texts(self) -> tuple[str, ...]:
         return (self.question, self.answer, *self.options)
+
+    @cached_property
+    def whole(self) -> str:
+        """All texts, a line each. What is not found in it need not be looked for in each of them."""
+        return "\n".join(self.texts)
 
     @property
     def right_answer(self) -> str:

@@ -3,7 +3,6 @@
 English is not among the files: its lists and patterns stand where they are used, and judge English texts alone.
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +12,14 @@ import regex
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from unicorn_hf.core.finder import Finder
+
 _FOLDER = Path(__file__).parent
 ENGLISH = "en"
 Kind = Literal[
     "refusals", "chatter", "caption_talk", "text_talk", "personal", "not_known", "asks", "yes_no", "other_options",
     "rhetoric", "unsafe",
 ]  # fmt: skip
-Pattern = re.Pattern[str]
 
 _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}々〆ー"
 _LETTER = rf"[\w\p{{M}}\u200c\u200d--[{_NO_SPACES}]]"
@@ -164,11 +164,11 @@ def remarks(codes: Sequence[str]) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def pattern(code: str, kind: Kind) -> Pattern | None:
-    """What finds the phrases of a kind in a text in lower case; None where the language has no lists.
+def finder(code: str, kind: Kind) -> Finder | None:
+    """What finds the phrases of a kind in a text; None where the language has no lists.
 
     A phrase is whole words where its script has spaces: `*` stands for the rest of a word, `…` for some words, and `^`
-    at its head for the beginning of the text.
+    at its head for the beginning of a line.
     """
     lists = word_lists(code)
     phrases: tuple[str, ...] = getattr(lists, kind) if lists else ()
@@ -176,19 +176,24 @@ def pattern(code: str, kind: Kind) -> Pattern | None:
 
 
 @lru_cache(maxsize=8)
-def compiled(phrases: tuple[str, ...]) -> Pattern:
-    """What finds some phrases, of any language, in a text in lower case."""
-    found: Pattern = regex.compile("|".join(map(_expression, phrases)), regex.VERSION1)
-    return found
+def compiled(phrases: tuple[str, ...]) -> Finder:
+    """What finds some phrases, of any language, in a text."""
+    return Finder(
+        regex.compile("|".join(map(_expression, phrases)), regex.VERSION1 | regex.MULTILINE), tuple(map(_hint, phrases))
+    )
 
 
-def found_in(code: str, kind: Kind, text: str, english: Pattern | None = None) -> str | None:
+def found_in(code: str, kind: Kind, text: str, english: Finder | None = None) -> str | None:
     """The first words of a kind in a text of a language. `english` is what finds them in English."""
-    finder = english if base(code) == ENGLISH else pattern(code, kind)
-    if finder is None:
-        return None
-    match = finder.search(text if finder is english else text.lower())
-    return match.group().strip() if match else None
+    finds = english if base(code) == ENGLISH else finder(code, kind)
+    found = finds.search(text) if finds else None
+    return found.strip() if found is not None else None
+
+
+def _hint(phrase: str) -> str:
+    """The longest part of a phrase that stands in every text that has it."""
+    parts = phrase.lower().removeprefix("^").replace("*", "…").split("…")
+    return max((" ".join(part.split()) for part in parts), key=len)
 
 
 def _expression(phrase: str) -> str:

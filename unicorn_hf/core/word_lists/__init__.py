@@ -1,11 +1,13 @@
 """Words and phrases that a text must not have. The English ones are files beside this one, a phrase a line."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from unicorn_hf.core.languages import ENGLISH, Pattern, base, compiled, pattern
+from unicorn_hf.core.finder import Finder
+from unicorn_hf.core.languages import ENGLISH, base, compiled, finder
 
 _FOLDER = Path(__file__).parent
 
@@ -13,29 +15,32 @@ _FOLDER = Path(__file__).parent
 def rhetoric(text: str, seed: str = "", language: str = ENGLISH) -> list[str]:
     """The evaluative words and phrases in `text`, in lower case, once for each time; those of the seed may stay."""
     listed = _listed("rhetoric", language)
-    found: list[str] = listed.findall(text.lower()) if listed else []
+    found = listed.findall(text) if listed else []
     return [phrase for phrase in found if phrase not in seed.lower()]
 
 
 def unsafe(text: str, more: tuple[str, ...] = (), language: str = ENGLISH) -> str | None:
     """The first word or phrase in `text` that its language's list of unsafe content, or `more`, holds."""
     for listed in (_listed("unsafe", language), compiled(more) if more else None):
-        if listed and (match := listed.search(text.lower())):
-            return match.group()
+        if listed and (found := listed.search(text)):
+            return found.lower()
     return None
 
 
 @lru_cache(maxsize=256)
-def _listed(kind: Literal["rhetoric", "unsafe"], language: str) -> Pattern | None:
+def _listed(kind: Literal["rhetoric", "unsafe"], language: str) -> Finder | None:
     if base(language) != ENGLISH:
-        return pattern(language, kind)
+        return finder(language, kind)
     lines = (line.strip() for line in (_FOLDER / f"{kind}.txt").read_text(encoding="utf-8").splitlines())
-    return _pattern(tuple(line for line in lines if line and not line.startswith("#")))
+    return Finder(_pattern(line.lower() for line in lines if line and not line.startswith("#")))
 
 
-def _pattern(entries: tuple[str, ...]) -> re.Pattern[str]:
-    """Whole words of a text in lower case (any case takes thrice the time); `*` stands for the rest of a word."""
-    parts = (
-        r"\s+".join(re.escape(word) for word in entry.lower().split()).replace(r"\*", r"[\w’'-]*") for entry in entries
-    )
+def _pattern(entries: Iterable[str]) -> re.Pattern[str]:
+    """Whole words of a text in lower case; `*` stands for the rest of a word."""
+    # By first letters: where a word of the text begins, the few entries with its letter are tried.
+    rests: dict[str, list[str]] = {}
+    for entry in entries:
+        escaped = r"\s+".join(map(re.escape, entry.split())).replace(r"\*", r"[\w’'-]*")
+        rests.setdefault(escaped[0], []).append(escaped[1:])
+    parts = (f"{first}(?:{'|'.join(rest)})" for first, rest in rests.items())
     return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)")
