@@ -214,6 +214,9 @@ def test_llm_replaces_the_model_and_its_revision_and_nothing_else(
     assert recipe_of_build(path, "--llm", "org/two", "--engine", "vllm").engine == engine
     assert recipe_of_build(path).engine == engine.model_copy(update={"model": "org/one", "revision": "v7"})
     assert recipe_of_build(path, "--engine", "echo").engine == EchoEngine()
+    urls = ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    several = EndpointEngine(kind="endpoint", base_url=urls, model="org/two")
+    assert recipe_of_build(path, "--base-url", urls[0], "--base-url", urls[1], "--llm", "org/two").engine == several
     endpoint = EndpointEngine(kind="endpoint", base_url="http://127.0.0.1/v1", model="org/two")
     assert recipe_of_build(path, "--base-url", "http://127.0.0.1/v1", "--llm", "org/two").engine == endpoint
 

@@ -85,7 +85,12 @@ _RECIPE_OPTIONS = (
         "--llm",
         help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's.",
     ),
-    click.option("--base-url", metavar="URL", help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY."),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        multiple=True,
+        help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY. Repeat it for several of the same model.",
+    ),
     click.option(
         "--encoder",
         type=EncoderName(),
@@ -863,12 +868,13 @@ def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
 
 
 def _names_engine(options: dict[str, Any]) -> bool:
-    return any(options.get(name) is not None for name in ("engine", "llm", "base_url"))
+    return any(options.get(name) not in (None, ()) for name in ("engine", "llm", "base_url"))
 
 
 def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:
     """The recipe's engine with another model or address, or an engine of another kind with its defaults."""
-    given = {"model": options["llm"], "base_url": options["base_url"]}
+    urls = options["base_url"]
+    given = {"model": options["llm"], "base_url": urls[0] if len(urls) == 1 else list(urls) or None}
     given = {name: value for name, value in given.items() if value is not None}
     kind = options["engine"] or ("endpoint" if "base_url" in given else None)
     if kind == "echo" and given:

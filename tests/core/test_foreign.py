@@ -89,7 +89,7 @@ def test_what_is_left_is_told_in_a_line(tmp_path: Path) -> None:
 
 def test_a_recipe_beside_statistics_is_one_of_a_set(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    engine = {"kind": "endpoint", "model": "m", "base_url": "http://h/v1"}
+    engine: dict[str, object] = {"kind": "endpoint", "model": "m", "base_url": "http://h/v1"}
     path.write_text(dump_recipe(recipe(engine=engine, seeds={"sources": [SOURCE]})))
     lines: list[str] = []
     assert not is_of_a_set(path)
@@ -97,6 +97,10 @@ def test_a_recipe_beside_statistics_is_one_of_a_set(tmp_path: Path) -> None:
     (tmp_path / "statistics.json").write_text("{}")
     assert is_of_a_set(path)
     assert load_recipe(path, tell=lines.append).engine.base_url is None  # type: ignore[union-attr]
+    engine["base_url"] = ["http://h/v1", "http://i/v1"]
+    path.write_text(dump_recipe(recipe(engine=engine, seeds={"sources": [SOURCE]})))
+    assert load_recipe(path, tell=lines.append).engine.base_url is None  # type: ignore[union-attr]
+    lines.pop()
     own = load_recipe(path, {"engine.base_url": "http://mine/v1"}, tell=lines.append)
     assert own.engine.base_url == "http://mine/v1"  # type: ignore[union-attr]
     assert lines == ["not taken from the published recipe: engine.base_url. Set your own by options or --set"] * 2

@@ -494,6 +494,69 @@ def test_a_server_with_a_certificate_of_its_own(
 
 
 @pytest.fixture
+def second(server: ChatServer) -> Iterator[ChatServer]:
+    with ChatServer().running() as second:
+        yield second
+
+
+def both(server: ChatServer, second: ChatServer, **settings: Any) -> EndpointGenerator:
+    return EndpointGenerator(EndpointEngine(kind="endpoint", base_url=(server.url, second.url), model="m", **settings))
+
+
+def test_servers_of_one_model_share_the_requests(server: ChatServer, second: ChatServer) -> None:
+    """Least loaded first: of a slow and a quick one, the quick one answers more."""
+    server.slow_s, second.slow_s = 0.02, 0.1
+    generator = both(server, second, concurrency=8)
+    assert {answer.num_retries for answer in answers_of(generator, requests_of(120))} == {0}
+    assert len(server.bodies) + len(second.bodies) == 120
+    assert len(server.bodies) > 2 * len(second.bodies) > 0
+    assert max(server.most_at_once, second.most_at_once) <= 8
+    generator.close()
+
+
+def test_a_server_that_dies_is_left_alone_and_tried_again(server: ChatServer, second: ChatServer) -> None:
+    is_dead = True
+    second.script = lambda body, number: Reply(cuts=True) if is_dead else None
+    server.slow_s = 0.01
+    generator = both(server, second, concurrency=4)
+    assert {answer.finish_reason for answer in answers_of(generator, requests_of(100))} == {"stop"}
+    num_in_vain = len(second.bodies)
+    assert FAILURES_IN_A_ROW <= num_in_vain < 30
+    is_dead = False
+    came = 0
+    while len(second.bodies) < num_in_vain + 20:  # Its pause ends.
+        came += len(answers_of(generator, requests_of(20)))
+        assert came < 5000
+    generator.close()
+
+
+def test_a_server_that_is_not_there_is_done_without(server: ChatServer, second: ChatServer) -> None:
+    with ChatServer().running() as gone:
+        url = gone.url
+    engine = EndpointEngine(kind="endpoint", base_url=(url, server.url), model="m", concurrency=4)
+    generator = EndpointGenerator(engine)
+    assert {answer.finish_reason for answer in answers_of(generator, requests_of(40))} == {"stop"}
+    assert len(server.bodies) == 40
+    generator.close()
+
+
+def test_servers_that_are_all_not_there_are_told() -> None:
+    with ChatServer().running() as gone, ChatServer().running() as another:
+        urls = (gone.url, another.url)
+    with pytest.raises(RunError, match="ClientConnectorError") as caught:
+        EndpointGenerator(EndpointEngine(kind="endpoint", base_url=urls, model="m"))
+    assert any(url in caught.value.message for url in urls)
+
+
+def test_a_server_that_refuses_the_key_is_named(server: ChatServer, second: ChatServer) -> None:
+    second.script = lambda body, number: Reply.json({"error": {"message": "no"}}, 401)
+    generator = both(server, second, concurrency=4)
+    with pytest.raises(RunError, match=re.escape(f"the server at {second.url}: it refuses the request")):
+        answers_of(generator, requests_of(40))
+    generator.close()
+
+
+@pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackProxy]:
     for name in ("NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         for written in (name, name.lower()):
@@ -604,10 +667,10 @@ def test_the_hubs_offline_mode_is_no_matter_of_the_server(server: ChatServer, mo
     "url",
     [
         "http://user:password@host/v1", "http://token@host/v1", "https://host/v1?key=password", "https://host/#password",
-        "host:8000/v1", "ftp://host/v1", "http:///v1", "",
+        "host:8000/v1", "ftp://host/v1", "http:///v1", "", (), ("http://host/v1", "http://user:password@host/v1"),
     ],
 )  # fmt: skip
-def test_an_address_with_secrets_or_that_is_none_is_refused(url: str) -> None:
+def test_an_address_with_secrets_or_that_is_none_is_refused(url: str | tuple[str, ...]) -> None:
     with pytest.raises(ValidationError, match="base_url is"):
         EndpointEngine(kind="endpoint", base_url=url, model="m")
 
@@ -752,6 +815,8 @@ def test_the_environment_names_the_server_where_the_recipe_does_not(monkeypatch:
     assert BASE_URL in caught.value.advice
     monkeypatch.setenv(BASE_URL, "http://127.0.0.1:1/v1")
     assert with_address(engine).base_url == "http://127.0.0.1:1/v1"
+    monkeypatch.setenv(BASE_URL, "http://127.0.0.1:1/v1, http://127.0.0.1:2/v1\nhttp://127.0.0.1:1/v1")
+    assert with_address(engine).base_urls == ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
     named = EndpointEngine(kind="endpoint", model="m", base_url="http://127.0.0.1:2/v1")
     assert with_address(named) is named
     monkeypatch.setenv(BASE_URL, "http://me:secret@127.0.0.1:1/v1")
@@ -769,10 +834,12 @@ def test_the_environment_names_the_server_where_the_recipe_does_not(monkeypatch:
         ("https://example.org/v1", False),
         ("http://example.org/v1", True),
         ("http://10.0.0.7:8000/v1", True),
+        (("http://127.0.0.1:8000/v1", "https://example.org/v1"), False),
+        (("http://127.0.0.1:8000/v1", "http://10.0.0.7:8000/v1"), True),
     ],
 )
 def test_a_key_in_clear_text_to_another_machine_is_warned_of(
-    base_url: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+    base_url: str | tuple[str, ...], warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = EndpointEngine(kind="endpoint", model="m", base_url=base_url)
     monkeypatch.setenv(API_KEY, KEY)

@@ -206,9 +206,10 @@ class EndpointEngine(Section):
     """
 
     kind: Literal["endpoint"]
-    base_url: str | None = None
+    base_url: str | Strings | None = None
     """Where the server's API begins, mostly `http://HOST:PORT/v1`; without it, the variable UNICORN_HF_BASE_URL says.
 
+    Several servers of the same model are a list: they share the requests, and one that fails is left alone for a while.
     It is not published, and never taken from a published recipe: the key goes there.
     """
     model: str
@@ -240,16 +241,22 @@ class EndpointEngine(Section):
     @model_validator(mode="after")
     def _an_address_without_secrets(self) -> "EndpointEngine":
         # A validator of the section, since one of the field would have its value shown.
-        if self.base_url is None:
-            return self
-        parts = urlsplit(self.base_url)
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError(
-                "base_url is an address alone: no user, password or query. The key goes into UNICORN_HF_API_KEY"
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url is no address: it begins with http:// or https:// and names a host")
+        if self.base_url is not None and not self.base_urls:
+            raise ValueError("base_url is no address: the list is empty")
+        for parts in map(urlsplit, self.base_urls):
+            if "@" in parts.netloc or parts.query or parts.fragment:
+                raise ValueError(
+                    "base_url is an address alone: no user, password or query. The key goes into UNICORN_HF_API_KEY"
+                )
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("base_url is no address: it begins with http:// or https:// and names a host")
         return self
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The addresses, each once; none where the environment names them."""
+        given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
+        return tuple(dict.fromkeys(given))
 
 
 class EchoEngine(Section):

@@ -44,7 +44,7 @@ BASE_URL = "UNICORN_HF_BASE_URL"
 _LEAST_FAILURES = 3
 _MOST_REFUSALS = 20
 """So many requests may get no text before the first that does; then it is asked whether any would."""
-_CHECK_RETRIES = 3
+_CHECK_RETRIES, _CHECK_AGAIN_S = 3, 0.2
 _PLAIN_SUBJECT = "a red cup on a wooden table"
 """What no content filter objects to, and what is short."""
 _KEPT = "All answers that came are kept: start again when it is mended."
@@ -68,19 +68,20 @@ def api_key() -> str | None:
 
 
 def with_address(engine: EndpointEngine) -> EndpointEngine:
-    """The engine with the address of its server: the recipe's, or else that of the environment.
+    """The engine with the address of its server, or of several: the recipe's, or else the environment's.
 
     Raises:
         InputError: neither names one.
     """
-    if engine.base_url:
+    if engine.base_urls:
         return engine
-    base_url = os.environ.get(BASE_URL, "").strip()
-    if not base_url:
+    named = tuple(os.environ.get(BASE_URL, "").replace(",", " ").split())
+    if not named:
         raise InputError(
             "the recipe names no server for its model", f"Name it: --base-url http://HOST:PORT/v1, or set {BASE_URL}."
         )
     try:
+        base_url = named[0] if len(named) == 1 else named
         return EndpointEngine(**engine.model_dump(exclude={"base_url"}), base_url=base_url)
     except ValidationError as error:
         # Without the value, which may hold a secret.
@@ -89,16 +90,19 @@ def with_address(engine: EndpointEngine) -> EndpointEngine:
 
 def unencrypted_key(engine: EndpointEngine) -> str:
     """A warning, where the key would go to another machine in clear text; else empty."""
-    parts = urlsplit(engine.base_url or "")
-    host = parts.hostname or ""
-    if parts.scheme == "https" or not api_key() or host == "localhost" or _is_loopback(host):
+    parts = [parts for parts in map(urlsplit, engine.base_urls) if parts.scheme != "https"]
+    hosts = [host for part in parts if not _is_loopback(host := part.hostname or "")]
+    if not hosts or not api_key():
         return ""
-    return f"warning: {API_KEY} goes to {host} unencrypted, and whoever is on the way can read it: use https://"
+    return (
+        f"warning: {API_KEY} goes to {' and '.join(hosts)} unencrypted, and whoever is on the way can read it:"
+        " use https://"
+    )
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -136,12 +140,13 @@ class _Call:
 
 
 class EndpointGenerator:
-    """Implements `TextGenerator` with a server.
+    """Implements `TextGenerator` with a server, or with several that serve the same model.
 
     All calls share one event loop, in a thread of its own, and one bound on the requests in flight, those of the
     earlier call first. A request that fails in passing is sent again after a growing, random time, or when the server
     says; it is not in flight meanwhile. When all others wait too: `servers.Server`. What still fails is a failed
     answer, unless as many requests one after another fail as are in flight at once: then it is the server that fails.
+    Of several servers, the one with the fewest requests in flight gets the next, unless it is left alone.
 
     A request that is refused, or whose answer is no text, is that request's matter once the server has answered another
     one of its form (same schema, sampling and roles). Until then such answers are held back; where there is no other, a
@@ -168,6 +173,7 @@ class EndpointGenerator:
         self._num_refusals: Counter[_Form] = Counter()
         self._taken: set[_Form] = set()
         self._models: tuple[str, ...] = ()
+        self._servers: list[Server] = []
         self._asking_whether = asyncio.Lock()
         self._num_free = engine.concurrency
         self._waiting: list[tuple[int, int, int, _Call]] = []
@@ -215,23 +221,46 @@ class EndpointGenerator:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self) -> None:
-        """Ask for the server's models, which almost all offer: an address or a key that is wrong shows at once."""
+        """See that a server is there: an address or a key that is wrong shows at once."""
         engine = self._engine
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        self._server = Server((engine.base_url or "").rstrip("/"), headers, engine.concurrency, engine.timeout_s)
-        for attempt in itertools.count():
+        self._servers = [
+            Server(url.rstrip("/"), headers, engine.concurrency, engine.timeout_s) for url in engine.base_urls
+        ]
+        checks = [self._loop.create_task(self._check(server)) for server in self._servers]
+        try:
+            for number, check in enumerate(asyncio.as_completed(checks), 1):
+                try:
+                    self._models = await check
+                    return
+                except NoReplyError as failure:
+                    if number == len(checks) or not isinstance(failure, PassingError):
+                        raise self._error(failure, failure.advice or NOT_THERE) from None
+        finally:
+            # One that answers is enough. What the others do shows when they are asked.
+            await _cancelled(checks)
+
+    async def _check(self, server: Server) -> tuple[str, ...]:
+        """Ask for a server's models, which almost all offer.
+
+        Raises:
+            NoReplyError: it does not answer, or refuses the key.
+        """
+        attempt = 0
+        while True:
             try:
-                status, _, body = await self._server.send("GET", "/models")
-                self._models = read_models(status, self._without_key(body))
-                return
+                status, _, body = await server.send("GET", "/models")
+                return read_models(status, self._without_key(body))
             except NoReplyError as failure:
+                failure.address = server.address
                 if attempt == _CHECK_RETRIES or not isinstance(failure, PassingError):
-                    raise self._error(failure, failure.advice or NOT_THERE) from None
-            await asyncio.sleep(backoff(attempt))
+                    raise
+            await asyncio.sleep(_CHECK_AGAIN_S * 2**attempt)
+            attempt += 1
 
     async def _close(self) -> None:
-        if hasattr(self, "_server"):
-            await self._server.close()
+        for server in self._servers:
+            await server.close()
 
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
@@ -369,17 +398,32 @@ class EndpointGenerator:
         return True
 
     async def _ask(self, request: Request) -> Reply:
-        server = self._server
-        while (pause_s := server.paused_until - self._loop.time()) > 0:
+        while (pause_s := (server := self._least_loaded()).paused_until - self._loop.time()) > 0:
             await asyncio.sleep(pause_s)
         try:
             status, headers, content = await server.send("POST", "/chat/completions", self._body(request))
             reply = read_reply(status, headers, self._without_key(content), request, self._engine, self._models)
-        except PassingError as failure:
-            server.failed(failure)
+        except NoReplyError as failure:
+            failure.address = server.address
+            if isinstance(failure, PassingError):
+                server.failed(failure)
             raise
         server.answered()
         return reply
+
+    def _least_loaded(self) -> Server:
+        """The server for the next request: one that failed often gets a single one, to see whether it does again."""
+        if len(self._servers) == 1:
+            return self._servers[0]
+        now = self._loop.time()
+        return min(
+            self._servers,
+            key=lambda server: (
+                max(0.0, server.paused_until - now),
+                server.is_suspect and server.num_in_flight > 0,
+                server.num_in_flight,
+            ),
+        )
 
     def _without_key(self, body: bytes) -> bytes:
         """A server may repeat the key."""
@@ -407,7 +451,15 @@ class EndpointGenerator:
         return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
 
     def _error(self, what: object, advice: str) -> RunError:
-        return RunError(f"the server at {self._engine.base_url}: {what}", advice)
+        addresses = getattr(what, "address", "") or " and ".join(self._engine.base_urls)
+        name = "servers" if " and " in addresses else "server"
+        return RunError(f"the {name} at {addresses}: {what}", advice)
+
+
+async def _cancelled(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _parsed = lru_cache(maxsize=64)(json.loads)

@@ -196,6 +196,8 @@ class NoReplyError(Exception):
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
+        self.address = ""
+        """Of the server that failed, where it is known."""
 
 
 class PassingError(NoReplyError):
@@ -494,11 +496,8 @@ def _model_advice(engine: EndpointEngine, models: Sequence[str]) -> str:
 
 
 def _address_advice(engine: EndpointEngine) -> str:
-    parts = urlsplit(engine.base_url)
-    if "/v1" not in parts.path:
-        return (
-            f"--base-url ends where the server's API begins, mostly /v1. Try: {(engine.base_url or '').rstrip('/')}/v1"
-        )
+    if address := next((url for url in engine.base_urls if "/v1" not in urlsplit(url).path), None):
+        return f"--base-url ends where the server's API begins, mostly /v1. Try: {address.rstrip('/')}/v1"
     return (
         "See that --base-url ends where the server's API begins, mostly /v1, and that it has the model that is asked."
     )
