@@ -52,6 +52,8 @@ def test_the_estimate_holds_for_the_build(tmp_path: Path) -> None:
     assert found.cost
     assert holds(found.cost, cost)
     assert found.workers == 4
+    assert 0 < found.start_hours < found.hours.value
+    assert found.hours.value == pytest.approx(found.start_hours + (found.own_hours + found.encoder_hours) / 4)
     files = sum(path.stat().st_size for path in (tmp_path / "unicorn").glob("*/*.parquet"))
     assert 0.5 * files < found.upload_bytes < 2 * files
     assert list(tmp_path.glob("unicorn-hf-plan-*")) == []
@@ -64,12 +66,21 @@ def test_a_sample_of_everything_leaves_nothing_unknown(tmp_path: Path) -> None:
     assert found.instructions.output_tokens.error == 0
 
 
+@pytest.mark.parametrize(("language", "is_rehearsed"), [("de", True), ("xx", False)])
+def test_own_work_is_rehearsed_where_echo_has_sentences(tmp_path: Path, language: str, is_rehearsed: bool) -> None:
+    mine = recipe(tmp_path, **{"captions.num": 40, "instructions.num": 0, "captions.filters.check_language": False})
+    found = estimate(mine.model_copy(update={"language": (language,)}), sample=10)
+    assert (found.own_hours > 0) == is_rehearsed
+    assert (found.start_hours > 0) == is_rehearsed
+
+
 def test_the_command_tells_it_in_words_and_as_json(tmp_path: Path) -> None:
     seeds = ["--seeds", str(write_seeds(tmp_path / "seeds.txt")), "--engine", "echo", "--encoder", "hashing:8"]
     command = ["plan", "demo", *seeds, "--sample", "8", "--workers", "3"]
     shown = CliRunner().invoke(main, command).output
     assert "with 3 workers" in shown
     assert "no price given" in shown
+    assert "own work" in shown
     as_json = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert (as_json["workers"], as_json["cost"]) == (3, None)
 

@@ -2,26 +2,40 @@
 
 import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from unicorn_hf.builders.package import STAGE as PACKAGING
+from unicorn_hf.builders.package import PackagingRecord
 from unicorn_hf.builders.repository import RUN
 from unicorn_hf.cards.costs import RunFacts
 from unicorn_hf.cards.statistics import ConfigFacts, StageFacts, Statistics
+from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import TASKS, Recipe
+from unicorn_hf.core.languages import base, listed
+from unicorn_hf.core.recipe import TASKS, EchoEngine, FileSource, Recipe
 from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.pipeline import build, plan
+from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
+from unicorn_hf.representations.step import EncodingRecord
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
+from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.steps import read_record
 
 _HOUR_S = 3600
+_REHEARSED = 1_000
+"""Captions of the rehearsal that tells what everything but the models takes."""
+_REHEARSED_PARTITION = 125
+"""So that most of its partitions are not a worker's first, in which it loads what it needs."""
 _DEVIATIONS = 2.0
 """An error that is told holds in 95 builds of 100, if the sample is as the rest."""
 _NUM_TASKS = len(TASKS)
@@ -67,7 +81,12 @@ class Estimate(BaseModel):
     captions: StageEstimate
     instructions: StageEstimate
     encoder_hours: float
-    """Of one worker. Packaging, some thousands of rows a second, is left out of all hours."""
+    """Of one worker."""
+    own_hours: float
+    """Of one worker: filters, stored answers, packaging. From a rehearsal without models on this machine; 0 where there
+    is none, in a language that `echo` has no sentences of."""
+    start_hours: float
+    """Start and end of a build, whatever its size. Without the start of the models."""
     workers: int
     hours: Amount
     """Wall time with so many workers, each as fast as the sample's. A small sample does not fill an engine, which then
@@ -102,6 +121,8 @@ def estimate(
         made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or NoProgress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
         asked = [_Asked.read(folder / "sample.work", stage) for stage in ("captions", "instructions")]
+        num_workers = workers or whole.place.num_workers or 1
+        own = _rehearsed(recipe, folder, made.statistics.representations.dim, min(num_workers, cpu_count()))
     found = made.statistics
     captions = _stage(recipe.captions.num, found.captions, asked[0])
     instructions = _stage(recipe.instructions.num, found.instructions, asked[1])
@@ -110,15 +131,21 @@ def estimate(
     generator = resolve_generator(recipe.engine).identity
     start = sum(engine.seconds for engine in made.engines if engine.identity != generator)
     encoder_hours = max(0.0, run.representations.seconds - start) / num * recipe.captions.num / _HOUR_S
-    num_workers = workers or whole.place.num_workers or 1
+    if own.encoding_s is not None:
+        encoder_hours = own.encoding_s * recipe.captions.num / _HOUR_S
     engine_hours = Amount.total([captions.engine_hours, instructions.engine_hours])
-    total = (engine_hours.value + encoder_hours) / num_workers
+    own_hours = own.hours(captions, instructions)
+    # A rehearsal's engine works within the workers, and its time is part of theirs.
+    asking_hours = 0.0 if isinstance(recipe.engine, EchoEngine) and own_hours else engine_hours.value
+    total = (asking_hours + encoder_hours + own_hours) / num_workers + own.start_s / _HOUR_S
     return Estimate(
         num_sample=num,
         partitions=math.ceil(captions.candidates.value / recipe.partition_rows),
         captions=captions,
         instructions=instructions,
         encoder_hours=encoder_hours,
+        own_hours=own_hours,
+        start_hours=own.start_s / _HOUR_S,
         workers=num_workers,
         hours=Amount(value=total, error=engine_hours.error / num_workers),
         cost=_cost(recipe, captions, instructions, encoder_hours),
@@ -146,6 +173,80 @@ def _sample_of(recipe: Recipe, number: int) -> Recipe:
             "partition_rows": min(recipe.partition_rows, number),
         }
     )
+
+
+@dataclass(frozen=True)
+class _OwnWork:
+    """What all but the models takes."""
+
+    start_s: float = 0.0
+    caption_s: float = 0.0
+    """Of one worker, for a candidate."""
+    conversation_s: float = 0.0
+    packaging_s: float = 0.0
+    """Of one worker, for a row of either config."""
+    encoding_s: float | None = None
+    """Of one worker, for a caption; None where the recipe's encoder is a model."""
+
+    def hours(self, captions: StageEstimate, instructions: StageEstimate) -> float:
+        """Of one worker, without the encoder."""
+        asked = captions.candidates.value * self.caption_s + instructions.candidates.value * self.conversation_s
+        return (asked + (captions.rows + instructions.rows) * self.packaging_s) / _HOUR_S
+
+
+def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _OwnWork:
+    """Build a rehearsal over the seeds of the sample in `folder`: the recipe without its models."""
+    if any(base(language) not in listed() for language in recipe.language):
+        return _OwnWork()
+    seeds = pa.concat_tables(
+        pq.read_table(path, columns=["seed"]) for path in folder.glob("sample.work/seeds-*/*.parquet")
+    )
+    pq.write_table(seeds, folder / "seeds.parquet")
+    number = min(_REHEARSED, recipe.captions.num)
+    share = min(1.0, recipe.instructions.num / recipe.captions.num)
+    encodes = not isinstance(parse_encoder_spec(recipe.representations.encoder), HashingSpec)
+    light = {"encoder": f"hashing:{dim}", "transfer": "mean_shift", "image_statistics": None}
+    rehearsal = recipe.model_copy(
+        update={
+            "engine": EchoEngine(),
+            "seeds": recipe.seeds.model_copy(update={"sources": (FileSource(path=str(folder / "seeds.parquet")),)}),
+            "captions": recipe.captions.model_copy(update={"num": number, "captions_per_seed": None, "screen": None}),
+            "instructions": recipe.instructions.model_copy(update={"num": math.ceil(share * number), "judge": None}),
+            "representations": recipe.representations.model_copy(update=light if encodes else {}),
+            "partition_rows": min(recipe.partition_rows, _REHEARSED_PARTITION),
+            "packaging": recipe.packaging.model_copy(update={"rows_per_shard": _REHEARSED_PARTITION}),
+            "cluster": recipe.cluster.model_copy(update={"kind": "local", "workers": num_workers}),
+        }
+    )
+    began = time.monotonic()
+    build(rehearsal, folder / "rehearsal")
+    wall_s = time.monotonic() - began
+    work_dir, is_echo = folder / "rehearsal.work", isinstance(recipe.engine, EchoEngine)
+    stages: dict[str, list[tuple[int, float]]] = {
+        stage: [
+            (record.counts.num_candidates, record.seconds - (0.0 if is_echo else record.usage.seconds))
+            for record in (read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json"))
+        ]
+        for stage in ("captions", "instructions")
+    }
+    encoded = [read_record(path, EncodingRecord) for path in work_dir.glob(f"{REPRESENTATIONS}-*/*.json")]
+    packaged = [read_record(path, PackagingRecord) for path in work_dir.glob(f"{PACKAGING}-*/*.json")]
+    stages[REPRESENTATIONS] = [(record.num_rows, record.seconds) for record in encoded]
+    stages[PACKAGING] = [(record.statistics.num_rows, record.seconds) for record in packaged]
+    row_s = {name: _per_row(parts) for name, parts in stages.items()}
+    worked_s = sum(row_s[name] * num_rows for name, parts in stages.items() for num_rows, _ in parts)
+    return _OwnWork(
+        start_s=max(0.0, wall_s - worked_s / num_workers),
+        caption_s=row_s["captions"],
+        conversation_s=row_s["instructions"],
+        packaging_s=row_s[PACKAGING],
+        encoding_s=None if encodes else row_s[REPRESENTATIONS],
+    )
+
+
+def _per_row(partitions: Sequence[tuple[int, float]]) -> float:
+    """The median, which knows nothing of the partitions in which a worker loads what it needs."""
+    return max(0.0, median([seconds / num_rows for num_rows, seconds in partitions if num_rows] or [0.0]))
 
 
 @dataclass(frozen=True)
@@ -242,6 +343,7 @@ def lines(found: Estimate) -> list[str]:
     told += [
         f"{'partitions':>15}  {found.partitions:,} of captions",
         f"{'representations':>15}  {found.encoder_hours:,.2f} hours of one worker's encoder",
+        f"{'own work':>15}  {found.own_hours:,.2f} hours of one worker: filters, stored answers, packaging",
         f"{'wall time':>15}  {_hours(found.hours)} with {found.workers:,} workers as fast as the sample's",
         f"{'cost':>15}  "
         + (f"{found.cost.value:,.2f} ± {found.cost.error:,.2f} {found.currency}" if found.cost else "no price given"),

@@ -32,7 +32,7 @@ from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.cards.card import render_card
-from unicorn_hf.cards.charts import draw_charts
+from unicorn_hf.cards.charts import draw_charts, load_matplotlib
 from unicorn_hf.cards.costs import RunFacts, StageTime, read_run
 from unicorn_hf.cards.plots import plot_gap
 from unicorn_hf.cards.statistics import (
@@ -383,6 +383,7 @@ class _Build:
         vectors = RepresentationStage(recipe, picked, self._encoder, work_dir, self._image, text.vectors).run(
             pool, progress
         )
+        load_matplotlib()  # Workers package meanwhile.
         packaged = package(recipe, picked, text.instructions, vectors, work_dir, pool, progress)
         statistics = self._statistics(text, vectors, packaged)
         run = RunFacts(

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.cards.statistics import Statistics
@@ -18,6 +19,17 @@ _BARS, _SECOND, _INK, _QUIET, _GRID = "#2563eb", "#f59e0b", "#1f2937", "#6b7280"
 _WIDTH_INCHES, _DPI = 8.0, 110
 _MAX_BARS = 12
 _MAX_LABEL = 28
+
+
+def load_matplotlib() -> None:
+    """Load what charts are drawn with, in a thread: that takes longer than drawing them."""
+
+    def load() -> None:
+        from matplotlib.figure import Figure
+
+        png(Figure(figsize=(1, 1)))
+
+    Thread(target=load, name="matplotlib", daemon=True).start()
 
 
 def draw_charts(statistics: Statistics) -> dict[str, bytes]:
