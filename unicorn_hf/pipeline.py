@@ -26,7 +26,7 @@ from unicorn_hf.builders.repository import (
     is_build,
     replaced,
 )
-from unicorn_hf.builders.reuse import StageFolders, remember, told
+from unicorn_hf.builders.reuse import StageFolders, last_recipe, remember, told
 from unicorn_hf.builders.rows import batches, spread, vectors_of
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.captions.step import STAGE as CAPTIONS
@@ -104,6 +104,9 @@ from unicorn_hf.representations.transfer_file import (
     load_transfer,
     save_transfer,
 )
+from unicorn_hf.runtime.answers import FOLDER as ANSWERS
+from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.answers.earlier import take_over
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import DamagedShardError, disk_errors, read_table, write_bytes, write_json, write_text
 from unicorn_hf.runtime.generation import Counts, Usage
@@ -114,7 +117,7 @@ from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
-from unicorn_hf.runtime.selection import NO_SEEDS, Picked
+from unicorn_hf.runtime.selection import NO_SEEDS, Picked, SeedShards
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.storage import is_remote, local_place, place, remove_tree
 from unicorn_hf.seeds.language import another_language
@@ -173,6 +176,8 @@ class Plan:
     """What the workers run on."""
     num_disk_bytes: int
     """About what the build needs on disk, work files and published folder together."""
+    answers: Path
+    """Where answers are stored, in a folder for each engine."""
 
     @property
     def local_dir(self) -> Path:
@@ -180,7 +185,9 @@ class Plan:
         return self.out if is_remote(self.work_dir) else self.work_dir
 
 
-def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) -> Plan:
+def plan(
+    recipe: Recipe, out: str | Path, work_dir: str | Path | None = None, answers: str | Path | None = None
+) -> Plan:
     """Resolve a build, writing nothing.
 
     Raises:
@@ -193,12 +200,15 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
         raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
     if work_dir == out or out in work_dir.parents:
         raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
+    stored = place(answers).expanduser().absolute() if answers else work_dir / ANSWERS
+    if out in (stored, *stored.parents):
+        raise InputError(f"the answers' folder {stored} lies in the published folder {out}", "Another --answers.")
     parse_encoder_spec(recipe.representations.encoder)
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
     if recipe.takes_text:
         files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
-        return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files))
+        return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
     if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
         raise problem
     _check_rehearsal(recipe)
@@ -209,7 +219,7 @@ def plan(recipe: Recipe, out: str | Path, work_dir: str | Path | None = None) ->
     load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
     # From here on their files do not matter, and what is published has their text.
     recipe = with_prompts(recipe)
-    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []))
+    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []), stored)
 
 
 def build(
@@ -217,6 +227,7 @@ def build(
     out: str | Path = "unicorn",
     *,
     work_dir: str | Path | None = None,
+    answers: str | Path | None = None,
     push: str | None = None,
     private: bool = False,
     overwrite: bool = False,
@@ -233,6 +244,8 @@ def build(
         out: the folder to publish; it appears when it is whole. A build of ours that is there already is replaced.
         work_dir: stored answers, shards and records; beside `out`, with `.work` added, unless given. It is never
             published, and another build with the same folder goes on from what it holds. A path, or a URL of fsspec.
+        answers: where answers of models are stored and found; `answers` in the work folder unless given. A path, or a
+            URL of fsspec; any number of builds may use it at once.
         push: `ORG/NAME`, a repository of the Hub that the folder is pushed to at the end. What stands against that is
             looked for at the start, and told to `progress`: the build runs all the same.
         private: whether the repository is made private, if the push creates it.
@@ -249,7 +262,7 @@ def build(
         raise InputError(
             "--max-cost needs a price, and the recipe has none", "For example: --set price.per_worker_hour=2.5"
         )
-    planned = plan(recipe, out, work_dir)
+    planned = plan(recipe, out, work_dir, answers)
     progress = progress or NoProgress()
     options = PushOptions(private=private, overwrite=overwrite)
     if push and (problem := check_access(push, options, folder=out)):
@@ -346,7 +359,8 @@ class _Build:
     def run(self, max_cost: float | None, max_hours: float | None) -> BuildResult:
         recipe, work_dir = self._recipe, self._plan.work_dir
         self._max_cost = max_cost
-        for line in told(work_dir, recipe, self._folders(), has_seeds=self._has_seeds):
+        num_answers = self._stored()
+        for line in told(work_dir, recipe, self._folders(), num_answers=num_answers, has_seeds=self._has_seeds):
             self._journal.note(line)
         if isinstance(self._generator.engine, EndpointEngine):
             self._generator = self._generator.for_one_of(count_workers(self._plan.place))
@@ -410,13 +424,33 @@ class _Build:
         encoding = StageFolders(REPRESENTATIONS, RepresentationStage(recipe, [], self._encoder, work_dir).step.folder)
         if recipe.takes_text:
             return [encoding]
-        captions = CaptionStage(recipe, NO_SEEDS, self._generator, work_dir, self._encoder)
-        instructions = InstructionStage(recipe, [], self._generator, work_dir)
         return [
-            StageFolders(CAPTIONS, captions.step.folder, captions.answers),
-            StageFolders(INSTRUCTIONS, instructions.step.folder, instructions.answers),
+            StageFolders(CAPTIONS, self._caption_stage(recipe, NO_SEEDS).step.folder, asks=True),
+            StageFolders(INSTRUCTIONS, self._instruction_stage(recipe, []).step.folder, asks=True),
             encoding,
         ]
+
+    def _caption_stage(self, recipe: Recipe, seeds: SeedShards) -> CaptionStage:
+        return CaptionStage(recipe, seeds, self._generator, self._plan.work_dir, self._answers, self._encoder)
+
+    def _instruction_stage(self, recipe: Recipe, captions: Sequence[Picked]) -> InstructionStage:
+        return InstructionStage(recipe, captions, self._generator, self._plan.work_dir, self._answers)
+
+    @property
+    def _answers(self) -> Path:
+        return self._plan.answers / self._generator.identity
+
+    def _stored(self) -> int:
+        """How many answers of the engine are stored, those of an earlier version included, which are moved there."""
+        if self._recipe.takes_text:
+            return 0
+        store = AnswerStore(self._answers)
+        store.tidy()
+        for recipe in (self._recipe, last_recipe(self._plan.work_dir)):
+            if recipe and recipe.engine == self._recipe.engine and not recipe.takes_text:
+                take_over(self._caption_stage(recipe, NO_SEEDS).earlier_answers, store)
+                take_over(self._instruction_stage(recipe, []).earlier_answers, store)
+        return store.count()
 
     def _written(self, pool: WorkerPool) -> "_Text":
         """Stages 1 and 2."""
@@ -429,8 +463,8 @@ class _Build:
             progress.note(remark)
         remember(work_dir, self._plan.recipe)  # Not before: of a recipe that cannot be built nothing is left.
         self._tell(record.took, record.left_out)
-        captions = CaptionStage(recipe, seeds, self._generator, work_dir, self._encoder).run(pool, progress)
-        instructions = InstructionStage(recipe, captions.picked, self._generator, work_dir).run(pool, progress)
+        captions = self._caption_stage(recipe, seeds).run(pool, progress)
+        instructions = self._instruction_stage(recipe, captions.picked).run(pool, progress)
         return _Text(
             recipe=recipe,
             captions=captions.picked,

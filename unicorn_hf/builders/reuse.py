@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.runtime.files import write_json
@@ -23,31 +24,49 @@ class StageFolders:
     name: str
     step: Path
     """Of its records and shards."""
-    answers: Path | None = None
-    """Of what a model answered, where one is asked."""
+    asks: bool = False
+    """Whether it asks a model."""
 
 
-def told(work_dir: Path, recipe: Recipe, stages: Sequence[StageFolders], *, has_seeds: Callable[[], bool]) -> list[str]:
+def told(
+    work_dir: Path,
+    recipe: Recipe,
+    stages: Sequence[StageFolders],
+    *,
+    num_answers: int = 0,
+    has_seeds: Callable[[], bool],
+) -> list[str]:
     """Lines for the user: what has changed in the recipe since the last run here, and what of earlier runs is used.
 
     Args:
         work_dir: of the build.
         recipe: of this run.
         stages: in the order in which they follow from each other.
+        num_answers: answers of the recipe's engine that are stored, by whatever build.
         has_seeds: whether what the first of them starts from is as it was; asked only if there is something to tell,
             since it reads the seeds' files.
     """
+    stored = [f"{num_answers:,} answers are stored, and none of them is asked for again"] if num_answers else []
     if (before := _last(work_dir)) is None:
-        return []
-    states = list(_states(stages, has_seeds=has_seeds()))
+        return stored
+    states = list(_states(stages, num_answers, has_seeds=has_seeds()))
     if changes := list(_changes(before, _data(recipe))):
-        return ["the recipe has changed since the last run here:", *(f"  {line}" for line in [*changes, *states])]
-    return [f"goes on from an earlier run: {'; '.join(states)}"]
+        lines = [*changes, *states, *stored]
+        return ["the recipe has changed since the last run here:", *(f"  {line}" for line in lines)]
+    return [f"goes on from an earlier run: {'; '.join([*states, *stored])}"]
 
 
 def remember(work_dir: Path, recipe: Recipe) -> None:
     """Keep the recipe, for the next run."""
     write_json(work_dir / _LAST_RECIPE, _data(recipe))
+
+
+def last_recipe(work_dir: Path) -> Recipe | None:
+    """The recipe of the last run in a work folder, without where it ran and its price; None where none is known."""
+    try:
+        return Recipe.model_validate(_last(work_dir))
+    except ValidationError:
+        return None
 
 
 def _last(work_dir: Path) -> dict[str, object] | None:
@@ -77,21 +96,20 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _states(stages: Sequence[StageFolders], *, has_seeds: bool) -> Iterator[str]:
+def _states(stages: Sequence[StageFolders], num_answers: int, *, has_seeds: bool) -> Iterator[str]:
     upstream = ""
     if not has_seeds:
         upstream = "seeds"
         yield "seeds: prepared again"
     for stage in stages:
         num_done = _count(stage.step, ".json")
-        num_answered = _count(stage.answers, ".parquet") if stage.answers else 0
         if num_done:
             state = f"{_partitions(num_done)} done"
-        elif num_answered:
-            state = f"from the stored answers of {_partitions(num_answered)}"
+        elif stage.asks and num_answers:
+            state = "from the stored answers"
         else:
             state = "from the start"
-        same = f", used where the {upstream} are the same" if upstream and (num_done or num_answered) else ""
+        same = f", used where the {upstream} are the same" if upstream and num_done else ""
         yield f"{stage.name}: {state}{same}"
         if not num_done:
             upstream = stage.name

@@ -125,6 +125,8 @@ class CompareJob:
 class SelectedRecord(Record):
     """Which rows make the set, so that a build that is done need not look for duplicates to know it again."""
 
+    waves: tuple[tuple[int, ...], ...]
+    """Of each wave, where the candidates of its partitions begin and end."""
     num_partitions: int
     shards: str
     """Fingerprint of the shards that the rows were picked of."""

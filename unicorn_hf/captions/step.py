@@ -2,10 +2,12 @@
 
 Candidates have a fixed order: all seeds in their order for the first sample, then for the second, and so on. The
 captions of the set are those of the shortest run of candidates that has `num` once filters and near-duplicates are
-out, so neither the number of workers nor what they were doing when they were killed can change it.
+out, so neither the number of workers nor what they were doing when they were killed can change it. A seed that got no
+answer is left out of the waves after.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,10 +29,10 @@ from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.core.words import words
 from unicorn_hf.engines.specs import GeneratorSpec
-from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
+from unicorn_hf.runtime.files import read_table, take_rows
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked, SeedShards
@@ -44,14 +46,18 @@ CODE = 9
 
 @dataclass(frozen=True)
 class CaptionJob:
-    """All captions that one sample of one shard of seeds gives."""
+    """The captions that one sample of some seeds of one shard gives."""
 
     step: Step
     answers: Path
     partition: str
-    inputs: str
     seeds: Path
+    seeds_identity: str
     sample: int
+    rows: range
+    """Of the shard of seeds."""
+    left_out: tuple[int, ...]
+    """Rows among them that got no answer in an earlier sample."""
     prompt: Prompt
     config: Captions
     generator: GeneratorSpec
@@ -66,6 +72,10 @@ class CaptionJob:
         return self.step.shard(self.partition, STAGE)
 
     @property
+    def inputs(self) -> str:
+        return fingerprint(self.seeds_identity, self.sample, self.rows.start, self.rows.stop, self.left_out)
+
+    @property
     def label(self) -> str:
         return f"{STAGE} {self.partition}, of {self.seeds}"
 
@@ -73,17 +83,19 @@ class CaptionJob:
         return self.step.find(self.partition, self.inputs, GenerationRecord)
 
     def run(self, on_row: Callable[[], None]) -> GenerationRecord:
-        seeds = read_table(self.seeds, SEEDS).to_pylist()
+        places = [row for row in self.rows if row not in self.left_out]
+        seeds = take_rows(read_table(self.seeds, SEEDS), places).to_pylist()
         requests = [self._request(row["seed"]) for row in seeds]
-        store = AnswerStore(self.answers / f"{self.partition}.parquet")
+        asking = Asking(self.answers, self.step.attempts(self.partition))
         outcomes = Outcomes(STAGE)
 
         def ask(requests: Sequence[Request]) -> list[Answer]:
-            answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
+            answers = asking.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
             outcomes.answers += answers
             return answers
 
         answers = ask(requests)
+        outcomes.unanswered = [place for place, answer in zip(places, answers, strict=True) if not answer.may_come]
         made = [
             judge(Draft(answer, row["seed"], self.languages, self.is_across), self.config.filters, self.prompt)
             for row, answer in zip(seeds, answers, strict=True)
@@ -142,6 +154,8 @@ class CaptionStage:
     seeds: SeedShards
     generator: GeneratorSpec
     work_dir: Path
+    answers: Path
+    """Where the engine's answers are stored."""
     encoder: Encoder | None = None
     """Needed where near-duplicates are looked for by meaning."""
 
@@ -149,9 +163,10 @@ class CaptionStage:
         config = self.recipe.captions
         self._prompt = load_prompt(config.prompt, CAPTION_PROMPTS)
         asking = (self.generator.identity, self._prompt, config.sampling, self.recipe.random_seed)
-        self.answers = Step.of(self.work_dir, "answers-captions", *asking).folder
         self._screen = load_scorer(config.screen, CAPTION_PROMPTS, self.recipe.random_seed, reason="unsafe_score")
         screening = (config.screen, self._screen.prompt) if self._screen else None
+        self.earlier_answers = Step.of(self.work_dir, "answers-captions", *asking).folder
+        """Where versions before the store kept the answers of this stage."""
         self.step = Step.of(
             self.work_dir, STAGE, *asking, config.filters, self.recipe.language, self.recipe.is_across, screening, CODE
         )
@@ -174,9 +189,11 @@ class CaptionStage:
         wanted = self.recipe.captions.num
         jobs: list[CaptionJob] = []
         records: list[GenerationRecord] = []
+        waves: list[tuple[int, ...]] = [(0,)]
         made = CaptionSet()
         while made.num < wanted:
-            wave = self._wave(len(jobs), wanted - made.num, made.counts)
+            waves.append(self._ends(waves[-1][-1], num_to_ask(wanted - made.num, made.counts)))
+            wave = self._wave(waves[-1], jobs, records)
             if not wave:
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
@@ -193,6 +210,7 @@ class CaptionStage:
             selected = SelectedRecord(
                 inputs=self._selecting,
                 num_bytes={},
+                waves=tuple(waves),
                 num_partitions=len(jobs),
                 shards=_shards(records),
                 left_out={
@@ -210,9 +228,16 @@ class CaptionStage:
         selected = candidates.find_selected(self._selecting)
         if selected is None:
             return None
-        jobs = [self._job(position) for position in range(selected.num_partitions)]
-        records = [record for job in jobs if (record := job.find()) is not None]
-        if len(records) < len(jobs) or selected.shards != _shards(records):
+        jobs: list[CaptionJob] = []
+        records: list[GenerationRecord] = []
+        for ends in selected.waves:
+            wave = self._wave(ends, jobs, records)
+            found = [record for job in wave if (record := job.find()) is not None]
+            if len(found) < len(wave):
+                return None
+            jobs += wave
+            records += found
+        if selected.shards != _shards(records):
             return None
         return _set_of(jobs, records, selected, candidates.selected_rows(selected))
 
@@ -223,16 +248,25 @@ class CaptionStage:
         encoder = self.encoder.text_identity if config.near_duplicates.semantic_threshold and self.encoder else None
         return fingerprint(self.step.folder.name, self.seeds.identities, config.num, config.max_rejected, encoder)
 
-    def _wave(self, position: int, missing: int, so_far: Counts) -> list[CaptionJob]:
-        """The next partitions, as many as are expected to hold what is missing."""
-        rate = so_far.num_kept / so_far.num_candidates if so_far.num_candidates else 1.0
-        jobs: list[CaptionJob] = []
-        expected = 0.0
-        while expected < missing and self._candidates_before(position + len(jobs)) < self._max_candidates():
-            jobs.append(self._job(position + len(jobs)))
-            # At least a hundredth: a filter that nothing has passed yet must not ask for everything at once.
-            expected += self._num_candidates(position + len(jobs) - 1) * max(rate, 0.01)
-        return jobs
+    def _ends(self, begin: int, number: int) -> tuple[int, ...]:
+        """Where jobs for the next `number` candidates begin and end: each has candidates of one shard."""
+        last = min(begin + number, self._max_candidates())
+        ends = [begin]
+        while (begin := ends[-1]) < last:
+            _, shard, row = self._place(begin)
+            num_rows = min(self.recipe.partition_rows, self.seeds.num_seeds - shard * self.recipe.partition_rows)
+            ends.append(min(begin + num_rows - row, last))
+        return tuple(ends)
+
+    def _wave(
+        self, ends: Sequence[int], jobs: Sequence[CaptionJob], records: Sequence[GenerationRecord]
+    ) -> list[CaptionJob]:
+        """The jobs between `ends`. `jobs` and `records` are those of the waves before."""
+        unanswered: dict[Path, set[int]] = {}
+        if ends[-1] > self.seeds.num_seeds:
+            for job, record in zip(jobs, records, strict=True):
+                unanswered.setdefault(job.seeds, set()).update(record.unanswered)
+        return [self._job(begin, end, unanswered) for begin, end in itertools.pairwise(ends)]
 
     def _max_candidates(self) -> int:
         config = self.recipe.captions
@@ -240,22 +274,24 @@ class CaptionStage:
             return config.captions_per_seed * self.seeds.num_seeds
         return config.num * config.max_attempts_per_caption
 
-    def _candidates_before(self, position: int) -> int:
-        sample, shard = divmod(position, len(self.seeds.paths))
-        return sample * self.seeds.num_seeds + shard * self.recipe.partition_rows
+    def _place(self, candidate: int) -> tuple[int, int, int]:
+        """Sample, shard of seeds, and row in it."""
+        sample, seed = divmod(candidate, self.seeds.num_seeds)
+        return sample, *divmod(seed, self.recipe.partition_rows)
 
-    def _num_candidates(self, position: int) -> int:
-        return self._candidates_before(position + 1) - self._candidates_before(position)
-
-    def _job(self, position: int) -> CaptionJob:
-        sample, shard = divmod(position, len(self.seeds.paths))
+    def _job(self, begin: int, end: int, unanswered: Mapping[Path, set[int]]) -> CaptionJob:
+        sample, shard, row = self._place(begin)
+        rows = range(row, row + end - begin)
+        left_out = unanswered.get(self.seeds.paths[shard], set()).intersection(rows) if sample else ()
         return CaptionJob(
             step=self.step,
             answers=self.answers,
-            partition=f"{sample:03d}-{shard:05d}",
-            inputs=fingerprint(self.seeds.identities[shard], sample),
+            partition=f"{sample:03d}-{shard:05d}" + (f"-{row:06d}" if row else ""),
             seeds=self.seeds.paths[shard],
+            seeds_identity=self.seeds.identities[shard],
             sample=sample,
+            rows=rows,
+            left_out=tuple(sorted(left_out)),
             prompt=self._prompt,
             config=self.recipe.captions,
             generator=self.generator,

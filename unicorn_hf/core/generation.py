@@ -85,6 +85,11 @@ class Answer:
         """Whether no other draw of the same prompt would be answered."""
         return self.finish_reason in ("context", "refused", "moderated", "fatal")
 
+    @property
+    def may_come(self) -> bool:
+        """Whether it is worth while to ask the same model about the same subject once more in this build."""
+        return not self.is_hopeless and self.finish_reason != "failed"
+
 
 def estimate_tokens(*texts: str) -> int:
     """About how many tokens texts have, rather more than fewer: one for three bytes of UTF-8, and eight a message.

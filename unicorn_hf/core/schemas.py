@@ -25,7 +25,6 @@ SEEDS = pa.schema(
 
 ANSWERS = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
         pa.field("key", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("finish_reason", pa.string(), nullable=False),

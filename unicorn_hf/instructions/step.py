@@ -28,10 +28,10 @@ from unicorn_hf.instructions.filters import Check, Scene, good_turns
 from unicorn_hf.instructions.formats import FORMATS
 from unicorn_hf.instructions.tasks import FAMILIES
 from unicorn_hf.instructions.turns import Turn, conversation, question_with_options
-from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
+from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
@@ -101,10 +101,10 @@ class InstructionJob:
     def run(self, on_row: Callable[[], None]) -> GenerationRecord:
         outcomes = Outcomes(STAGE)
         pending = self._candidates()
-        store = AnswerStore(self.answers / f"{self.partition}.parquet")
+        asking = Asking(self.answers, self.step.attempts(self.partition))
 
         def ask(requests: Sequence[Request]) -> list[Answer]:
-            answers = store.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
+            answers = asking.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
             outcomes.answers += answers
             return answers
 
@@ -263,6 +263,14 @@ class InstructionSet:
         return self.per_task.total()
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A caption of the set: which partition, and from which row on."""
+
+    partition: int
+    row: int
+
+
 @dataclass
 class InstructionStage:
     """Asks round after round, partition after partition, until each task has its conversations."""
@@ -271,6 +279,8 @@ class InstructionStage:
     captions: Sequence[Picked]
     generator: GeneratorSpec
     work_dir: Path
+    answers: Path
+    """Where the engine's answers are stored."""
 
     def __post_init__(self) -> None:
         config = self.recipe.instructions
@@ -279,8 +289,9 @@ class InstructionStage:
         self._quotas = quotas(config)
         asked = {name: prompt.asked for name, prompt in self._prompts.items()}
         asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)
-        self.answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
         judging = (config.judge, self._scorer.prompt) if self._scorer else None
+        self.earlier_answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
+        """Where versions before the store kept the answers of this stage."""
         self.step = Step.of(
             self.work_dir, STAGE, *asking, config.tasks, config.attempts, self.recipe.language, judging, CODE
         )
@@ -296,14 +307,13 @@ class InstructionStage:
         made = InstructionSet()
         without = [set(picked.rows) for picked in self.captions]
         for round_number in range(len(self._quotas)):
-            position = 0
-            while made.num < wanted and position < len(self.captions):
-                wave = self._wave(round_number, position, without, made)
+            begin = _Place(0, 0)
+            while made.num < wanted and begin.partition < len(self.captions):
+                wave, begin = self._wave(round_number, begin, without, made)
                 limit = RejectionLimit(STAGE, self.recipe.instructions.max_rejected, made.counts, progress)
-                records = pool.run(wave, limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
-                for offset, (job, record) in enumerate(zip(wave, records, strict=True)):
-                    self._pick(made, job, record, without[position + offset])
-                position += len(wave)
+                records = pool.run(list(wave.values()), limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
+                for (at, job), record in zip(wave.items(), records, strict=True):
+                    self._pick(made, job, record, without[at])
         if made.num < wanted:
             raise RunError(
                 self._shortfall(made),
@@ -318,29 +328,56 @@ class InstructionStage:
         return tuple(task for task, quota in self._quotas.items() if made.per_task[task] < quota)
 
     def _wave(
-        self, round_number: int, position: int, without: Sequence[set[int]], made: InstructionSet
-    ) -> list[InstructionJob]:
-        """The next partitions, as many as are expected to hold what the neediest task lacks."""
-        rate = made.counts.num_kept / made.counts.num_candidates if made.counts.num_candidates else 1.0
-        lacking = max((quota - made.per_task[task]) / quota for task, quota in self._quotas.items() if quota)
-        needed = lacking * self.recipe.instructions.num / max(rate, 0.01)
-        jobs: list[InstructionJob] = []
-        num_rows = 0
+        self, round_number: int, begin: "_Place", without: Sequence[set[int]], made: InstructionSet
+    ) -> tuple[dict[int, InstructionJob], "_Place"]:
+        """Jobs for as many captions as probably hold what the neediest task lacks, by partition; and what follows them.
+
+        The last of them takes no more of its partition than that.
+        """
         open_tasks = self._open_tasks(made)
-        while num_rows < needed and position + len(jobs) < len(self.captions):
-            at = position + len(jobs)
-            jobs.append(self._job(round_number, self.captions[at], without[at], open_tasks))
-            num_rows += len(without[at])
-        return jobs
+        num_missing = num_to_ask(self._num_lacking(made, open_tasks), made.counts)
+        jobs: dict[int, InstructionJob] = {}
+        at, row = begin.partition, begin.row
+        while num_missing > 0 and at < len(self.captions):
+            rows = sorted(row_ for row_ in without[at] if row_ >= row)
+            asked = self._asked(self.captions[at], rows, round_number, open_tasks)
+            if len(asked) > num_missing:
+                rows = rows[: rows.index(asked[num_missing])]
+            if asked:
+                jobs[at] = self._job(round_number, self.captions[at], rows, open_tasks)
+            if len(asked) > num_missing:
+                return jobs, _Place(at, rows[-1] + 1)
+            num_missing -= len(asked)
+            at, row = at + 1, 0
+        return jobs, _Place(at, 0)
+
+    def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[TaskName]) -> float:
+        """Conversations of all open tasks in the time in which the neediest of them gets what it lacks."""
+        weights = _weights(self.recipe.instructions)
+        total = sum(weights[task] for task in open_tasks)
+        return max((self._quotas[task] - made.per_task[task]) / weights[task] * total for task in open_tasks)
+
+    def _asked(
+        self, captions: Picked, rows: Sequence[int], round_number: int, open_tasks: Sequence[TaskName]
+    ) -> Sequence[int]:
+        """Those of the rows whose task in this round is open."""
+        if len(open_tasks) == len(self._quotas) or not rows:
+            return rows
+        ids = take_rows(read_table(captions.path, CAPTIONS, ["id"]), rows).column("id").to_pylist()
+        config = self.recipe.instructions
+        return [
+            row for row, name in zip(rows, ids, strict=True) if task_in_round(config, name, round_number) in open_tasks
+        ]
 
     def _job(
-        self, round_number: int, captions: Picked, rows: set[int], open_tasks: tuple[TaskName, ...]
+        self, round_number: int, captions: Picked, rows: Sequence[int], open_tasks: tuple[TaskName, ...]
     ) -> InstructionJob:
+        first = f"-{rows[0]:06d}" if rows[0] != captions.rows[0] else ""
         return InstructionJob(
             step=self.step,
             answers=self.answers,
-            partition=f"{captions.partition}-{round_number}",
-            captions=replace(captions, rows=tuple(sorted(rows))),
+            partition=f"{captions.partition}-{round_number}{first}",
+            captions=replace(captions, rows=tuple(rows)),
             round=round_number,
             open_tasks=open_tasks,
             prompts=self._prompts,

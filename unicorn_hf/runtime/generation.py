@@ -1,5 +1,6 @@
 """From a partition's candidates to its shards: kept rows, rejections with their raw text, and the counts of both."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.steps import Record, Step
 
 REJECTED = "rejections"
+_DEVIATIONS = 2.0
 
 
 class Counts(BaseModel):
@@ -68,6 +70,8 @@ class GenerationRecord(Record):
     """The seal of the shard of kept rows: an engine that is asked again may answer otherwise."""
     counts: Counts
     usage: Usage = Usage()
+    unanswered: tuple[int, ...] = ()
+    """Places among the candidates that were asked and got no answer: another draw of their prompt gets none either."""
 
     @property
     def is_final(self) -> bool:
@@ -83,6 +87,8 @@ class Outcomes:
     rejected: list[dict[str, object]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     answers: list[Answer] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+    """See `GenerationRecord`."""
 
     def keep(self, row: dict[str, Any], dropped: Sequence[Rejected] = ()) -> None:
         """Keep a row, of which parts may have been left out."""
@@ -120,8 +126,28 @@ class Outcomes:
             seconds=round(sum(answer.seconds for answer in self.answers), 3),
         )
         num_bytes = step.sizes(partition, self.stage, REJECTED)
-        record = GenerationRecord(inputs=inputs, num_bytes=num_bytes, content=content, counts=counts, usage=usage)
+        record = GenerationRecord(
+            inputs=inputs,
+            num_bytes=num_bytes,
+            content=content,
+            counts=counts,
+            usage=usage,
+            unanswered=tuple(self.unanswered),
+        )
         return step.finish(partition, record)
+
+
+def num_to_ask(missing: float, so_far: Counts) -> int:
+    """Candidates that probably hold what is missing, by the share that was kept so far.
+
+    Two standard deviations more than are expected to: a wave that falls short costs another one's latency, for few
+    rows. As many as are missing where nothing was asked yet.
+    """
+    if not so_far.num_candidates:
+        return math.ceil(missing)
+    # At least a hundredth: a filter that nothing has passed yet must not ask for everything at once.
+    kept = max(so_far.num_kept / so_far.num_candidates, 0.01)
+    return math.ceil((missing + _DEVIATIONS * math.sqrt(missing * (1 - kept))) / kept)
 
 
 def most_common(rejected: Mapping[str, int], number: int = 4) -> str:

@@ -18,7 +18,7 @@ from unicorn_hf.runtime import storage
 
 _ATTEMPTS = 100
 _PRIVATE = 0o700
-_OURS = re.compile(r".+-[0-9a-f]{16}|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp")
+_OURS = re.compile(r".+-[0-9a-f]{16}|answers|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp")
 """What builds leave in a work folder: steps' folders, and files about the build as a whole."""
 _LOCK = "lock-"
 _BEAT_S = 20.0

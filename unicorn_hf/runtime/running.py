@@ -12,7 +12,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-STUCK, ENDED_BADLY, NO_USAGE = "stuck", "ended_badly", "no_usage"
+STUCK, ENDED_BADLY, NO_USAGE, ANSWERS = "stuck", "ended_badly", "no_usage", "answers"
 _REPORT_EVERY_S = 0.25
 _LOOKS_A_LIMIT = 10
 _LONGEST_LOOK_S = 15.0
@@ -137,6 +137,11 @@ def tell_bad_end(num_requests: int, why: str) -> None:
     label = job.label if (job := here()) else "a partition"
     log.info("%s: %d requests ended badly, and are asked otherwise: %s", label, num_requests, why)
     tell({"event": ENDED_BADLY, "partition": label, "requests": num_requests, "why": why})
+
+
+def tell_answers(*, found: int, asked: int) -> None:
+    """How many answers of this job were found in store, and how many are asked for."""
+    tell({"event": ANSWERS, "found": found, "asked": asked})
 
 
 def tell_no_usage() -> None:

@@ -58,6 +58,10 @@ class Step:
         """A Parquet file, unless the kind brings another ending."""
         return self.folder / (f"{partition}.{kind}" if "." in kind else f"{partition}.{kind}.parquet")
 
+    def attempts(self, partition: str) -> Path:
+        """The file about requests of the partition that end badly; see `Attempts`."""
+        return self.folder / "attempts" / partition
+
     def find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
         """The partition's record, if it is final, of these inputs, and its shards are there at their recorded sizes.
 

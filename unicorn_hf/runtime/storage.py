@@ -5,6 +5,7 @@ can be sent to workers; for the type checker they are paths too. What differs be
 `runtime.files` (how a file comes to be there whole) and in `runtime.locks`.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -145,12 +146,28 @@ def download(path: Path, local: Path) -> None:
 
 
 def modified(path: Path) -> float:
-    """When an object was written, in seconds, by the clock of the storage.
+    """When a file was written, in seconds, by the clock of its storage.
 
     Raises:
         FileNotFoundError: there is none.
     """
+    if not is_remote(path):
+        return path.stat().st_mtime
     return float(_fs(path).modified(cast(Any, path).path).timestamp())
+
+
+def listed(folder: Path) -> list[tuple[Path, int]]:
+    """The files of a folder by name, and their sizes; none where there is no folder."""
+    try:
+        if not is_remote(folder):
+            with os.scandir(folder) as entries:
+                found = [(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
+        else:
+            details = _fs(folder).ls(cast(Any, folder).path, detail=True, refresh=True)
+            found = [(info["name"].rpartition("/")[2], int(info["size"])) for info in details if info["type"] == "file"]
+    except FileNotFoundError:
+        return []
+    return [(folder / name, num_bytes) for name, num_bytes in sorted(found)]
 
 
 def remove_tree(folder: Path) -> None:

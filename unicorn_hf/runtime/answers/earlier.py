@@ -1,0 +1,35 @@
+"""Answers of versions before the store: a shard for each partition, in folders by stage, engine and prompt."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.schemas import ANSWERS
+from unicorn_hf.runtime.answers.segments import answers_in
+from unicorn_hf.runtime.answers.store import AnswerStore
+from unicorn_hf.runtime.files import DamagedShardError, read_table
+
+log = logging.getLogger(__name__)
+
+
+def take_over(folder: Path, store: AnswerStore) -> int:
+    """Move the answers in `folder`, if there is one, to the store of their engine; returns how many."""
+    paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    num = 0
+
+    def answers() -> Iterator[tuple[str, Answer]]:
+        nonlocal num
+        for path in paths:
+            try:
+                table = read_table(path, ANSWERS)
+            except DamagedShardError as error:
+                log.warning("%s: its rows are asked again", error.message)
+                continue
+            num += table.num_rows
+            yield from zip(table.column("key").to_pylist(), answers_in(table, range(table.num_rows)), strict=True)
+
+    store.add_all(answers(), f"earlier-{folder.name}")
+    for path in paths:
+        path.unlink()
+    return num

@@ -1,0 +1,58 @@
+"""Where each stored answer lies: 16 bytes an answer, sorted by key, in few sorted runs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.runtime.answers.segments import Keys
+
+
+@dataclass(frozen=True)
+class _Run:
+    keys: Keys
+    """Ascending."""
+    files: NDArray[np.uint32]
+    places: NDArray[np.uint32]
+
+    def plus(self, other: "_Run") -> "_Run":
+        keys = np.concatenate([self.keys, other.keys])
+        # Stable: of two places of one key that of the earlier run comes first.
+        order = np.argsort(keys, kind="stable")
+        files = np.concatenate([self.files, other.files])[order]
+        return _Run(keys[order], files, np.concatenate([self.places, other.places])[order])
+
+
+class Index:
+    """File and place of answers by their key.
+
+    New places become a run of their own. Two runs are merged when the later one is no less than half of the one before:
+    so there are few, and a place is moved only a few times.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+
+    def add(self, file: int, keys: Keys, places: NDArray[np.uint32]) -> None:
+        """Add places in a file, which is named by a number."""
+        if not len(keys):
+            return
+        order = np.argsort(keys, kind="stable")
+        self._runs.append(_Run(keys[order], np.full(len(keys), file, np.uint32), places[order]))
+        while len(self._runs) > 1 and 2 * len(self._runs[-1].keys) >= len(self._runs[-2].keys):
+            later = self._runs.pop()
+            self._runs[-1] = self._runs[-1].plus(later)
+
+    def find(self, keys: Keys) -> list[tuple[int, int, int]]:
+        """Position in `keys`, file and place, of each key that is there; an answer may be in several places."""
+        found = []
+        for run in self._runs:
+            first = np.searchsorted(run.keys, keys, side="left")
+            last = np.searchsorted(run.keys, keys, side="right")
+            for position in np.flatnonzero(last > first).tolist():
+                for at in range(first[position], last[position]):
+                    found.append((position, int(run.files[at]), int(run.places[at])))
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(run.keys) for run in self._runs)

@@ -1,0 +1,216 @@
+"""Answers as they come: lines of text, each with a checksum of its own, in a file that one process appends to.
+
+On a file system a line is written at once and synced within `SYNC_S`: the death of a process loses nothing of it, that
+of the machine half a second. An object cannot be appended to: there lines become an object every `PUT_S` seconds.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+from zlib import crc32
+
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.runtime import storage
+
+SYNC_S = 0.5
+PUT_S = 3.0
+ENDING = ".journal"
+_PRIVATE = 0o600
+_CHECKSUM = 9
+"""Eight hex digits and a space."""
+_KEY = 16
+
+
+def line_of(key: str, answer: Answer) -> bytes:
+    """The line that holds an answer."""
+    fields = (
+        answer.text, answer.finish_reason, answer.num_prompt_tokens, answer.num_output_tokens, answer.num_retries,
+        answer.seconds, answer.tokens_told,
+    )  # fmt: skip
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    content = f"{key} {text}".encode(errors="replace")
+    return b"%08x %s\n" % (crc32(content), content)
+
+
+def key_in(line: bytes) -> str | None:
+    """The key of the answer in a line; None where the line is not what was written."""
+    content = line[_CHECKSUM:].removesuffix(b"\n")
+    if line[: _CHECKSUM - 1] != b"%08x" % crc32(content) or len(content) <= _KEY:
+        return None
+    return content[:_KEY].decode()
+
+
+def answer_in(line: bytes) -> Answer:
+    """The answer in a line that `key_in` finds a key in."""
+    return Answer(*json.loads(line[_CHECKSUM + _KEY + 1 :]))
+
+
+def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each line that has an end, and where it begins. A last one without an end may still be being written."""
+    start = 0
+    while (end := content.find(b"\n", start)) >= 0:
+        yield start, content[start : end + 1]
+        start = end + 1
+
+
+class Journal(Protocol):
+    """Where one process writes its answers."""
+
+    def append(self, lines: bytes) -> None:
+        """Add lines. They are safe soon afterwards.
+
+        Raises:
+            OSError: these, or earlier ones, cannot be written.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Make safe what was added."""
+        ...
+
+    def remove(self) -> None:
+        """Delete what was written: it is safe elsewhere."""
+        ...
+
+    def owns(self, name: str) -> bool:
+        """Whether a file of the folder is of this journal."""
+        ...
+
+
+def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Journal:
+    """
+    Args:
+        folder: of the store's journals.
+        name: like no other journal's.
+        rewritten: all lines that the journal should hold, should its file be lost.
+    """
+    return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
+
+
+class FileJournal:
+    """Implements `Journal` with a file."""
+
+    def __init__(self, folder: Path, name: str, rewritten: Callable[[], bytes]) -> None:
+        self._path = folder / f"{name}{ENDING}"
+        self._rewritten = rewritten
+        self._changing = threading.Lock()
+        self._file: int | None = None
+        self._num_bytes = 0
+        self._unsynced = threading.Event()
+        self._error: OSError | None = None
+        threading.Thread(target=self._keep_synced, name="answers", daemon=True).start()
+
+    def append(self, lines: bytes) -> None:
+        with self._changing:
+            if error := self._error:
+                self._error = None
+                raise error
+            self._write(lines)
+        self._unsynced.set()
+
+    def flush(self) -> None:
+        with self._changing:
+            file = self._file
+            if file is None or not self._unsynced.is_set():
+                return
+            self._unsynced.clear()
+            os.fsync(file)
+            if os.fstat(file).st_nlink == 0:
+                # Somebody took it for one whose process is gone.
+                self._close()
+                self._write(self._rewritten())
+                self._unsynced.set()
+
+    def remove(self) -> None:
+        with self._changing:
+            self._close()
+            self._path.unlink(missing_ok=True)
+
+    def owns(self, name: str) -> bool:
+        return name == self._path.name
+
+    def _write(self, lines: bytes) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE)
+            self._num_bytes = os.fstat(self._file).st_size
+        done = 0
+        try:
+            while done < len(lines):
+                done += os.write(self._file, lines[done:])
+        except OSError as error:
+            # Half a line would spoil the next one.
+            os.ftruncate(self._file, self._num_bytes)
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._num_bytes += len(lines)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _keep_synced(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._unsynced.wait()
+            pause.wait(SYNC_S)
+            try:
+                self.flush()
+            except OSError as error:
+                self._error = error
+
+
+class ObjectJournal:
+    """Implements `Journal` with objects, each of what came in some seconds."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._changing = threading.Lock()
+        self._lines: list[bytes] = []
+        self._written: list[Path] = []
+        self._num_written = 0
+        self._error: Exception | None = None
+        threading.Thread(target=self._keep_written, name="answers", daemon=True).start()
+
+    def append(self, lines: bytes) -> None:
+        if error := self._error:
+            self._error = None
+            raise error
+        self._lines.append(lines)
+
+    def flush(self) -> None:
+        with self._changing:
+            lines, self._lines = self._lines, []
+            if not lines:
+                return
+            self._num_written += 1
+            path = self._folder / f"{self._name}-{self._num_written:06d}{ENDING}"
+            try:
+                storage.put(path, b"".join(lines))
+            except BaseException:
+                self._lines = lines + self._lines
+                raise
+            self._written.append(path)
+
+    def remove(self) -> None:
+        with self._changing:
+            self._lines = []
+            for path in self._written:
+                path.unlink(missing_ok=True)
+            self._written = []
+
+    def owns(self, name: str) -> bool:
+        return name.startswith(f"{self._name}-")
+
+    def _keep_written(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(PUT_S)
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - of whatever kind the storage has: the next `append` raises it
+                self._error = error

@@ -1,0 +1,246 @@
+"""All answers of one engine, as one process sees and adds to them."""
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.schemas import ANSWERS
+from unicorn_hf.runtime import storage
+from unicorn_hf.runtime.answers import journal, segments
+from unicorn_hf.runtime.answers.index import Index
+from unicorn_hf.runtime.files import DamagedShardError, read_table
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FOLDER = "answers"
+_JOURNALS, _SEGMENTS = "journals", "segments"
+SEGMENT_ROWS = 8192
+_SEGMENT_BYTES = 16 * 2**20
+"""Of lines of a journal. Segments of this size are read in 20 ms, and few enough for millions of answers."""
+_CACHED = 8
+"""Files whose content is kept, some 10 MB each: what is looked up together was mostly answered together."""
+STALE_S = 600.0
+"""A journal that nobody added to for so long has no process any more."""
+
+
+class AnswerStore:
+    """The answers of one engine.
+
+    Any number of processes may use a store at once: each adds to files of its own.
+
+    Args:
+        folder: of this engine alone. It need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._journals, self._segments = folder / _JOURNALS, folder / _SEGMENTS
+        self._name = f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._lock = threading.RLock()
+        self._index = Index()
+        self._files: list[Path] = []
+        """By the number that the index has for them."""
+        self._read: dict[str, int] = {}
+        """How much of each file is in the index, by its name: bytes of a journal, all of a segment."""
+        self._cache: OrderedDict[Path, pa.Table | bytes] = OrderedDict()
+        self._own: dict[str, Answer] = {}
+        """What is in this process's journal."""
+        self._num_bytes = 0
+        self._num_folded = count()
+        self._journal = journal.open_journal(self._journals, self._name, self._own_lines)
+
+    def find(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """Those of the answers that are stored, by key, whoever stored them."""
+        with self._lock:
+            self._refresh()
+            found = {key: self._own[key] for key in keys if key in self._own}
+            missing = [key for key in keys if key not in found]
+            if missing and len(self._index):
+                for key, answer in self._indexed(missing):
+                    found.setdefault(key, answer)
+        return found
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """Store an answer. It is safe a moment later, see `journal`.
+
+        Raises:
+            OSError: what came cannot be written.
+        """
+        line = journal.line_of(key, answer)
+        with self._lock:
+            self._journal.append(line)
+            self._own[key] = answer
+            self._num_bytes += len(line)
+            if len(self._own) >= SEGMENT_ROWS or self._num_bytes >= _SEGMENT_BYTES:
+                self._fold()
+
+    def flush(self) -> None:
+        """Make safe what was stored."""
+        self._journal.flush()
+
+    def tidy(self) -> None:
+        """Fold the journals of processes that are gone into segments."""
+        with self._lock:
+            stale = [path for path, _ in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
+            self.add_all(_in_journals(stale), self._name)
+            for path in stale:
+                path.unlink(missing_ok=True)
+
+    def add_all(self, answers: Iterable[tuple[str, Answer]], name: str) -> None:
+        """Store answers as segments whose names begin with `name`."""
+        for number, some in enumerate(_chunks(answers, SEGMENT_ROWS)):
+            segments.write_segment(self._segments / f"{name}-{number:04d}{segments.ENDING}", some)
+
+    def count(self) -> int:
+        """How many answers are stored. One that two processes asked for at once counts twice."""
+        in_segments = sum(segments.num_rows(path) for path, _ in _listed(self._segments, segments.ENDING))
+        in_journals = sum(storage.read(path).count(b"\n") for path, _ in _listed(self._journals, journal.ENDING))
+        return in_segments + in_journals
+
+    def _fold(self) -> None:
+        path = self._segments / f"{self._name}-own{next(self._num_folded):04d}{segments.ENDING}"
+        keys = segments.write_segment(path, self._own.items())
+        self._add(path, keys, np.arange(len(keys), dtype=np.uint32))
+        self._journal.remove()
+        self._own.clear()
+        self._num_bytes = 0
+
+    def _own_lines(self) -> bytes:
+        return b"".join(journal.line_of(key, answer) for key, answer in self._own.copy().items())
+
+    def _refresh(self) -> None:
+        """Index what others wrote since the last time."""
+        for path, _ in _listed(self._segments, segments.ENDING):
+            if path.name not in self._read:
+                try:
+                    keys = segments.read_keys(path)
+                except DamagedShardError as error:
+                    self._set_aside(path, error)
+                    continue
+                self._add(path, keys, np.arange(len(keys), dtype=np.uint32))
+        for path, num_bytes in _listed(self._journals, journal.ENDING):
+            if num_bytes > self._read.get(path.name, 0) and not self._journal.owns(path.name):
+                self._index_journal(path)
+
+    def _index_journal(self, path: Path) -> None:
+        start = self._read.get(path.name, 0)
+        try:
+            content = _read_from(path, start)
+        except FileNotFoundError:  # Its process has just folded it.
+            return
+        keys, places, end, num_damaged = [], [], start, 0
+        for offset, line in journal.whole_lines(content):
+            end = start + offset + len(line)
+            if key := journal.key_in(line):
+                keys.append(key)
+                places.append(start + offset)
+            else:
+                num_damaged += 1
+        if num_damaged:
+            log.warning("%s: %d damaged answers are asked again", path, num_damaged)
+        self._add(path, segments.as_numbers(keys), np.array(places, np.uint32))
+        self._read[path.name] = end
+
+    def _add(self, path: Path, keys: segments.Keys, places: "np.ndarray[Any, np.dtype[np.uint32]]") -> None:
+        if path not in self._files[-1:]:
+            self._files.append(path)
+        self._index.add(len(self._files) - 1, keys, places)
+        self._read[path.name] = 1
+
+    def _indexed(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+        by_file: dict[int, list[tuple[str, int]]] = {}
+        for position, file, place in self._index.find(segments.as_numbers(keys)):
+            by_file.setdefault(file, []).append((keys[position], place))
+        for file, wanted in by_file.items():
+            path = self._files[file]
+            places = [place for _, place in wanted]
+            try:
+                content = self._content(path, max(places))
+            except FileNotFoundError:  # A journal that was folded: the segment has them.
+                continue
+            except DamagedShardError as error:
+                self._set_aside(path, error)
+                continue
+            if isinstance(content, pa.Table):
+                yield from zip((key for key, _ in wanted), segments.answers_in(content, places), strict=True)
+            else:
+                for key, place in wanted:
+                    line = content[place : content.find(b"\n", place) + 1]
+                    if journal.key_in(line) == key:
+                        yield key, journal.answer_in(line)
+
+    def _content(self, path: Path, last: int) -> "pa.Table | bytes":
+        """A segment as a table, or the bytes of a journal as far as place `last` at least."""
+        content = self._cache.pop(path, b"")
+        if len(content) <= last:
+            content = read_table(path, ANSWERS) if path.name.endswith(segments.ENDING) else storage.read(path)
+        self._cache[path] = content
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+        return content
+
+    def _set_aside(self, path: Path, error: DamagedShardError) -> None:
+        self._read[path.name] = 1
+        if path.exists():
+            log.warning("%s: its answers are asked again; it is kept as %s.damaged", error.message, path.name)
+            path.rename(path.with_name(f"{path.name}.damaged"))
+
+
+@lru_cache(maxsize=8)
+def store_at(folder: Path) -> AnswerStore:
+    """This process's view of the store in `folder`."""
+    return AnswerStore(folder)
+
+
+def stores(folder: Path) -> Mapping[str, AnswerStore]:
+    """The stores in a folder of answers, by the engines' identities."""
+    if not folder.is_dir():
+        return {}
+    return {path.name: AnswerStore(path) for path in folder.iterdir() if path.is_dir()}
+
+
+def _in_journals(paths: Sequence[Path]) -> Iterator[tuple[str, Answer]]:
+    for path in paths:
+        for _, line in journal.whole_lines(storage.read(path)):
+            if key := journal.key_in(line):
+                yield key, journal.answer_in(line)
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    if storage.is_remote(path):
+        return storage.read(path)[start:]
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _listed(folder: Path, ending: str) -> Iterator[tuple[Path, int]]:
+    """Files of a folder with their sizes, without those that are being written."""
+    for path, num_bytes in storage.listed(folder):
+        if path.name.endswith(ending) and not path.name.startswith("."):
+            yield path, num_bytes
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since it was written, as far as the clocks agree."""
+    return time.time() - storage.modified(path)
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
