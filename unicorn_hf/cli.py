@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unicorn_hf.hub.consent import HubModel
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.interchange.export import Format
+    from unicorn_hf.needed import Need
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
 
@@ -143,6 +144,23 @@ _SET_OPTIONS = (
     _yes,
 )
 """Of commands that work from a recipe or from a published set."""
+_PLACES = (
+    click.option(
+        "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
+    ),
+    click.option(
+        "--work-dir",
+        type=PlaceName(),
+        metavar="DIR|URL",
+        help="Work files: answers, shards, records; s3://BUCKET/PATH and the like too.  [default: OUT.work]",
+    ),
+    click.option(
+        "--answers",
+        type=PlaceName(),
+        metavar="DIR|URL",
+        help="Where answers of models are stored and found; builds may share it.  [default: in the work folder]",
+    ),
+)
 _PUSH_OPTIONS = (
     click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done."),
     click.option("--private", is_flag=True, help="Make the repository private, if --push creates it."),
@@ -178,13 +196,7 @@ def main() -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @_with(_SET_OPTIONS)
-@click.option(
-    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
-)
-@click.option(
-    "--work-dir", type=PlaceName(), metavar="DIR|URL",
-    help="Work files: answers, shards, records; s3://BUCKET/PATH and the like too.  [default: OUT.work]",
-)  # fmt: skip
+@_with(_PLACES)
 @_with(_RECIPE_OPTIONS)
 @_with(_PUSH_OPTIONS)
 @click.option(
@@ -194,9 +206,10 @@ def main() -> None:
 @click.option(
     "--max-hours", type=click.FloatRange(min=0, min_open=True), help="End this run when it has lasted so many hours."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be done; touch nothing.")
+@click.option("--dry-run", is_flag=True, help="As `unicorn-hf plan --sample 0`: show what would be done; ask nothing.")
 def build(
-    recipe: str, parent: str | None, revision: str | None, yes: bool, out: str, work_dir: str | None,
+    recipe: str, parent: str | None, revision: str | None, yes: bool,
+    out: str, work_dir: str | None, answers: str | None,
     repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
@@ -214,13 +227,14 @@ def build(
         from unicorn_hf.pipeline import plan
 
         chosen = _chosen(recipe, parent, revision, options)
-        planned = plan(chosen.recipe, out, work_dir)
+        planned = plan(chosen.recipe, out, work_dir, answers)
         if dry_run:
-            _show_plan(planned)
+            _plan(chosen, planned, sample=0, workers=None, as_json=False)
             return
         chosen.ask(yes)
         limits = {"max_cost": max_cost, "max_hours": max_hours}
-        _build(planned.recipe, out, work_dir=work_dir, push=repo_id, private=private, overwrite=overwrite, **limits)
+        places = {"work_dir": work_dir, "answers": answers}
+        _build(planned.recipe, out, **places, push=repo_id, private=private, overwrite=overwrite, **limits)
 
 
 @dataclass(frozen=True)
@@ -305,32 +319,58 @@ def _build(recipe: "Recipe", out: str, **options: Any) -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @click.option(
-    "--sample", type=click.IntRange(min=2), default=64, show_default=True, help="Captions to make for the estimate."
+    "--sample",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    help="Captions to make for the estimate; with 0 nothing is asked.",
 )
 @_with(_SET_OPTIONS)
+@_with(_PLACES)
 @_with(_RECIPE_OPTIONS)
 @_json
 def plan(
-    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int, as_json: bool, **options: Any
-) -> None:
-    """Estimate what a build of RECIPE would take.
+    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int,
+    out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Show what a build of RECIPE would do, and estimate what it would take.
 
-    Requests, tokens, hours, price, disk, upload, each with its error. A sample of it is made with the recipe's own
-    engine and encoder, and deleted. --workers says for how many the wall time is told.
+    First what is planned, and how many requests have no stored answer. Then requests, tokens, hours, price, disk,
+    upload, each with its error: a sample is made with the recipe's own engine and encoder, and deleted. --workers says
+    for how many the wall time is told.
 
     \b
     Example:
       unicorn-hf plan my.yaml --sample 256 --workers 8
     """
     with _errors():
-        from unicorn_hf.estimate import estimate, lines
+        from unicorn_hf.pipeline import plan as resolve
 
         workers, options["workers"] = options["workers"], None
         chosen = _chosen(recipe, parent, revision, options)
-        chosen.ask(yes)
-        with _progress() as progress:
-            found = estimate(chosen.recipe, sample=sample, workers=workers, progress=progress)
-        _print_json(found) if as_json else _echo("\n".join(lines(found)))
+        planned = resolve(chosen.recipe, out, work_dir, answers)
+        if sample:
+            chosen.ask(yes)
+        _plan(chosen, planned, sample=sample, workers=workers, as_json=as_json)
+
+
+def _plan(chosen: _Chosen, planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -> None:
+    from unicorn_hf.needed import requests_needed
+
+    need = requests_needed(planned)
+    if not as_json:
+        _show_plan(planned, need)
+    if not sample:
+        _print_json({"needed": need}) if as_json else _echo("Nothing was asked, and nothing was done.")
+        return
+    from unicorn_hf.estimate import estimate, lines
+
+    with _progress() as progress:
+        found = estimate(chosen.recipe, sample=sample, workers=workers, progress=progress)
+    if as_json:
+        _print_json({"needed": need, **dict(found)})
+    else:
+        _echo("\n".join(["", *lines(found)]))
 
 
 @main.command()
@@ -812,19 +852,20 @@ def doctor(
 
 @main.command()
 @click.argument("folder", metavar="DIR|URL", type=PlaceName())
-def clean(folder: str) -> None:
+@click.option("--keep-answers", is_flag=True, help="Leave the answers of models: they are what a build costs.")
+def clean(folder: str, keep_answers: bool) -> None:
     """Delete the work files of the build in DIR.
 
     The published folder stays. Work files elsewhere are named by their own URL.
 
     \b
     Example:
-      unicorn-hf clean unicorn
+      unicorn-hf clean unicorn --keep-answers
     """
     with _errors():
         from unicorn_hf.pipeline import clean as run
 
-        num_bytes = run(folder)
+        num_bytes = run(folder, keep_answers=keep_answers)
         _echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
 
 
@@ -913,7 +954,7 @@ def _progress() -> Iterator["Progress"]:
         yield PlainProgress()
 
 
-def _show_plan(planned: "Plan") -> None:
+def _show_plan(planned: "Plan", need: "Need") -> None:
     from unicorn_hf.core.languages import english_name
 
     recipe = planned.recipe
@@ -930,14 +971,15 @@ def _show_plan(planned: "Plan") -> None:
         "transfer": recipe.representations.transfer,
         "workers": planned.place.words,
         "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
+        "requests": need.words,
         "work folder": str(planned.work_dir),
+        "answers": f"{planned.answers} ({need.num_answers:,} are stored)",
         "data set": str(planned.out),
     }
     for name, value in lines.items():
         _echo(f"{name:>13}  {value}")
     if planned.place.warning:
         _echo(f"{'warning':>13}  {planned.place.warning}")
-    _echo("Nothing was done: --dry-run.")
 
 
 def _show_result(result: "BuildResult", out: Path) -> None:

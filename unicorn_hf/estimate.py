@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
@@ -267,12 +266,10 @@ class _Asked:
         for path in work_dir.glob(f"{stage}-*/*.json"):
             record = read_record(path, GenerationRecord)
             counts, usage = counts.plus(record.counts), usage.plus(record.usage)
-        tables = [pq.read_table(path) for path in work_dir.glob(f"answers-{stage}-*/*.parquet")]
-        spread = {}
-        for name in ("num_prompt_tokens", "num_output_tokens"):
-            values = np.concatenate([table.column(name).to_numpy() for table in tables]) if tables else np.zeros(0)
-            known = len(values) > 1 and values.mean() > 0
-            spread[name] = float(values.std(ddof=1) / values.mean() / np.sqrt(len(values))) if known else 0.0
+        spread = {
+            "num_prompt_tokens": _spread(counts.num_requests, counts.num_prompt_tokens, usage.prompt_tokens_squared),
+            "num_output_tokens": _spread(counts.num_requests, counts.num_output_tokens, usage.output_tokens_squared),
+        }
         return cls(
             num_candidates=counts.num_candidates,
             num_requests=counts.num_requests,
@@ -281,6 +278,14 @@ class _Asked:
             seconds=usage.seconds,
             spread=spread,
         )
+
+
+def _spread(num: int, total: int, squares: float) -> float:
+    """Standard error of a mean, relative to it."""
+    if num < 2 or not total:
+        return 0.0
+    variance = max(0.0, squares - total * total / num) / (num - 1)
+    return math.sqrt(variance / num) / (total / num)
 
 
 def _stage(num: int, facts: StageFacts, asked: _Asked) -> StageEstimate:

@@ -285,7 +285,8 @@ def build(
                 f"warning: other users can read the work folder {planned.work_dir}, which holds things of yours too:"
                 f" chmod 700 {planned.work_dir}, or another --work-dir"
             )
-        with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out) as journal:
+        answers = None if recipe.takes_text else planned.answers / generator.identity
+        with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out, answers=answers) as journal:
             result = _Build(planned, generator, encoder, image, journal).run(max_cost, max_hours)
     if not push:
         return result
@@ -1016,10 +1017,14 @@ def _check_disk(planned: Plan) -> None:
         )
 
 
-def clean(folder: str | Path) -> int:
+def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
     """Delete the work files of the build at `folder`; returns how many bytes that freed.
 
-    Work files elsewhere are named themselves, by their URL.
+    Work files elsewhere are named themselves, by their URL. Answers that are stored in a place of their own stay.
+
+    Args:
+        folder: the published folder, or the URL of the work folder.
+        keep_answers: leave the answers of models in the work folder.
 
     Raises:
         InputError: there are none, or `folder` is neither a build nor a work folder's place.
@@ -1029,6 +1034,14 @@ def clean(folder: str | Path) -> int:
     if not work_dir.is_dir():
         raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
     with disk_errors(), exclusive(work_dir):
-        num_bytes = sum(path.stat().st_size for path in work_dir.rglob("*") if path.is_file())
-        remove_tree(work_dir)
-    return num_bytes
+        before = _num_bytes(work_dir)
+        for path in work_dir.iterdir() if keep_answers else (work_dir,):
+            if path.is_dir() and path.name != ANSWERS:
+                remove_tree(path)
+            elif path.is_file():
+                path.unlink()
+        return before - _num_bytes(work_dir)
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

@@ -86,7 +86,7 @@ class CaptionJob:
         places = [row for row in self.rows if row not in self.left_out]
         seeds = take_rows(read_table(self.seeds, SEEDS), places).to_pylist()
         requests = [self._request(row["seed"]) for row in seeds]
-        asking = Asking(self.answers, self.step.attempts(self.partition))
+        asking = Asking(self.answers, self.step.attempts(self.partition), self.generator.keeps_answers)
         outcomes = Outcomes(STAGE)
 
         def ask(requests: Sequence[Request]) -> list[Answer]:

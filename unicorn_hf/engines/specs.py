@@ -44,6 +44,8 @@ class GeneratorSpec:
     identity: str
     """Fingerprint of all that its answers depend on; stored answers are found by it."""
     deterministic: bool
+    keeps_answers: bool = True
+    """Whether its answers are stored."""
 
     def open(self) -> TextGenerator:
         if isinstance(self.engine, EchoEngine):

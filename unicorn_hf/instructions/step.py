@@ -101,7 +101,7 @@ class InstructionJob:
     def run(self, on_row: Callable[[], None]) -> GenerationRecord:
         outcomes = Outcomes(STAGE)
         pending = self._candidates()
-        asking = Asking(self.answers, self.step.attempts(self.partition))
+        asking = Asking(self.answers, self.step.attempts(self.partition), self.generator.keeps_answers)
 
         def ask(requests: Sequence[Request]) -> list[Answer]:
             answers = asking.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)

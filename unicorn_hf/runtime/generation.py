@@ -60,9 +60,26 @@ class Usage(BaseModel):
     num_retries: int = 0
     seconds: float = 0.0
     """Time that an engine worked, over all workers: two workers for one second are two. Without its start."""
+    prompt_tokens_squared: float = 0.0
+    """Sum over the answers; with `Counts` it tells how far answers differ."""
+    output_tokens_squared: float = 0.0
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "Usage":
+        return cls(
+            num_retries=sum(answer.num_retries for answer in answers),
+            seconds=round(sum(answer.seconds for answer in answers), 3),
+            prompt_tokens_squared=float(sum(answer.num_prompt_tokens**2 for answer in answers)),
+            output_tokens_squared=float(sum(answer.num_output_tokens**2 for answer in answers)),
+        )
 
     def plus(self, other: "Usage") -> "Usage":
-        return Usage(num_retries=self.num_retries + other.num_retries, seconds=self.seconds + other.seconds)
+        return Usage(
+            num_retries=self.num_retries + other.num_retries,
+            seconds=self.seconds + other.seconds,
+            prompt_tokens_squared=self.prompt_tokens_squared + other.prompt_tokens_squared,
+            output_tokens_squared=self.output_tokens_squared + other.output_tokens_squared,
+        )
 
 
 class GenerationRecord(Record):
@@ -121,17 +138,13 @@ class Outcomes:
             num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),
             num_estimated=sum(not answer.tokens_told for answer in self.answers),
         )
-        usage = Usage(
-            num_retries=sum(answer.num_retries for answer in self.answers),
-            seconds=round(sum(answer.seconds for answer in self.answers), 3),
-        )
         num_bytes = step.sizes(partition, self.stage, REJECTED)
         record = GenerationRecord(
             inputs=inputs,
             num_bytes=num_bytes,
             content=content,
             counts=counts,
-            usage=usage,
+            usage=Usage.of(self.answers),
             unanswered=tuple(self.unanswered),
         )
         return step.finish(partition, record)

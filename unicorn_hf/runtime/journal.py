@@ -35,6 +35,10 @@ class StageState(BaseModel):
     rejected: int = 0
     worked: int = 0
     """Rows that this run's workers have done, not all of them kept."""
+    num_found: int = 0
+    """Answers of this run that were stored."""
+    num_asked: int = 0
+    """Requests of this run."""
     seconds: float = 0.0
     """Since the stage began in this run."""
     finished: bool = False
@@ -45,6 +49,8 @@ class BuildState(BaseModel):
 
     recipe: str
     out: str
+    answers: str = ""
+    """Where the engine's answers are stored; empty where none is asked."""
     state: Literal["running", "done", "failed", "stopped"]
     error: str = ""
     host: str
@@ -64,13 +70,14 @@ class Journal:
     something took is measured by one that does not jump.
     """
 
-    def __init__(self, folder: Path, told: Progress, *, recipe: str, out: Path) -> None:
+    def __init__(self, folder: Path, told: Progress, *, recipe: str, out: Path, answers: Path | None = None) -> None:
         self._folder = folder
         self._told = told
         now = datetime.now(UTC)
         self._state = BuildState(
             recipe=recipe,
             out=str(out),
+            answers=str(answers or ""),
             state="running",
             host=platform.node(),
             pid=os.getpid(),
@@ -147,6 +154,11 @@ class Journal:
         match event["event"]:
             case "rows":
                 self.working(event["rows"])
+                return
+            case "answers":
+                with self._changing:
+                    self._state.stages[-1].num_found += event["found"]
+                    self._state.stages[-1].num_asked += event["asked"]
                 return
             case "workers":
                 with self._changing:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.visible import visible
+from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
 from unicorn_hf.runtime.storage import is_remote, place
 
@@ -30,6 +31,8 @@ class Status(BaseModel):
     """Since the build last wrote its state, by the clock of the machine that looks."""
     rows_per_s: float = 0.0
     """Of the stage that it is at."""
+    num_answers: int | None = None
+    """Stored answers of the build's engine; None where none is asked."""
     left_s: float | None = None
     """Until that stage ends, if it goes on as it has; None where nothing is known yet."""
 
@@ -53,7 +56,8 @@ def status(folder: str | Path) -> Status:
     build = _read(path)
     ago = (datetime.now(UTC) - build.updated).total_seconds()
     is_alive = build.state == "running" and (abs(ago) < _SILENT_S or _is_written(path, build))
-    found = Status(build=build, is_alive=is_alive, silent_s=max(0.0, ago))
+    stored = AnswerStore(place(build.answers)).count() if build.answers else None
+    found = Status(build=build, is_alive=is_alive, silent_s=max(0.0, ago), num_answers=stored)
     stage = build.stages[-1]
     if found.is_alive and not stage.finished and stage.seconds:
         done = max(stage.kept, stage.worked - stage.rejected)
@@ -141,6 +145,10 @@ def _lines(found: Status) -> Iterator[str]:
         yield f"{build.state} at {build.updated.astimezone():%Y-%m-%d %H:%M:%S}"
         if build.error:
             yield f"error: {visible(build.error)}"
+    if found.num_answers is not None:
+        num_found = sum(stage.num_found for stage in build.stages)
+        num_asked = sum(stage.num_asked for stage in build.stages)
+        yield f"answers: {found.num_answers:,} stored; this run found {num_found:,} and asked for {num_asked:,}"
 
 
 def _span(seconds: float) -> str:

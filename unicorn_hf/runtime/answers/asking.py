@@ -24,6 +24,8 @@ class Asking:
     """The folder of the engine's answers."""
     attempts: Path
     """The file about requests of the partition that end badly."""
+    keeps: bool = True
+    """Whether answers are stored."""
 
     def answer(
         self, requests: Sequence[Request], generator: Callable[[], TextGenerator], on_answer: Callable[[], None]
@@ -91,7 +93,7 @@ class _Asked:
 
     def _came(self, key: str, answer: Answer) -> None:
         self.answers[key] = answer
-        if answer.finish_reason != "failed":
+        if answer.finish_reason != "failed" and self.asking.keeps:
             store_at(self.asking.store).keep(key, answer)
             if not answer.tokens_told:
                 tell_no_usage()

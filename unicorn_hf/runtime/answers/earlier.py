@@ -9,6 +9,7 @@ from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.runtime.answers.segments import answers_in
 from unicorn_hf.runtime.answers.store import AnswerStore
 from unicorn_hf.runtime.files import DamagedShardError, read_table
+from unicorn_hf.runtime.storage import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,6 @@ def take_over(folder: Path, store: AnswerStore) -> int:
             yield from zip(table.column("key").to_pylist(), answers_in(table, range(table.num_rows)), strict=True)
 
     store.add_all(answers(), f"earlier-{folder.name}")
-    for path in paths:
-        path.unlink()
+    if paths:
+        remove_tree(folder)
     return num

@@ -101,7 +101,7 @@ class FileJournal:
         self._num_bytes = 0
         self._unsynced = threading.Event()
         self._error: OSError | None = None
-        threading.Thread(target=self._keep_synced, name="answers", daemon=True).start()
+        self._keeper: threading.Thread | None = None
 
     def append(self, lines: bytes) -> None:
         with self._changing:
@@ -109,6 +109,8 @@ class FileJournal:
                 self._error = None
                 raise error
             self._write(lines)
+            if self._keeper is None:
+                self._keeper = _started(self._keep_synced)
         self._unsynced.set()
 
     def flush(self) -> None:
@@ -163,6 +165,12 @@ class FileJournal:
                 self._error = error
 
 
+def _started(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, name="answers", daemon=True)
+    thread.start()
+    return thread
+
+
 class ObjectJournal:
     """Implements `Journal` with objects, each of what came in some seconds."""
 
@@ -174,13 +182,15 @@ class ObjectJournal:
         self._written: list[Path] = []
         self._num_written = 0
         self._error: Exception | None = None
-        threading.Thread(target=self._keep_written, name="answers", daemon=True).start()
+        self._keeper: threading.Thread | None = None
 
     def append(self, lines: bytes) -> None:
         if error := self._error:
             self._error = None
             raise error
         self._lines.append(lines)
+        if self._keeper is None:
+            self._keeper = _started(self._keep_written)
 
     def flush(self) -> None:
         with self._changing:

@@ -1,0 +1,179 @@
+"""How many requests a build would send, by the answers that are stored: the stages are run without their engine."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.errors import RunError
+from unicorn_hf.core.generation import Answer, Request, TextGenerator
+from unicorn_hf.core.recipe import EchoEngine, Recipe
+from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.instructions.step import InstructionStage
+from unicorn_hf.pipeline import Plan
+from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.files import disk_errors
+from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.selection import SeedShards
+from unicorn_hf.runtime.steps import Job, RecordT
+from unicorn_hf.runtime.workers import resident
+from unicorn_hf.seeds.step import are_prepared, prepare_seeds
+
+_MOST_CANDIDATES = 20_000
+"""Of more captions each n-th partition is looked at."""
+
+
+class StageNeed(BaseModel):
+    """Requests of one stage."""
+
+    stored: int
+    """That have an answer in store."""
+    asked: int
+    """That have none. A row whose answer is rejected needs further ones."""
+
+
+class Need(BaseModel):
+    """Requests of a build."""
+
+    num_answers: int
+    """Answers of the engine that are stored, whatever for."""
+    captions: StageNeed
+    instructions: StageNeed
+    is_exact: bool
+    """Whether all partitions were looked at."""
+
+    @property
+    def words(self) -> str:
+        stages = {"captions": self.captions, "conversations": self.instructions}
+        parts = [f"{need.asked:,} for {name} ({need.stored:,} are stored)" for name, need in stages.items()]
+        return f"{'' if self.is_exact else 'about '}{' and '.join(parts)}; more where an answer is rejected"
+
+
+def requests_needed(planned: Plan) -> Need:
+    """Count the requests of a build that have no stored answer. Nothing is asked; what is written is deleted again.
+
+    For a request without an answer a rehearsal's is taken, which passes the filters: a build asks for more where its
+    engine's answers do not.
+
+    Raises:
+        InputError: the seeds or the engine's model cannot be read.
+    """
+    recipe = planned.recipe
+    least = Need(
+        num_answers=0,
+        captions=StageNeed(stored=0, asked=0 if recipe.takes_text else recipe.captions.num),
+        instructions=StageNeed(stored=0, asked=0 if recipe.takes_text else recipe.instructions.num),
+        is_exact=recipe.takes_text,
+    )
+    if recipe.takes_text:
+        return least
+    generator = resolve_generator(recipe.engine)
+    store = planned.answers / generator.identity
+    num_answers = AnswerStore(store).count()
+    if not num_answers:
+        return least
+    with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name, disk_errors():
+        found = _replayed(recipe, generator, store, planned.work_dir, Path(name))
+    return found.model_copy(update={"num_answers": num_answers})
+
+
+def _replayed(recipe: Recipe, generator: GeneratorSpec, store: Path, work_dir: Path, scratch: Path) -> Need:
+    recipe, seeds, share = _sampled(recipe, _seeds(recipe, work_dir, scratch))
+    rehearsal = _Rehearsal.of(generator)
+    pool, progress = _Here(), NoProgress()
+    try:
+        captions = CaptionStage(recipe, seeds, rehearsal, scratch, store).run(pool, progress)
+        num_captions = len(rehearsal.asked)
+        instructions = InstructionStage(recipe, captions.picked, rehearsal, scratch, store).run(pool, progress)
+    except RunError as error:
+        raise RunError(f"the build would end so: {error.message}", error.advice) from error
+    finally:
+        resident("nothing", _Nothing)
+    asked = (num_captions, len(rehearsal.asked) - num_captions)
+    sent = (captions.counts.num_requests, instructions.counts.num_requests)
+    needs = [
+        StageNeed(stored=(all_ - asked_) * share, asked=asked_ * share)
+        for all_, asked_ in zip(sent, asked, strict=True)
+    ]
+    return Need(num_answers=0, captions=needs[0], instructions=needs[1], is_exact=share == 1)
+
+
+def _seeds(recipe: Recipe, work_dir: Path, scratch: Path) -> SeedShards:
+    """Those that are prepared in the work folder, or are prepared here."""
+    prepared = partial(are_prepared, recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows)
+    folder = work_dir if prepared(work_dir=work_dir) else scratch
+    seeds, _ = prepare_seeds(
+        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=folder
+    )
+    return seeds
+
+
+def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int]:
+    """Each n-th shard of seeds with an n-th of the counts, and n. Meaning is not compared: it takes an encoder."""
+    share = min(-(-recipe.captions.num // _MOST_CANDIDATES), len(seeds.paths))
+    captions = recipe.captions.model_copy(
+        update={
+            "num": -(-recipe.captions.num // share),
+            "near_duplicates": recipe.captions.near_duplicates.model_copy(update={"semantic_threshold": None}),
+        }
+    )
+    num_instructions = min(-(-recipe.instructions.num // share), captions.num)
+    instructions = recipe.instructions.model_copy(update={"num": num_instructions})
+    paths = seeds.paths[::share]
+    num_seeds = len(paths) * recipe.partition_rows
+    if paths and paths[-1] == seeds.paths[-1]:
+        num_seeds -= len(seeds.paths) * recipe.partition_rows - seeds.num_seeds
+    recipe = recipe.model_copy(update={"captions": captions, "instructions": instructions})
+    return recipe, replace(seeds, paths=paths, identities=seeds.identities[::share], num_seeds=num_seeds), share
+
+
+class _Nothing:
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class _Counting(EchoGenerator):
+    def __init__(self, asked: list[str]) -> None:
+        self._asked = asked
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        self._asked += [request.id for request in requests]
+        return super().generate(requests)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rehearsal(GeneratorSpec):
+    """Stands for an engine whose answers are stored: says what the rehearsal's engine says, and keeps none of it."""
+
+    asked: list[str] = field(default_factory=list)
+    """Ids of the rows that it was asked for."""
+
+    @classmethod
+    def of(cls, generator: GeneratorSpec) -> "_Rehearsal":
+        return cls(EchoEngine(), "", "", generator.identity, deterministic=True, keeps_answers=False)
+
+    def open(self) -> TextGenerator:
+        return _Counting(self.asked)
+
+
+class _Here:
+    """Implements `WorkerPool` in this process."""
+
+    def run(
+        self,
+        jobs: Sequence[Job[RecordT]],
+        on_record: Callable[[RecordT], None],
+        *,
+        overlap: bool = False,
+        on_gpu: bool = False,
+    ) -> list[RecordT]:
+        records = []
+        for job in jobs:
+            records.append(job.find() or job.run(lambda: None))
+            on_record(records[-1])
+        return records
