@@ -13,6 +13,7 @@ from unicorn_hf.core.generation import Answer, Encoded, Request, TextGenerator
 from unicorn_hf.core.recipe import FileSource, Recipe
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.runtime.answers import Asking, store_at
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.workers import resident
@@ -50,6 +51,7 @@ class Scripted:
     asked: list[Request] = field(default_factory=list)
     deterministic: bool = True
     uses_gpu: bool = False
+    keeps_answers: bool = True
 
     def open(self) -> "Scripted":
         return self
@@ -62,6 +64,12 @@ class Scripted:
             said = self.say(request, sum(before.id == request.id for before in self.asked))
             self.asked.append(request)
             yield position, said if isinstance(said, Answer) else Answer(said, "stop", 5, 50)
+
+
+def asking(folder: Path) -> Asking:
+    """How a partition gets its answers, in a process that has seen nothing of the store yet."""
+    store_at.cache_clear()
+    return Asking(folder, folder.with_name(f"{folder.name}.attempts"))
 
 
 def answers_of(generator: TextGenerator, requests: Sequence[Request]) -> list[Answer]:

@@ -12,7 +12,7 @@ RECIPE = (
 
 def lines(work_dir: Path, before: dict[str, object], after: dict[str, object], *, has_seeds: bool = True) -> list[str]:
     remember(work_dir, load_recipe("demo", before))
-    stages = [StageFolders("captions", work_dir / "captions-1", work_dir / "answers-1")]
+    stages = [StageFolders("captions", work_dir / "captions-1", asks=True)]
     return told(work_dir, load_recipe("demo", after), stages, has_seeds=lambda: has_seeds)
 
 
@@ -36,6 +36,17 @@ def test_what_no_row_depends_on_is_no_change(tmp_path: Path) -> None:
     assert told == ["goes on from an earlier run: captions: 1 partition done"]
 
 
+def test_stored_answers_are_told(tmp_path: Path) -> None:
+    stored = "1,200 answers are stored, and none of them is asked for again"
+    stages = [StageFolders("captions", tmp_path / "captions-1", asks=True)]
+    # Of another build with the same store.
+    assert told(tmp_path, load_recipe("demo"), stages, num_answers=1200, has_seeds=lambda: True) == [stored]
+    remember(tmp_path, load_recipe("demo"))
+    assert told(tmp_path, load_recipe("demo"), stages, num_answers=1200, has_seeds=lambda: True) == [
+        f"goes on from an earlier run: captions: from the stored answers; {stored}"
+    ]
+
+
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     remember(tmp_path, load_recipe("demo"))
     (tmp_path / "recipe.json").write_text("{")
@@ -55,9 +66,10 @@ def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path
     assert told_by_a_build("--set", "captions.filters.min_words=12") == (
         "the recipe has changed since the last run here:\n"
         "  captions.filters.min_words: 12, was 40\n"
-        "  captions: from the stored answers of 2 partitions\n"
-        "  instructions: 1 partition done, used where the captions are the same\n"
+        "  captions: from the stored answers\n"
+        "  instructions: 2 partitions done, used where the captions are the same\n"
         "  representations: 2 partitions done, used where the captions are the same\n"
+        "  86 answers are stored, and none of them is asked for again\n"
     )
     told_by_a_build("--set", "captions.filters.min_words=12", "--out", "new")
     assert published_bytes(tmp_path / "unicorn") == published_bytes(tmp_path / "new")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.recipe import CaptionFilters, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
+from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import NoProgress
 
@@ -39,9 +42,12 @@ def seeds(tmp_path: Path) -> Path:
 
 
 def run(recipe: Recipe, tmp_path: Path, generator: Scripted) -> CaptionSet:
+    store_at.cache_clear()  # As another process.
     work_dir = tmp_path / "work"
     shards = seed_shards(recipe, work_dir)
-    return CaptionStage(recipe, shards, generator, work_dir).run(SerialPool(), NoProgress())  # type: ignore[arg-type]
+    return CaptionStage(recipe, shards, generator, work_dir, work_dir / generator.identity).run(
+        SerialPool(), NoProgress()
+    )  # type: ignore[arg-type]
 
 
 def rows(made: CaptionSet) -> list[dict[str, str]]:
@@ -116,10 +122,31 @@ def test_captions_of_the_same_words_are_one(seeds: Path, tmp_path: Path) -> None
     assert len({row["caption"].replace(" , ", ", ") for row in rows(made)}) == 20
 
 
-def test_what_is_more_than_wanted_is_surplus_and_not_counted(seeds: Path, tmp_path: Path) -> None:
-    made = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, Scripted(echo))
-    assert made.num_surplus == 6, "two partitions of eight hold the ten"
-    assert made.counts.num_candidates == 10
+def test_no_more_are_asked_than_are_wanted(seeds: Path, tmp_path: Path) -> None:
+    asked = Scripted(echo)
+    made = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, asked)
+    assert (len(asked.asked), made.counts.num_candidates, made.num_surplus) == (10, 10, 0)
+
+
+def test_what_is_missing_is_asked_with_a_margin_and_what_is_more_is_surplus(seeds: Path, tmp_path: Path) -> None:
+    bad = iter([True, True])
+    asked = Scripted(lambda request, time: "No." if next(bad, False) else echo(request, time))
+    made = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, asked)
+    # Two are missing, and eight of ten were kept: (2 + 2 sqrt(2 * 0.2)) / 0.8 are asked.
+    assert (len(asked.asked), made.num, made.counts.num_candidates, made.num_surplus) == (15, 10, 12, 3)
+
+
+def test_a_seed_that_got_no_answer_is_left_out_of_the_next_wave(tmp_path: Path) -> None:
+    def say(request: Request, time: int) -> Answer:
+        return Answer("no", "refused", 5, 0) if request.subject == "seed number 1" else echo(request, time)
+
+    recipe = recipe_of(seeds_file(tmp_path, 3), captions=6, instructions=1)
+    asked = Scripted(say)
+    made = run(recipe, tmp_path, asked)
+    # Twice in the wave of the first six candidates, and not in the one that brings what was missing.
+    assert Counter(request.subject for request in asked.asked)["seed number 1"] == 2
+    assert made.num == 6
+    assert run(recipe, tmp_path, Scripted(lambda request, time: pytest.fail("asked"))).picked == made.picked
 
 
 def test_a_second_run_asks_nothing(seeds: Path, tmp_path: Path) -> None:
@@ -145,9 +172,8 @@ def test_a_set_that_is_done_is_known_without_looking_for_duplicates(
 def test_what_an_engine_says_otherwise_when_it_is_asked_again_is_another_shard(seeds: Path, tmp_path: Path) -> None:
     recipe = recipe_of(seeds, captions=15)
     before = run(recipe, tmp_path, Scripted(echo)).picked
-    for lost in ("captions-*/000-00000.json", "answers-captions-*/000-00000.parquet"):
-        (path,) = tmp_path.rglob(lost)
-        path.unlink()
+    next(tmp_path.rglob("captions-*/000-00000.json")).unlink()
+    shutil.rmtree(tmp_path / "work" / "scripted")
     other = Scripted(lambda request, time: f"{echo(request, time).text} It is late.")
     after = run(recipe, tmp_path, other).picked
     assert (after[0].path, after[0].partition) == (before[0].path, before[0].partition)
@@ -168,12 +194,12 @@ def test_other_filters_judge_the_stored_answers_again(seeds: Path, tmp_path: Pat
     before = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, Scripted(echo))
     lengths = sorted(len(row["caption"].split()) for row in rows(before))
     stricter = recipe_of(
-        seeds, captions=5, instructions=1, captions__filters={"min_words": lengths[4], "max_words": 500}
+        seeds, captions=3, instructions=1, captions__filters={"min_words": lengths[3], "max_words": 500}
     )
     asked = Scripted(echo)
     made = run(stricter, tmp_path, asked)
     assert asked.asked == []
-    assert all(len(row["caption"].split()) >= lengths[4] for row in rows(made))
+    assert all(len(row["caption"].split()) >= lengths[3] for row in rows(made))
 
 
 @pytest.mark.parametrize(
@@ -342,7 +368,13 @@ def test_a_screen_scores_what_passes_the_filters_and_another_bound_asks_nothing(
 
     def made(min_score: int) -> tuple[CaptionSet, Scripted]:
         asked = Scripted(say)
-        recipe = recipe_of(seeds, captions=6, instructions=1, captions__screen={"min_score": min_score})
+        recipe = recipe_of(
+            seeds,
+            captions=6,
+            instructions=1,
+            captions__screen={"min_score": min_score},
+            captions__max_attempts_per_caption=8,
+        )
         return run(recipe, tmp_path, asked), asked
 
     strict, first = made(5)

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.stages import asking
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Message, Request
 from unicorn_hf.core.recipe import Sampling, VllmEngine
@@ -20,7 +21,6 @@ from unicorn_hf.engines.demo_models import demo_llm
 from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
 from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.engines.vllm import VllmGenerator, environment
-from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.workers import let_go, resident
 
 PATIENCE_S = 90
@@ -96,7 +96,7 @@ def _answer(model: str, path: Path) -> None:
     sampling = Sampling(temperature=0, max_tokens=150)
     requests = [Request(str(n), "", (Message("user", f"Count from {n} to 99."),), sampling, n) for n in range(8)]
     engine = GeneratorSpec(ENGINE, model, "smollm2", "engine", deterministic=False)
-    answers = AnswerStore(path).answer(requests, lambda: resident(engine.identity, engine.open), lambda: None)
+    answers = asking(path).answer(requests, lambda: resident(engine.identity, engine.open), lambda: None)
     path.with_suffix(".json").write_text(json.dumps([[answer.finish_reason, answer.text] for answer in answers]))
     let_go("")
 
@@ -155,11 +155,11 @@ def test_one_that_was_just_starting_is_ended_by_the_next_worker(worker: BaseProc
 @pytest.mark.real
 def test_a_worker_outlives_its_engine_and_asks_a_new_one(own_process: None, tmp_path: Path) -> None:
     path = tmp_path / "000-00000.parquet"
-    asking, model = path.with_suffix(".attempts.json"), str(demo_llm("smollm2-135m-instruct"))
+    attempts, model = path.with_name(f"{path.name}.attempts"), str(demo_llm("smollm2-135m-instruct"))
     worker = get_context("spawn").Process(target=_answer, args=(model, path))
     worker.start()
     try:
-        eventually(asking.exists)
+        eventually(attempts.exists)
         first = children(worker)
         assert first
         for engine in first:
@@ -172,5 +172,5 @@ def test_a_worker_outlives_its_engine_and_asks_a_new_one(own_process: None, tmp_
     answers = json.loads(path.with_suffix(".json").read_text())
     assert {reason for reason, _ in answers} <= {"stop", "length"}
     assert all(text for _, text in answers)
-    assert not asking.exists()
+    assert not attempts.exists()
     assert not any(map(runs, first))

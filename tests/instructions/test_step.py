@@ -41,6 +41,7 @@ from unicorn_hf.instructions.step import (
     task_in_round,
 )
 from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import NoProgress
 
@@ -207,16 +208,19 @@ class TestStage:
         self, tmp_path: Path, recipe: Recipe, generator: Scripted
     ) -> tuple[dict[str, dict[str, Any]], InstructionSet, list[str]]:
         """The conversations by their caption's id, the set, and the ids of all captions in order."""
+        store_at.cache_clear()  # As another process.
         work_dir = tmp_path / "work"
         shards = seed_shards(recipe, work_dir)
         writer = Scripted(echo, identity="captions")
-        made = CaptionStage(recipe, shards, writer, work_dir).run(SerialPool(), NoProgress())  # type: ignore[arg-type]
+        made = CaptionStage(recipe, shards, writer, work_dir, work_dir / writer.identity).run(
+            SerialPool(), NoProgress()
+        )  # type: ignore[arg-type]
         captions = [
             row
             for picked in made.picked
             for row in take_rows(read_table(picked.path, CAPTIONS), picked.rows).column("id").to_pylist()
         ]
-        stage = InstructionStage(recipe, made.picked, generator, work_dir)  # type: ignore[arg-type]
+        stage = InstructionStage(recipe, made.picked, generator, work_dir, work_dir / generator.identity)  # type: ignore[arg-type]
         conversations = stage.run(SerialPool(), NoProgress())
         kept = [
             row

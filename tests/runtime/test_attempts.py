@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runtime.test_answers import requests_of
-from tests.stages import Scripted, echo
+from tests.runtime.answers.test_asking import requests_of
+from tests.stages import Scripted, asking, echo
 from unicorn_hf.core.errors import EngineDiedError, RunError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts
 from unicorn_hf.runtime.workers import resident
 
@@ -48,7 +48,7 @@ class Fragile:
             yield position, echo(request, 0)
 
     def answers(self, path: Path, requests: Sequence[Request]) -> list[Answer]:
-        return AnswerStore(path).answer(requests, self.open, lambda: None)  # type: ignore[arg-type,return-value]
+        return asking(path).answer(requests, self.open, lambda: None)  # type: ignore[arg-type,return-value]
 
     def answers_of_workers(self, path: Path, requests: Sequence[Request]) -> list[Answer]:
         """Another worker each time that one died."""
@@ -89,7 +89,7 @@ def test_the_fatal_requests_are_found_and_all_others_answered(
             assert answer.text.startswith("asked alone 3 times: ")
         else:
             assert answer.text == echo(requests[index], 0).text
-    assert list(path.parent.iterdir()) == [path]
+    assert not asking(path).attempts.exists()
     # It is final: nobody is asked again.
     assert Fragile(more_than(-1)).answers(path, requests) == answers
 
@@ -116,7 +116,7 @@ def test_an_engine_that_died_twice_and_then_works_rejects_nothing(path: Path) ->
     engine = Fragile(lambda requests: next(deaths, False))
     answers = engine.answers(path, requests_of(1))
     assert [answer.finish_reason for answer in answers] == ["stop"]
-    assert not path.with_suffix(".attempts.json").exists()
+    assert not path.with_name(f"{path.name}.attempts").exists()
 
 
 @pytest.mark.parametrize("error", [EngineDiedError, KilledError])
@@ -139,7 +139,7 @@ def test_answers_that_came_before_the_engine_died_are_kept(path: Path) -> None:
         return echo(request, time)
 
     engine = Scripted(say)
-    answers = AnswerStore(path).answer(requests_of(9), engine.open, lambda: None)  # type: ignore[arg-type,return-value]
+    answers = asking(path).answer(requests_of(9), engine.open, lambda: None)  # type: ignore[arg-type,return-value]
     assert [answer.finish_reason for answer in answers] == ["stop"] * 9
     assert [request.id for request in engine.asked] == [f"row {index}" for index in range(9)]
 
@@ -227,7 +227,7 @@ def test_who_was_beside_a_fatal_request_is_not_held_to_account(tmp_path: Path) -
         return made[-1]
 
     def partition(index: int) -> list[Answer]:
-        store = AnswerStore(tmp_path / f"{index}.parquet")
+        store = Asking(tmp_path / "store", tmp_path / f"{index}.attempts")
         requests = requests_of(8, start=8 * index)
         return store.answer(requests, lambda: resident("shared", make), lambda: None)  # type: ignore[arg-type,return-value]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.runtime.test_answers import requests_of
+from tests.runtime.answers.test_asking import requests_of
 from tests.stages import rejections
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected

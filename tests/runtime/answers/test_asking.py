@@ -4,18 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stages import Scripted, echo
+from tests.stages import Scripted, asking, echo
 from unicorn_hf.core.generation import Answer, FinishReason, Message, Request
 from unicorn_hf.core.recipe import Sampling
-from unicorn_hf.core.schemas import ANSWERS
-from unicorn_hf.runtime.answers import AnswerStore
-from unicorn_hf.runtime.files import read_table, write_table
 
 
 def requests_of(number: int, start: int = 0) -> list[Request]:
@@ -28,7 +23,7 @@ def requests_of(number: int, start: int = 0) -> list[Request]:
 def ask(path: Path, requests: Sequence[Request], generator: Scripted) -> tuple[list[Answer], int]:
     """The answers, and how often a row was told."""
     told: list[None] = []
-    answers = AnswerStore(path).answer(requests, generator.open, lambda: told.append(None))  # type: ignore[arg-type]
+    answers = asking(path).answer(requests, generator.open, lambda: told.append(None))  # type: ignore[arg-type]
     return answers, len(told)
 
 
@@ -42,23 +37,23 @@ def texts(answers: Sequence[Answer]) -> list[str]:
 
 def test_answers_come_in_order_and_each_row_is_told_once(tmp_path: Path) -> None:
     requests = requests_of(5)
-    answers, told = ask(tmp_path / "a.parquet", requests, Scripted(echo))
+    answers, told = ask(tmp_path / "store", requests, Scripted(echo))
     assert texts(answers) == [echo(request, 0).text for request in requests]
     assert told == 5
 
 
 def test_what_is_stored_needs_no_engine(tmp_path: Path) -> None:
     requests = requests_of(5)
-    before, _ = ask(tmp_path / "a.parquet", requests, Scripted(echo))
+    before, _ = ask(tmp_path / "store", requests, Scripted(echo))
     told: list[None] = []
-    store = AnswerStore(tmp_path / "a.parquet")
+    store = asking(tmp_path / "store")
     assert store.answer(list(reversed(requests)), never, lambda: told.append(None)) == before[::-1]  # type: ignore[arg-type]
     assert len(told) == 5
 
 
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=5))
 def test_only_what_is_missing_is_asked(tmp_path_factory: pytest.TempPathFactory, batches: list[set[int]]) -> None:
-    path = tmp_path_factory.mktemp("answers") / "a.parquet"
+    path = tmp_path_factory.mktemp("answers") / "store"
     all_requests = requests_of(10)
     known: set[int] = set()
     for batch in batches:
@@ -82,17 +77,17 @@ def test_only_what_is_missing_is_asked(tmp_path_factory: pytest.TempPathFactory,
 )
 def test_a_request_that_asks_otherwise_is_asked_again(changes: dict[str, object], tmp_path: Path) -> None:
     (request,) = requests_of(1)
-    ask(tmp_path / "a.parquet", [request], Scripted(echo))
+    ask(tmp_path / "store", [request], Scripted(echo))
     generator = Scripted(echo)
-    ask(tmp_path / "a.parquet", [replace(request, **changes)], generator)  # type: ignore[arg-type]
+    ask(tmp_path / "store", [replace(request, **changes)], generator)  # type: ignore[arg-type]
     assert len(generator.asked) == 1
 
 
 def test_all_of_an_answer_is_stored(tmp_path: Path) -> None:
     (request,) = requests_of(1)
     answer = Answer("caf\u00e9\x00\n猫 ", "length", 123, 456, num_retries=7)
-    asked = ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: answer))[0]
-    stored = ask(tmp_path / "a.parquet", [request], Scripted(lambda request, time: pytest.fail("asked")))[0]
+    asked = ask(tmp_path / "store", [request], Scripted(lambda request, time: answer))[0]
+    stored = ask(tmp_path / "store", [request], Scripted(lambda request, time: pytest.fail("asked")))[0]
     assert stored == asked == [replace(answer, seconds=asked[0].seconds)]
     assert asked[0].seconds > 0
 
@@ -103,59 +98,38 @@ def test_what_came_before_an_engine_failed_is_stored(tmp_path: Path) -> None:
             raise RuntimeError("out of memory")
         return echo(request, time)
 
-    ask(tmp_path / "a.parquet", requests_of(3), Scripted(echo))
+    ask(tmp_path / "store", requests_of(3), Scripted(echo))
     with pytest.raises(RuntimeError, match="out of memory"):
-        ask(tmp_path / "a.parquet", requests_of(6), Scripted(fail))
+        ask(tmp_path / "store", requests_of(6), Scripted(fail))
     generator = Scripted(echo)
-    ask(tmp_path / "a.parquet", requests_of(6), generator)
+    ask(tmp_path / "store", requests_of(6), generator)
     assert [request.id for request in generator.asked] == ["row 4", "row 5"]
 
 
 @pytest.mark.parametrize("reason", ["refused", "moderated", "thought", "tool_call", "unknown", "context"])
 def test_a_settled_refusal_is_stored_with_its_words(reason: FinishReason, tmp_path: Path) -> None:
     refused = Answer("status 400: no", reason, 0, 0, tokens_told=False)
-    ask(tmp_path / "a.parquet", requests_of(1), Scripted(lambda request, time: refused))
-    (answer,), _ = ask(tmp_path / "a.parquet", requests_of(1), Scripted(lambda request, time: pytest.fail("asked")))
+    ask(tmp_path / "store", requests_of(1), Scripted(lambda request, time: refused))
+    (answer,), _ = ask(tmp_path / "store", requests_of(1), Scripted(lambda request, time: pytest.fail("asked")))
     assert replace(answer, seconds=0.0) == refused
-
-
-def test_a_shard_of_before_tokens_were_estimated_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    ask(path, requests_of(2), Scripted(echo))
-    earlier = ANSWERS.remove(ANSWERS.get_field_index("tokens_told"))
-    write_table(path, read_table(path, earlier), earlier)
-    answers, _ = ask(path, requests_of(2), Scripted(lambda request, time: pytest.fail("asked")))
-    assert [answer.tokens_told for answer in answers] == [True, True]
 
 
 def test_a_failed_answer_is_told_and_asked_again(tmp_path: Path) -> None:
     def fail(request: Request, time: int) -> Answer:
         return Answer("no", "failed", 0, 0) if request.id == "row 1" else echo(request, time)
 
-    answers, told = ask(tmp_path / "a.parquet", requests_of(3), Scripted(fail))
+    answers, told = ask(tmp_path / "store", requests_of(3), Scripted(fail))
     assert [answer.finish_reason for answer in answers] == ["stop", "failed", "stop"]
     assert told == 3
     generator = Scripted(echo)
-    answers, _ = ask(tmp_path / "a.parquet", requests_of(3), generator)
+    answers, _ = ask(tmp_path / "store", requests_of(3), generator)
     assert [request.id for request in generator.asked] == ["row 1"]
     assert texts(answers) == [echo(request, 0).text for request in requests_of(3)]
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", None], ids=["empty", "damaged", "of another version"])
-def test_a_shard_that_cannot_be_read_is_asked_again(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    if content is None:
-        pq.write_table(pa.table({"key": ["a"], "text": ["b"]}), path)
-    else:
-        path.write_bytes(content)
-    generator = Scripted(echo)
-    ask(path, requests_of(2), generator)
-    assert len(generator.asked) == 2
-
-
 def test_no_requests_are_no_answers(tmp_path: Path) -> None:
-    assert AnswerStore(tmp_path / "a.parquet").answer([], never, lambda: None) == []  # type: ignore[arg-type]
-    assert not (tmp_path / "a.parquet").exists()
+    assert asking(tmp_path / "store").answer([], never, lambda: None) == []  # type: ignore[arg-type]
+    assert not (tmp_path / "store").exists()
 
 
 def test_the_protocol_is_kept() -> None:
