@@ -119,7 +119,11 @@ class FileJournal:
             if file is None or not self._unsynced.is_set():
                 return
             self._unsynced.clear()
-            os.fsync(file)
+            try:
+                os.fsync(file)
+            except OSError as error:
+                self._unsynced.set()
+                raise OSError(error.errno, error.strerror, str(self._path)) from error
             if os.fstat(file).st_nlink == 0:
                 # Somebody took it for one whose process is gone.
                 self._close()
