@@ -40,10 +40,9 @@ from stage1 import messages_of, plain_start, requests_of, varied
 
 from unicorn_hf.core.generation import Request
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.engines.demo_models import demo_llm
 from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
-from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.answers.store import stores
 from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.journal import LOG
 from unicorn_hf.runtime.machine import cpu_count, machine
@@ -209,9 +208,8 @@ def ours(recipe: Recipe, out: Path) -> Measured:
     ready = next(line for line in lines if line["event"] == "engine_built")
     ended = max(record.stat().st_mtime for record in work.glob("captions-*/*.json"))
     seconds = ended - datetime.fromisoformat(ready["time"]).timestamp()
-    tables = [read_table(path, ANSWERS, ["num_output_tokens"]) for path in work.glob("answers-captions-*/*.parquet")]
-    counts = [count for table in tables for count in table.column(0).to_pylist()]
-    return Measured(seconds, len(counts), sum(counts))
+    answers = [answer for store in stores(work / "answers").values() for _, answer in store.all()]
+    return Measured(seconds, len(answers), sum(answer.num_output_tokens for answer in answers))
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def jobs_of(recipe: Recipe, generator: GeneratorSpec, folder: Path) -> list[Capt
     seeds, _ = prepare_seeds(recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder)
     recorder = Recorder()
     try:
-        CaptionStage(recipe, seeds, generator, folder).run(recorder, NoProgress())
+        CaptionStage(recipe, seeds, generator, folder, folder / "answers").run(recorder, NoProgress())
     except RunError:
         return recorder.jobs
     raise AssertionError("no jobs")

@@ -37,10 +37,9 @@ from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.recipe import EndpointEngine, Recipe, VllmEngine
-from unicorn_hf.core.schemas import ANSWERS
 from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
-from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress
@@ -191,15 +190,14 @@ def warmed(
     def stage1(shards: SeedShards) -> Measured:
         work_dir = Path(tempfile.mkdtemp(dir=folder))
         started, cpu_before = time.monotonic(), own_cpu_s(plain_pid)
-        stage = CaptionStage(recipe, shards, generator, work_dir)
+        stage = CaptionStage(recipe, shards, generator, work_dir, work_dir / "answers")
         try:
             stage.run(pool, NoProgress())
         except RunError as error:
             if "captions are kept" not in error.message:  # Cut answers are no captions.
                 raise
         seconds, cpu_s = time.monotonic() - started, own_cpu_s(plain_pid) - cpu_before
-        tables = [read_table(path, ANSWERS, ["num_output_tokens"]) for path in stage.answers.glob("*.parquet")]
-        counts = [count for table in tables for count in table.column(0).to_pylist()]
+        counts = [answer.num_output_tokens for _, answer in AnswerStore(stage.answers).all()]
         return Measured(seconds, cpu_s, len(counts), sum(counts))
 
     few, _ = prepare_seeds(
@@ -253,7 +251,7 @@ class InThisProcess:
 def requests_of(recipe: Recipe, shards: SeedShards, folder: Path) -> list[Request]:
     """What Stage 1 asks."""
     recorder = Recorder()
-    stage = CaptionStage(recipe, shards, recorder, folder / "recorded")  # type: ignore[arg-type]
+    stage = CaptionStage(recipe, shards, recorder, folder / "recorded", folder / "recorded" / "answers")  # type: ignore[arg-type]
     try:
         stage.run(InThisProcess(), NoProgress())
     except RunError:

@@ -105,6 +105,15 @@ class AnswerStore:
         for number, some in enumerate(_chunks(answers, SEGMENT_ROWS)):
             segments.write_segment(self._segments / f"{name}-{number:04d}{segments.ENDING}", some)
 
+    def all(self) -> Iterator[tuple[str, Answer]]:
+        """Every stored answer with its key, read one file at a time."""
+        for path, _ in _listed(self._segments, segments.ENDING):
+            table = read_table(path, ANSWERS)
+            yield from zip(
+                table.column("key").to_pylist(), segments.answers_in(table, range(table.num_rows)), strict=True
+            )
+        yield from _in_journals([path for path, _ in _listed(self._journals, journal.ENDING)])
+
     def count(self) -> int:
         """How many answers are stored. One that two processes asked for at once counts twice."""
         in_segments = sum(segments.num_rows(path) for path, _ in _listed(self._segments, segments.ENDING))
