@@ -226,6 +226,7 @@ class Recorder:
     """A generator's spec and the generator, which answers nothing and keeps what it is asked."""
 
     identity = "recorder"
+    keeps_answers = False
     uses_gpu = False
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from tests.builds import published_bytes, rows, tables, write_seeds
 from unicorn_hf import BuildResult, Recipe, RunError, build, load_recipe
 from unicorn_hf.pipeline import plan
+from unicorn_hf.runtime.answers.store import stores
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS, DIM = 700, 235, 32
 
