@@ -80,8 +80,9 @@ def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -
         num_prompt_tokens=60,
         num_output_tokens=6,
     )
-    assert record.usage == Usage(num_retries=3, seconds=0.75)
-    assert record.usage.plus(record.usage) == Usage(num_retries=6, seconds=1.5)
+    usage = Usage(num_retries=3, seconds=0.75, prompt_tokens_squared=1400.0, output_tokens_squared=14.0)
+    assert record.usage == usage
+    assert record.usage.plus(record.usage) == Usage(**{name: 2 * value for name, value in usage.model_dump().items()})
 
 
 def test_a_partition_with_a_row_that_got_no_answer_is_made_again(tmp_path: Path) -> None:
