@@ -18,7 +18,7 @@ from tests.runtime.dask_cluster import PATIENCE_S, Cluster, certificates
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.runtime import launch
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
-from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.launch import Place, count_workers, find_place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.workers import resident, using, waiting
@@ -432,3 +432,16 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     with pytest.raises(InputError, match=f"does not see the work folder {tmp_path}") as caught:
         joined(cluster.address, tmp_path)
     assert "workers must run as the user who builds" in caught.value.advice
+
+
+def test_workers_that_share_something_are_counted(cluster: Cluster) -> None:
+    """Those that are there, those that were asked for, and never none."""
+    assert count_workers(Place(3)) == 3
+    assert count_workers(Place(scheduler=cluster.address)) == 1
+    cluster.start_worker("first")
+    cluster.start_worker("second")
+    deadline = time.monotonic() + PATIENCE_S
+    while count_workers(Place(scheduler=cluster.address)) < 2:
+        assert time.monotonic() < deadline
+    assert count_workers(Place(scheduler=str(cluster.scheduler_file))) == 2
+    assert count_workers(Place(5, scheduler=cluster.address)) == 5

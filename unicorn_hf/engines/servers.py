@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     import aiohttp
 
 FAILURES_IN_A_ROW = 8
-"""So many failures of a server one after another pause all requests to it; fewer concern the requests that failed."""
+"""So many failures of a server one after another pause all requests to it, but no fewer than it has in flight.
+
+Fewer concern the requests that failed: a server refuses at once and answers after a while, so that refusals come in a
+row though it answers all the others.
+"""
 _CONNECT_S = 30.0
 _BACKOFF_S, _PAUSE_S, _LONGEST_S = 0.1, 0.5, 60.0
 
@@ -32,8 +36,8 @@ def _doubled(seconds: float, times: int) -> float:
 class Server:
     """A server, by the address where its API begins. Made and used in one event loop.
 
-    A server that asks for a pause (429 with `Retry-After` or `RateLimit`), or that fails `FAILURES_IN_A_ROW` times one
-    after another, is left alone: until when it asks for, or for a time that doubles until it answers again.
+    A server that asks for a pause (429 with `Retry-After` or `RateLimit`), or that fails for all requests, see
+    `FAILURES_IN_A_ROW`, is left alone: until when it asks for, or for a time that doubles until it answers again.
     """
 
     def __init__(self, address: str, headers: Mapping[str, str], concurrency: int, timeout_s: float) -> None:
@@ -90,7 +94,7 @@ class Server:
     @property
     def is_suspect(self) -> bool:
         """Whether it failed so often that requests had better go to another one."""
-        return self._num_in_a_row >= FAILURES_IN_A_ROW
+        return self._num_in_a_row >= max(FAILURES_IN_A_ROW, self.num_in_flight)
 
     def answered(self) -> None:
         self._num_in_a_row = self._num_pauses = 0
