@@ -1,5 +1,6 @@
 """What a build would take: a sample of it is made, and its figures are carried over to the whole."""
 
+import json
 import math
 import tempfile
 import time
@@ -29,6 +30,7 @@ from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.steps import read_record
+from unicorn_hf.seeds.step import prepare_seeds
 
 _HOUR_S = 3600
 _REHEARSED = 1_000
@@ -133,17 +135,17 @@ def estimate(
     if own.encoding_s is not None:
         encoder_hours = own.encoding_s * recipe.captions.num / _HOUR_S
     engine_hours = Amount.total([captions.engine_hours, instructions.engine_hours])
-    own_hours = own.hours(captions, instructions)
+    asking_hours = own.asking_hours(captions, instructions)
     # A rehearsal's engine works within the workers, and its time is part of theirs.
-    asking_hours = 0.0 if isinstance(recipe.engine, EchoEngine) and own_hours else engine_hours.value
-    total = (asking_hours + encoder_hours + own_hours) / num_workers + own.start_s / _HOUR_S
+    engine = 0.0 if isinstance(recipe.engine, EchoEngine) and asking_hours else engine_hours.value
+    total = (engine + encoder_hours + asking_hours) / num_workers + own.wall_hours(recipe, num_workers)
     return Estimate(
         num_sample=num,
         partitions=math.ceil(captions.candidates.value / recipe.partition_rows),
         captions=captions,
         instructions=instructions,
         encoder_hours=encoder_hours,
-        own_hours=own_hours,
+        own_hours=asking_hours + own.packaging_hours(recipe),
         start_hours=own.start_s / _HOUR_S,
         workers=num_workers,
         hours=Amount(value=total, error=engine_hours.error / num_workers),
@@ -184,13 +186,26 @@ class _OwnWork:
     conversation_s: float = 0.0
     packaging_s: float = 0.0
     """Of one worker, for a row of either config."""
+    seed_s: float = 0.0
+    """Of the process that builds, for a seed."""
     encoding_s: float | None = None
     """Of one worker, for a caption; None where the recipe's encoder is a model."""
 
-    def hours(self, captions: StageEstimate, instructions: StageEstimate) -> float:
-        """Of one worker, without the encoder."""
-        asked = captions.candidates.value * self.caption_s + instructions.candidates.value * self.conversation_s
-        return (asked + (captions.rows + instructions.rows) * self.packaging_s) / _HOUR_S
+    def asking_hours(self, captions: StageEstimate, instructions: StageEstimate) -> float:
+        """Of one worker: all that is done about answers."""
+        return (
+            captions.candidates.value * self.caption_s + instructions.candidates.value * self.conversation_s
+        ) / _HOUR_S
+
+    def packaging_hours(self, recipe: Recipe) -> float:
+        """Of one worker."""
+        return (recipe.captions.num + recipe.instructions.num) * self.packaging_s / _HOUR_S
+
+    def wall_hours(self, recipe: Recipe, num_workers: int) -> float:
+        """What a build takes beside what its workers share, and packaging: a shard is one worker's."""
+        shard = min(recipe.captions.num, recipe.packaging.rows_per_shard) * self.packaging_s
+        packaging = max(shard / _HOUR_S, self.packaging_hours(recipe) / num_workers)
+        return packaging + (self.start_s + recipe.captions.num * self.seed_s) / _HOUR_S
 
 
 def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _OwnWork:
@@ -233,10 +248,17 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     stages[REPRESENTATIONS] = [(record.num_rows, record.seconds) for record in encoded]
     stages[PACKAGING] = [(record.statistics.num_rows, record.seconds) for record in packaged]
     row_s = {name: _per_row(parts) for name, parts in stages.items()}
-    worked_s = sum(row_s[name] * num_rows for name, parts in stages.items() for num_rows, _ in parts)
+    compared_s = sum(json.loads(path.read_bytes())["seconds"] for path in work_dir.glob("near-duplicates-*/*.json"))
+    worked_s = sum(row_s[name] * num_rows for name, parts in stages.items() for num_rows, _ in parts) + compared_s
+    began = time.monotonic()
+    prepare_seeds(
+        rehearsal.seeds, random_seed=0, partition_rows=rehearsal.partition_rows, work_dir=folder / "seeds-again"
+    )
+    seeds_s = time.monotonic() - began
     return _OwnWork(
-        start_s=max(0.0, wall_s - worked_s / num_workers),
-        caption_s=row_s["captions"],
+        start_s=max(0.0, wall_s - worked_s / num_workers - seeds_s),
+        seed_s=seeds_s / len(seeds),
+        caption_s=row_s["captions"] + compared_s / sum(num_rows for num_rows, _ in stages["captions"]),
         conversation_s=row_s["instructions"],
         packaging_s=row_s[PACKAGING],
         encoding_s=None if encodes else row_s[REPRESENTATIONS],

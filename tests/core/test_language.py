@@ -60,7 +60,8 @@ def test_of_several_languages_the_likeliest_is_taken_and_the_first_in_doubt(
 def test_what_script_or_function_words_decide_asks_no_model(
     text: str, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("py3langid.langid.LanguageIdentifier.rank", None)
+    for method in ("rank", "classify"):
+        monkeypatch.setattr(f"py3langid.langid.LanguageIdentifier.{method}", None)
     assert foreign(text, [language]) is None
     assert language_of(text, ["xx", language]) == language
 

@@ -49,6 +49,9 @@ def other_language(text: str, languages: Sequence[str]) -> tuple[str, float] | N
     codes = _codes(languages)
     if _told(text) in codes or not codes & _labels():
         return None
+    # Far quicker than to rank all languages, and the likeliest one is never another one by what follows.
+    if _identifier().classify(text)[0] in codes:
+        return None
     shares = _shares(text)
     language, probability = shares[0]
     known = sum(share for code, share in shares if code in codes)
