@@ -241,15 +241,16 @@ def stage_of(
     generator = resolve_generator(recipe_of(server, seeds, concurrency, num).engine).for_one_of(workers)
 
     def run(pool: WorkerPool, num: int) -> int:
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            recipe = recipe_of(server, seeds, concurrency, num, **filters)
-            shards, _ = prepare_seeds(
-                recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "prepared"
-            )
-            before, _ = cpu_seconds(), server.reset()
-            made = CaptionStage(recipe, shards, generator, Path(name)).run(pool, NoProgress())
-            spent.append(cpu_seconds() - before)
-            return made.num
+        # Left until the end: a worker may have a journal of answers open in it.
+        here = Path(tempfile.mkdtemp(dir=folder))
+        recipe = recipe_of(server, seeds, concurrency, num, **filters)
+        shards, _ = prepare_seeds(
+            recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "prepared"
+        )
+        before, _ = cpu_seconds(), server.reset()
+        made = CaptionStage(recipe, shards, generator, here, here / "answers").run(pool, NoProgress())
+        spent.append(cpu_seconds() - before)
+        return made.num
 
     spent: list[float] = []
     at_once = generator.partitions_at_once(PARTITION_ROWS)
