@@ -717,7 +717,7 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     statistics = json.loads((tmp_path / "unicorn/statistics.json").read_text())
     settled = {"markup": 1, "moderated": 2, "refused_by_server": 1, "unfinished": 1}
     assert statistics["captions"]["rejected"] == settled | {"not_answered": 1}
-    assert statistics["captions"]["num_estimated"] == 34
+    assert statistics["captions"]["num_estimated"] == 33
     assert statistics["engine"] == "org/model"
     assert first.stderr.count("does not report token counts") == 1
     assert "--max-cost goes by it" in first.stderr
