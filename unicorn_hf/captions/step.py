@@ -139,7 +139,7 @@ class CaptionSet:
     counts: Counts = field(default_factory=Counts)
     usage: Usage = field(default_factory=Usage)
     num_surplus: int = 0
-    """Kept by the filters, but more than were wanted: the tail of the last partition."""
+    """Kept by the filters, but more than were wanted: the tail of the last wave."""
 
     @property
     def num(self) -> int:

@@ -573,7 +573,7 @@ class Recipe(Section):
     """What captions and conversations are written in: a code, `zh`, or a list; of several, that of the seed."""
     random_seed: int = 0
     partition_rows: PositiveInt = 512
-    """Rows that one task of a worker makes: the unit of resuming."""
+    """Rows that one task of a worker makes. Answers are stored one by one, whatever this is."""
     seeds: Seeds
     engine: Engine
     captions: Captions

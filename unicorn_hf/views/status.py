@@ -1,4 +1,4 @@
-"""Where a build is that runs, or ran: read from its work folder alone, on any machine that sees it."""
+"""Where a build is that runs, or ran: read from its work folder and its stored answers, on any machine that sees them."""
 
 import time
 from collections.abc import Iterator
