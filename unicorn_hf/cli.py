@@ -333,7 +333,7 @@ def plan(
     recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int,
     out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Show what a build of RECIPE would do, and estimate what it would take.
+    """Show what a build of RECIPE would do and take.
 
     First what is planned, and how many requests have no stored answer. Then requests, tokens, hours, price, disk,
     upload, each with its error: a sample is made with the recipe's own engine and encoder, and deleted. --workers says
