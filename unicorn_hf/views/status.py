@@ -1,4 +1,4 @@
-"""Where a build is that runs, or ran: read from its work folder and its stored answers, on any machine that sees them."""
+"""Where a build is that runs, or ran: read from its work folder and the stored answers, wherever they are seen."""
 
 import time
 from collections.abc import Iterator
