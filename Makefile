@@ -10,11 +10,12 @@ ARGS ?=
 CASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint docs
+.PHONY: help setup demo test soak fuzz lint docs
 
 help:
 	@echo "make demo   build a small data set with real models, show it and how to load it"
 	@echo "make test   run the tests"
+	@echo "make soak   kill all processes of a build 20 times; some 10 minutes"
 	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; some 30 minutes"
 	@echo "make lint   ruff, mypy and the rules between the layers"
 	@echo "make docs   the documentation as a site, in site/"
@@ -27,6 +28,9 @@ demo: setup
 
 test: setup
 	@.venv/bin/python -m pytest $(ARGS)
+
+soak: setup
+	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py --timeout 3600 $(ARGS)
 
 fuzz: setup
 	@FUZZ_PAPERS=5000 FUZZ_INPUTS=10000 FUZZ_COMMANDS=400 FUZZ_CASE=$(CASE) \
