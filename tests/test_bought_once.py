@@ -171,6 +171,14 @@ def test_builds_that_name_one_store_share_it(server: ChatServer, first: tuple[Pa
     assert not (tmp_path / "unicorn.work" / "answers").exists()
 
 
+def test_a_store_elsewhere_is_private(server: ChatServer, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, server)
+    (tmp_path / "seeds.txt").write_text("\n".join(SEEDS) + "\n")
+    few = load_recipe(recipe, {"captions.num": 4, "instructions.num": 1})
+    build(few, tmp_path / "unicorn", answers=tmp_path / "store")
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
+
+
 def test_another_number_of_workers_asks_for_nothing(
     server: ChatServer, first: tuple[Path, list[str]], tmp_path: Path
 ) -> None:

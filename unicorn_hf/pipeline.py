@@ -114,7 +114,7 @@ from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import Place, count_workers, find_place
 from unicorn_hf.runtime.limits import Budget
-from unicorn_hf.runtime.locks import exclusive, is_open_to_others
+from unicorn_hf.runtime.locks import exclusive, is_open_to_others, make_private
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.selection import NO_SEEDS, Picked, SeedShards
@@ -445,6 +445,8 @@ class _Build:
         """How many answers of the engine are stored, those of an earlier version included, which are moved there."""
         if self._recipe.takes_text:
             return 0
+        if self._plan.work_dir not in self._plan.answers.parents:
+            make_private(self._plan.answers)
         store = AnswerStore(self._answers)
         store.tidy()
         for recipe in (self._recipe, last_recipe(self._plan.work_dir)):

@@ -76,6 +76,12 @@ def _hold(folder: Path) -> int:
     raise RunError(f"the work folder {folder} is taken away as soon as it is made", "Another --work-dir.")
 
 
+def make_private(folder: Path) -> None:
+    """Make a local folder that other users cannot look into, unless there is one of this name."""
+    if not storage.is_remote(folder):
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+
+
 def is_open_to_others(folder: Path) -> bool:
     """Whether other users of this machine may look into the folder, as far as its mode says."""
     return not storage.is_remote(folder) and bool(folder.stat().st_mode & ~_PRIVATE & 0o777)
