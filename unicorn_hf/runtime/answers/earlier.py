@@ -28,7 +28,7 @@ def take_over(folder: Path, store: AnswerStore) -> int:
                 log.warning("%s: its rows are asked again", error.message)
                 continue
             num += table.num_rows
-            yield from zip(table.column("key").to_pylist(), answers_in(table, range(table.num_rows)), strict=True)
+            yield from zip(table.column("key").to_pylist(), answers_in(table), strict=True)
 
     store.add_all(answers(), f"earlier-{folder.name}")
     if paths:

@@ -1,5 +1,6 @@
 """Where each stored answer lies: 16 bytes an answer, sorted by key, in few sorted runs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,16 +44,17 @@ class Index:
             later = self._runs.pop()
             self._runs[-1] = self._runs[-1].plus(later)
 
-    def find(self, keys: Keys) -> list[tuple[int, int, int]]:
-        """Position in `keys`, file and place, of each key that is there; an answer may be in several places."""
-        found = []
+    def find(self, keys: Keys) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint32]]]:
+        """By file: positions in `keys`, and their places in it. An answer may be in several files."""
         for run in self._runs:
             first = np.searchsorted(run.keys, keys, side="left")
             last = np.searchsorted(run.keys, keys, side="right")
-            for position in np.flatnonzero(last > first).tolist():
-                for at in range(first[position], last[position]):
-                    found.append((position, int(run.files[at]), int(run.places[at])))
-        return found
+            positions = np.repeat(np.arange(len(keys)), last - first)
+            # From the first place of a key to its last one.
+            at = np.arange(len(positions)) + np.repeat(first - np.cumsum(last - first) + (last - first), last - first)
+            files, places = run.files[at], run.places[at]
+            for file in np.unique(files).tolist():
+                yield file, positions[files == file], places[files == file]
 
     def __len__(self) -> int:
         return sum(len(run.keys) for run in self._runs)

@@ -54,9 +54,9 @@ def num_rows(path: Path) -> int:
         return 0
 
 
-def answers_in(table: pa.Table, rows: Sequence[int]) -> list[Answer]:
-    """Some rows of a segment as answers."""
-    taken = table.take(pa.array(rows, pa.int32()))
+def answers_in(table: pa.Table, rows: "NDArray[np.uint32] | None" = None) -> list[Answer]:
+    """Rows of a segment as answers: some, in the order given, or all."""
+    taken = table if rows is None else table.take(pa.array(rows))
     *columns, tokens_told = (taken.column(name).to_pylist() for name in ANSWERS.names[1:])
     # Of a version that did not write it, null.
     return [Answer(*values) for values in zip(*columns, (told is not False for told in tokens_told), strict=True)]

@@ -109,9 +109,7 @@ class AnswerStore:
         """Every stored answer with its key, read one file at a time."""
         for path, _ in _listed(self._segments, segments.ENDING):
             table = read_table(path, ANSWERS)
-            yield from zip(
-                table.column("key").to_pylist(), segments.answers_in(table, range(table.num_rows)), strict=True
-            )
+            yield from zip(table.column("key").to_pylist(), segments.answers_in(table), strict=True)
         yield from _in_journals([path for path, _ in _listed(self._journals, journal.ENDING)])
 
     def count(self) -> int:
@@ -171,23 +169,20 @@ class AnswerStore:
         self._read[path.name] = 1
 
     def _indexed(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
-        by_file: dict[int, list[tuple[str, int]]] = {}
-        for position, file, place in self._index.find(segments.as_numbers(keys)):
-            by_file.setdefault(file, []).append((keys[position], place))
-        for file, wanted in by_file.items():
+        for file, positions, places in self._index.find(segments.as_numbers(keys)):
             path = self._files[file]
-            places = [place for _, place in wanted]
             try:
-                content = self._content(path, max(places))
+                content = self._content(path, int(places.max()))
             except FileNotFoundError:  # A journal that was folded: the segment has them.
                 continue
             except DamagedShardError as error:
                 self._set_aside(path, error)
                 continue
+            wanted = [keys[position] for position in positions.tolist()]
             if isinstance(content, pa.Table):
-                yield from zip((key for key, _ in wanted), segments.answers_in(content, places), strict=True)
+                yield from zip(wanted, segments.answers_in(content, places), strict=True)
             else:
-                for key, place in wanted:
+                for key, place in zip(wanted, places.tolist(), strict=True):
                     line = content[place : content.find(b"\n", place) + 1]
                     if journal.key_in(line) == key:
                         yield key, journal.answer_in(line)
