@@ -122,7 +122,7 @@ def test_the_schema_as_tgi_takes_it(server: ChatServer) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 7])
 def test_requests_in_flight_are_bounded(server: ChatServer, concurrency: int) -> None:
-    server.slow_s = 0.02
+    server.slow_s = 0.1
     ask(server, 30, concurrency=concurrency)
     assert server.most_at_once == concurrency
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,18 @@ class _Run:
     places: NDArray[np.uint32]
 
     def plus(self, other: "_Run") -> "_Run":
-        keys = np.concatenate([self.keys, other.keys])
-        # Stable: of two places of one key that of the earlier run comes first.
-        order = np.argsort(keys, kind="stable")
-        files = np.concatenate([self.files, other.files])[order]
-        return _Run(keys[order], files, np.concatenate([self.places, other.places])[order])
+        """Both, those of this one first where keys are the same."""
+        num = len(self.keys) + len(other.keys)
+        at = np.searchsorted(self.keys, other.keys, side="right") + np.arange(len(other.keys))
+        mine = np.ones(num, bool)
+        mine[at] = False
+
+        def merged(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
+            values = np.empty(num, before.dtype)
+            values[mine], values[at] = before, after
+            return values
+
+        return _Run(merged(self.keys, other.keys), merged(self.files, other.files), merged(self.places, other.places))
 
 
 class Index:
