@@ -156,18 +156,16 @@ def modified(path: Path) -> float:
     return float(_fs(path).modified(cast(Any, path).path).timestamp())
 
 
-def listed(folder: Path) -> list[tuple[Path, int]]:
+def listed(folder: Path) -> list[tuple[str, int]]:
     """The files of a folder by name, and their sizes; none where there is no folder."""
     try:
         if not is_remote(folder):
             with os.scandir(folder) as entries:
-                found = [(entry.name, entry.stat().st_size) for entry in entries if entry.is_file()]
-        else:
-            details = _fs(folder).ls(cast(Any, folder).path, detail=True, refresh=True)
-            found = [(info["name"].rpartition("/")[2], int(info["size"])) for info in details if info["type"] == "file"]
+                return sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
+        details = _fs(folder).ls(cast(Any, folder).path, detail=True, refresh=True)
     except FileNotFoundError:
         return []
-    return [(folder / name, num_bytes) for name, num_bytes in sorted(found)]
+    return sorted((info["name"].rpartition("/")[2], int(info["size"])) for info in details if info["type"] == "file")
 
 
 def remove_tree(folder: Path) -> None:

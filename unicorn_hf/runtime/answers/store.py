@@ -95,7 +95,7 @@ class AnswerStore:
     def tidy(self) -> None:
         """Fold the journals of processes that are gone into segments."""
         with self._lock:
-            stale = [path for path, _ in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
+            stale = [path for path in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
             self.add_all(_in_journals(stale), self._name)
             for path in stale:
                 path.unlink(missing_ok=True)
@@ -107,15 +107,15 @@ class AnswerStore:
 
     def all(self) -> Iterator[tuple[str, Answer]]:
         """Every stored answer with its key, read one file at a time."""
-        for path, _ in _listed(self._segments, segments.ENDING):
+        for path in _listed(self._segments, segments.ENDING):
             table = read_table(path, ANSWERS)
             yield from zip(table.column("key").to_pylist(), segments.answers_in(table), strict=True)
-        yield from _in_journals([path for path, _ in _listed(self._journals, journal.ENDING)])
+        yield from _in_journals(list(_listed(self._journals, journal.ENDING)))
 
     def count(self) -> int:
         """How many answers are stored. One that two processes asked for at once counts twice."""
-        in_segments = sum(segments.num_rows(path) for path, _ in _listed(self._segments, segments.ENDING))
-        in_journals = sum(storage.read(path).count(b"\n") for path, _ in _listed(self._journals, journal.ENDING))
+        in_segments = sum(segments.num_rows(path) for path in _listed(self._segments, segments.ENDING))
+        in_journals = sum(storage.read(path).count(b"\n") for path in _listed(self._journals, journal.ENDING))
         return in_segments + in_journals
 
     def _fold(self) -> None:
@@ -131,17 +131,19 @@ class AnswerStore:
 
     def _refresh(self) -> None:
         """Index what others wrote since the last time."""
-        for path, _ in _listed(self._segments, segments.ENDING):
-            if path.name not in self._read:
+        for name, _ in storage.listed(self._segments):
+            if name not in self._read and _is_whole(name, segments.ENDING):
+                path = self._segments / name
                 try:
                     keys = segments.read_keys(path)
                 except DamagedShardError as error:
                     self._set_aside(path, error)
                     continue
                 self._add(path, keys, np.arange(len(keys), dtype=np.uint32))
-        for path, num_bytes in _listed(self._journals, journal.ENDING):
-            if num_bytes > self._read.get(path.name, 0) and not self._journal.owns(path.name):
-                self._index_journal(path)
+        for name, num_bytes in storage.listed(self._journals):
+            is_new = num_bytes > self._read.get(name, 0) and not self._journal.owns(name)
+            if is_new and _is_whole(name, journal.ENDING):
+                self._index_journal(self._journals / name)
 
     def _index_journal(self, path: Path) -> None:
         start = self._read.get(path.name, 0)
@@ -232,11 +234,15 @@ def _read_from(path: Path, start: int) -> bytes:
         return file.read()
 
 
-def _listed(folder: Path, ending: str) -> Iterator[tuple[Path, int]]:
-    """Files of a folder with their sizes, without those that are being written."""
-    for path, num_bytes in storage.listed(folder):
-        if path.name.endswith(ending) and not path.name.startswith("."):
-            yield path, num_bytes
+def _listed(folder: Path, ending: str) -> Iterator[Path]:
+    for name, _ in storage.listed(folder):
+        if _is_whole(name, ending):
+            yield folder / name
+
+
+def _is_whole(name: str, ending: str) -> bool:
+    """Whether it is a file of this kind, and not one that is being written."""
+    return name.endswith(ending) and not name.startswith(".")
 
 
 def _age_s(path: Path) -> float:
