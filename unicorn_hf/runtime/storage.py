@@ -156,6 +156,17 @@ def modified(path: Path) -> float:
     return float(_fs(path).modified(cast(Any, path).path).timestamp())
 
 
+def names(folder: Path) -> list[str]:
+    """What is in a folder, by name and in any order; nothing where there is no folder."""
+    if is_remote(folder):
+        return [name for name, _ in listed(folder)]
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+
+
 def listed(folder: Path) -> list[tuple[str, int]]:
     """The files of a folder by name, and their sizes; none where there is no folder."""
     try:

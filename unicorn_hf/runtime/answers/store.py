@@ -131,7 +131,7 @@ class AnswerStore:
 
     def _refresh(self) -> None:
         """Index what others wrote since the last time."""
-        for name, _ in storage.listed(self._segments):
+        for name in storage.names(self._segments):
             if name not in self._read and _is_whole(name, segments.ENDING):
                 path = self._segments / name
                 try:
@@ -235,7 +235,7 @@ def _read_from(path: Path, start: int) -> bytes:
 
 
 def _listed(folder: Path, ending: str) -> Iterator[Path]:
-    for name, _ in storage.listed(folder):
+    for name in sorted(storage.names(folder)):
         if _is_whole(name, ending):
             yield folder / name
 
