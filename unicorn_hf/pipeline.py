@@ -212,7 +212,8 @@ def plan(
     if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
         raise problem
     _check_rehearsal(recipe)
-    check_sources(recipe.seeds, recipe.language)
+    with disk_errors():  # What tells languages is unpacked to a temporary file.
+        check_sources(recipe.seeds, recipe.language)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
