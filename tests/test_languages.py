@@ -148,8 +148,10 @@ def test_what_is_right_is_kept_and_what_is_not_is_counted_by_its_reason(sets: di
     captions = sets[language].statistics["captions"]
     lost = "duplicate" if language == WITHOUT_CONTENT_WORDS else "lost_seed"
     reasons = ("caption_talk", "language", lost, "refusal", "rhetoric", "too_short", "unsafe")
-    assert captions["rejected"] == dict.fromkeys(reasons, 1)
-    assert (captions["num_candidates"], captions["num_kept"]) == (10, 3)
+    # A build asks for no more than it needs: those that come after the third good one are not asked.
+    rejected = captions["rejected"]
+    assert rejected.items() <= dict.fromkeys(reasons, 1).items()
+    assert (captions["num_candidates"], captions["num_kept"]) == (3 + sum(rejected.values()), 3)
     assert {row["caption"] for row in rows(sets[language].folder, "pretrain")} == set(texts_of(language)["captions"])
 
 
