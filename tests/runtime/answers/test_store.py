@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.schemas import ANSWERS
+from unicorn_hf.runtime import storage
 from unicorn_hf.runtime.answers import AnswerStore, journal, store
 from unicorn_hf.runtime.answers.earlier import take_over
 from unicorn_hf.runtime.answers.segments import answers_in
@@ -200,6 +202,28 @@ def test_a_process_whose_journal_was_folded_goes_on(tmp_path: Path) -> None:
     keep(stored, 2)
     stored.flush()
     assert found(tmp_path, 1, 2) == {1, 2}
+
+
+def test_who_adds_to_objects_does_not_wait_for_one_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    objects = journal.ObjectJournal(tmp_path, "a")
+
+    def put(path: Path, content: bytes) -> None:
+        if not written:
+            adding = threading.Thread(target=objects.append, args=(b"2",))
+            adding.start()
+            adding.join(60)
+            assert not adding.is_alive()
+        written.append(content)
+
+    monkeypatch.setattr(storage, "put", put)
+    objects.append(b"1")
+    objects.flush()
+    objects.flush()
+    objects.flush()
+    assert written == [b"1", b"2"]
 
 
 def test_answers_of_an_earlier_version_are_taken_over(tmp_path: Path) -> None:

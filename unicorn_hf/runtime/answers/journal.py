@@ -90,6 +90,45 @@ def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Jou
     return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
 
 
+class _Keeper:
+    """Flushes a journal soon after something was added to it, in a thread of its own."""
+
+    def __init__(self, flush: Callable[[], None], every_s: float) -> None:
+        self._flush = flush
+        self._every_s = every_s
+        self._added = threading.Event()
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def check(self) -> None:
+        """
+        Raises:
+            Exception: what the last flush met, once.
+        """
+        if error := self._error:
+            self._error = None
+            raise error
+
+    def added(self) -> None:
+        """For one thread at a time."""
+        self._added.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._added.wait()
+            pause.wait(self._every_s)
+            self._added.clear()
+            try:
+                self._flush()
+            except Exception as error:  # noqa: BLE001 - of whatever kind the storage has: the next `check` raises it
+                self._error = error
+                self._added.set()
+
+
 class FileJournal:
     """Implements `Journal` with a file."""
 
@@ -99,36 +138,30 @@ class FileJournal:
         self._changing = threading.Lock()
         self._file: int | None = None
         self._num_bytes = 0
-        self._unsynced = threading.Event()
-        self._error: OSError | None = None
-        self._keeper: threading.Thread | None = None
+        self._is_synced = True
+        self._keeper = _Keeper(self.flush, SYNC_S)
 
     def append(self, lines: bytes) -> None:
         with self._changing:
-            if error := self._error:
-                self._error = None
-                raise error
+            self._keeper.check()
             self._write(lines)
-            if self._keeper is None:
-                self._keeper = _started(self._keep_synced)
-        self._unsynced.set()
+            self._keeper.added()
 
     def flush(self) -> None:
         with self._changing:
             file = self._file
-            if file is None or not self._unsynced.is_set():
+            if file is None or self._is_synced:
                 return
-            self._unsynced.clear()
             try:
                 os.fsync(file)
             except OSError as error:
-                self._unsynced.set()
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
+            self._is_synced = True
             if os.fstat(file).st_nlink == 0:
                 # Somebody took it for one whose process is gone.
                 self._close()
                 self._write(self._rewritten())
-                self._unsynced.set()
+                self._keeper.added()
 
     def remove(self) -> None:
         with self._changing:
@@ -143,6 +176,7 @@ class FileJournal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE)
             self._num_bytes = os.fstat(self._file).st_size
+        self._is_synced = False
         done = 0
         try:
             while done < len(lines):
@@ -158,22 +192,6 @@ class FileJournal:
             os.close(self._file)
             self._file = None
 
-    def _keep_synced(self) -> None:
-        pause = threading.Event()
-        while True:
-            self._unsynced.wait()
-            pause.wait(SYNC_S)
-            try:
-                self.flush()
-            except OSError as error:
-                self._error = error
-
-
-def _started(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work, name="answers", daemon=True)
-    thread.start()
-    return thread
-
 
 class ObjectJournal:
     """Implements `Journal` with objects, each of what came in some seconds."""
@@ -182,23 +200,23 @@ class ObjectJournal:
         self._folder = folder
         self._name = name
         self._changing = threading.Lock()
+        self._putting = threading.Lock()
+        """Held while an object is written. Nobody who adds lines waits for that."""
         self._lines: list[bytes] = []
         self._written: list[Path] = []
         self._num_written = 0
-        self._error: Exception | None = None
-        self._keeper: threading.Thread | None = None
+        self._keeper = _Keeper(self.flush, PUT_S)
 
     def append(self, lines: bytes) -> None:
-        if error := self._error:
-            self._error = None
-            raise error
-        self._lines.append(lines)
-        if self._keeper is None:
-            self._keeper = _started(self._keep_written)
+        with self._changing:
+            self._keeper.check()
+            self._lines.append(lines)
+            self._keeper.added()
 
     def flush(self) -> None:
-        with self._changing:
-            lines, self._lines = self._lines, []
+        with self._putting:
+            with self._changing:
+                lines, self._lines = self._lines, []
             if not lines:
                 return
             self._num_written += 1
@@ -206,25 +224,18 @@ class ObjectJournal:
             try:
                 storage.put(path, b"".join(lines))
             except BaseException:
-                self._lines = lines + self._lines
+                with self._changing:
+                    self._lines = lines + self._lines
                 raise
             self._written.append(path)
 
     def remove(self) -> None:
-        with self._changing:
-            self._lines = []
+        with self._putting:
+            with self._changing:
+                self._lines = []
             for path in self._written:
                 path.unlink(missing_ok=True)
             self._written = []
 
     def owns(self, name: str) -> bool:
         return name.startswith(f"{self._name}-")
-
-    def _keep_written(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(PUT_S)
-            try:
-                self.flush()
-            except Exception as error:  # noqa: BLE001 - of whatever kind the storage has: the next `append` raises it
-                self._error = error
