@@ -12,7 +12,7 @@ import pytest
 from tests.builds import published_bytes, start, unicorn, write_seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe_file import load_recipe
-from unicorn_hf.pipeline import build, plan
+from unicorn_hf.pipeline import build, clean, plan
 from unicorn_hf.runtime.storage import place
 
 
@@ -102,3 +102,10 @@ def test_a_plan_names_the_place(s3: str, tmp_path: Path) -> None:
     planned = plan(load_recipe(recipe(tmp_path)), tmp_path / "unicorn", s3)
     assert str(planned.work_dir) == s3
     assert not planned.work_dir.exists()
+
+
+def test_a_work_folder_that_is_called_answers_is_cleaned_too(s3: str) -> None:
+    folder = place(s3).parent / "answers"
+    (folder / "state.json").write_text("{}")
+    assert clean(str(folder)) >= 2
+    assert not folder.exists()

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -18,10 +17,12 @@ from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline import Plan
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors
+from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.running import build_name
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Job, RecordT
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.workers import let_go
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
 _MOST_CANDIDATES = 20_000
@@ -64,53 +65,56 @@ def requests_needed(planned: Plan) -> Need:
         InputError: the seeds or the engine's model cannot be read.
     """
     recipe = planned.recipe
-    least = Need(
-        num_answers=0,
-        captions=StageNeed(stored=0, asked=0 if recipe.takes_text else recipe.captions.num),
-        instructions=StageNeed(stored=0, asked=0 if recipe.takes_text else recipe.instructions.num),
-        is_exact=recipe.takes_text,
-    )
     if recipe.takes_text:
-        return least
+        return _without_answers(0, 0, is_exact=True)
     generator = resolve_generator(recipe.engine)
-    store = planned.answers / generator.identity
-    num_answers = AnswerStore(store).count()
+    num_answers = AnswerStore(planned.store(generator)).count()
     if not num_answers:
-        return least
+        return _without_answers(recipe.captions.num, recipe.instructions.num, is_exact=False)
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name, disk_errors():
-        found = _replayed(recipe, generator, store, planned.work_dir, Path(name))
-    return found.model_copy(update={"num_answers": num_answers})
+        return _replayed(planned, generator, num_answers, Path(name))
 
 
-def _replayed(recipe: Recipe, generator: GeneratorSpec, store: Path, work_dir: Path, scratch: Path) -> Need:
-    recipe, seeds, share = _sampled(recipe, _seeds(recipe, work_dir, scratch))
-    rehearsal = _Rehearsal.of(generator)
+def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool) -> Need:
+    return Need(
+        num_answers=0,
+        captions=StageNeed(stored=0, asked=num_captions),
+        instructions=StageNeed(stored=0, asked=num_instructions),
+        is_exact=is_exact,
+    )
+
+
+def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
+    recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
+    rehearsal, store = _Rehearsal.of(generator), planned.store(generator)
     pool, progress = _Here(), NoProgress()
+
+    def need(counts: Counts) -> StageNeed:
+        asked = len(rehearsal.asked)
+        rehearsal.asked.clear()
+        return StageNeed(stored=(counts.num_requests - asked) * share, asked=asked * share)
+
     try:
         captions = CaptionStage(recipe, seeds, rehearsal, scratch, store).run(pool, progress)
-        num_captions = len(rehearsal.asked)
+        of_captions = need(captions.counts)
         instructions = InstructionStage(recipe, captions.picked, rehearsal, scratch, store).run(pool, progress)
     except RunError as error:
         raise RunError(f"the build would end so: {error.message}", error.advice) from error
     finally:
-        resident("nothing", _Nothing)
-    asked = (num_captions, len(rehearsal.asked) - num_captions)
-    sent = (captions.counts.num_requests, instructions.counts.num_requests)
-    needs = [
-        StageNeed(stored=(all_ - asked_) * share, asked=asked_ * share)
-        for all_, asked_ in zip(sent, asked, strict=True)
-    ]
-    return Need(num_answers=0, captions=needs[0], instructions=needs[1], is_exact=share == 1)
+        let_go(build_name())
+    return Need(
+        num_answers=num_answers,
+        captions=of_captions,
+        instructions=need(instructions.counts),
+        is_exact=share == 1,
+    )
 
 
 def _seeds(recipe: Recipe, work_dir: Path, scratch: Path) -> SeedShards:
     """Those that are prepared in the work folder, or are prepared here."""
-    prepared = partial(are_prepared, recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows)
-    folder = work_dir if prepared(work_dir=work_dir) else scratch
-    seeds, _ = prepare_seeds(
-        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=folder
-    )
-    return seeds
+    how = {"random_seed": recipe.random_seed, "partition_rows": recipe.partition_rows}
+    folder = work_dir if are_prepared(recipe.seeds, **how, work_dir=work_dir) else scratch
+    return prepare_seeds(recipe.seeds, **how, work_dir=folder)[0]
 
 
 def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int]:
@@ -130,11 +134,6 @@ def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int
         num_seeds -= len(seeds.paths) * recipe.partition_rows - seeds.num_seeds
     recipe = recipe.model_copy(update={"captions": captions, "instructions": instructions})
     return recipe, replace(seeds, paths=paths, identities=seeds.identities[::share], num_seeds=num_seeds), share
-
-
-class _Nothing:
-    def close(self) -> None:
-        """Nothing to give back."""
 
 
 class _Counting(EchoGenerator):

@@ -179,6 +179,10 @@ class Plan:
     answers: Path
     """Where answers are stored, in a folder for each engine."""
 
+    def store(self, generator: GeneratorSpec) -> Path:
+        """Where the answers of an engine are stored."""
+        return self.answers / generator.identity
+
     @property
     def local_dir(self) -> Path:
         """What of it takes room on this machine."""
@@ -286,8 +290,8 @@ def build(
                 f"warning: other users can read the work folder {planned.work_dir}, which holds things of yours too:"
                 f" chmod 700 {planned.work_dir}, or another --work-dir"
             )
-        answers = None if recipe.takes_text else planned.answers / generator.identity
-        with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out, answers=answers) as journal:
+        store = None if recipe.takes_text else planned.store(generator)
+        with Journal(planned.work_dir, progress, recipe=recipe.name, out=planned.out, answers=store) as journal:
             result = _Build(planned, generator, encoder, image, journal).run(max_cost, max_hours)
     if not push:
         return result
@@ -440,7 +444,7 @@ class _Build:
 
     @property
     def _answers(self) -> Path:
-        return self._plan.answers / self._generator.identity
+        return self._plan.store(self._generator)
 
     def _stored(self) -> int:
         """How many answers of the engine are stored, those of an earlier version included, which are moved there."""
@@ -1038,13 +1042,16 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
         raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
     with disk_errors(), exclusive(work_dir):
         before = _num_bytes(work_dir)
-        for path in work_dir.iterdir() if keep_answers else (work_dir,):
-            if path.is_dir() and path.name != ANSWERS:
-                remove_tree(path)
-            elif path.is_file():
+        if not keep_answers:
+            remove_tree(work_dir)
+            return before
+        for path in work_dir.iterdir():
+            if path.is_file():
                 path.unlink()
+            elif path.name != ANSWERS:
+                remove_tree(path)
         return before - _num_bytes(work_dir)
 
 
 def _num_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

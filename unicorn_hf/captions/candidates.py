@@ -127,11 +127,14 @@ class SelectedRecord(Record):
 
     waves: tuple[tuple[int, ...], ...]
     """Of each wave, where the candidates of its partitions begin and end."""
-    num_partitions: int
     shards: str
     """Fingerprint of the shards that the rows were picked of."""
     left_out: dict[str, int]
     num_surplus: int
+
+    @property
+    def num_partitions(self) -> int:
+        return sum(len(ends) - 1 for ends in self.waves)
 
 
 class Candidates:

@@ -211,7 +211,6 @@ class CaptionStage:
                 inputs=self._selecting,
                 num_bytes={},
                 waves=tuple(waves),
-                num_partitions=len(jobs),
                 shards=_shards(records),
                 left_out={
                     "duplicate": int((used & ~candidates.is_first).sum()),

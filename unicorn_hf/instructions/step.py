@@ -328,8 +328,8 @@ class InstructionStage:
         return tuple(task for task, quota in self._quotas.items() if made.per_task[task] < quota)
 
     def _wave(
-        self, round_number: int, begin: "_Place", without: Sequence[set[int]], made: InstructionSet
-    ) -> tuple[dict[int, InstructionJob], "_Place"]:
+        self, round_number: int, begin: _Place, without: Sequence[set[int]], made: InstructionSet
+    ) -> tuple[dict[int, InstructionJob], _Place]:
         """Jobs for as many captions as probably hold what the neediest task lacks, by partition; and what follows them.
 
         The last of them takes no more of its partition than that.
@@ -337,18 +337,18 @@ class InstructionStage:
         open_tasks = self._open_tasks(made)
         num_missing = num_to_ask(self._num_lacking(made, open_tasks), made.counts)
         jobs: dict[int, InstructionJob] = {}
-        at, row = begin.partition, begin.row
+        at, first = begin.partition, begin.row
         while num_missing > 0 and at < len(self.captions):
-            rows = sorted(row_ for row_ in without[at] if row_ >= row)
+            rows = sorted(row for row in without[at] if row >= first)
             asked = self._asked(self.captions[at], rows, round_number, open_tasks)
-            if len(asked) > num_missing:
-                rows = rows[: rows.index(asked[num_missing])]
+            end = asked[num_missing] if num_missing < len(asked) else None
             if asked:
-                jobs[at] = self._job(round_number, self.captions[at], rows, open_tasks)
-            if len(asked) > num_missing:
-                return jobs, _Place(at, rows[-1] + 1)
+                here = [row for row in rows if end is None or row < end]
+                jobs[at] = self._job(round_number, self.captions[at], here, open_tasks)
+            if end is not None:
+                return jobs, _Place(at, end)
             num_missing -= len(asked)
-            at, row = at + 1, 0
+            at, first = at + 1, 0
         return jobs, _Place(at, 0)
 
     def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[TaskName]) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.schemas import ANSWERS
-from unicorn_hf.runtime.answers.segments import answers_in
+from unicorn_hf.runtime.answers.segments import entries_in
 from unicorn_hf.runtime.answers.store import AnswerStore
 from unicorn_hf.runtime.files import DamagedShardError, read_table
 from unicorn_hf.runtime.storage import remove_tree
@@ -28,7 +28,7 @@ def take_over(folder: Path, store: AnswerStore) -> int:
                 log.warning("%s: its rows are asked again", error.message)
                 continue
             num += table.num_rows
-            yield from zip(table.column("key").to_pylist(), answers_in(table), strict=True)
+            yield from entries_in(table)
 
     store.add_all(answers(), f"earlier-{folder.name}")
     if paths:

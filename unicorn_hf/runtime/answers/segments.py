@@ -1,6 +1,6 @@
 """Sealed Parquet files of some thousand answers, and how to find one row of them by its key."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -60,6 +60,11 @@ def answers_in(table: pa.Table, rows: "NDArray[np.uint32] | None" = None) -> lis
     *columns, tokens_told = (taken.column(name).to_pylist() for name in ANSWERS.names[1:])
     # Of a version that did not write it, null.
     return [Answer(*values) for values in zip(*columns, (told is not False for told in tokens_told), strict=True)]
+
+
+def entries_in(table: pa.Table) -> Iterator[tuple[str, Answer]]:
+    """All answers of a segment with their keys."""
+    yield from zip(table.column("key").to_pylist(), answers_in(table), strict=True)
 
 
 def as_numbers(keys: Sequence[str]) -> Keys:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -52,8 +52,8 @@ class AnswerStore:
         self._name = f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._lock = threading.RLock()
         self._index = Index()
-        self._files: list[Path] = []
-        """By the number that the index has for them."""
+        self._files: dict[Path, int] = {}
+        """The numbers that the index has for them, in their order."""
         self._read: dict[str, int] = {}
         """How much of each file is in the index, by its name: bytes of a journal, all of a segment."""
         self._cache: OrderedDict[Path, pa.Table | bytes] = OrderedDict()
@@ -108,8 +108,7 @@ class AnswerStore:
     def all(self) -> Iterator[tuple[str, Answer]]:
         """Every stored answer with its key, read one file at a time."""
         for path in _listed(self._segments, segments.ENDING):
-            table = read_table(path, ANSWERS)
-            yield from zip(table.column("key").to_pylist(), segments.answers_in(table), strict=True)
+            yield from segments.entries_in(read_table(path, ANSWERS))
         yield from _in_journals(list(_listed(self._journals, journal.ENDING)))
 
     def count(self) -> int:
@@ -120,8 +119,7 @@ class AnswerStore:
 
     def _fold(self) -> None:
         path = self._segments / f"{self._name}-own{next(self._num_folded):04d}{segments.ENDING}"
-        keys = segments.write_segment(path, self._own.items())
-        self._add(path, keys, np.arange(len(keys), dtype=np.uint32))
+        self._add_segment(path, segments.write_segment(path, self._own.items()))
         self._journal.remove()
         self._own.clear()
         self._num_bytes = 0
@@ -135,11 +133,9 @@ class AnswerStore:
             if name not in self._read and _is_whole(name, segments.ENDING):
                 path = self._segments / name
                 try:
-                    keys = segments.read_keys(path)
+                    self._add_segment(path, segments.read_keys(path))
                 except DamagedShardError as error:
                     self._set_aside(path, error)
-                    continue
-                self._add(path, keys, np.arange(len(keys), dtype=np.uint32))
         for name, num_bytes in storage.listed(self._journals):
             is_new = num_bytes > self._read.get(name, 0) and not self._journal.owns(name)
             if is_new and _is_whole(name, journal.ENDING):
@@ -161,18 +157,20 @@ class AnswerStore:
                 num_damaged += 1
         if num_damaged:
             log.warning("%s: %d damaged answers are asked again", path, num_damaged)
-        self._add(path, segments.as_numbers(keys), np.array(places, np.uint32))
+        self._index.add(self._number_of(path), segments.as_numbers(keys), np.array(places, np.uint32))
         self._read[path.name] = end
 
-    def _add(self, path: Path, keys: segments.Keys, places: "np.ndarray[Any, np.dtype[np.uint32]]") -> None:
-        if path not in self._files[-1:]:
-            self._files.append(path)
-        self._index.add(len(self._files) - 1, keys, places)
+    def _add_segment(self, path: Path, keys: segments.Keys) -> None:
+        self._index.add(self._number_of(path), keys, np.arange(len(keys), dtype=np.uint32))
         self._read[path.name] = 1
 
+    def _number_of(self, path: Path) -> int:
+        return self._files.setdefault(path, len(self._files))
+
     def _indexed(self, keys: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+        paths = list(self._files)
         for file, positions, places in self._index.find(segments.as_numbers(keys)):
-            path = self._files[file]
+            path = paths[file]
             try:
                 content = self._content(path, int(places.max()))
             except FileNotFoundError:  # A journal that was folded: the segment has them.
