@@ -12,7 +12,6 @@ import pytest
 from tests.builds import published_bytes, rows, unicorn
 from tests.engines.chat_server import Body, ChatServer, Reply, completion
 from tests.stages import Nothing, SerialPool
-from unicorn_hf import pipeline
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.needed import requests_needed
 from unicorn_hf.pipeline import build, plan
@@ -30,8 +29,11 @@ def _serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
 
 
 def _patch(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pipeline, "open_pool", _serial)
-    patch.setattr(pipeline, "draw_charts", lambda statistics: {})  # They take longest, and show no row.
+    patch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+    # They take longest, and show no row.
+    patch.setattr("unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {})
+        "unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {}
+    )  # They take longest, and show no row.
 
 
 @pytest.fixture(autouse=True)

@@ -21,11 +21,10 @@ import pytest
 
 from tests.builds import command, published_bytes, unicorn, write_seeds
 from tests.stages import SerialPool
-from unicorn_hf import pipeline
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
-from unicorn_hf.pipeline import build
+from unicorn_hf.pipeline import build, run
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.runtime import journal
@@ -95,14 +94,14 @@ def _serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "open_pool", _serial)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
 
 
 @pytest.fixture(scope="module")
 def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "open_pool", _serial)
+        patch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
         patch.setattr(store, "SEGMENT_ROWS", 30)
         build(recipe, folder / "unicorn")
     return folder
@@ -203,7 +202,7 @@ def test_a_shard_that_goes_while_the_build_runs_is_made_again(
 ) -> None:
     shard = only(again, "representations-*/000-00001.embeddings.arrow")
     read_all_again(again, but=shard)
-    package = pipeline.package
+    package = run.package
     calls: list[int] = []
 
     def late(*arguments: Any, **named: Any) -> Any:
@@ -212,7 +211,7 @@ def test_a_shard_that_goes_while_the_build_runs_is_made_again(
         calls.append(1)
         return package(*arguments, **named)
 
-    monkeypatch.setattr(pipeline, "package", late)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.package", late)
     notes = Notes()
     build(recipe, again / "unicorn", progress=notes)
     assert notes.said == [f"{shard} is gone: it is made again"]
@@ -224,7 +223,7 @@ def test_a_disk_that_damages_what_is_made_again_ends_the_build(
 ) -> None:
     shard = only(again, "packaging-*/pretrain-00000.packaged.parquet")
     shutil.rmtree(again / "unicorn")
-    package = pipeline.package
+    package = run.package
     calls: list[int] = []
 
     def broken(*arguments: Any, **named: Any) -> Any:
@@ -233,7 +232,7 @@ def test_a_disk_that_damages_what_is_made_again_ends_the_build(
         flip(shard)
         return packaged
 
-    monkeypatch.setattr(pipeline, "package", broken)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.package", broken)
     with pytest.raises(DamagedShardError, match="is damaged") as caught:
         build(recipe, again / "unicorn")
     assert isinstance(caught.value, RunError)
@@ -341,7 +340,7 @@ def test_no_clock_decides_what_is_used_again(
     assert min(shown.silent_s, shown.rows_per_s) >= 0
 
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "open_pool", _serial)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
     monkeypatch.setattr(journal, "datetime", Backwards)
     shutil.rmtree(again / "unicorn.work")
     build(recipe, again / "unicorn")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tests.builds import rows
 from tests.stages import rejections
-from unicorn_hf import Recipe, build, load_recipe, pipeline
+from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, Request
@@ -106,7 +106,7 @@ class Faults:
                 times=times,
             )
 
-        self.monkeypatch.setattr(pipeline, "resolve_generator", resolve)
+        self.monkeypatch.setattr("unicorn_hf.pipeline.run.resolve_generator", resolve)
 
     def recipe(self, **more: object) -> Recipe:
         seeds = self.folder / "seeds.txt"

@@ -16,7 +16,6 @@ import yaml
 from tests.builds import ECHO, rows, unicorn
 from tests.engines.chat_server import Body, ChatServer, Reply, completion, subject
 from tests.stages import SerialPool
-from unicorn_hf import pipeline
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import english_name, full_name, listed, word_lists
@@ -135,7 +134,7 @@ def made(language: str, folder: Path) -> Built:
 def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
     """Built in this process: where the work runs is not what these tests are about, and starting workers takes long."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pipeline, "open_pool", lambda *given, **options: nullcontext(SerialPool()))
+        patched.setattr("unicorn_hf.pipeline.run.open_pool", lambda *given, **options: nullcontext(SerialPool()))
         return {language: made(language, tmp_path_factory.mktemp(language)) for language in LANGUAGES}
 
 

@@ -202,8 +202,8 @@ def test_builds_on_a_server_use_the_cores_that_are_there(
     changes: dict[str, object], num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the encoder's weights are on this machine's processor, as many as fit its memory."""
-    monkeypatch.setattr("unicorn_hf.pipeline.cpu_count", lambda: 8)
-    monkeypatch.setattr("unicorn_hf.pipeline.psutil.virtual_memory", lambda: SimpleNamespace(total=23 * 2**30))
+    monkeypatch.setattr("unicorn_hf.pipeline.planning.cpu_count", lambda: 8)
+    monkeypatch.setattr("unicorn_hf.pipeline.planning.psutil.virtual_memory", lambda: SimpleNamespace(total=23 * 2**30))
     engine = {"kind": "endpoint", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
     given = {"engine": engine, "representations.encoder": "hashing:16", "cluster.kind": "local", **changes}
     assert plan(load_recipe("demo", given), tmp_path / "unicorn").place.num_workers == num_workers

@@ -61,8 +61,8 @@ def test_a_push_that_cannot_succeed(
 
 
 def test_too_little_room_is_seen_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = pipeline.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     recipe = load_recipe("demo", {"engine": {"kind": "echo"}, "representations.encoder": "hashing:8"})
     with pytest.raises(RunError, match="GiB are free, the build needs about") as raised:
         build(recipe, tmp_path / "unicorn")

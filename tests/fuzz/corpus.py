@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 from tests.builders.originals import item, release
 from tests.builds import write_seeds
 from tests.stages import SerialPool
-from unicorn_hf import build, load_recipe, pipeline
+from unicorn_hf import build, load_recipe
 from unicorn_hf.cards.statistics import GapFacts, GapSide
 from unicorn_hf.core.recipe import FileSource
 from unicorn_hf.interchange.export import FORMATS, export
-from unicorn_hf.pipeline import measure_overlap
+from unicorn_hf.pipeline import measure_overlap, run
+from unicorn_hf.pipeline.publish import tell_in_card
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 
@@ -60,12 +61,12 @@ def in_this_process() -> Iterator[None]:
     def serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
         yield SerialPool()
 
-    real = pipeline.open_pool
-    pipeline.open_pool = serial  # type: ignore[assignment]
+    real = run.open_pool
+    run.open_pool = serial  # type: ignore[assignment]
     try:
         yield
     finally:
-        pipeline.open_pool = real
+        run.open_pool = real
 
 
 def make_corpus(folder: Path) -> None:
@@ -123,7 +124,7 @@ def _measured(folder: Path, beside: Path) -> None:
                    frechet=0.5, paired_cosine=0.1)  # fmt: skip
     gap = GapFacts(images="noise", num_images=10, num_texts=9, num_pairs=3, before=side, after=side, direction_kept=0.9,
                    neighbours_kept=0.8, num_neighbours=3, picture=None)  # fmt: skip
-    pipeline._tell_in_card(folder, lambda _: {"gap": gap})
+    tell_in_card(folder, lambda _: {"gap": gap})
 
 
 def _own(folder: Path) -> None:

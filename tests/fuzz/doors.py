@@ -15,6 +15,7 @@ import numpy as np
 from tests.fuzz.corpus import ENCODER
 from unicorn_hf import pipeline
 from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Recipe, Source
+from unicorn_hf.pipeline import run
 from unicorn_hf.runtime.progress import NoProgress
 
 Door = Callable[[Path], None]
@@ -40,14 +41,14 @@ def up_to_the_workers() -> Iterator[Callable[[], bool]]:
     def no_pool(*_: Any, **__: Any) -> Iterator[NoPool]:
         yield NoPool()
 
-    real = pipeline.open_pool
-    pipeline.open_pool = no_pool  # type: ignore[assignment]
+    real = run.open_pool
+    run.open_pool = no_pool  # type: ignore[assignment]
     try:
         yield lambda: reached
     except _WorkerStarts:
         pass
     finally:
-        pipeline.open_pool = real
+        run.open_pool = real
 
 
 def _built(recipe: Recipe, folder: Path) -> None:

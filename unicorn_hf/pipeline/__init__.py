@@ -1,0 +1,22 @@
+"""The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
+
+from unicorn_hf.pipeline.cleaning import clean
+from unicorn_hf.pipeline.measure import measure_gap, measure_overlap, set_encoder
+from unicorn_hf.pipeline.planning import Plan, plan
+from unicorn_hf.pipeline.publish import check_set, push_dataset, write_card
+from unicorn_hf.pipeline.run import BuildResult, EngineBuilt, build
+
+__all__ = [
+    "BuildResult",
+    "EngineBuilt",
+    "Plan",
+    "build",
+    "check_set",
+    "clean",
+    "measure_gap",
+    "measure_overlap",
+    "plan",
+    "push_dataset",
+    "set_encoder",
+    "write_card",
+]

@@ -1,0 +1,43 @@
+"""The removal of work files."""
+
+from pathlib import Path
+
+from unicorn_hf.builders.places import work_dir_of
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.answers import FOLDER as ANSWERS
+from unicorn_hf.runtime.files import disk_errors
+from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.storage import is_remote, place, remove_tree
+
+
+def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
+    """Delete the work files of the build at `folder`; returns how many bytes that freed.
+
+    Work files elsewhere are named themselves, by their URL. Answers that are stored in a place of their own stay.
+
+    Args:
+        folder: the published folder, or the URL of the work folder.
+        keep_answers: leave the answers of models in the work folder.
+
+    Raises:
+        InputError: there are none, or `folder` is neither a build nor a work folder's place.
+    """
+    out = place(folder).expanduser().absolute()
+    work_dir = out if is_remote(out) else work_dir_of(out)
+    if not work_dir.is_dir():
+        raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
+    with disk_errors(), exclusive(work_dir):
+        before = _num_bytes(work_dir)
+        if not keep_answers:
+            remove_tree(work_dir)
+            return before
+        for path in work_dir.iterdir():
+            if path.is_file():
+                path.unlink()
+            elif path.name != ANSWERS:
+                remove_tree(path)
+        return before - _num_bytes(work_dir)
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

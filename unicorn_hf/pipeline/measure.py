@@ -1,0 +1,146 @@
+"""What is measured of a published set afterwards, and told in its card."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
+from unicorn_hf.builders.repository import (
+    RECIPE,
+)
+from unicorn_hf.builders.rows import spread, vectors_of
+from unicorn_hf.cards.plots import plot_gap
+from unicorn_hf.cards.statistics import (
+    GapFacts,
+    GapSide,
+    OverlapFacts,
+)
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.foreign import refuse_file, taken_over
+from unicorn_hf.core.recipe import (
+    DatasetSource,
+    FileSource,
+)
+from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.pipeline.publish import check_build, tell_in_card
+from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
+from unicorn_hf.representations.measured import Sample, measure_set
+from unicorn_hf.representations.pictures import PictureSource
+from unicorn_hf.representations.transfer_file import (
+    check_encoder,
+    load_transfer,
+)
+from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.seeds.sources import read_source, source_names
+
+_PICTURE = "assets/gap.png"
+
+
+def measure_gap(
+    folder: str | Path,
+    pictures: PictureSource,
+    *,
+    encoder: str | None = None,
+    num_texts: int = 2000,
+    plot: bool = True,
+    progress: Progress | None = None,
+) -> GapFacts:
+    """Measure how far the set in `folder` is from real images, before and after its transfer, and tell it in the card.
+
+    Args:
+        folder: a published folder; its statistics, card and assets/ are written anew.
+        pictures: real images; of those whose own text is known, what pairs tell is measured too.
+        encoder: the set's encoder, where its name in the recipe is not to be found on this machine.
+        num_texts: rows that are compared, from all over the set.
+        plot: draw both clouds.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: `folder` is no build, the encoder has no image side or is another one, or the images cannot be had.
+        RunError: the encoder cannot be loaded.
+    """
+    folder, progress = Path(folder), progress or NoProgress()
+    check_build(folder)
+    encoder = encoder or set_encoder(folder)
+    check_encoder(folder, encoder)
+    measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
+    picture = None
+    if plot:
+        picture = _PICTURE
+        clouds = [tuple(projected(list(pair))) for pair in (measured.clouds_before, measured.clouds_after)]
+        gaps = [f"{side.mean_gap:.2f}" for side in (measured.before, measured.after)]
+        titles = (f"before: means {gaps[0]} apart", f"after {load_transfer(folder).name}: means {gaps[1]} apart")
+        plot_gap(folder / picture, clouds[0], clouds[1], titles)  # type: ignore[arg-type]
+    facts = GapFacts(
+        images=pictures.name,
+        num_images=measured.num_images,
+        num_texts=measured.num_texts,
+        num_pairs=measured.num_pairs,
+        before=_gap_side(measured.before),
+        after=_gap_side(measured.after),
+        direction_kept=round(measured.direction_kept, 4),
+        neighbours_kept=round(measured.neighbours_kept, 4),
+        num_neighbours=NUM_NEIGHBOURS,
+        picture=picture,
+    )
+    tell_in_card(folder, lambda _: {"gap": facts})
+    return facts
+
+
+def set_encoder(folder: Path) -> str:
+    """The encoder of a published set.
+
+    Raises:
+        InputError: the set names a file as its encoder.
+    """
+    foreign = taken_over(read_recipe(folder / RECIPE), folder)
+    refuse_file(foreign, "representations.encoder", str(folder))
+    return foreign.recipe.representations.encoder
+
+
+def measure_overlap(
+    folder: str | Path, evaluation: FileSource | DatasetSource, *, progress: Progress | None = None
+) -> tuple[OverlapFacts, list[str]]:
+    """Count the rows of the set in `folder` that share text with an evaluation set, and tell it in the card.
+
+    Args:
+        folder: a published folder; its statistics and card are written anew.
+        evaluation: where the evaluation set's texts are; one of the same name that was measured before is replaced.
+        progress: is told how far it is.
+
+    Returns:
+        What was found, and the ids of the first such rows.
+
+    Raises:
+        InputError: `folder` is no build, or the evaluation set cannot be read or holds no text.
+    """
+    folder, progress = Path(folder), progress or NoProgress()
+    check_build(folder)
+    (name,) = source_names([evaluation])
+    texts = EvaluationTexts(read_source(evaluation, random_seed=0))
+    if not texts.num:
+        raise InputError(f"no text in {evaluation.path}")
+    found = overlapping(folder, texts, progress)
+    facts = OverlapFacts(
+        name=name,
+        num_texts=texts.num,
+        run_words=RUN_WORDS,
+        num_pretrain=found.num_rows["pretrain"],
+        num_instruction=found.num_rows["instruction"],
+    )
+    tell_in_card(folder, lambda known: {"overlaps": _with(known.overlaps, facts)})
+    return facts, found.examples
+
+
+def _with(overlaps: Sequence[OverlapFacts], facts: OverlapFacts) -> tuple[OverlapFacts, ...]:
+    others = [known for known in overlaps if known.name != facts.name]
+    return tuple(sorted([*others, facts], key=lambda known: known.name))
+
+
+def _gap_side(gap: Gap) -> GapSide:
+    return GapSide(**{name: None if value is None else round(value, 4) for name, value in asdict(gap).items()})
+
+
+def _sample(folder: Path, number: int) -> Sample:
+    rows = spread(folder, "pretrain", ["caption", "image_embedding"], number)
+    return Sample(rows.column("caption").to_pylist(), vectors_of(rows))

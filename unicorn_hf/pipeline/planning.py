@@ -1,0 +1,168 @@
+"""What a build would be: everything resolved that can be without doing any of it."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from unicorn_hf.builders.places import work_dir_of
+from unicorn_hf.builders.repository import (
+    check_out,
+)
+from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, parse_encoder_spec
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.http import proxy_problem
+from unicorn_hf.core.languages import base, english_name, listed
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
+from unicorn_hf.core.published import with_prompts
+from unicorn_hf.core.recipe import (
+    EchoEngine,
+    EndpointEngine,
+    Recipe,
+    VllmEngine,
+)
+from unicorn_hf.core.scoring import load_scorer
+from unicorn_hf.engines.specs import GeneratorSpec
+from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
+from unicorn_hf.interchange.reading import imported_files
+from unicorn_hf.reading.files import DataFile
+from unicorn_hf.representations.transfer_file import (
+    load_image_statistics,
+)
+from unicorn_hf.runtime.answers import FOLDER as ANSWERS
+from unicorn_hf.runtime.files import disk_errors
+from unicorn_hf.runtime.launch import Place, find_place
+from unicorn_hf.runtime.machine import cpu_count
+from unicorn_hf.runtime.storage import is_remote, local_place, place
+from unicorn_hf.seeds.step import check_sources
+
+_USUAL_DIM = 1280
+_ENCODER_BYTES = 8 * 2**30
+"""Memory of a machine for each worker that encodes on its processor: the weights, and what it computes."""
+_IMPORTED_ROW_BYTES = 700
+"""A caption and its conversation, in others' files."""
+_ROW_BYTES = 6_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build with everything resolved that can be without doing any of it."""
+
+    recipe: Recipe
+    out: Path
+    work_dir: Path
+    place: Place
+    """What the workers run on."""
+    num_disk_bytes: int
+    """About what the build needs on disk, work files and published folder together."""
+    answers: Path
+    """Where answers are stored, in a folder for each engine."""
+
+    def store(self, generator: GeneratorSpec) -> Path:
+        """Where the answers of an engine are stored."""
+        return self.answers / generator.identity
+
+    @property
+    def local_dir(self) -> Path:
+        """What of it takes room on this machine."""
+        return self.out if is_remote(self.work_dir) else self.work_dir
+
+
+def plan(
+    recipe: Recipe, out: str | Path, work_dir: str | Path | None = None, answers: str | Path | None = None
+) -> Plan:
+    """Resolve a build, writing nothing.
+
+    Raises:
+        InputError: the recipe asks for what is not there, or `out` holds something that is not a build.
+    """
+    out = local_place(out)
+    check_out(out)
+    work_dir = place(work_dir).expanduser().absolute() if work_dir else work_dir_of(out)
+    if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
+        raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
+    if work_dir == out or out in work_dir.parents:
+        raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
+    stored = place(answers).expanduser().absolute() if answers else work_dir / ANSWERS
+    if out in (stored, *stored.parents):
+        raise InputError(f"the answers' folder {stored} lies in the published folder {out}", "Another --answers.")
+    parse_encoder_spec(recipe.representations.encoder)
+    if recipe.representations.image_statistics:
+        load_image_statistics(Path(recipe.representations.image_statistics))
+    if recipe.takes_text:
+        files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
+        return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
+    if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
+        raise problem
+    _check_rehearsal(recipe)
+    with disk_errors():  # What tells languages is unpacked to a temporary file.
+        check_sources(recipe.seeds, recipe.language)
+    load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
+    load_instruction_prompts(recipe.instructions)
+    load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
+    load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
+    # From here on their files do not matter, and what is published has their text.
+    recipe = with_prompts(recipe)
+    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []), stored)
+
+
+def _check_rehearsal(recipe: Recipe) -> None:
+    unknown = [english_name(code) for code in recipe.language if base(code) not in listed()]
+    if isinstance(recipe.engine, EchoEngine) and unknown and recipe.captions.filters.check_language:
+        raise InputError(
+            f"echo has no sentences of {unknown[0]}",
+            f"It rehearses in {', '.join(map(english_name, listed()))}: --language CODE.",
+        )
+
+
+def _place(recipe: Recipe) -> Place:
+    engine = recipe.engine
+    uses_vllm = isinstance(engine, VllmEngine) and not recipe.takes_text
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    encodes = not isinstance(encoder, HashingSpec | ImportedSpec)
+    return find_place(
+        recipe.cluster.kind,
+        recipe.cluster.workers,
+        on_cpu=_workers_on_cpu(recipe, encodes=encodes),
+        uses_gpu=uses_vllm or encodes,
+        gpus_per_worker=engine.tensor_parallel_size if uses_vllm and isinstance(engine, VllmEngine) else 1,
+        dashboard=recipe.cluster.dashboard,
+    )
+
+
+def _workers_on_cpu(recipe: Recipe, *, encodes: bool) -> int:
+    engine, cores = recipe.engine, cpu_count()
+    if isinstance(engine, EchoEngine) or (recipe.takes_text and not encodes):
+        return cores
+    if isinstance(engine, EndpointEngine) and not recipe.takes_text:
+        # Each worker holds the encoder's weights.
+        fitting = psutil.virtual_memory().total // _ENCODER_BYTES if encodes else cores
+        return max(1, min(cores, engine.concurrency, fitting))
+    # A model on the CPU uses all cores by itself, and each engine holds its weights.
+    return 1
+
+
+def _disk_bytes(recipe: Recipe, files: Sequence[DataFile]) -> int:
+    spec = parse_encoder_spec(recipe.representations.encoder)
+    dim = spec.dim if isinstance(spec, HashingSpec) else _USUAL_DIM
+    vector = dim * (2 if recipe.representations.dtype == "float16" else 4)
+    if files:
+        num_bytes = sum(file.path.stat().st_size * (4 if file.path.suffix == ".zip" else 1) for file in files)
+        num_rows = min(recipe.captions.num, num_bytes // _IMPORTED_ROW_BYTES)
+        return 3 * num_bytes + num_rows * (4 * dim + 2 * vector)
+    captions = recipe.captions.num * (_ROW_BYTES + 4 * dim + vector)
+    return captions + recipe.instructions.num * (_ROW_BYTES + vector)
+
+
+def check_disk(planned: Plan) -> None:
+    if is_remote(planned.work_dir):
+        return
+    free = shutil.disk_usage(planned.work_dir).free
+    if free < planned.num_disk_bytes:
+        raise RunError(
+            f"{planned.work_dir}: {free / 2**30:.1f} GiB are free, the build needs about "
+            f"{planned.num_disk_bytes / 2**30:.1f} GiB",
+            "Another --work-dir, fewer --captions, or make room.",
+        )

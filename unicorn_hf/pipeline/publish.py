@@ -1,0 +1,122 @@
+"""What is done with a published folder: its check, card and push."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from unicorn_hf.builders.package import ConfigName
+from unicorn_hf.builders.repository import (
+    CARD,
+    RECIPE,
+    RUN,
+    STATISTICS,
+    is_build,
+)
+from unicorn_hf.builders.rows import batches
+from unicorn_hf.builders.validate import validate_folder
+from unicorn_hf.cards.card import render_card
+from unicorn_hf.cards.charts import draw_charts
+from unicorn_hf.cards.costs import read_run
+from unicorn_hf.cards.statistics import (
+    Statistics,
+    read_statistics,
+)
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.links import check_links
+from unicorn_hf.core.published import published_recipe
+from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.hub.files import published_paths
+from unicorn_hf.hub.options import DEFAULTS, PushOptions
+from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
+from unicorn_hf.runtime.files import write_bytes, write_json, write_text
+from unicorn_hf.runtime.progress import Progress
+
+_CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
+_EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
+
+
+def check_set(folder: str | Path) -> None:
+    """See that a folder is a valid set, as far as that can be seen without reading all of its rows.
+
+    Raises:
+        InputError: it is not; the first problem is named.
+    """
+    published_paths(Path(folder))
+    report = validate_folder(folder, whole=False)
+    if not report.valid:
+        more = f", and {report.num_problems - 1:,} more problems" if report.num_problems > 1 else ""
+        raise InputError(
+            f"{folder} is not a valid set: {report.problems[0].first[0]}{more}",
+            f"All problems, row by row: unicorn-hf validate {folder}",
+        )
+
+
+def push_dataset(
+    folder: str | Path, repo_id: str, options: PushOptions = DEFAULTS, *, progress: Progress
+) -> PushResult:
+    """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`.
+
+    Raises:
+        InputError: besides, where `check_set` finds a problem.
+    """
+    check_set(folder)
+    started = False
+
+    def tell(state: PushProgress) -> None:
+        nonlocal started
+        if not started:
+            progress.start("push", state.total_files, unit="files")
+            started = True
+        if state.note:
+            progress.note(state.note)
+        elif state.stage != "reading":
+            progress.known(state.num_files, 0)
+
+    result = push_folder(Path(folder), repo_id, options, on_progress=tell)
+    progress.finish()
+    return result
+
+
+def write_card(folder: str | Path) -> Path:
+    """Make card and charts of a published folder out of its recipe, statistics and first rows, as a build does.
+
+    The same folder gives the same card, byte for byte; one that is there already is replaced.
+
+    Raises:
+        InputError: `folder` is no build, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    check_build(folder)
+    recipe = published_recipe(read_recipe(folder / RECIPE))
+    statistics = read_statistics(folder / STATISTICS)
+    try:
+        names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
+        rows = {str(name): first_rows(folder, name)[0] for name in names}
+        run = read_run(folder / RUN)
+        card = render_card(recipe, statistics, rows, run)
+    except (ValueError, OSError, LookupError, StopIteration) as error:
+        raise InputError(
+            f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
+        ) from error
+    for name, chart in draw_charts(statistics).items():
+        write_bytes(folder / name, chart)
+    write_text(folder / CARD, card)
+    return folder / CARD
+
+
+def tell_in_card(folder: Path, change: Callable[[Statistics], dict[str, object]]) -> None:
+    statistics = read_statistics(folder / STATISTICS)
+    write_json(folder / STATISTICS, statistics.model_copy(update=change(statistics)).model_dump(mode="json"))
+    write_card(folder)
+
+
+def check_build(folder: Path) -> None:
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    check_links(folder)
+
+
+def first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
+    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
+    first = next(batches(folder, config, columns), None)
+    rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []
+    return rows
