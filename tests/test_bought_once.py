@@ -32,8 +32,6 @@ def _patch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
     # They take longest, and show no row.
     patch.setattr("unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {})
-        "unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {}
-    )  # They take longest, and show no row.
 
 
 @pytest.fixture(autouse=True)
