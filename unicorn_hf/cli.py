@@ -12,16 +12,25 @@ from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError
 from unicorn_hf.core.visible import visible_lines
-from unicorn_hf.params import Choice, ClusterName, EncoderName, PlaceName, RecipeName, SetName
+from unicorn_hf.params import (
+    Choice,
+    ChoiceOf,
+    ClusterName,
+    DescribedOption,
+    EncoderName,
+    PlaceName,
+    RecipeName,
+    SetName,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unicorn_hf.cards.statistics import GapFacts
-    from unicorn_hf.core.recipe import DatasetSource, FileSource, Recipe
+    from unicorn_hf.core.recipe import Recipe
+    from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.hub.consent import HubModel
     from unicorn_hf.hub.push import PushPlan, PushResult
-    from unicorn_hf.interchange.export import Format
     from unicorn_hf.needed import Need
     from unicorn_hf.pipeline import BuildResult, Plan
     from unicorn_hf.runtime.progress import Progress
@@ -601,11 +610,11 @@ def overlap(
     "--format",
     "form",
     required=True,
-    type=Choice(["bunny", "llava", "sharegpt", "webdataset"]),
-    help="bunny: the original trainer's; the others: JSON lists with safetensors, or tar shards.",
+    type=ChoiceOf("EXPORTS"),
+    cls=DescribedOption,
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write; it must not exist.")
-def export(folder: Path, form: "Format", out: Path) -> None:
+def export(folder: Path, form: str, out: Path) -> None:
     """Write the built folder DIR in a form that a trainer reads.
 
     \b
@@ -962,7 +971,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
     lines = {
         "recipe": recipe.name,
         **({"from": f"{recipe.parent.dataset} (text {recipe.parent.text})"} if recipe.parent else {}),
-        "seeds": ", ".join(source.name or source.path for source in recipe.seeds.used),
+        "seeds": ", ".join(source.name or source.place for source in recipe.seeds.used),
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",
         "language": ", ".join(map(english_name, recipe.language)),
@@ -1000,11 +1009,10 @@ def _show_result(result: "BuildResult", out: Path) -> None:
         _echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
 
 
-def _evaluation_source(
-    path: str, column: str | None, config: str | None, split: str, name: str | None
-) -> "FileSource | DatasetSource":
-    from unicorn_hf.core.recipe import DatasetSource, FileSource
-    from unicorn_hf.seeds.sources import SUFFIXES
+def _evaluation_source(path: str, column: str | None, config: str | None, split: str, name: str | None) -> "SeedSource":
+    from unicorn_hf.seeds.files import SUFFIXES
+    from unicorn_hf.seeds.sources.dataset import DatasetSource
+    from unicorn_hf.seeds.sources.file import FileSource
 
     if Path(path).suffix.lower() in SUFFIXES:
         return FileSource(path=path, column=column, name=name)

@@ -21,7 +21,7 @@ from unicorn_hf.cards.statistics import ConfigFacts, StageFacts, Statistics
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
-from unicorn_hf.core.recipe import TASKS, EchoEngine, FileSource, Recipe
+from unicorn_hf.core.recipe import TASKS, EchoEngine, Recipe
 from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.pipeline import build, plan
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
@@ -30,6 +30,7 @@ from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.runtime.steps import read_record
+from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.step import prepare_seeds
 
 _HOUR_S = 3600

@@ -1,11 +1,15 @@
 """Kinds of parameters of the command: what is not one of them is told the nearest, and shells complete them."""
 
+import inspect
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from unicorn_hf.core.registry import Registry
 
 _ENCODER_KINDS = ("open_clip:", "clip:", "llm2clip:", "hashing:")
 
@@ -17,6 +21,44 @@ class Choice(click.Choice[str]):
         near = get_close_matches(str(value).lower(), self.choices, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return super().get_invalid_choice_message(value, ctx) + hint
+
+
+class ChoiceOf(Choice):
+    """A choice of a registry, which is asked when the parameter is looked at: for help, completion or a value.
+
+    Args:
+        registry: its name in `unicorn_hf.core.choices`, as in `EXPORTS`.
+    """
+
+    def __init__(self, registry: str) -> None:
+        self._name = registry
+        self.case_sensitive = True
+
+    @property
+    def registry(self) -> "Registry[Any]":
+        from unicorn_hf.core import choices
+
+        found: Registry[Any] = getattr(choices, self._name)
+        return found
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.registry.names
+
+
+class DescribedOption(click.Option):
+    """An option of the type `ChoiceOf`. Its help is the first line of each choice's docstring."""
+
+    @property
+    def help(self) -> str:  # type: ignore[override]
+        assert isinstance(self.type, ChoiceOf)
+        docs = {name: inspect.getdoc(choice) or "" for name, choice in self.type.registry.loadable().items()}
+        lines = (f"{name}: {doc.partition(chr(10))[0].removesuffix('.')}" for name, doc in docs.items())
+        return f"{'; '.join(lines)}."
+
+    @help.setter
+    def help(self, given: str | None) -> None:
+        """Nothing: click sets what it is given."""
 
 
 class RecipeName(click.ParamType[str]):

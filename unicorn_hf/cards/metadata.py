@@ -7,7 +7,7 @@ from unicorn_hf.cards.licenses import OTHER_NAME
 from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
 from unicorn_hf.cards.statistics import ConfigFacts, Statistics
 from unicorn_hf.cards.text import shortened
-from unicorn_hf.core.recipe import UNKNOWN_MODEL, DatasetSource, ImportedEngine, Recipe
+from unicorn_hf.core.recipe import UNKNOWN_MODEL, ImportedEngine, Recipe
 from unicorn_hf.core.visible import visible
 
 TASK_CATEGORIES = ("image-text-to-text", "visual-question-answering")
@@ -50,7 +50,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
 def source_datasets(recipe: Recipe) -> list[str]:
     """The Hub's data sets that the set was made from: its parent, and those that seeds were read from."""
     paths = [recipe.parent.dataset] if recipe.parent else []
-    paths += [source.path for source in recipe.seeds.sources if isinstance(source, DatasetSource)]
+    paths += [str(getattr(source, key)) for source in recipe.seeds.sources for key in source.hub_keys]
     return list(dict.fromkeys(path for path in paths if _HUB_DATASET.fullmatch(path) and ".." not in path))
 
 

@@ -10,14 +10,13 @@ from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.encoder_spec import IMPORTED, HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import (
-    PACKAGE_PREFIX,
     UNKNOWN_MODEL,
-    DatasetSource,
     EchoEngine,
     ImportedEngine,
     Parent,
     Recipe,
 )
+from unicorn_hf.core.sources import is_shipped
 
 _DEMO = "demo:"
 _MAX_NAME = 60
@@ -188,8 +187,8 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
 def _files_needed(recipe: Recipe) -> list[str]:
     if recipe.takes_text:
         return [] if recipe.parent or not recipe.imported else [file.path for file in recipe.imported.files]
-    paths = [source.path for source in recipe.seeds.sources if not isinstance(source, DatasetSource)]
-    return [path for path in paths if not path.startswith(PACKAGE_PREFIX)]
+    paths = [str(getattr(source, key)) for source in recipe.seeds.sources for key in source.file_keys]
+    return [path for path in paths if not is_shipped(path)]
 
 
 def _import(recipe: Recipe, files: list[str]) -> str:

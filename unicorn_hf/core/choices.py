@@ -3,4 +3,15 @@
 The classes are of higher layers, which the registries import by name when they are first asked.
 """
 
+from typing import TYPE_CHECKING
+
 from unicorn_hf.core.registry import Registry
+
+if TYPE_CHECKING:
+    from unicorn_hf.core.sources import SeedSource
+    from unicorn_hf.interchange.exports import ExportFormat
+
+SOURCES: Registry[type["SeedSource"]] = Registry("source of seeds", "unicorn_hf.seeds.sources", "unicorn_hf.sources")
+EXPORTS: Registry[type["ExportFormat"]] = Registry(
+    "export format", "unicorn_hf.interchange.exports", "unicorn_hf.exports"
+)

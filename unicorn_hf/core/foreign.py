@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.encoder_spec import (
     ClipSpec,
     Llm2ClipSpec,
@@ -29,7 +32,10 @@ from unicorn_hf.core.published import (
     published_file,
     published_name,
 )
-from unicorn_hf.core.recipe import PACKAGE_PREFIX, TASKS, Recipe, VllmEngine
+from unicorn_hf.core.recipe import TASKS, Recipe, VllmEngine
+from unicorn_hf.core.registry import Registry
+from unicorn_hf.core.section import Kind
+from unicorn_hf.core.sources import is_shipped
 
 RECIPE_FILE, STATISTICS_FILE = "recipe.yaml", "statistics.json"
 
@@ -52,8 +58,7 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
     ),
     "it decides which seeds become text": (
         *_below("seeds", keys="exclude_benchmarks languages min_characters max_characters"),
-        *_below("seeds.sources", keys="kind limit weight column config split revision image_id"),
-        *_below("seeds.sources", keys="templates num_templates where data_files"),
+        *_below("seeds.sources", keys="kind limit weight"),
     ),
     "it decides what text is written, and which of it is kept": (
         "random_seed",
@@ -77,7 +82,7 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("packaging", keys="rows_per_shard row_group_rows messages"),
     ),
 }
-"""Keys that are taken over, by the reason why they may be."""
+"""Keys that are taken over, by the reason why they may be; a source's class names more: `taken_keys`."""
 
 LEFT: Mapping[str, tuple[str, ...]] = {
     "the key for servers would go there": ("engine.base_url",),
@@ -126,11 +131,17 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
     """What a build takes of the recipe of the published set in `folder`; nothing that it names is opened.
 
     Raises:
-        InputError: what it calls its encoder is no encoder's name.
+        InputError: what it calls its encoder is no encoder's name, or a choice of another package needs a key that is
+            not taken.
     """
     files: dict[str, str] = {}
     data = recipe.model_dump(mode="json")
-    taken = Recipe.model_validate(_filtered(data, "", data, folder.resolve(), files))
+    try:
+        taken = Recipe.model_validate(_filtered(data, "", data, folder.resolve(), files))
+    except ValidationError as error:
+        # Of ours all needed keys are taken.
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"the published recipe needs {key}, which is not taken from a published recipe") from error
     after = flat(taken.model_dump(mode="json"))
     left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
     return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _NAMES)), files)
@@ -163,8 +174,12 @@ def refuse_file(foreign: Foreign, key: str, name: str) -> None:
         raise InputError(
             f"the recipe of {name} names {foreign.files[key]!r} as {key}: a file that a published recipe names is not"
             " opened",
-            _ADVICE.get(key) or f"Name your own: --set {key}=FILE",
+            _advice(key),
         )
+
+
+def _advice(key: str) -> str:
+    return _ADVICE.get(key) or _ADVICE.get(key.rpartition(".")[0]) or f"Name your own: --set {key}=FILE"
 
 
 def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -185,6 +200,9 @@ def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, fi
         return value
     if key in _TAKEN_KEYS:
         return value
+    above, _, name = key.rpartition(".")
+    if above in _REGISTRIES:
+        return _of_a_kind(_REGISTRIES[above].get(section["kind"]), name, value, key, files)
     if isinstance(value, Mapping):
         above = f"{key}." if key else ""
         inner = {name: _filtered(item, f"{above}{name}", value, folder, files) for name, item in value.items()}
@@ -192,6 +210,21 @@ def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, fi
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
         return [_filtered(item, key, item, folder, files) for item in value]
     return _NOT_TAKEN
+
+
+def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[str, str]) -> Any:
+    """As `_filtered`: what the class says of its key `name`."""
+    if name in kind.taken_keys:
+        return value
+    if name not in (*kind.file_keys, *kind.hub_keys):
+        return _NOT_TAKEN
+    if value is None:
+        return None
+    value = str(value)
+    if is_shipped(value) if name in kind.file_keys else _is_hub_name(value):
+        return value
+    files.setdefault(key, value)
+    return Path(value).name if name in kind.file_keys else published_name(value)
 
 
 def _key_of(dotted: str) -> str:
@@ -243,13 +276,6 @@ def _image_statistics(value: str | None, section: Mapping[str, Any], folder: Pat
     return None if value is None or Path(value) == folder / TRANSFER_FILE else TRANSFER_FILE
 
 
-def _source(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    if section["kind"] == "dataset":
-        return None if _is_hub_name(value) else published_name(value)
-    is_shipped = value.startswith(PACKAGE_PREFIX) and "/" not in value and "\\" not in value
-    return None if is_shipped else Path(value).name
-
-
 def _imported(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
     return published_file(Path(value))
 
@@ -280,17 +306,18 @@ _NAMES: Mapping[str, _Named] = {
     "engine.model": _model,
     "representations.encoder": _encoder,
     "representations.image_statistics": _image_statistics,
-    "seeds.sources.path": _source,
     "imported.files.path": _imported,
     "parent.dataset": _parent,
     **{key: _prompt(folder) for key, folder in prompt_folders().items()},
 }
 """Keys that may name a file."""
+_REGISTRIES: Mapping[str, Registry[type[Kind]]] = {"seeds.sources": SOURCES}
+"""Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
 _ADVICE = {
     "engine.model": "Name a model: --llm MODEL",
     "representations.encoder": "Name an encoder: --encoder ENCODER",
     "representations.image_statistics": "Name your own: --image-statistics FILE",
-    "seeds.sources.path": "--from takes the seeds in the rows of the set; --seeds FILE takes your own.",
+    "seeds.sources": "--from takes the seeds in the rows of the set; --seeds FILE takes your own.",
     "imported.files.path": "--from takes the rows of the set.",
     "parent.dataset": "--from takes the rows of the set.",
 }

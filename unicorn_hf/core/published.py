@@ -38,8 +38,8 @@ def with_prompts(recipe: Recipe) -> Recipe:
 def published_recipe(recipe: Recipe) -> Recipe:
     """The recipe without where it ran, and without the folders that its files were in: files keep their names."""
     data = recipe.model_dump(mode="json", exclude={"cluster"})
-    for source in data["seeds"]["sources"]:
-        source["path"] = published_name(source["path"])
+    for source, values in zip(recipe.seeds.sources, data["seeds"]["sources"], strict=True):
+        values |= {key: published_name(values[key]) for key in (*source.file_keys, *source.hub_keys)}
     for file in data["imported"]["files"] if recipe.imported else ():
         file["path"] = published_file(Path(file["path"]))
     if recipe.parent:

@@ -1,14 +1,16 @@
 """The recipe: everything that decides what a build makes, typed. `recipe_file` makes these models of a file."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
+from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.languages import base, code_of
 from unicorn_hf.core.prompts import Prompt
+from unicorn_hf.core.registry import SectionOf
 from unicorn_hf.core.section import Revision, Section, Strings
+from unicorn_hf.core.sources import OPEN_DOMAIN, SeedSource
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -41,14 +43,6 @@ Languages = Annotated[
     AfterValidator(_codes),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
-_FILE_NAME = r"[A-Za-z0-9_*][A-Za-z0-9_.*-]*"
-DataFiles = Annotated[
-    str,
-    Field(
-        pattern=rf"^{_FILE_NAME}(/{_FILE_NAME})*\.parquet$",
-        description="a pattern of Parquet files in the data set: pretrain/*.parquet",
-    ),
-]
 PromptChoice = str | Prompt
 """The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
 
@@ -68,89 +62,7 @@ class Sampling(Section):
     max_tokens: PositiveInt = 512
 
 
-class AnySource(Section):
-    """What is said of every source of caption seeds."""
-
-    name: str | None = None
-    """What the card calls the source; the file's or data set's name unless given."""
-    domain: str = "open-domain"
-    license: str = "unknown"
-    limit: PositiveInt | None = None
-    """Seeds, or labels of a data set, that are read at most."""
-    weight: Annotated[float, Field(gt=0)] | None = None
-    """Its part of all seeds, relative to the other sources that have a weight; without it, all of its seeds are in."""
-    benchmark: str | None = None
-    """The evaluation benchmark that the labels belong to; `seeds.exclude_benchmarks` leaves such sources out."""
-
-
-class FileSource(AnySource):
-    """Caption seeds in a file: .txt one a line; .csv, .tsv, .jsonl, .json, .parquet by column."""
-
-    kind: Literal["file"] = "file"
-    path: str
-    """Relative to the recipe; `package:NAME` is a file that ships with unicorn-hf."""
-    column: str | None = None
-    """Needed where the file has more than one column of text."""
-
-
-class LabelSource(AnySource):
-    """Domain-specific seeds: the labels of a file, one a line, each put into templates (`{label}`)."""
-
-    kind: Literal["labels"]
-    path: str
-    templates: Annotated[Strings, Field(min_length=1)]
-    num_templates: PositiveInt = 10
-    """Drawn for each label, without repetition; all of them where there are fewer."""
-    domain: str
-
-    @model_validator(mode="after")
-    def _templates_hold_the_label(self) -> "LabelSource":
-        _check_templates(self.templates)
-        return self
-
-
-class DatasetSource(AnySource):
-    """Caption seeds in a data set of the Hub, or any path that `datasets.load_dataset` takes; read as a stream."""
-
-    kind: Literal["dataset"]
-    path: str
-    config: str | None = None
-    split: str = "train"
-    revision: Revision | None = None
-    column: str | Strings
-    """A column of text, of lists of texts or of class labels, or several columns; one text of a row becomes a seed."""
-    image_id: str | None = None
-    """The column that says of which image a caption is: one caption of each image becomes a seed."""
-    templates: Strings = ()
-    """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
-    num_templates: PositiveInt = 10
-    """Drawn for each label, without repetition; all of them where there are fewer."""
-    where: dict[str, str] = Field(default_factory=dict)
-    """Of Parquet files: only the rows that have these values in these columns."""
-    data_files: DataFiles | None = None
-    """Parquet files to read by a pattern relative to the data set, whatever its card says: `pretrain/*.parquet`."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,) if isinstance(self.column, str) else self.column
-
-    @model_validator(mode="after")
-    def _labels_are_one_column(self) -> "DatasetSource":
-        _check_templates(self.templates)
-        if not self.columns:
-            raise ValueError("column is empty")
-        if self.templates and (len(self.columns) > 1 or self.image_id):
-            raise ValueError("templates go with one column of labels, without image_id")
-        return self
-
-
-def _check_templates(templates: tuple[str, ...]) -> None:
-    for template in templates:
-        if "{label}" not in template:
-            raise ValueError(f"the template {template!r} lacks {{label}}")
-
-
-Source = Annotated[FileSource | LabelSource | DatasetSource, Field(discriminator="kind")]
+Source = Annotated[SeedSource, SectionOf(SOURCES)]
 
 
 class Seeds(Section):
@@ -169,7 +81,7 @@ class Seeds(Section):
     """Longer seeds are skipped and counted."""
 
     @property
-    def used(self) -> tuple[Source, ...]:
+    def used(self) -> tuple[SeedSource, ...]:
         """The sources that seeds are taken from."""
         return tuple(source for source in self.sources if not (self.exclude_benchmarks and source.benchmark))
 
@@ -544,7 +456,7 @@ class Imported(Section):
     files: Annotated[tuple[ImportedFile, ...], Field(min_length=1, strict=False)]
     column: str | None = None
     """The column or key of the captions, where it is not `caption` or `text`."""
-    domain: str = "open-domain"
+    domain: str = OPEN_DOMAIN
     """Of captions whose files name none."""
     license: str = "unknown"
 
@@ -620,13 +532,3 @@ class Recipe(Section):
                 "each conversation needs a caption of its own"
             )
         return self
-
-
-PACKAGE_PREFIX = "package:"
-
-
-def package_file(path: str, folder: Path) -> Path:
-    """The file that a recipe's path means: shipped data for `package:NAME`, else relative to the recipe's folder."""
-    if path.startswith(PACKAGE_PREFIX):
-        return Path(__file__).parent.parent / "seeds" / "data" / path.removeprefix(PACKAGE_PREFIX)
-    return folder / Path(path).expanduser()

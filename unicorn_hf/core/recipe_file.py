@@ -9,11 +9,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.foreign import is_of_a_set, refuse_files, taken_over
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.problems import Location, Problem, problems
-from unicorn_hf.core.recipe import PACKAGE_PREFIX, Recipe
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.registry import Registry
+from unicorn_hf.core.section import Kind
+from unicorn_hf.core.sources import PACKAGE_PREFIX
 from unicorn_hf.core.yaml_text import read_yaml_file
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
@@ -129,8 +133,8 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make paths absolute, so that a recipe means the same from every working directory."""
     sources = _inside(data, "seeds").get("sources")
     for source in sources if isinstance(sources, list) else []:
-        if isinstance(source, dict) and source.get("kind") != "dataset":
-            _anchor(source, "path", folder, lambda path: not path.startswith(PACKAGE_PREFIX))
+        for key in _file_keys(SOURCES, source):
+            _anchor(source, key, folder, lambda path: not path.startswith(PACKAGE_PREFIX))
     files = _inside(data, "imported").get("files")
     for file in files if isinstance(files, list) else []:
         if isinstance(file, dict):
@@ -143,6 +147,12 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     _anchor(_inside(data, "representations"), "image_statistics", folder, lambda path: True)
     _anchor(_inside(data, "engine"), "model", folder, lambda model: model.startswith(("./", "../")))
     return data
+
+
+def _file_keys(registry: Registry[type[Kind]], section: Any) -> tuple[str, ...]:
+    """The keys of a section, not yet validated, that name files."""
+    kind = section.get("kind") if isinstance(section, dict) else None
+    return registry.get(kind).file_keys if isinstance(kind, str) and kind in registry else ()
 
 
 def _inside(data: dict[str, Any], key: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from unicorn_hf.cards.statistics import SourceFacts, Statistics, read_statistics
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.foreign import SHAPES_TEXT, Foreign, flat, refuse_files, taken_over
-from unicorn_hf.core.recipe import DatasetSource, ImportedEngine, Recipe, Seeds
+from unicorn_hf.core.recipe import ImportedEngine, Recipe, Seeds
 from unicorn_hf.core.recipe_file import overridden, read_recipe
 from unicorn_hf.hub.fetch import PAPERS, local_folder
+from unicorn_hf.seeds.sources.dataset import DatasetSource
 
 _WRITES = ("engine", "random_seed", "language", "captions", "instructions")
 """Keys of the recipe, and those below them, of which another value gives other text."""

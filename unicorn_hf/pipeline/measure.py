@@ -17,11 +17,9 @@ from unicorn_hf.cards.statistics import (
 )
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.foreign import refuse_file, taken_over
-from unicorn_hf.core.recipe import (
-    DatasetSource,
-    FileSource,
-)
+from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline.publish import check_build, tell_in_card
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
 from unicorn_hf.representations.measured import Sample, measure_set
@@ -31,7 +29,7 @@ from unicorn_hf.representations.transfer_file import (
     load_transfer,
 )
 from unicorn_hf.runtime.progress import NoProgress, Progress
-from unicorn_hf.seeds.sources import read_source, source_names
+from unicorn_hf.seeds.sources import source_names
 
 _PICTURE = "assets/gap.png"
 
@@ -99,7 +97,7 @@ def set_encoder(folder: Path) -> str:
 
 
 def measure_overlap(
-    folder: str | Path, evaluation: FileSource | DatasetSource, *, progress: Progress | None = None
+    folder: str | Path, evaluation: SeedSource, *, progress: Progress | None = None
 ) -> tuple[OverlapFacts, list[str]]:
     """Count the rows of the set in `folder` that share text with an evaluation set, and tell it in the card.
 
@@ -117,9 +115,9 @@ def measure_overlap(
     folder, progress = Path(folder), progress or NoProgress()
     check_build(folder)
     (name,) = source_names([evaluation])
-    texts = EvaluationTexts(read_source(evaluation, random_seed=0))
+    texts = EvaluationTexts(evaluation.read(0, ReadingNotes()))
     if not texts.num:
-        raise InputError(f"no text in {evaluation.path}")
+        raise InputError(f"no text in {evaluation.place}")
     found = overlapping(folder, texts, progress)
     facts = OverlapFacts(
         name=name,

@@ -35,7 +35,6 @@ from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import (
-    AnySource,
     EndpointEngine,
     Price,
     Recipe,
@@ -43,6 +42,7 @@ from unicorn_hf.core.recipe import (
 )
 from unicorn_hf.core.recipe_file import dump_recipe
 from unicorn_hf.core.schemas import CAPTIONS as CAPTION_SCHEMA
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.engines.endpoint import unencrypted_key
 from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
@@ -348,7 +348,7 @@ class _Build:
             num_captions=recipe.captions.num,
             num_instructions=recipe.instructions.num,
             partition_rows=recipe.partition_rows,
-            domain=recipe.imported.domain if recipe.imported else AnySource().domain,
+            domain=recipe.imported.domain if recipe.imported else SeedSource.model_fields["domain"].default,
             with_vectors=with_vectors,
             stored=recipe.representations.dtype if recipe.representations.transfer == "none" else "float32",
             work_dir=self._plan.work_dir,

@@ -5,19 +5,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.links import check_links
-from unicorn_hf.core.recipe import DatasetSource
 from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 
+if TYPE_CHECKING:
+    from unicorn_hf.seeds.sources.dataset import DatasetSource
 
-def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
+
+def read_dataset(source: "DatasetSource", random_seed: int) -> Iterator[str]:
     """The texts of the source's columns: one for each row, or one for each image.
 
     Of several captions of one image (a list in a column, several columns, rows of one `image_id`) that is taken whose
@@ -33,7 +35,7 @@ def read_dataset(source: DatasetSource, random_seed: int) -> Iterator[str]:
     yield from _one_per_image(pairs, random_seed)
 
 
-def read_labels(source: DatasetSource) -> Iterator[str]:
+def read_labels(source: "DatasetSource") -> Iterator[str]:
     """The class names of a column of labels; of a column of text its values."""
     rows = _open(source, source.columns)
     with _reading(source):
@@ -50,7 +52,7 @@ def read_labels(source: DatasetSource) -> Iterator[str]:
             yield str(row[column] or "")
 
 
-def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(source: "DatasetSource", columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     if source.data_files:
         yield from _parquet_rows(source, source.data_files, columns)
         return
@@ -64,7 +66,7 @@ def _rows(source: DatasetSource, columns: Sequence[str]) -> Iterator[dict[str, A
         yield from rows.select_columns(columns)
 
 
-def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows of these files and no others, as plain Parquet: neither a card nor metadata of the files is obeyed."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -84,7 +86,7 @@ def _parquet_rows(source: DatasetSource, pattern: str, columns: Sequence[str]) -
                     yield from rows.select(list(columns)).to_pylist()
 
 
-def _parquet_files(source: DatasetSource, pattern: str) -> Iterator[Any]:
+def _parquet_files(source: "DatasetSource", pattern: str) -> Iterator[Any]:
     """The files, each opened when it is its turn.
 
     Raises:
@@ -106,11 +108,11 @@ def _parquet_files(source: DatasetSource, pattern: str) -> Iterator[Any]:
         yield opened(path, "rb")
 
 
-def _no_column(source: DatasetSource, column: str, names: Sequence[str]) -> InputError:
+def _no_column(source: "DatasetSource", column: str, names: Sequence[str]) -> InputError:
     return InputError(f"{source.path}: no column {column!r}; it has {', '.join(names)}")
 
 
-def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
+def _open(source: "DatasetSource", columns: Sequence[str]) -> Any:
     from datasets import load_dataset
 
     check_data_files(source.path, source.revision)
@@ -126,7 +128,7 @@ def _open(source: DatasetSource, columns: Sequence[str]) -> Any:
 
 
 @contextmanager
-def _reading(source: DatasetSource) -> Iterator[None]:
+def _reading(source: "DatasetSource") -> Iterator[None]:
     try:
         yield
     except dataset_errors() as error:

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.fingerprint import file_sha256, fingerprint
+from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
-from unicorn_hf.core.recipe import DatasetSource, Seeds, Source
+from unicorn_hf.core.recipe import Seeds
 from unicorn_hf.core.schemas import SEEDS
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
@@ -26,7 +28,7 @@ from unicorn_hf.runtime.storage import remove_tree, scratch
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 from unicorn_hf.seeds.language import SAMPLE, check_seed_language
 from unicorn_hf.seeds.normalise import normalise
-from unicorn_hf.seeds.sources import read_source, source_names, source_path
+from unicorn_hf.seeds.sources import source_names
 
 _RECORD = "seeds"
 CODE = 2
@@ -96,23 +98,23 @@ def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) 
 
 
 def check_sources(config: Seeds, languages: Sequence[str]) -> None:
-    """See, by its first seeds, that each source that is a file can be read, and is in one of the recipe's languages.
+    """See, by its first seeds, that each source that is here can be read, and is in one of the recipe's languages.
 
     Raises:
         InputError: a file is missing, empty, of an unknown kind, lacks the column, or is in another language.
     """
     for source in config.used:
-        if isinstance(source, DatasetSource):
+        if source.is_remote:
             continue
-        first = list(islice(read_source(source, 0), 1 if config.languages else SAMPLE))
+        first = list(islice(source.read(0, ReadingNotes()), 1 if config.languages else SAMPLE))
         if not first:
-            raise InputError(f"no seeds in {source_path(source)}: the file is empty")
+            raise InputError(f"no seeds in {source.place}: it is empty")
         if not config.languages:
-            check_seed_language(source.path, map(normalise, first), languages)
+            check_seed_language(source.place, map(normalise, first), languages)
 
 
 def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) -> None:
-    """See that seeds of data sets, which are read as a whole first, are in one of the recipe's languages.
+    """See that seeds of the network, which are read as a whole first, are in one of the recipe's languages.
 
     Raises:
         InputError: they are not.
@@ -121,17 +123,14 @@ def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) 
         return
     rows = read_table(shards.paths[0], SEEDS, ["seed", "source"]).to_pylist()
     for name, source in zip(source_names(config.used), config.used, strict=True):
-        if isinstance(source, DatasetSource):
+        if source.is_remote:
             check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], languages)
 
 
-def _content(source: Source) -> str:
-    if isinstance(source, DatasetSource):
-        return fingerprint(source)
-    path = source_path(source)
-    if not path.is_file():
-        raise InputError(f"no seed file {path}")
-    return file_sha256(path)
+def _content(source: SeedSource) -> str:
+    content = source.content()
+    # What another package gives may change with its version.
+    return fingerprint(SOURCES.identity(source.kind), content) if SOURCES.provider(source.kind) else content
 
 
 def _prepare(
@@ -148,7 +147,7 @@ def _prepare(
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
     if not partitions:
-        names = ", ".join(source.path for source in config.used)
+        names = ", ".join(source.place for source in config.used)
         raise InputError(f"no seeds in {names}: {_reasons(skipped)}")
     return SeedsRecord(
         inputs=inputs,
@@ -180,7 +179,7 @@ def _rows(
 ) -> Iterator[tuple[str, str, str]]:
     """Seed, source and domain of what is not skipped."""
     for name, source in zip(source_names(config.used), config.used, strict=True):
-        for number, text in enumerate(read_source(source, random_seed, notes), start=1):
+        for number, text in enumerate(source.read(random_seed, notes), start=1):
             seed = normalise(text)
             if reason := _skip(seed, config):
                 skipped[reason] += 1

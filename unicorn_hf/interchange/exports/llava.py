@@ -1,0 +1,73 @@
+"""The form of LLaVA: JSON lists that name the place of each row's vector."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.interchange import exports
+from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
+from unicorn_hf.interchange.json_lists import created, json_list
+
+_COLUMNS = ("id", "conversations", "seed", "domain")
+
+
+@EXPORTS.register("llava")
+class Llava(ExportFormat):
+    """JSON lists and safetensors, for LLaVA.
+
+    A row is {"id", "image", "conversations", "seed", "domain"}, and in `instruction.json` "task" too. `image` is
+    `FILE#ROW` of `embeddings/*.safetensors`: a row of its tensor `embeddings`, of shape (rows, dim).
+    """
+
+    def write(self, data: BuiltSet, out: Path) -> None:
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        from unicorn_hf.interchange.vectors import KEY
+
+        with json_list(out / "pretrain.json") as add:
+            for number, rows in enumerate(data.files("pretrain", [*_COLUMNS, VECTOR])):
+                save_file({KEY: np.stack([row.pop(VECTOR) for row in rows])}, created(out / _file(number)))
+                for at, row in enumerate(rows):
+                    add(self._placed(row, f"{_file(number)}#{at}"))
+        places = _Places(data.folder)
+        with json_list(out / "instruction.json") as add:
+            for row in data.rows("instruction", [*_COLUMNS, "task"]):
+                add(self._placed(row, places.of(row["id"])))
+
+    def image(self, place: str) -> Mapping[str, object]:
+        """What a row has in place of a picture."""
+        return {"image": place}
+
+    def _placed(self, row: Mapping[str, Any], place: str) -> dict[str, object]:
+        return {"id": row["id"], **self.image(place), **row}
+
+
+class _Places:
+    """Where the vector of each instruction row is: its rows come in the order of `pretrain`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ids = enumerate(_ids(folder))
+
+    def of(self, row_id: str) -> str:
+        for at, other in self._ids:
+            if other == row_id:
+                return f"{_file(at // exports.ROWS_PER_FILE)}#{at % exports.ROWS_PER_FILE}"
+        raise InputError(
+            f"{self._folder}: the instruction row {row_id} has no caption in pretrain, or not in the order of pretrain",
+            f"Try: unicorn-hf validate {self._folder}",
+        )
+
+
+def _ids(folder: Path) -> Iterator[str]:
+    from unicorn_hf.builders.rows import batches
+
+    for batch in batches(folder, "pretrain", ["id"]):
+        yield from batch.column(0).to_pylist()
+
+
+def _file(number: int) -> str:
+    return f"embeddings/{number:05d}.safetensors"

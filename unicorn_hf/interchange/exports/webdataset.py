@@ -1,0 +1,48 @@
+"""The form of WebDataset."""
+
+import json
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
+from unicorn_hf.interchange.json_lists import created
+
+_COLUMNS = ("id", "caption", "conversations", "seed", "domain")
+
+
+@EXPORTS.register("webdataset")
+class WebDataset(ExportFormat):
+    """Tar shards, for WebDataset.
+
+    `pretrain/*.tar` and `instruction/*.tar`, with a .json and a .npy of each row.
+    """
+
+    def write(self, data: BuiltSet, out: Path) -> None:
+        for config, more in (("pretrain", ()), ("instruction", ("task",))):
+            done = 0
+            for number, rows in enumerate(data.files(config, [*_COLUMNS, *more, VECTOR])):
+                with tarfile.open(created(out / config / f"{number:05d}.tar"), "w") as tar:
+                    for at, row in enumerate(rows, start=done):
+                        vector = _npy(row.pop(VECTOR))
+                        _add(tar, f"{at:09d}.json", json.dumps(row, ensure_ascii=False).encode())
+                        _add(tar, f"{at:09d}.npy", vector)
+                done += len(rows)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    # The default header: no time and no owner, so equal rows give equal tars.
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, BytesIO(content))
+
+
+def _npy(vector: Any) -> bytes:
+    import numpy as np
+
+    file: IO[bytes] = BytesIO()
+    np.save(file, vector)
+    file.seek(0)
+    return file.read()

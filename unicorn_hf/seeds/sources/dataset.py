@@ -1,0 +1,70 @@
+"""Seeds in a data set."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from unicorn_hf.core.choices import SOURCES
+from unicorn_hf.core.left_out import ReadingNotes
+from unicorn_hf.core.section import Revision, Strings
+from unicorn_hf.core.sources import SeedSource
+from unicorn_hf.seeds.templates import check_templates, expanded
+
+_FILE_NAME = r"[A-Za-z0-9_*][A-Za-z0-9_.*-]*"
+DataFiles = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_FILE_NAME}(/{_FILE_NAME})*\.parquet$",
+        description="a pattern of Parquet files in the data set: pretrain/*.parquet",
+    ),
+]
+
+
+@SOURCES.register("dataset")
+class DatasetSource(SeedSource):
+    """Caption seeds in a data set of the Hub, or any path that `datasets.load_dataset` takes; read as a stream."""
+
+    is_remote = True
+    hub_keys = ("path",)
+    taken_keys = (
+        *("config", "split", "revision", "column", "image_id"),
+        *("templates", "num_templates", "where", "data_files"),
+    )
+    kind: Literal["dataset"]
+    path: str
+    config: str | None = None
+    split: str = "train"
+    revision: Revision | None = None
+    column: str | Strings
+    """A column of text, of lists of texts or of class labels, or several columns; one text of a row becomes a seed."""
+    image_id: str | None = None
+    """The column that says of which image a caption is: one caption of each image becomes a seed."""
+    templates: Strings = ()
+    """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
+    num_templates: PositiveInt = 10
+    """Drawn for each label, without repetition; all of them where there are fewer."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Of Parquet files: only the rows that have these values in these columns."""
+    data_files: DataFiles | None = None
+    """Parquet files to read by a pattern relative to the data set, whatever its card says: `pretrain/*.parquet`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,) if isinstance(self.column, str) else self.column
+
+    @model_validator(mode="after")
+    def _labels_are_one_column(self) -> "DatasetSource":
+        check_templates(self.templates)
+        if not self.columns:
+            raise ValueError("column is empty")
+        if self.templates and (len(self.columns) > 1 or self.image_id):
+            raise ValueError("templates go with one column of labels, without image_id")
+        return self
+
+    def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
+        from unicorn_hf.seeds.datasets import read_dataset, read_labels
+
+        if not self.templates:
+            return read_dataset(self, random_seed)
+        return expanded(read_labels(self), self.templates, self.num_templates, random_seed)

@@ -1,0 +1,34 @@
+"""Seeds made of the labels in a file."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from unicorn_hf.core.choices import SOURCES
+from unicorn_hf.core.left_out import ReadingNotes
+from unicorn_hf.core.section import Strings
+from unicorn_hf.seeds.sources.file import InFile
+from unicorn_hf.seeds.templates import check_templates, expanded
+
+
+@SOURCES.register("labels")
+class LabelSource(InFile):
+    """Domain-specific seeds: the labels of a file, one a line, each put into templates (`{label}`)."""
+
+    taken_keys = ("templates", "num_templates")
+    kind: Literal["labels"]
+    templates: Annotated[Strings, Field(min_length=1)]
+    num_templates: PositiveInt = 10
+    """Drawn for each label, without repetition; all of them where there are fewer."""
+    domain: str
+
+    @model_validator(mode="after")
+    def _templates_hold_the_label(self) -> "LabelSource":
+        check_templates(self.templates)
+        return self
+
+    def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
+        seeds = expanded(self.texts(None, notes), self.templates, self.num_templates, random_seed)
+        return islice(seeds, self.limit)
