@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from unicorn_hf.core.recipe import FileSource, Seeds
+from unicorn_hf.core.recipe import Seeds
+from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.step import prepare_seeds
 
 

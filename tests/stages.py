@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.generation import Answer, Encoded, Request, TextGenerator
-from unicorn_hf.core.recipe import FileSource, Recipe
+from unicorn_hf.core.left_out import ReadingNotes
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.engines.echo import EchoGenerator
 from unicorn_hf.runtime.answers import Asking, store_at
 from unicorn_hf.runtime.files import rows_table, write_table
@@ -137,11 +139,16 @@ def seeds_file(folder: Path, number: int) -> Path:
 
 
 def seed_shards(recipe: Recipe, work_dir: Path) -> SeedShards:
-    assert all(isinstance(source, FileSource) for source in recipe.seeds.sources)
+    assert all(source.kind == "file" for source in recipe.seeds.sources)
     shards, _ = prepare_seeds(
         recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
     )
     return shards
+
+
+def read_source(source: SeedSource, random_seed: int = 0) -> list[str]:
+    """The source's seeds."""
+    return list(source.read(random_seed, ReadingNotes()))
 
 
 def captions_of(folder: Path, partition: str, number: int) -> tuple[Path, list[dict[str, object]]]:

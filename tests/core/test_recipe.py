@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from unicorn_hf.core.recipe import TASKS, Recipe, Section, package_file
+from unicorn_hf.core.recipe import TASKS, Recipe, Section
+from unicorn_hf.core.sources import package_file
 
 MINIMAL: dict[str, Any] = {
     "seeds": {"sources": [{"kind": "file", "path": "seeds.txt"}]},

@@ -16,12 +16,13 @@ from tests.builds import write_seeds
 from tests.stages import SerialPool
 from unicorn_hf import build, load_recipe
 from unicorn_hf.cards.statistics import GapFacts, GapSide
-from unicorn_hf.core.recipe import FileSource
-from unicorn_hf.interchange.export import FORMATS, export
+from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.interchange.export import export
 from unicorn_hf.pipeline import measure_overlap, run
 from unicorn_hf.pipeline.publish import tell_in_card
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
+from unicorn_hf.seeds.sources.file import FileSource
 
 ENCODER = "hashing:16"
 CAPTIONS = [f"A {what} stands beside a {colour} jar, number {n}." for n, (what, colour) in enumerate(
@@ -74,7 +75,7 @@ def make_corpus(folder: Path) -> None:
     _sets(folder)
     _own(folder / "own")
     _others(folder / "others")
-    for form in FORMATS:
+    for form in EXPORTS.own_names:
         export(folder / "published" / "set", form, folder / "exports" / form)
     (folder / "release").mkdir()
     for name, content in release(6, 4).items():

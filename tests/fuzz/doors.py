@@ -13,10 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tests.fuzz.corpus import ENCODER
+from tests.stages import read_source
 from unicorn_hf import pipeline
-from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource, Recipe, Source
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline import run
 from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.seeds.sources.file import FileSource
+from unicorn_hf.seeds.sources.labels import LabelSource
 
 Door = Callable[[Path], None]
 SET, OUT = "published/set", "out"
@@ -69,12 +73,12 @@ def own_recipe(folder: Path) -> None:
 
     recipe = load_recipe(folder / "own" / "recipe.yaml")
     for source in recipe.seeds.sources:
-        assert not isinstance(source, DatasetSource) or not Path(source.path).exists()
+        assert not source.is_remote or not Path(source.place).exists()
     if recipe.engine.kind == "echo" and recipe.representations.encoder.startswith("hashing:"):
         _built(recipe.model_copy(update={"cluster": type(recipe.cluster)(workers=1)}), folder)
 
 
-def _from_seeds(source: Source, folder: Path, **changes: object) -> None:
+def _from_seeds(source: SeedSource, folder: Path, **changes: object) -> None:
     from unicorn_hf.core.recipe_file import load_recipe
 
     sources = [source.model_dump(mode="json")]
@@ -152,9 +156,8 @@ def overlap(folder: Path) -> None:
 def evaluation(name: str, column: str | None, folder: Path) -> None:
     """What `overlap` reads, without the card."""
     from unicorn_hf.builders.overlap import EvaluationTexts, overlapping
-    from unicorn_hf.seeds.sources import read_source
 
-    texts = EvaluationTexts(read_source(FileSource(path=str(folder / "own" / name), column=column), 0))
+    texts = EvaluationTexts(iter(read_source(FileSource(path=str(folder / "own" / name), column=column))))
     overlapping(folder / SET, texts, NoProgress())
 
 

@@ -18,8 +18,9 @@ from tests.builds import ECHO, published_bytes, rows, unicorn
 from tests.trainers.bunny.util.data_utils import LazySupervisedDataset as OriginalDataset
 from tests.trainers.llamafactory.data.converter import examples
 from unicorn_hf import InputError
-from unicorn_hf.interchange import export as module
-from unicorn_hf.interchange.export import FORMATS, Format, export
+from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.interchange import exports
+from unicorn_hf.interchange.export import export
 
 Row = dict[str, Any]
 LOAD: dict[str, Callable[[bytes], Any]] = {"json": json.loads, "npy": lambda content: np.load(BytesIO(content))}
@@ -34,11 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "VECTORS_PER_FILE", 7)
-    monkeypatch.setattr(module, "ROWS_PER_TAR", 11)
+    monkeypatch.setattr(exports, "ROWS_PER_FILE", 7)
 
 
-def exported(made: Path, format: Format, folder: Path) -> Path:
+def exported(made: Path, format: str, folder: Path) -> Path:
     before = published_bytes(made)
     export(made, format, folder / "out")
     assert published_bytes(made) == before
@@ -108,7 +108,7 @@ def test_webdataset_reads_every_row(config: str, made: Path, tmp_path: Path) -> 
     ("format", "place"),
     [("llava", lambda row: row["image"]), ("sharegpt", lambda row: row["images"][0])],
 )
-def test_json_with_safetensors(format: Format, place: Callable[[Row], str], made: Path, tmp_path: Path) -> None:
+def test_json_with_safetensors(format: str, place: Callable[[Row], str], made: Path, tmp_path: Path) -> None:
     out = exported(made, format, tmp_path)
     for config in ("pretrain", "instruction"):
         found, wanted = listed(out / f"{config}.json"), rows(made, config)
@@ -149,8 +149,8 @@ def test_webdataset(made: Path, tmp_path: Path) -> None:
             assert sample["json"] == {column: row[column] for column in columns}
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_the_same_set_gives_the_same_files(format: Format, made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", EXPORTS.own_names)
+def test_the_same_set_gives_the_same_files(format: str, made: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         export(made, format, tmp_path / name)
     first, second = (sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one", "two"))

@@ -24,9 +24,10 @@ from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from unicorn_hf import InputError, RunError
 from unicorn_hf.builders.validate import validate_folder
+from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
 from unicorn_hf.interchange import importing
-from unicorn_hf.interchange.export import FORMATS, Format, export
+from unicorn_hf.interchange.export import export
 from unicorn_hf.interchange.importing import Taken, conversation, take
 from unicorn_hf.interchange.reading import imported_files
 from unicorn_hf.interchange.recipe import ALL, import_recipe
@@ -93,8 +94,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "unicorn"
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_import_of_an_export(format: Format, made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", EXPORTS.own_names)
+def test_import_of_an_export(format: str, made: Path, tmp_path: Path) -> None:
     export(made, format, tmp_path / "export")
     given_vectors = format != "bunny"
     options = [] if given_vectors else ["--encoder", "hashing:64"]

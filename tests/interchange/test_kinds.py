@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.interchange.test_importing import captions, conversations, imported
+from tests.stages import read_source
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import LeftOut
-from unicorn_hf.core.recipe import FileSource
-from unicorn_hf.seeds.sources import read_source
+from unicorn_hf.seeds.sources.file import FileSource
 
 DOG, CAT = "A dog, asleep.", "A cat; a mat."
 TWO = [("1", DOG), ("2", CAT)]
@@ -86,7 +86,7 @@ def test_tables_are_read_and_told_alike_by_import_and_seeds(kind: str, tmp_path:
     (line,) = taken.record.took
     assert line.startswith(f"{name}: separator ")
     assert told in line
-    assert [text for text in read_source(FileSource(path=str(path)), 0) if text] == [DOG, CAT]
+    assert [text for text in read_source(FileSource(path=str(path))) if text] == [DOG, CAT]
 
 
 def test_a_backslash_before_a_quotation_mark(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_another_encoding_is_told_with_its_line_and_the_command_that_fits(
     }[suffix]
     path = write(tmp_path, f"t.{suffix}", "\n".join(lines).encode(codec))
     messages = []
-    for read in (lambda: imported(tmp_path, path), lambda: list(read_source(FileSource(path=str(path)), 0))):
+    for read in (lambda: imported(tmp_path, path), lambda: read_source(FileSource(path=str(path)))):
         with pytest.raises(InputError) as raised:
             read()
         messages.append(str(raised.value).replace(f"{tmp_path}/", ""))

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.stages import read_source
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import listed
-from unicorn_hf.core.recipe import FileSource, Seeds
+from unicorn_hf.core.recipe import Seeds
 from unicorn_hf.seeds.language import check_seed_language
-from unicorn_hf.seeds.sources import read_source
+from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.step import check_sources
 
 DATA = Path(__file__).parents[2] / "unicorn_hf/seeds/data"
@@ -46,7 +47,7 @@ def test_seeds_in_the_recipes_language_pass(code: str) -> None:
 
 @pytest.mark.parametrize("name", ["imagenet.txt", "flowers.txt", "pets.txt", "wordnet_plants.txt", "countries.txt"])
 def test_bundled_labels_are_english_enough_and_not_chinese(name: str) -> None:
-    labels = list(read_source(FileSource(path=f"package:{name}"), 0))
+    labels = read_source(FileSource(path=f"package:{name}"))
     check_seed_language(name, labels, ["en"])
     if name != "countries.txt":
         with pytest.raises(InputError, match="the seeds are in English"):

@@ -14,15 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.stages import read_source
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.core.recipe import DatasetSource, FileSource, LabelSource
-from unicorn_hf.seeds.sources import SUFFIXES, read_source, source_names
+from unicorn_hf.seeds.files import SUFFIXES
+from unicorn_hf.seeds.sources import source_names
+from unicorn_hf.seeds.sources.dataset import DatasetSource
+from unicorn_hf.seeds.sources.file import FileSource
+from unicorn_hf.seeds.sources.labels import LabelSource
 
 TEXTS = ["a dog", "", "two cats, one mat", "caf\u00e9 at night"]
 
 
 def read(path: Path, column: str | None = None, limit: int | None = None) -> list[str]:
-    return list(read_source(FileSource(path=str(path), column=column, limit=limit), 0))
+    return read_source(FileSource(path=str(path), column=column, limit=limit))
 
 
 def problem(path: Path, column: str | None = None) -> str:
@@ -309,38 +313,38 @@ class TestLabels:
 
     def test_each_label_gets_its_number_of_templates_without_repetition(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("beagle\n\npug\n")
-        seeds = [text for text in read_source(self.source(tmp_path / "l.txt"), 0) if text]
+        seeds = [text for text in read_source(self.source(tmp_path / "l.txt")) if text]
         assert len(seeds) == len(set(seeds)) == 6
         assert sum("beagle" in seed for seed in seeds) == sum("pug" in seed for seed in seeds) == 3
 
     def test_where_there_are_fewer_templates_all_are_used(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("beagle\n")
-        seeds = list(read_source(self.source(tmp_path / "l.txt", number=20), 0))
+        seeds = read_source(self.source(tmp_path / "l.txt", number=20))
         assert sorted(seeds) == sorted(template.replace("{label}", "beagle") for template in self.TEMPLATES)
 
     def test_labels_draw_different_templates_and_another_random_seed_others(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("\n".join(f"label{number}" for number in range(20)))
         source = self.source(tmp_path / "l.txt", number=1)
-        drawn = {seed.split("place ")[1] for seed in read_source(source, 0)}
+        drawn = {seed.split("place ")[1] for seed in read_source(source)}
         assert len(drawn) > 4
-        assert list(read_source(source, 0)) == list(read_source(source, 0))
-        assert list(read_source(source, 0)) != list(read_source(source, 1))
+        assert read_source(source) == read_source(source, 0)
+        assert read_source(source) != read_source(source, 1)
 
     def test_a_labels_seeds_depend_on_nothing_around_it(self, tmp_path: Path) -> None:
         (tmp_path / "one.txt").write_bytes("beagle\r\n caf\u00e9 \n".encode())
         (tmp_path / "other.txt").write_text("pug\ncafe\u0301\nbeagle")
-        one = set(read_source(self.source(tmp_path / "one.txt"), 0))
+        one = set(read_source(self.source(tmp_path / "one.txt")))
         assert len(one) == 6
-        assert one < set(read_source(self.source(tmp_path / "other.txt"), 0))
+        assert one < set(read_source(self.source(tmp_path / "other.txt")))
 
     def test_the_limit_counts_seeds(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("beagle\npug\n")
-        assert len(list(read_source(self.source(tmp_path / "l.txt", limit=4), 0))) == 4
+        assert len(read_source(self.source(tmp_path / "l.txt", limit=4))) == 4
 
     def test_the_bundled_labels_are_read(self) -> None:
         for name, number in (("flowers.txt", 102), ("pets.txt", 37)):
             source = self.source(Path("x"), number=1).model_copy(update={"path": f"package:{name}"})
-            assert len(set(read_source(source, 0))) == number
+            assert len(set(read_source(source))) == number
 
 
 class TestDatasets:
@@ -351,8 +355,8 @@ class TestDatasets:
 
     def test_a_column_is_read_as_a_stream(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"id": [1, 2, 3], "caption": ["a dog", None, "a cat"]}), tmp_path / "train.parquet")
-        assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", "a cat"]
-        assert list(read_source(self.source(tmp_path, limit=1), 0)) == ["a dog"]
+        assert read_source(self.source(tmp_path)) == ["a dog", "", "a cat"]
+        assert read_source(self.source(tmp_path, limit=1)) == ["a dog"]
 
     def test_of_several_captions_of_an_image_one_is_read_wherever_it_stands(self, tmp_path: Path) -> None:
         texts = [[f"caption {row} by {who}" for who in range(5)] for row in range(60)]
@@ -369,23 +373,23 @@ class TestDatasets:
         for way, table in ways.items():
             (tmp_path / way).mkdir()
             pq.write_table(table, tmp_path / way / "train.parquet")
-            read[way] = list(read_source(self.source(tmp_path / way, **{"column": "caption"} | more.get(way, {})), 0))
+            read[way] = read_source(self.source(tmp_path / way, **{"column": "caption"} | more.get(way, {})))
         assert [int(text.split()[1]) for text in read["list"]] == list(range(60))
         assert read["turned"] == read["columns"] == read["list"]
         assert sorted(read["rows"]) == sorted(read["list"])
         by = Counter(text.split()[-1] for text in read["list"])
         assert min(by[str(who)] for who in range(5)) > 3, "no place is preferred"
         source = self.source(tmp_path / "list")
-        assert list(read_source(source, 1)) != read["list"], "another random seed takes others"
+        assert read_source(source, 1) != read["list"], "another random seed takes others"
 
     def test_images_without_a_caption_give_an_empty_seed(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"caption": [["", "a dog"], [], None], "n": [1, 2, 2]}), tmp_path / "train.parquet")
-        assert list(read_source(self.source(tmp_path), 0)) == ["a dog", "", ""]
-        assert sorted(read_source(self.source(tmp_path, image_id="n"), 0)) == ["", "a dog"]
+        assert read_source(self.source(tmp_path)) == ["a dog", "", ""]
+        assert sorted(read_source(self.source(tmp_path, image_id="n"))) == ["", "a dog"]
 
     def test_the_limit_counts_the_rows_that_are_read(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"caption": ["a", "b", "c"], "n": [1, 1, 2]}), tmp_path / "train.parquet")
-        assert len(list(read_source(self.source(tmp_path, image_id="n", limit=2), 0))) == 1
+        assert len(read_source(self.source(tmp_path, image_id="n", limit=2))) == 1
 
     def test_class_names_become_labels_in_templates(self, tmp_path: Path) -> None:
         from datasets import ClassLabel, Dataset, Features, Value
@@ -394,16 +398,16 @@ class TestDatasets:
         data = Dataset.from_dict({"label": [0, 0, 1], "text": ["x", "y", "z"]}, features=features)
         data.to_parquet(tmp_path / "train.parquet")
         templates = ["a plate of {label}", "{label} on a table"]
-        seeds = set(read_source(self.source(tmp_path, "label", templates=templates, num_templates=1), 0))
+        seeds = set(read_source(self.source(tmp_path, "label", templates=templates, num_templates=1)))
         assert len(seeds) == 2
         assert {name for name in ("apple pie", "nachos") if any(name in seed for seed in seeds)} == {
             "apple pie",
             "nachos",
         }
-        texts = list(read_source(self.source(tmp_path, "text", templates=["a {label}"], limit=2), 0))
+        texts = read_source(self.source(tmp_path, "text", templates=["a {label}"], limit=2))
         assert texts == ["a x", "a y"]
         with pytest.raises(InputError, match="no column 'none'; it has label, text"):
-            list(read_source(self.source(tmp_path, "none", templates=["a {label}"]), 0))
+            read_source(self.source(tmp_path, "none", templates=["a {label}"]))
 
     @pytest.mark.parametrize(
         ("more", "message"),
@@ -421,11 +425,11 @@ class TestDatasets:
     def test_a_wrong_column_names_those_that_exist(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"id": [1], "caption": ["a dog"]}), tmp_path / "train.parquet")
         with pytest.raises(InputError, match="no column 'text'; it has id, caption"):
-            list(read_source(self.source(tmp_path, "text"), 0))
+            read_source(self.source(tmp_path, "text"))
 
     def test_a_data_set_that_cannot_be_read_is_an_error_of_the_run(self, tmp_path: Path) -> None:
         with pytest.raises(RunError) as caught:
-            list(read_source(self.source(tmp_path / "none"), 0))
+            read_source(self.source(tmp_path / "none"))
         assert "cannot be read" in caught.value.message
         assert "--seeds FILE" in caught.value.advice
 

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import FileSource, LabelSource, Seeds
+from unicorn_hf.core.recipe import Seeds
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.selection import SeedShards
-from unicorn_hf.seeds.sources import source_path
+from unicorn_hf.seeds.sources.file import FileSource
+from unicorn_hf.seeds.sources.labels import LabelSource
 from unicorn_hf.seeds.step import SeedsRecord, check_sources, prepare_seeds
 
 
@@ -308,7 +309,7 @@ def test_the_bundled_mixture_is_that_of_the_paper() -> None:
     seeds = load_recipe("unicorn-1.2m").seeds
     labels = [source for source in seeds.sources if isinstance(source, LabelSource)]
     assert all(len(source.templates) == source.num_templates == 10 for source in labels)
-    num_labels = sum(len(source_path(source).read_text().splitlines()) for source in labels)
+    num_labels = sum(len(source.file.read_text().splitlines()) for source in labels)
     # Food-101, Stanford Cars and SUN397 have 101, 196 and 397 classes.
     assert 107_000 <= 10 * (num_labels + 101 + 196 + 397) <= 108_000
     assert {source.benchmark for source in seeds.sources} > {"ImageNet-1k", "Food-101", None}
