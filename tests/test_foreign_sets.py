@@ -25,9 +25,11 @@ from tests.hub.server import HubServer
 from tests.inotify import Watch
 from unicorn_hf import InputError
 from unicorn_hf.cards.statistics import read_statistics
+from unicorn_hf.core.foreign import KINDS as REGISTRIES
 from unicorn_hf.core.foreign import LEFT, TAKEN, taken_over
 from unicorn_hf.core.published import prompt_folders
 from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.registry import SectionOf
 from unicorn_hf.hub.regenerate import Published, child_recipe
 from unicorn_hf.pipeline import plan
 
@@ -57,7 +59,7 @@ class Leaf:
 def leaves(model: type[BaseModel] = Recipe, above: Leaf = Leaf(())) -> Iterator[Leaf]:
     for name, info in model.model_fields.items():
         leaf = Leaf((*above.path, name), above.kinds)
-        sections = list(sections_in(info.annotation))
+        sections = list(sections_in(Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation))
         if leaf.key in prompt_folders():
             sections = []  # A prompt is one value, a name or the text.
         for section in sections:
@@ -69,14 +71,26 @@ def leaves(model: type[BaseModel] = Recipe, above: Leaf = Leaf(())) -> Iterator[
 
 
 def all_taken() -> set[str]:
-    return {key for keys in TAKEN.values() for key in keys}
+    return {key for keys in TAKEN.values() for key in keys} | said_by_kinds("taken_keys")
+
+
+def said_by_kinds(*attributes: str) -> set[str]:
+    """Keys that the classes of several kinds name in these attributes."""
+    return {
+        f"{section}.{key}"
+        for section, registry in REGISTRIES.items()
+        for kind in registry.loadable().values()
+        for attribute in attributes
+        for key in getattr(kind, attribute)
+    }
 
 
 def sections_in(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) is Annotated:
-        yield from sections_in(get_args(annotation)[0])
+        of_kinds = [mark for mark in get_args(annotation)[1:] if isinstance(mark, SectionOf)]
+        yield from of_kinds[0].registry.loadable().values() if of_kinds else sections_in(get_args(annotation)[0])
     else:
         for argument in get_args(annotation):
             yield from sections_in(argument)
@@ -241,8 +255,9 @@ def hostile(here: Scene) -> Iterator[tuple[Leaf, object, dict[str, Any]]]:
 
 def test_each_key_is_either_taken_or_left() -> None:
     named = {key for keys in LEFT.values() for key in keys}
-    files = {"engine.model", "representations.encoder", "representations.image_statistics", "seeds.sources.path",
-             "imported.files.path", "parent.dataset", *prompt_folders()}  # fmt: skip
+    files = {"engine.model", "representations.encoder", "representations.image_statistics",
+             "imported.files.path", "parent.dataset", *prompt_folders(),
+             *said_by_kinds("file_keys", "hub_keys")}  # fmt: skip
     keys = {leaf.key for leaf in leaves()}
     assert keys - all_taken() - named - files == set(), "decide of each new key whether a stranger may set it"
     assert (all_taken() | named | files) - keys == set(), "these keys are gone"

@@ -104,6 +104,7 @@ def render_card(
         has_price=recipe.price != Price(),
         num_estimated=statistics.captions.num_estimated + statistics.instructions.num_estimated,
         rebuild=rebuild(recipe, statistics),
+        plugins=[f"{name} {version}" for name, version in recipe.plugins.items()],
         versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
     )
     return f"---\n{front_matter(recipe, statistics)}---\n\n{body}"

@@ -171,7 +171,8 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     extra = _extra(recipe, statistics)
     package = f"unicorn-hf{extra}=={_name(version)}" if version else f"unicorn-hf{extra}"
     missing = list(dict.fromkeys(_files_needed(recipe)))
-    install = shlex.join(["pip", "install", package])
+    others = [f"{_name(name)}=={_name(version)}" for name, version in recipe.plugins.items()]
+    install = shlex.join(["pip", "install", package, *others])
     if recipe.takes_text and not recipe.parent:
         return Rebuild([install, _import(recipe, missing)], missing)
     # With its statistics beside it, the recipe is known for one of others, and is not obeyed in everything.

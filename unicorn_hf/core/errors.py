@@ -35,6 +35,10 @@ class InputError(UnicornError):
     exit_code = 2
 
 
+class MissingPackageError(InputError):
+    """A recipe takes a choice from another package, which is not installed here."""
+
+
 class RunError(UnicornError):
     """The world did not play along: disk, network, engine, too many rejections. What is done is kept. Exit code 1."""
 

@@ -49,7 +49,7 @@ def _below(*sections: str, keys: str) -> tuple[str, ...]:
 _SAMPLING = "temperature top_p repetition_penalty max_tokens"
 TAKEN: Mapping[str, tuple[str, ...]] = {
     "it says what the set is, in its card": (
-        *("name", "title", "note", "language"),
+        *("name", "title", "note", "language", "plugins"),
         *_below("engine", keys="license"),
         *_below("seeds.sources", keys="name domain license benchmark"),
         *_below("imported", keys="domain license column"),
@@ -98,6 +98,9 @@ LEFT: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Keys that are left aside, by the reason; so is each key that is in no table."""
+
+KINDS: Mapping[str, Registry[type[Kind]]] = {"seeds.sources": SOURCES}
+"""Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
 
 SHAPES_TEXT = ("engine.extra_body", "engine.trust_remote_code")
 """Of those that are left aside, the ones without which a model may write other text."""
@@ -201,8 +204,8 @@ def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, fi
     if key in _TAKEN_KEYS:
         return value
     above, _, name = key.rpartition(".")
-    if above in _REGISTRIES:
-        return _of_a_kind(_REGISTRIES[above].get(section["kind"]), name, value, key, files)
+    if above in KINDS:
+        return _of_a_kind(KINDS[above].get(section["kind"]), name, value, key, files)
     if isinstance(value, Mapping):
         above = f"{key}." if key else ""
         inner = {name: _filtered(item, f"{above}{name}", value, folder, files) for name, item in value.items()}
@@ -311,8 +314,6 @@ _NAMES: Mapping[str, _Named] = {
     **{key: _prompt(folder) for key, folder in prompt_folders().items()},
 }
 """Keys that may name a file."""
-_REGISTRIES: Mapping[str, Registry[type[Kind]]] = {"seeds.sources": SOURCES}
-"""Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
 _ADVICE = {
     "engine.model": "Name a model: --llm MODEL",
     "representations.encoder": "Name an encoder: --encoder ENCODER",

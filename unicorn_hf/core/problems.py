@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from unicorn_hf.core.plugins import package_of, why_unknown
+
 Location = tuple[int | str, ...]
 _Schema = Mapping[str, Any]
 _TEXT = "a text"
@@ -25,6 +27,8 @@ class Problem(NamedTuple):
     location: Location
     """The key in the file, or that of its section where the key itself is missing."""
     text: str
+    package: str = ""
+    """The other package that a name is of which is not known, if that is what is wrong."""
 
 
 def problems(model: type[BaseModel], data: object, error: ValidationError) -> list[Problem]:
@@ -48,6 +52,8 @@ def problems(model: type[BaseModel], data: object, error: ValidationError) -> li
 def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
     key = ".".join(map(str, location))
     kind, given = detail["type"], detail["input"]
+    if problem := _of_a_plugin(key, location, detail):
+        return problem
     if kind == "missing":
         return Problem(location, f"{key}: this key is missing: write {root.at(detail['loc']).words}")
     if kind == "extra_forbidden":
@@ -66,6 +72,20 @@ def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
         return Problem(location, f"{key}: a key is a word: put it in quotes")
     form = root.at(detail["loc"])
     return Problem(location, f"{key}: write {form.words}{_shown(given)}{form.remedy(given)}".removeprefix(": "))
+
+
+def _of_a_plugin(key: str, location: Location, detail: ErrorDetails) -> Problem | None:
+    """A name in the form `PACKAGE:NAME` that is not known."""
+    names = {
+        "union_tag_invalid": lambda: detail["ctx"]["tag"],
+        "extra_forbidden": lambda: location[-1],
+        "literal_error": lambda: detail["input"],
+    }
+    name = names[detail["type"]]() if detail["type"] in names else None
+    if (package := package_of(name)) is None:
+        return None
+    given = "" if key.endswith(f"{name}") else f" {name!r}"
+    return Problem(location, f"{key}: unknown name{given}: {why_unknown(package, name)}", package)
 
 
 def _in_file(data: object, detail: ErrorDetails) -> Location:

@@ -498,6 +498,8 @@ class Recipe(Section):
     """Where captions and conversations were imported from, if they were."""
     parent: Parent | None = None
     """The set that this one was made from, if there is one."""
+    plugins: dict[str, str] = Field(default_factory=dict)
+    """Other packages whose choices the recipe names, with their versions. A build writes it; it installs nothing."""
 
     @property
     def takes_text(self) -> bool:

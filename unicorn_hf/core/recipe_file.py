@@ -10,9 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from unicorn_hf.core.choices import SOURCES
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.foreign import is_of_a_set, refuse_files, taken_over
 from unicorn_hf.core.links import check_links
+from unicorn_hf.core.plugins import to_install
 from unicorn_hf.core.problems import Location, Problem, problems
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.registry import Registry
@@ -104,7 +105,10 @@ def validate(document: Document) -> Recipe:
         return Recipe.model_validate(document.data)
     except ValidationError as error:
         found = problems(Recipe, document.data, error)
-        raise InputError("\n".join(f"{_place(document, problem)}: {problem.text}" for problem in found)) from None
+        text = "\n".join(f"{_place(document, problem)}: {problem.text}" for problem in found)
+        if advice := to_install(filter(None, (problem.package for problem in found)), document.data):
+            raise MissingPackageError(text, advice) from None
+        raise InputError(text) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:

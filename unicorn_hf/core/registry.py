@@ -18,7 +18,7 @@ from typing import Annotated, Any, Generic, TypeVar, Union
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.errors import InputError, MissingPackageError
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ class Registry(Generic[T]):
         near = get_close_matches(name.lower(), known, n=1) or [other for other in known if other.endswith(f":{name}")]
         hint = f"Did you mean {near[0]}? " if near else ""
         if colon and rest and _PACKAGE.fullmatch(package) and not near:
-            return InputError(
+            return MissingPackageError(
                 f"no {self.kind} {name}: the package {package} is not installed, or has none of that name",
                 f"Install the package if you trust it: pip install {package}",
             )

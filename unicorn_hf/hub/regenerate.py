@@ -15,7 +15,7 @@ from pathlib import Path
 from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
 from unicorn_hf.cards.statistics import SourceFacts, Statistics, read_statistics
 from unicorn_hf.core.encoder_spec import IMPORTED
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.foreign import SHAPES_TEXT, Foreign, flat, refuse_files, taken_over
 from unicorn_hf.core.recipe import ImportedEngine, Recipe, Seeds
 from unicorn_hf.core.recipe_file import overridden, read_recipe
@@ -28,7 +28,7 @@ _NUMBERS = ("captions.num", "instructions.num")
 """But for these: of fewer rows, the first are taken."""
 _ENCODER, _TRANSFER = "representations.encoder", "representations.transfer"
 _IMAGES = "representations.image_statistics"
-_NOT_CHANGES = ("cluster", "imported", "parent", "price", "seeds.sources")
+_NOT_CHANGES = ("cluster", "imported", "parent", "plugins", "price", "seeds.sources")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def read_published(source: str, revision: str | None = None) -> Published:
     try:
         taken = taken_over(read_recipe(folder / RECIPE), folder)
         statistics = read_statistics(folder / STATISTICS)
+    except MissingPackageError as error:
+        raise MissingPackageError(error.message.replace(str(folder), source), error.advice) from error
     except InputError as error:
         raise _unreadable(source, folder, error) from error
     name = str(Path(source).resolve()) if is_folder else source

@@ -33,6 +33,7 @@ from unicorn_hf.core.encoder_spec import ImportedSpec
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.left_out import LeftOut
+from unicorn_hf.core.plugins import plugins
 from unicorn_hf.core.published import published_encoder, published_name, published_recipe
 from unicorn_hf.core.recipe import (
     EndpointEngine,
@@ -420,7 +421,7 @@ class _Build:
     ) -> BuildResult:
         recipe, out = self._recipe, self._plan.out
         examples: dict[ConfigName, list[dict[str, object]]] = {}
-        published = published_recipe(recipe)
+        published = published_recipe(recipe.model_copy(update={"plugins": plugins(recipe)}))
         with replaced(out) as folder:
             add_shards(folder, packaged, out)
             save_transfer(

@@ -15,6 +15,7 @@ from unicorn_hf.cards.statistics import (
     WordFacts,
 )
 from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.plugins import plugins
 from unicorn_hf.core.recipe import (
     Recipe,
     VllmEngine,
@@ -113,4 +114,5 @@ def versions(recipe: Recipe) -> dict[str, str]:
     names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec | ImportedSpec) else _USED_BY_ENCODERS)}
     if isinstance(encoder, OpenClipSpec):
         names.add("open_clip_torch")
+    names |= plugins(recipe).keys()
     return {name: version for name in sorted(names) if (version := installed_version(name))}

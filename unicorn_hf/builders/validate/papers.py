@@ -67,6 +67,7 @@ class Facts(BaseModel):
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts
+    versions: dict[str, str] = {}
 
     def by_config(self) -> dict[str, ConfigFacts]:
         return {"pretrain": self.pretrain, "instruction": self.instruction}
@@ -100,6 +101,10 @@ def check_recipe(recipe: Recipe, facts: Facts | None, num_rows: Mapping[str, int
             message = f"{number:,}, but {config} has {num_rows[config]:,} rows"
             findings.add("counts", RECIPE, message, field=f"{section}.num")
     if facts:
+        for package, version in recipe.plugins.items():
+            if (theirs := facts.versions.get(package)) != version:
+                message = f"{quoted(version)}, but {STATISTICS} says {quoted(theirs)}"
+                findings.add("recipe", RECIPE, message, field=f"plugins.{quoted(package)}")
         said = facts.representations
         for name, theirs in {"dtype": said.dtype, "transfer": said.transfer_asked or said.transfer}.items():
             if (ours := getattr(recipe.representations, name)) != theirs:

@@ -1,0 +1,72 @@
+"""Other packages that a recipe takes choices from: which they are, and what to say of one that is not installed."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel
+
+from unicorn_hf.core import choices
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.registry import Registry, normalised
+
+REGISTRIES: tuple[Registry[Any], ...] = tuple(kind for kind in vars(choices).values() if isinstance(kind, Registry))
+_NAME = re.compile(r"(?P<package>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?):[\w.-]+")
+
+
+def plugins(recipe: BaseModel) -> dict[str, str]:
+    """The packages whose choices a recipe names, with the installed versions; without unicorn-hf's own."""
+    said = set(_names(recipe.model_dump(mode="json")))
+    found = {registry.provider(name) for registry in REGISTRIES for name in registry.names if name in said}
+    return {normalised(provider.package): provider.version for provider in sorted(filter(None, found), key=str)}
+
+
+def package_of(name: object) -> str | None:
+    """The package of a name in the form `PACKAGE:NAME`; None of other names."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    return match["package"] if match else None
+
+
+def why_unknown(package: str, name: str) -> str:
+    """Why a name of this package is not taken where it stands in a recipe."""
+    if (installed := _version(package)) is None:
+        return f"the package {package} is not installed"
+    for registry in REGISTRIES:
+        if name in registry:
+            try:
+                registry.get(name)
+            except InputError as error:
+                return error.message
+            return f"it is the name of a {registry.kind}"
+    return f"the package {package} {installed} has none of that name"
+
+
+def to_install(packages: Iterable[str], recipe: object) -> str:
+    """What to do about packages that a recipe, not yet validated, needs and that are not installed."""
+    said = recipe.get("plugins") if isinstance(recipe, dict) else None
+    known = said if isinstance(said, dict) else {}
+    absent = [package for package in dict.fromkeys(packages) if _version(package) is None]
+    wanted = [f"{name}=={known[name]}" if isinstance(known.get(name), str) else name for name in absent]
+    return f"If you trust it: {shlex.join(['pip', 'install', *wanted])}" if wanted else ""
+
+
+def _names(value: object) -> Iterator[str]:
+    """All texts of a recipe that may be the name of a choice, or begin with it as an encoder's does."""
+    if isinstance(value, str):
+        yield ":".join(value.split(":", 2)[:2])
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _names(key)
+            yield from _names(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _names(item)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
