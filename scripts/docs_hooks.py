@@ -13,6 +13,7 @@ import griffe
 
 COMMANDS = "<!-- commands -->"
 SETTINGS = re.compile(r"<!-- settings: (.*?) -->")
+KINDS = re.compile(r"<!-- kinds: (\w+) -->")
 PUBLIC = "<!-- public -->"
 DECISIONS = "decisions"
 _BOUNDED = re.compile(r"Annotated\[(.+?), Field\((.*)\)\]")
@@ -35,7 +36,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace(COMMANDS, "\n".join(reference(main, "unicorn-hf")))
     if PUBLIC in markdown:
         markdown = markdown.replace(PUBLIC, "\n\n".join(_public()))
-    return SETTINGS.sub(lambda found: "\n".join(map(_settings, found[1].split())), markdown)
+    markdown = KINDS.sub(lambda found: "\n".join(_kinds(found[1])), markdown)
+    return SETTINGS.sub(
+        lambda found: "\n".join(_settings(f"core.recipe.{name}") for name in found[1].split()), markdown
+    )
 
 
 def _public() -> Iterator[str]:
@@ -48,15 +52,24 @@ def _public() -> Iterator[str]:
 
 
 @cache
-def _recipe() -> griffe.Object:
-    return griffe.load("unicorn_hf.core.recipe")
+def _package() -> griffe.Object:
+    return griffe.load("unicorn_hf")
 
 
-def _settings(name: str) -> str:
+def _kinds(registry: str) -> Iterator[str]:
+    """The sections that a registry of `unicorn_hf.core.choices` has, those of other packages aside."""
+    from unicorn_hf.core import choices
+
+    found = getattr(choices, registry)
+    for section in map(found.get, found.own_names):
+        yield _settings(f"{section.__module__}.{section.__name__}".removeprefix("unicorn_hf."))
+
+
+def _settings(path: str) -> str:
     """A section of a recipe as a table: its keys, those of its base first, and what the source says about them."""
-    section = _recipe()[name]
-    keys = [key for key in section.attributes.values() if key.annotation and "property" not in key.labels]
-    lines = [f"### {name}", "", section.docstring.value if section.docstring else "", ""]
+    section = _package()[path]
+    keys = [key for key in section.attributes.values() if key.annotation and "instance-attribute" in key.labels]
+    lines = [f"### {section.name}", "", section.docstring.value if section.docstring else "", ""]
     return "\n".join([*lines, "| key | type | default | |", "|---|---|---|---|", *map(_setting, keys), ""])
 
 

@@ -10,7 +10,7 @@ from unicorn_hf.core.languages import base, code_of
 from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.registry import SectionOf
 from unicorn_hf.core.section import Revision, Section, Strings
-from unicorn_hf.core.sources import OPEN_DOMAIN, SeedSource
+from unicorn_hf.core.sources import SeedSource
 
 TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
 TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
@@ -456,7 +456,7 @@ class Imported(Section):
     files: Annotated[tuple[ImportedFile, ...], Field(min_length=1, strict=False)]
     column: str | None = None
     """The column or key of the captions, where it is not `caption` or `text`."""
-    domain: str = OPEN_DOMAIN
+    domain: str = "open-domain"
     """Of captions whose files name none."""
     license: str = "unknown"
 

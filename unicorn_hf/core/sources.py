@@ -10,7 +10,6 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.section import Kind
 
-OPEN_DOMAIN = "open-domain"
 PACKAGE_PREFIX = "package:"
 
 
@@ -22,7 +21,7 @@ class SeedSource(Kind):
 
     name: str | None = None
     """What the card calls the source; the file's or data set's name unless given."""
-    domain: str = OPEN_DOMAIN
+    domain: str = "open-domain"
     license: str = "unknown"
     limit: PositiveInt | None = None
     """Seeds, or labels of a data set, that are read at most."""

@@ -103,8 +103,8 @@ def check_recipe(recipe: Recipe, facts: Facts | None, num_rows: Mapping[str, int
     if facts:
         for package, version in recipe.plugins.items():
             if (theirs := facts.versions.get(package)) != version:
-                message = f"{quoted(version)}, but {STATISTICS} says {quoted(theirs)}"
-                findings.add("recipe", RECIPE, message, field=f"plugins.{quoted(package)}")
+                message = f"{quoted(package)} {quoted(version)}, but {STATISTICS} says {quoted(theirs)}"
+                findings.add("recipe", RECIPE, message, field="plugins")
         said = facts.representations
         for name, theirs in {"dtype": said.dtype, "transfer": said.transfer_asked or said.transfer}.items():
             if (ours := getattr(recipe.representations, name)) != theirs:
