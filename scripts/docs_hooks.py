@@ -1,5 +1,6 @@
 """What MkDocs asks for when it builds the site (mkdocs.yml): what is made of the code, and not written by hand."""
 
+import ast
 import inspect
 import re
 import textwrap
@@ -13,6 +14,8 @@ import griffe
 
 COMMANDS = "<!-- commands -->"
 SETTINGS = re.compile(r"<!-- settings: (.*?) -->")
+EXAMPLE = re.compile(r"<!-- example: (.+?) -->")
+EXAMPLES = Path(__file__).parent.parent / "examples" / "plugin"
 KINDS = re.compile(r"<!-- kinds: (\w+) -->")
 PUBLIC = "<!-- public -->"
 DECISIONS = "decisions"
@@ -37,9 +40,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if PUBLIC in markdown:
         markdown = markdown.replace(PUBLIC, "\n\n".join(_public()))
     markdown = KINDS.sub(lambda found: "\n".join(_kinds(found[1])), markdown)
-    return SETTINGS.sub(
-        lambda found: "\n".join(_settings(f"core.recipe.{name}") for name in found[1].split()), markdown
-    )
+    markdown = EXAMPLE.sub(lambda found: _example(*found[1].split()), markdown)
+    return SETTINGS.sub(lambda found: "\n".join(map(_of_recipe, found[1].split())), markdown)
 
 
 def _public() -> Iterator[str]:
@@ -63,6 +65,19 @@ def _kinds(registry: str) -> Iterator[str]:
     found = getattr(choices, registry)
     for section in map(found.get, found.own_names):
         yield _settings(f"{section.__module__}.{section.__name__}".removeprefix("unicorn_hf."))
+
+
+def _of_recipe(name: str) -> str:
+    return _settings(f"core.recipe.{name}")
+
+
+def _example(file: str, name: str = "") -> str:
+    """A file of the example package, or what it defines by this name, as it is there."""
+    text = (EXAMPLES / file).read_text(encoding="utf-8").strip()
+    if name:
+        (node,) = (node for node in ast.parse(text).body if getattr(node, "name", None) == name)
+        text = ast.get_source_segment(text, node) or ""
+    return f"```{Path(file).suffix.removeprefix('.').replace('py', 'python')}\n{text}\n```"
 
 
 def _settings(path: str) -> str:

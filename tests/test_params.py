@@ -8,11 +8,11 @@ import pytest
 from tests.builds import command, unicorn
 
 
-def completed(line: str, cwd: Path) -> list[str]:
+def completed(line: str, cwd: Path, **more: str) -> list[str]:
     """What bash would be told at the end of `line`, as `kind,word`."""
     words = line.split(" ")
     environment = {"_UNICORN_HF_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    return unicorn(cwd=cwd, **environment).stdout.splitlines()
+    return unicorn(cwd=cwd, **environment, **more).stdout.splitlines()
 
 
 @pytest.mark.parametrize(
