@@ -39,7 +39,7 @@ def why_unknown(package: str, name: str) -> str:
                 registry.get(name)
             except InputError as error:
                 return error.message
-            return f"it is the name of a {registry.kind}"
+            return f"it names another kind of choice: {registry.kind}"
     return f"the package {package} {installed} has none of that name"
 
 
