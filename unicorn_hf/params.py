@@ -50,7 +50,7 @@ class DescribedOption(click.Option):
     """An option of the type `ChoiceOf`. Its help is the first line of each choice's docstring."""
 
     @property
-    def help(self) -> str:  # type: ignore[override]
+    def help(self) -> str:
         assert isinstance(self.type, ChoiceOf)
         docs = {name: inspect.getdoc(choice) or "" for name, choice in self.type.registry.loadable().items()}
         lines = (f"{name}: {doc.partition(chr(10))[0].removesuffix('.')}" for name, doc in docs.items())

@@ -216,8 +216,8 @@ def test_sources_are_checked_by_their_first_seed(hundred: Path, tmp_path: Path) 
     check_sources(seeds_of(hundred), ["en"])
     for name, message in (
         ("none.txt", "no seed file"),
-        ("empty.txt", "no seeds in .*: the file is empty"),
-        ("header.csv", "no seeds in .*: the file is empty"),
+        ("empty.txt", "no seeds in .*: it is empty"),
+        ("header.csv", "no seeds in .*: it is empty"),
         ("none.doc", "no seed file"),
     ):
         with pytest.raises(InputError, match=message):

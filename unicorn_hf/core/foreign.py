@@ -99,7 +99,7 @@ LEFT: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that are left aside, by the reason; so is each key that is in no table."""
 
-KINDS: Mapping[str, Registry[type[Kind]]] = {"seeds.sources": SOURCES}
+KINDS: Mapping[str, Registry[Any]] = {"seeds.sources": SOURCES}
 """Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
 
 SHAPES_TEXT = ("engine.extra_body", "engine.trust_remote_code")

@@ -76,12 +76,15 @@ def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
 
 def _of_a_plugin(key: str, location: Location, detail: ErrorDetails) -> Problem | None:
     """A name in the form `PACKAGE:NAME` that is not known."""
-    names = {
-        "union_tag_invalid": lambda: detail["ctx"]["tag"],
-        "extra_forbidden": lambda: location[-1],
-        "literal_error": lambda: detail["input"],
-    }
-    name = names[detail["type"]]() if detail["type"] in names else None
+    match detail["type"]:
+        case "union_tag_invalid":
+            name = detail["ctx"]["tag"]
+        case "extra_forbidden":
+            name = location[-1]
+        case "literal_error":
+            name = detail["input"]
+        case _:
+            return None
     if (package := package_of(name)) is None:
         return None
     given = "" if key.endswith(f"{name}") else f" {name!r}"

@@ -153,10 +153,13 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return data
 
 
-def _file_keys(registry: Registry[type[Kind]], section: Any) -> tuple[str, ...]:
+def _file_keys(registry: Registry[Any], section: Any) -> tuple[str, ...]:
     """The keys of a section, not yet validated, that name files."""
     kind = section.get("kind") if isinstance(section, dict) else None
-    return registry.get(kind).file_keys if isinstance(kind, str) and kind in registry else ()
+    if not isinstance(kind, str) or kind not in registry:
+        return ()
+    found: type[Kind] = registry.get(kind)
+    return found.file_keys
 
 
 def _inside(data: dict[str, Any], key: str) -> dict[str, Any]:

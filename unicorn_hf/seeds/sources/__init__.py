@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 from unicorn_hf.core.sources import SeedSource
 
+# In the order in which they are listed. A module that is not named here is found too, after these.
+# isort: off
+from unicorn_hf.seeds.sources import file, labels, dataset  # noqa: F401
+# isort: on
+
 
 def source_names(sources: Sequence[SeedSource]) -> list[str]:
     """What the card calls the sources; those of one name are numbered from the second on."""
