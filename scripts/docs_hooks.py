@@ -18,17 +18,9 @@ EXAMPLE = re.compile(r"<!-- example: (.+?) -->")
 EXAMPLES = Path(__file__).parent.parent / "examples" / "plugin"
 KINDS = re.compile(r"<!-- kinds: (\w+) -->")
 PUBLIC = "<!-- public -->"
-DECISIONS = "decisions"
+DECISIONS = "<!-- decisions -->"
+RECORDS = Path(__file__).resolve().parent.parent / "docs" / "decisions"
 _BOUNDED = re.compile(r"Annotated\[(.+?), Field\((.*)\)\]")
-
-
-def on_config(config: Any) -> Any:
-    """Called by MkDocs at the start: all records of decisions take their place in the navigation."""
-    names = sorted(path.name for path in Path(config.docs_dir, DECISIONS).glob("*.md"))
-    for entry in config.nav or ():
-        if isinstance(entry, dict) and "Decisions" in entry:
-            entry["Decisions"] = [f"{DECISIONS}/{name}" for name in names]
-    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -39,9 +31,19 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace(COMMANDS, "\n".join(reference(main, "unicorn-hf")))
     if PUBLIC in markdown:
         markdown = markdown.replace(PUBLIC, "\n\n".join(_public()))
+    if DECISIONS in markdown:
+        markdown = markdown.replace(DECISIONS, "\n".join(_decisions()))
     markdown = KINDS.sub(lambda found: "\n".join(_kinds(found[1])), markdown)
     markdown = EXAMPLE.sub(lambda found: _example(*found[1].split()), markdown)
     return SETTINGS.sub(lambda found: "\n".join(map(_of_recipe, found[1].split())), markdown)
+
+
+def _decisions() -> Iterator[str]:
+    """All records of decisions as a list of links."""
+    for path in sorted(RECORDS.glob("[0-9]*.md")):
+        title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        # A number and a dot at the start of an item would begin a list of its own.
+        yield f"- [{title.replace('. ', ': ', 1)}]({path.name})"
 
 
 def _public() -> Iterator[str]:

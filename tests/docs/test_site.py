@@ -11,6 +11,8 @@ import pytest
 
 from tests.docs.blocks import ROOT
 
+DECISIONS = ROOT / "docs" / "decisions"
+RECORDS = sorted(DECISIONS.glob("[0-9]*.md"))
 # What a browser fetches by itself, as opposed to links that a reader follows.
 FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "object": "data"}
 
@@ -43,8 +45,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_of_docs_is_in_it(site: Path) -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         page = path.relative_to(ROOT / "docs").with_suffix("")
-        folder = page.parent if page.name == "index" else page
+        folder = page.parent if page.name in ("index", "README") else page
         assert (site / folder / "index.html").is_file(), path
+
+
+def test_decisions_are_listed_on_one_page_alone(site: Path) -> None:
+    listed = (site / "decisions" / "index.html").read_text(encoding="utf-8")
+    for record in RECORDS:
+        assert f'href="{record.stem}/"' in listed, record
+    home = (site / "index.html").read_text(encoding="utf-8")
+    assert 'href="decisions/"' in home
+    assert not any(record.stem in home for record in RECORDS)
+
+
+def test_a_decision_has_a_number_of_its_own_and_missing_ones_are_explained() -> None:
+    numbers = []
+    for record in RECORDS:
+        heading = record.read_text(encoding="utf-8").partition("\n")[0]
+        numbers.append(int(record.name[:4]))
+        assert heading.startswith(f"# {numbers[-1]}. "), record
+    assert len(set(numbers)) == len(numbers)
+    missing = [str(number) for number in range(1, max(numbers)) if number not in numbers]
+    explained = re.search(r"under the numbers? ([\d, and]+)\.", (DECISIONS / "README.md").read_text(encoding="utf-8"))
+    assert re.findall(r"\d+", explained[1] if explained else "") == missing
 
 
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
