@@ -1,9 +1,14 @@
-"""Draws the pictures of docs/concepts.md into docs/assets/: python scripts/docs_pictures.py [flow use order gap]
+"""Draws the pictures of README and docs into docs/assets/: python scripts/docs_pictures.py [flow use order gap report]
 
 `gap` is of real vectors: of the demonstration encoder, for the emoji of scripts/emoji_art.py (pip install resvg-py).
+`report` is a screenshot of the page of the set in ./unicorn, which `make demo` builds; it needs Chromium.
 """
 
+import io
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,7 +152,36 @@ def gap() -> None:
     print(f"{len(texts)} labels and pictures")
 
 
-PICTURES: dict[str, Callable[[], None]] = {"flow": flow, "use": use, "order": order, "gap": gap}
+def report() -> None:
+    """The map of a set, and one of its rows."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page_file = Path(folder, "report.html")
+        subprocess.run(
+            [Path(sys.executable).parent / "unicorn-hf", "report", "unicorn", "--out", page_file], check=True
+        )
+        chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))))
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1080, "height": 1200}, color_scheme="light")
+        page.goto(page_file.as_uri())
+        page.wait_for_function("() => window.Bokeh && Bokeh.documents.length === 1 && Bokeh.documents[0].is_idle")
+        page.locator("#table .open", has_text=SHOWN_ROW).last.click()
+        page.evaluate(f"() => document.querySelectorAll({NOT_SHOWN!r}).forEach(part => part.style.display = 'none')")
+        picture = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
+        browser.close()
+    # Few colours: a third of the size.
+    picture.convert("RGB").quantize(128).save(ASSETS / "report.png", optimize=True)
+
+
+SHOWN_ROW = "harp"
+"""Text of the caption whose row is open in the picture."""
+NOT_SHOWN = (
+    "nav, .skip, .warning, .bottom, #figures .columns, #figures h2, #charts, #rejected, #map > .chart, #filters, #more,"
+    "#table tbody tr:not(.opened, .detail)"
+)
+PICTURES: dict[str, Callable[[], None]] = {"flow": flow, "use": use, "order": order, "gap": gap, "report": report}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

