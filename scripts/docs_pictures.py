@@ -167,6 +167,8 @@ def report() -> None:
         page = browser.new_page(viewport={"width": 1080, "height": 1200}, color_scheme="light")
         page.goto(page_file.as_uri())
         page.wait_for_function("() => window.Bokeh && Bokeh.documents.length === 1 && Bokeh.documents[0].is_idle")
+        while page.locator("#more").is_visible():
+            page.locator("#more").click()
         page.locator("#table .open", has_text=SHOWN_ROW).last.click()
         page.evaluate(f"() => document.querySelectorAll({NOT_SHOWN!r}).forEach(part => part.style.display = 'none')")
         picture = Image.open(io.BytesIO(page.screenshot(full_page=True, animations="disabled")))
@@ -175,11 +177,11 @@ def report() -> None:
     picture.convert("RGB").quantize(128).save(ASSETS / "report.png", optimize=True)
 
 
-SHOWN_ROW = "harp"
+SHOWN_ROW = "chameleons"
 """Text of the caption whose row is open in the picture."""
 NOT_SHOWN = (
     "nav, .skip, .warning, .bottom, #figures .columns, #figures h2, #charts, #rejected, #map > .chart, #filters, #more,"
-    "#table tbody tr:not(.opened, .detail)"
+    "#map > p, .legend, #rows > p, #table tbody tr:not(.opened, .detail)"
 )
 PICTURES: dict[str, Callable[[], None]] = {"flow": flow, "use": use, "order": order, "gap": gap, "report": report}
 
