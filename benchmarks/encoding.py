@@ -30,7 +30,7 @@ from unicorn_hf.representations.step import CODE, STAGE, EncodeJob
 from unicorn_hf.runtime.files import write_table
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Step
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.work import Work
 
 
 def main() -> None:
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     choice = resolve_encoder(options.encoder, options.batch_size, options.long_captions)
-    encoder: Any = resident(choice.text_identity, choice.open)
+    work = Work()
+    with work.engine(choice.text_identity, choice.open) as opened:
+        encoder: Any = opened
     texts = captions(options.captions)
     partitions = [
         texts[start : start + options.partition_rows] for start in range(0, len(texts), options.partition_rows)
@@ -52,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         jobs = [job(Path(name), number, partition, choice) for number, partition in enumerate(partitions)]
         times = [
-            (timed(lambda: bare(encoder, batches)), timed(lambda: [one.run(lambda: None) for one in jobs]))
+            (timed(lambda: bare(encoder, batches)), timed(lambda: [one.run(work) for one in jobs]))
             for _ in range(options.repeats)
         ]
     reference, ours = (np.min(each, axis=0) for each in zip(*times, strict=True))
@@ -117,7 +119,14 @@ def job(folder: Path, number: int, texts: list[str], choice: EncoderChoice) -> E
     ]
     write_table(path, pa.Table.from_pylist(rows, schema=CAPTIONS), CAPTIONS)
     picked = Picked(partition=f"{number:05d}", path=path, inputs="", rows=tuple(range(len(texts))))
-    return EncodeJob(Step.of(folder, STAGE, choice.text_identity, CODE), picked, choice)
+    return EncodeJob(
+        step=Step.of(folder, STAGE, choice.text_identity, CODE),
+        partition=picked.partition,
+        inputs=picked.identity,
+        label=STAGE,
+        captions=picked,
+        encoder=choice,
+    )
 
 
 def device() -> str:

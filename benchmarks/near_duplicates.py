@@ -104,7 +104,10 @@ def ours(texts: list[str], config: NearDuplicates, num_workers: int) -> tuple[li
         del rows
         variables = {"OMP_NUM_THREADS": "1"}
         with open_pool(Place(num_workers), lambda num_threads: variables, lambda event: None) as pool:
-            pool.run([KeyJob(Step(Path(folder) / "warm"), CaptionShard(paths[0], "warm"), config)], lambda record: None)
+            pool.run(
+                [KeyJob.of(Step(Path(folder) / "warm"), CaptionShard(paths[0], "warm"), config=config)],
+                lambda record: None,
+            )
             START.append(time.perf_counter())
             candidates = Candidates(config, Path(folder) / "work")
             candidates.add(paths, HashingTimer(pool))

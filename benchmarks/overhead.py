@@ -43,7 +43,7 @@ from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import prepare_seeds
 
 BOUND_MS = 10.0
@@ -75,7 +75,7 @@ class Nothing:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         return Record(inputs=str(self.name), num_bytes={})
 
 
@@ -92,11 +92,11 @@ class Meet:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
-        resident(self.key, AnswersAtOnce)
-        (self.folder / str(os.getpid())).touch()
-        while len(list(self.folder.iterdir())) < self.workers:
-            time.sleep(0.01)
+    def run(self, work: Work) -> Record:
+        with work.engine(self.key, AnswersAtOnce):
+            (self.folder / str(os.getpid())).touch()
+            while len(list(self.folder.iterdir())) < self.workers:
+                time.sleep(0.01)
         return Record(inputs="", num_bytes={})
 
 
@@ -112,7 +112,6 @@ def main() -> None:
         recipe = recipe_of(folder, options.partitions, options.rows)
         generator = resolve_generator(recipe.engine)
         jobs = jobs_of(recipe, generator, folder)
-        resident(generator.identity, AnswersAtOnce)
         bare, synced = bare_ms(jobs, folder, options.repeats)
         print(f"{len(jobs)} partitions of {options.rows} rows; the bare job takes {bare.ms:.1f} ms", end="")
         print(f" ({bare.cpu_ms:.1f} ms of the processor), {synced / bare.ms:.0%} of it fsync\n")
@@ -239,7 +238,9 @@ def cpu_s() -> float:
 
 def bare_ms(jobs: Sequence[CaptionJob], folder: Path, repeats: int) -> tuple[Taken, float]:
     """A plain loop in this process, and the milliseconds of a job in which it waits for the disk: medians."""
-    fsync, waited = os.fsync, [0.0] * repeats
+    fsync, waited, work = os.fsync, [0.0] * repeats, Work()
+    with work.engine(jobs[0].generator.identity, AnswersAtOnce):
+        pass  # The jobs find it.
 
     def loop(at: int) -> Taken:
         def sync(file: int) -> None:
@@ -248,7 +249,7 @@ def bare_ms(jobs: Sequence[CaptionJob], folder: Path, repeats: int) -> tuple[Tak
             waited[at] += (time.perf_counter() - began) * 1000 / len(jobs)
 
         with mock.patch("os.fsync", sync):
-            return taken(elsewhere(jobs, folder), lambda jobs: [job.run(lambda: None) for job in jobs])
+            return taken(elsewhere(jobs, folder), lambda jobs: [job.run(work) for job in jobs])
 
     return median([loop(at) for at in range(repeats)]), statistics.median(waited)
 

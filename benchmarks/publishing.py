@@ -36,6 +36,7 @@ from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, write_table
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Step
+from unicorn_hf.runtime.work import Work
 
 MEAN = "mean.npy"
 
@@ -82,8 +83,10 @@ def job(folder: Path, dim: int) -> PackageJob:
         parts.append(Part(Picked(name, path, name, rows), folder / f"{name}.{KIND}"))
     return PackageJob(
         step=Step(folder / "packaging"),
+        partition="pretrain-00000",
+        inputs="",
+        label="packaging",
         config="pretrain",
-        shard=0,
         parts=tuple(parts),
         dim=dim,
         dtype="float16",
@@ -97,7 +100,7 @@ def ours(folder: Path, dim: int) -> dict[str, float]:
     import_streams()
     with Peak() as peak:
         started = time.perf_counter()
-        record = planned.run(lambda: None)
+        record = planned.run(Work())
         seconds = time.perf_counter() - started
     return {"seconds": seconds, "MB": record.num_arrow_bytes / 1e6, "file MB": planned.path.stat().st_size / 1e6} | (
         peak.figures

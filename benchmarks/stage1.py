@@ -44,6 +44,7 @@ from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import SeedShards
+from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import prepare_seeds
 
 NUM_WARM = 16
@@ -246,7 +247,8 @@ class InThisProcess:
     """A pool without workers."""
 
     def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], **how: bool) -> list[Any]:
-        return [job.run(lambda: None) for job in jobs]
+        work = Work()
+        return [job.run(work) for job in jobs]
 
 
 def requests_of(recipe: Recipe, shards: SeedShards, folder: Path) -> list[Request]:

@@ -31,6 +31,7 @@ from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
 from unicorn_hf.runtime.cluster import open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
+from unicorn_hf.runtime.work import Work
 
 WANTED = 0.9
 
@@ -80,8 +81,9 @@ def both(processes: ProcessPoolExecutor, shares: Sequence[Sequence[CaptionJob]])
 
 
 def run_all(jobs: Sequence[CaptionJob]) -> None:
+    work = Work()
     for job in jobs:
-        job.run(lambda: None)
+        job.run(work)
 
 
 def ours_s(jobs: Sequence[CaptionJob], generator: GeneratorSpec, number: int) -> float:

@@ -18,29 +18,22 @@ from unicorn_hf.engines.echo import EchoGenerator
 from unicorn_hf.runtime.answers import Asking, store_at
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import prepare_seeds
 
 Say = Callable[[Request, int], Answer | str]
 """What to answer a request, the how-many-eth it is of its row."""
 
 
-class Nothing:
-    """What this process holds between the runs, so that no test meets the engine of another."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
 class SerialPool:
     """Implements `WorkerPool` in this process; jobs are run last to first, since no order is promised."""
 
     def run(self, jobs: Sequence[Any], on_record: Callable[[Any], None], **how: bool) -> list[Any]:
-        resident("nothing", Nothing)
-        records = {}
+        work, records = Work(), {}
         for position in reversed(range(len(jobs))):
-            records[position] = jobs[position].find() or jobs[position].run(lambda: None)
+            records[position] = jobs[position].find() or jobs[position].run(work)
             on_record(records[position])
+        work.slot.let_go(work.terms.build)
         return [records[position] for position in range(len(jobs))]
 
 
@@ -68,10 +61,10 @@ class Scripted:
             yield position, said if isinstance(said, Answer) else Answer(said, "stop", 5, 50)
 
 
-def asking(folder: Path) -> Asking:
+def asking(folder: Path, generator: Any, work: Work | None = None) -> Asking:
     """How a partition gets its answers, in a process that has seen nothing of the store yet."""
     store_at.cache_clear()
-    return Asking(folder, folder.with_name(f"{folder.name}.attempts"))
+    return Asking(work or Work(), generator, folder, folder.with_name(f"{folder.name}.attempts"))
 
 
 def answers_of(generator: TextGenerator, requests: Sequence[Request]) -> list[Answer]:

@@ -11,12 +11,11 @@ import pytest
 
 from tests.builds import published_bytes, rows, unicorn
 from tests.engines.chat_server import Body, ChatServer, Reply, completion
-from tests.stages import Nothing, SerialPool
+from tests.stages import SerialPool
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.needed import requests_needed
 from unicorn_hf.pipeline import build, plan
 from unicorn_hf.runtime.answers import store_at
-from unicorn_hf.runtime.workers import resident
 
 SEEDS = [f"a jar number {number} on a shelf" for number in range(90)]
 CAPTIONS, INSTRUCTIONS = 60, 18
@@ -38,7 +37,6 @@ def _patch(patch: pytest.MonkeyPatch) -> None:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _patch(monkeypatch)
     yield
-    resident("nothing", Nothing)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +89,6 @@ def first(server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> tuple
     with pytest.MonkeyPatch.context() as patch:
         _patch(patch)
         asked = built(server, folder / "unicorn", write_recipe(folder, server), SEEDS, {}, folder / "work")
-        resident("nothing", Nothing)
     assert len(set(asked)) == len(asked) > CAPTIONS + INSTRUCTIONS
     return folder, asked
 

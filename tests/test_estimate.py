@@ -10,6 +10,7 @@ from tests.builds import write_seeds
 from unicorn_hf import InputError, Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.estimate import Amount, estimate
+from unicorn_hf.pipeline import plan
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS = 600, 200
 PRICE = {"per_million_prompt_tokens": 2.0, "per_million_output_tokens": 10.0}
@@ -38,7 +39,7 @@ def holds(amount: Amount, truth: float) -> bool:
 
 
 def test_the_estimate_holds_for_the_build(tmp_path: Path) -> None:
-    found = estimate(recipe(tmp_path), sample=100, workers=4)
+    found = estimate(plan(recipe(tmp_path)), sample=100, workers=4)
     made = build(recipe(tmp_path), tmp_path / "unicorn")
     truth = made.statistics
     for stage, facts in ((found.captions, truth.captions), (found.instructions, truth.instructions)):
@@ -60,7 +61,7 @@ def test_the_estimate_holds_for_the_build(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_everything_leaves_nothing_unknown(tmp_path: Path) -> None:
-    found = estimate(recipe(tmp_path, **{"captions.num": 40, "instructions.num": 20}), sample=64)
+    found = estimate(plan(recipe(tmp_path, **{"captions.num": 40, "instructions.num": 20})), sample=64)
     assert found.num_sample == 40
     assert found.captions.output_tokens.error == 0
     assert found.instructions.output_tokens.error == 0
@@ -69,7 +70,7 @@ def test_a_sample_of_everything_leaves_nothing_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("language", "is_rehearsed"), [("de", True), ("xx", False)])
 def test_own_work_is_rehearsed_where_echo_has_sentences(tmp_path: Path, language: str, is_rehearsed: bool) -> None:
     mine = recipe(tmp_path, **{"captions.num": 40, "instructions.num": 0, "captions.filters.check_language": False})
-    found = estimate(mine.model_copy(update={"language": (language,)}), sample=10)
+    found = estimate(plan(mine.model_copy(update={"language": (language,)})), sample=10)
     assert (found.own_hours > 0) == is_rehearsed
     assert (found.start_hours > 0) == is_rehearsed
 

@@ -26,13 +26,13 @@ from unicorn_hf.params import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unicorn_hf.cards.statistics import GapFacts
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.hub.consent import HubModel
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.needed import Need
     from unicorn_hf.pipeline import BuildResult, Plan
+    from unicorn_hf.representations.figures import GapFacts
     from unicorn_hf.runtime.progress import Progress
 
 _INTERRUPTED = 130
@@ -233,17 +233,17 @@ def build(
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     with _errors():
+        from unicorn_hf.hub.options import PushOptions
         from unicorn_hf.pipeline import plan
 
         chosen = _chosen(recipe, parent, revision, options)
         planned = plan(chosen.recipe, out, work_dir, answers)
         if dry_run:
-            _plan(chosen, planned, sample=0, workers=None, as_json=False)
+            _plan(planned, sample=0, workers=None, as_json=False)
             return
         chosen.ask(yes)
-        limits = {"max_cost": max_cost, "max_hours": max_hours}
-        places = {"work_dir": work_dir, "answers": answers}
-        _build(planned.recipe, out, **places, push=repo_id, private=private, overwrite=overwrite, **limits)
+        push = PushOptions(private=private, overwrite=overwrite)
+        _build(planned, out, push=repo_id, options=push, max_cost=max_cost, max_hours=max_hours)
 
 
 @dataclass(frozen=True)
@@ -272,15 +272,14 @@ def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict
     if parent:
         return _child(parent, revision, options)
     from unicorn_hf.core.foreign import is_of_a_set
-    from unicorn_hf.core.recipe_file import load_recipe, read_recipe
+    from unicorn_hf.core.recipe_file import load_recipe, read_document
 
     if revision:
         raise InputError("--revision goes with --from ORG/NAME")
-    # Of another engine nothing is left, so the kind of the recipe's own is looked at first.
-    kind = read_recipe(recipe).engine.kind if _names_engine(options) else ""
-    overrides = _overrides(recipe, kind, options)
+    document = read_document(recipe)
+    overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
-    return _Chosen(load_recipe(recipe, overrides, tell=_tell), frozenset(overrides), published)
+    return _Chosen(load_recipe(document, overrides, tell=_tell), frozenset(overrides), published)
 
 
 def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chosen:
@@ -313,13 +312,13 @@ def _tell(line: str) -> None:
     _echo(line, err=True)
 
 
-def _build(recipe: "Recipe", out: str, **options: Any) -> None:
-    from unicorn_hf.pipeline import build as run
+def _build(planned: "Plan", out: str, **options: Any) -> None:
+    from unicorn_hf.pipeline import execute
 
     with _progress() as progress:
-        result = run(recipe, out, progress=progress, **options)
+        result = execute(planned, progress=progress, **options)
     _show_result(result, Path(out))
-    if _uses_demo_models(recipe):
+    if _uses_demo_models(planned.recipe):
         _echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
@@ -360,10 +359,10 @@ def plan(
         planned = resolve(chosen.recipe, out, work_dir, answers)
         if sample:
             chosen.ask(yes)
-        _plan(chosen, planned, sample=sample, workers=workers, as_json=as_json)
+        _plan(planned, sample=sample, workers=workers, as_json=as_json)
 
 
-def _plan(chosen: _Chosen, planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -> None:
+def _plan(planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -> None:
     from unicorn_hf.needed import requests_needed
 
     need = requests_needed(planned)
@@ -375,7 +374,7 @@ def _plan(chosen: _Chosen, planned: "Plan", *, sample: int, workers: int | None,
     from unicorn_hf.estimate import estimate, lines
 
     with _progress() as progress:
-        found = estimate(chosen.recipe, sample=sample, workers=workers, progress=progress)
+        found = estimate(planned, sample=sample, workers=workers, progress=progress)
     if as_json:
         _print_json({"needed": need, **dict(found)})
     else:
@@ -672,7 +671,9 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
       unicorn-hf import captions.json instruction.json --out my-set --encoder clip:openai/clip-vit-large-patch14
     """
     with _errors():
+        from unicorn_hf.hub.options import PushOptions
         from unicorn_hf.interchange.recipe import import_recipe
+        from unicorn_hf.pipeline import plan
 
         recipe = import_recipe(
             files,
@@ -685,8 +686,8 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
             languages=options["languages"],
             overrides=_given(options, _IMPORT_KEYS),
         )
-        push = {name: options[name] for name in ("private", "overwrite")}
-        _build(recipe, out, work_dir=options["work_dir"], push=options["repo_id"], **push)
+        push = PushOptions(private=options["private"], overwrite=options["overwrite"])
+        _build(plan(recipe, out, options["work_dir"]), out, push=options["repo_id"], options=push)
 
 
 @main.command()

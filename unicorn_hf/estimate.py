@@ -13,17 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from unicorn_hf.builders.figures import ConfigFacts
 from unicorn_hf.builders.package import STAGE as PACKAGING
 from unicorn_hf.builders.package import PackagingRecord
 from unicorn_hf.builders.repository import RUN
 from unicorn_hf.cards.costs import RunFacts
-from unicorn_hf.cards.statistics import ConfigFacts, StageFacts, Statistics
+from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
 from unicorn_hf.core.recipe import TASKS, EchoEngine, Recipe
 from unicorn_hf.engines.specs import resolve_generator
-from unicorn_hf.pipeline import build, plan
+from unicorn_hf.pipeline import Plan, build
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import EncodingRecord
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
@@ -101,12 +102,12 @@ class Estimate(BaseModel):
 
 
 def estimate(
-    recipe: Recipe, *, sample: int = 64, workers: int | None = None, progress: Progress | None = None
+    planned: Plan, *, sample: int = 64, workers: int | None = None, progress: Progress | None = None
 ) -> Estimate:
     """Make `sample` captions and as many conversations as belong to them, in a folder that is deleted again.
 
     Args:
-        recipe: of the whole build. Its own engine and encoder are asked, and cost what they cost.
+        planned: the whole build. Its own engine and encoder are asked, and cost what they cost.
         sample: captions; the error falls with its square root.
         workers: those of the real build; as many as it would find here unless given.
         progress: is told how far the sample is.
@@ -115,15 +116,15 @@ def estimate(
         InputError: the recipe asks for what is not there, or takes its text from elsewhere.
         RunError: as a build's.
     """
+    recipe = planned.recipe
     if recipe.takes_text:
         raise InputError("this recipe's text is there already: nothing is to be asked", "unicorn-hf build --dry-run")
-    whole = plan(recipe, Path("unicorn"))
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name:
         folder = Path(name)
         made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or NoProgress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
         asked = [_Asked.read(folder / "sample.work", stage) for stage in ("captions", "instructions")]
-        num_workers = workers or whole.place.num_workers or 1
+        num_workers = workers or planned.place.num_workers or 1
         own = _rehearsed(recipe, folder, made.statistics.representations.dim, min(num_workers, cpu_count()))
     found = made.statistics
     captions = _stage(recipe.captions.num, found.captions, asked[0])
@@ -152,7 +153,7 @@ def estimate(
         hours=Amount(value=total, error=engine_hours.error / num_workers),
         cost=_cost(recipe, captions, instructions, encoder_hours),
         currency=recipe.price.currency,
-        disk_bytes=whole.num_disk_bytes,
+        disk_bytes=planned.num_disk_bytes,
         upload_bytes=round(_file_bytes(found, "pretrain") * recipe.captions.num)
         + round(_file_bytes(found, "instruction") * recipe.instructions.num),
     )
@@ -285,10 +286,9 @@ class _Asked:
 
     @classmethod
     def read(cls, work_dir: Path, stage: str) -> "_Asked":
-        counts, usage = Counts(), Usage()
-        for path in work_dir.glob(f"{stage}-*/*.json"):
-            record = read_record(path, GenerationRecord)
-            counts, usage = counts.plus(record.counts), usage.plus(record.usage)
+        records = [read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json")]
+        counts = Counts.merged(record.counts for record in records)
+        usage = Usage.merged(record.usage for record in records)
         spread = {
             "num_prompt_tokens": _spread(counts.num_requests, counts.num_prompt_tokens, usage.prompt_tokens_squared),
             "num_output_tokens": _spread(counts.num_requests, counts.num_output_tokens, usage.output_tokens_squared),
@@ -311,7 +311,7 @@ def _spread(num: int, total: int, squares: float) -> float:
     return math.sqrt(variance / num) / (total / num)
 
 
-def _stage(num: int, facts: StageFacts, asked: _Asked) -> StageEstimate:
+def _stage(num: int, facts: Counts, asked: _Asked) -> StageEstimate:
     if not num or not facts.num_kept:
         nothing = Amount(value=0, error=0)
         return StageEstimate(

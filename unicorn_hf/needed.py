@@ -19,10 +19,9 @@ from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import NoProgress
-from unicorn_hf.runtime.running import build_name
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Job, RecordT
-from unicorn_hf.runtime.workers import let_go
+from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
 _MOST_CANDIDATES = 20_000
@@ -101,7 +100,7 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
     except RunError as error:
         raise RunError(f"the build would end so: {error.message}", error.advice) from error
     finally:
-        let_go(build_name())
+        pool.work.slot.let_go(pool.work.terms.build)
     return Need(
         num_answers=num_answers,
         captions=of_captions,
@@ -163,6 +162,9 @@ class _Rehearsal(GeneratorSpec):
 class _Here:
     """Implements `WorkerPool` in this process."""
 
+    def __init__(self) -> None:
+        self.work = Work()
+
     def run(
         self,
         jobs: Sequence[Job[RecordT]],
@@ -173,6 +175,6 @@ class _Here:
     ) -> list[RecordT]:
         records = []
         for job in jobs:
-            records.append(job.find() or job.run(lambda: None))
+            records.append(job.find() or job.run(self.work))
             on_record(records[-1])
         return records

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unicorn_hf.builders.figures import OTHER, QUESTION_WORDS, ShardStatistics
+from unicorn_hf.builders.figures import OTHER, QUESTION_WORDS, ShardStatistics, WordFacts
 from unicorn_hf.core.schemas import instruction
 
 SCHEMA = instruction(2, "float16").remove(3)
@@ -72,9 +72,22 @@ def test_parts_add_up(found: list[dict[str, Any]], data: st.DataObject) -> None:
     assert ShardStatistics.merged(parts) == whole
     assert ShardStatistics.model_validate_json(whole.model_dump_json()) == whole
     lengths = sorted(len(one["caption"].split()) for one in found)
-    assert whole.mean_caption_words == pytest.approx(sum(lengths) / len(lengths))
-    assert (whole.caption_words_at(0), whole.caption_words_at(1)) == (lengths[0], lengths[-1])
-    assert whole.caption_words_at(0.5) == lengths[(len(lengths) - 1) // 2]
+    words_of = WordFacts.of(whole.caption_words)
+    assert words_of.mean == pytest.approx(sum(lengths) / len(lengths), abs=0.0051)
+    assert (words_of.min, words_of.median, words_of.max) == (lengths[0], lengths[(len(lengths) - 1) // 2], lengths[-1])
+    assert sum(part.num for part in words_of.histogram) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("counts", "spans"),
+    [
+        ({}, [(0, 9, 0)]),
+        ({7: 2, 25: 1}, [(0, 9, 2), (10, 19, 0), (20, 29, 1)]),
+        ({5: 1, 700: 3}, [(0, 19, 1), *((at, at + 19, 0) for at in range(20, 700, 20)), (700, 719, 3)]),
+    ],
+)
+def test_the_histogram_has_no_gap_and_few_spans(counts: dict[int, int], spans: list[tuple[int, int, int]]) -> None:
+    assert [(part.first, part.last, part.num) for part in WordFacts.of(counts).histogram] == spans
 
 
 def test_questions_without_end_are_not_read_to_it() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, vector_of
-from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.figures import RowFigures, WordFacts
 from unicorn_hf.builders.package import REQUESTS, PackagedConfig, package
 from unicorn_hf.builders.repository import add_shards
 from unicorn_hf.core.recipe import TASKS
@@ -134,7 +134,7 @@ def test_every_conversation_is_published_with_its_caption_in_the_captions_order(
 def test_every_row_has_the_shifted_vector_of_its_own_caption(some: Shards, dtype: str, tolerance: float) -> None:
     configs, vectors = some.package(representations__dtype=dtype)
     mean = np.stack([vector_of(row["caption"], DIM) for row in some.captions]).astype(np.float64).mean(axis=0)
-    np.testing.assert_allclose(vectors.moments.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(vectors.text.overall.mean, mean, rtol=1e-12)
     for config in configs:
         for row in read(config):
             moved = vector_of(row["caption"], DIM) - mean
@@ -207,15 +207,18 @@ def test_statistics_are_counted_from_the_rows(some: Shards) -> None:
         rows = read(config)
         pairs = [len(row["conversations"]) // 2 for row in rows]
         tasks = [row["task"] for row in rows] if config.name == "instruction" else []
-        assert config.statistics == ShardStatistics(
-            num_rows=len(rows),
-            num_turns=sum(pairs),
-            caption_words=Counter(len(words(row["caption"])) for row in rows),
-            per_domain={"d": len(rows)},
-            per_task=Counter(tasks),
-            turns=Counter(pairs),
-            question_words={"what": sum(pairs)} if tasks else {},
-        )
+        facts = config.facts.model_dump(include=set(RowFigures.model_fields))
+        assert facts == {
+            "num_rows": len(rows),
+            "num_turns": sum(pairs),
+            "per_domain": {"d": len(rows)},
+            "per_task": Counter(tasks),
+            "turns": Counter(pairs),
+            "question_words": {"what": sum(pairs)} if tasks else {},
+            "answer_letters": {},
+            "personal": {},
+        }
+        assert config.words == WordFacts.of(Counter(len(words(row["caption"])) for row in rows))
         assert len(config.shards) > 1
 
 

@@ -125,7 +125,7 @@ def test_captions_of_the_same_words_are_one(seeds: Path, tmp_path: Path) -> None
 def test_no_more_are_asked_than_are_wanted(seeds: Path, tmp_path: Path) -> None:
     asked = Scripted(echo)
     made = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, asked)
-    assert (len(asked.asked), made.counts.num_candidates, made.num_surplus) == (10, 10, 0)
+    assert (len(asked.asked), made.counts.num_candidates) == (10, 10)
 
 
 def test_what_is_missing_is_asked_with_a_margin_and_what_is_more_is_surplus(seeds: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_is_missing_is_asked_with_a_margin_and_what_is_more_is_surplus(seed
     asked = Scripted(lambda request, time: "No." if next(bad, False) else echo(request, time))
     made = run(recipe_of(seeds, captions=10, instructions=1), tmp_path, asked)
     # Two are missing, and eight of ten were kept: (2 + 2 sqrt(2 * 0.2)) / 0.8 are asked.
-    assert (len(asked.asked), made.num, made.counts.num_candidates, made.num_surplus) == (15, 10, 12, 3)
+    assert (len(asked.asked), made.num, made.counts.num_candidates) == (15, 10, 12)
 
 
 def test_a_seed_that_got_no_answer_is_left_out_of_the_next_wave(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_set_that_is_done_is_known_without_looking_for_duplicates(
     with monkeypatch.context() as patch:
         patch.setattr(Candidates, "add", lambda *_: pytest.fail("looked for duplicates"))
         again = run(recipe_of(seeds, captions=15), tmp_path, Scripted(echo))
-    assert (again.picked, again.counts, again.num_surplus) == (made.picked, made.counts, made.num_surplus)
+    assert (again.picked, again.counts) == (made.picked, made.counts)
 
 
 def test_what_an_engine_says_otherwise_when_it_is_asked_again_is_another_shard(seeds: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from unicorn_hf.cards.licenses import conditions, derive, hub_id, model_conditions
-from unicorn_hf.cards.statistics import SourceFacts
+from unicorn_hf.seeds.figures import SourceFacts
 
 
 def sources(*licenses: str, num_seeds: int = 5) -> list[SourceFacts]:

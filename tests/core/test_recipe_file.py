@@ -110,6 +110,14 @@ def test_package_files_and_data_sets_are_not_relative_to_the_recipe(tmp_path: Pa
     assert [source.path for source in sources] == ["package:pets.txt", "org/captions"]
 
 
+def test_the_file_is_named_where_it_is_wrong_and_the_options_where_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path, RECIPE.replace("num: 5", "num: five").replace("hashing:8", "[]"))
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, {"captions.num": 0, "instructions.num": 4})
+    places = [line.split(": ")[0].replace(f"{tmp_path}/", "") for line in caught.value.message.splitlines()]
+    assert places == ["mine.yaml with the options given", "mine.yaml:13"]
+
+
 def test_a_file_of_a_bundled_recipes_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "demo").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)

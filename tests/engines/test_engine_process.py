@@ -21,7 +21,7 @@ from unicorn_hf.engines.demo_models import demo_llm
 from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
 from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.engines.vllm import VllmGenerator, environment
-from unicorn_hf.runtime.workers import let_go, resident
+from unicorn_hf.runtime.work import Work
 
 PATIENCE_S = 90
 ENGINE = VllmEngine(model="demo:smollm2-135m-instruct", dtype="bfloat16", max_model_len=256, cpu_kvcache_gib=1)
@@ -96,9 +96,10 @@ def _answer(model: str, path: Path) -> None:
     sampling = Sampling(temperature=0, max_tokens=150)
     requests = [Request(str(n), "", (Message("user", f"Count from {n} to 99."),), sampling, n) for n in range(8)]
     engine = GeneratorSpec(ENGINE, model, "smollm2", "engine", deterministic=False)
-    answers = asking(path).answer(requests, lambda: resident(engine.identity, engine.open), lambda: None)
+    work = Work()
+    answers = asking(path, engine, work).ask(requests)
     path.with_suffix(".json").write_text(json.dumps([[answer.finish_reason, answer.text] for answer in answers]))
-    let_go("")
+    work.slot.let_go("")
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from tests.builders.originals import item, release
 from tests.builds import write_seeds
 from tests.stages import SerialPool
 from unicorn_hf import build, load_recipe
-from unicorn_hf.cards.statistics import GapFacts, GapSide
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.interchange.export import export
 from unicorn_hf.pipeline import measure_overlap, run
 from unicorn_hf.pipeline.publish import tell_in_card
+from unicorn_hf.representations.figures import Gap, GapFacts
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.seeds.sources.file import FileSource
@@ -121,11 +121,11 @@ def _measured(folder: Path, beside: Path) -> None:
     evaluation = beside / "evaluation.txt"
     evaluation.write_text("a jar number 3 on a shelf\nwho let the dogs out\n")
     measure_overlap(folder, FileSource(path=str(evaluation), name="evaluation"))
-    side = GapSide(mean_gap=0.5, cosine_to_text_mean=0.1, cosine_to_image_mean=0.2, mean_share=0.3, mmd=0.4,
+    side = Gap(mean_gap=0.5, cosine_to_text_mean=0.1, cosine_to_image_mean=0.2, mean_share=0.3, mmd=0.4,
                    frechet=0.5, paired_cosine=0.1)  # fmt: skip
     gap = GapFacts(images="noise", num_images=10, num_texts=9, num_pairs=3, before=side, after=side, direction_kept=0.9,
                    neighbours_kept=0.8, num_neighbours=3, picture=None)  # fmt: skip
-    tell_in_card(folder, lambda _: {"gap": gap})
+    tell_in_card(folder, gap=gap)
 
 
 def _own(folder: Path) -> None:

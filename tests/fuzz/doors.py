@@ -158,7 +158,7 @@ def evaluation(name: str, column: str | None, folder: Path) -> None:
     from unicorn_hf.builders.overlap import EvaluationTexts, overlapping
 
     texts = EvaluationTexts(iter(read_source(FileSource(path=str(folder / "own" / name), column=column))))
-    overlapping(folder / SET, texts, NoProgress())
+    overlapping(folder / SET, "texts", texts, NoProgress())
 
 
 def transfer(folder: Path) -> None:

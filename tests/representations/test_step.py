@@ -73,10 +73,10 @@ def test_each_caption_of_the_set_has_its_vector_in_its_order(captions: Captions,
 def test_the_mean_is_of_all_partitions_together(captions: Captions, tmp_path: Path) -> None:
     made = run(captions, tmp_path, TableEncoder(DIM))
     vectors = np.stack([vector_of(text, DIM) for texts in captions.texts.values() for _, text in texts])
-    assert made.moments.count == len(vectors) == 84
-    np.testing.assert_allclose(made.moments.mean, vectors.astype(np.float64).mean(axis=0), rtol=1e-13)
+    assert made.text.overall.count == len(vectors) == 84
+    np.testing.assert_allclose(made.text.overall.mean, vectors.astype(np.float64).mean(axis=0), rtol=1e-13)
     assert isinstance(made.transfer, MeanShift)
-    np.testing.assert_array_equal(made.transfer.text_mean, made.moments.mean)
+    np.testing.assert_array_equal(made.transfer.text_mean, made.text.overall.mean)
 
 
 def test_the_transfer_is_the_recipes_and_the_vectors_are_stored_before_it(captions: Captions, tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_a_second_run_encodes_nothing_and_other_rows_only_their_partition(captio
     again = TableEncoder(DIM)
     made = run(captions, tmp_path, again)
     assert again.encoded == []
-    np.testing.assert_array_equal(made.moments.mean, before.moments.mean)
+    np.testing.assert_array_equal(made.text.overall.mean, before.text.overall.mean)
     first = captions.picked[0]
     captions.picked[0] = Picked(first.partition, first.path, first.content, (0, 2))
     fewer = TableEncoder(DIM)
-    assert run(captions, tmp_path, fewer).moments.count == 82
+    assert run(captions, tmp_path, fewer).text.overall.count == 82
     assert fewer.encoded == [text for _, text in captions.texts["000-00000"][:2]]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,8 @@ from unicorn_hf.core.errors import EngineDiedError, RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.slot import EngineSlot
+from unicorn_hf.runtime.work import Work
 
 
 class KilledError(BaseException):
@@ -32,6 +34,8 @@ class Fragile:
     batches: list[list[str]] = field(default_factory=list)
     num_opened: int = 0
     num_closed: int = 0
+    identity: str = "fragile"
+    keeps_answers: bool = True
 
     def open(self) -> "Fragile":
         self.num_opened += 1
@@ -48,7 +52,7 @@ class Fragile:
             yield position, echo(request, 0)
 
     def answers(self, path: Path, requests: Sequence[Request]) -> list[Answer]:
-        return asking(path).answer(requests, self.open, lambda: None)  # type: ignore[arg-type,return-value]
+        return asking(path, self).ask(requests)
 
     def answers_of_workers(self, path: Path, requests: Sequence[Request]) -> list[Answer]:
         """Another worker each time that one died."""
@@ -89,7 +93,7 @@ def test_the_fatal_requests_are_found_and_all_others_answered(
             assert answer.text.startswith("asked alone 3 times: ")
         else:
             assert answer.text == echo(requests[index], 0).text
-    assert not asking(path).attempts.exists()
+    assert not asking(path, None).attempts.exists()
     # It is final: nobody is asked again.
     assert Fragile(more_than(-1)).answers(path, requests) == answers
 
@@ -100,7 +104,7 @@ def test_what_is_too_much_at_once_gets_smaller_batches(path: Path) -> None:
     assert [answer.text for answer in answers] == [echo(request, 0).text for request in requests_of(512)]
     # In company, alone, two eighths: then it is known that 64 are too many.
     assert [len(batch) for batch in engine.batches if len(batch) > 10] == [512, 512, 64, 64]
-    assert engine.num_opened == 4 + 64
+    assert (engine.num_opened, engine.num_closed) == (5, 4)
 
 
 def test_a_fatal_request_costs_few_engines(path: Path) -> None:
@@ -139,7 +143,7 @@ def test_answers_that_came_before_the_engine_died_are_kept(path: Path) -> None:
         return echo(request, time)
 
     engine = Scripted(say)
-    answers = asking(path).answer(requests_of(9), engine.open, lambda: None)  # type: ignore[arg-type,return-value]
+    answers = asking(path, engine).ask(requests_of(9))
     assert [answer.finish_reason for answer in answers] == ["stop"] * 9
     assert [request.id for request in engine.asked] == [f"row {index}" for index in range(9)]
 
@@ -220,20 +224,22 @@ def test_who_was_beside_a_fatal_request_is_not_held_to_account(tmp_path: Path) -
     together: list[set[str]] = []
     made: list[Shared] = []
 
-    def make() -> Shared:
-        assert all(engine.closed for engine in made), "two engines at once"
-        # Into the first all come, before anybody loses it.
-        made.append(Shared(together, 0.0 if made else 30.0))
-        return made[-1]
+    class Opens(Scripted):
+        def open(self) -> Any:
+            assert all(engine.closed for engine in made), "two engines at once"
+            # Into the first all come, before anybody loses it.
+            made.append(Shared(together, 0.0 if made else 30.0))
+            return made[-1]
+
+    slot = EngineSlot()
 
     def partition(index: int) -> list[Answer]:
-        store = Asking(tmp_path / "store", tmp_path / f"{index}.attempts")
-        requests = requests_of(8, start=8 * index)
-        return store.answer(requests, lambda: resident("shared", make), lambda: None)  # type: ignore[arg-type,return-value]
+        asking = Asking(Work(slot=slot), Opens(echo), tmp_path / "store", tmp_path / f"{index}.attempts")
+        return asking.ask(requests_of(8, start=8 * index))
 
     with ThreadPoolExecutor(3) as threads:
         answers = [answer for answers in threads.map(partition, range(3)) for answer in answers]
     assert [answer.finish_reason for answer in answers] == ["fatal"] + ["stop"] * 23
     assert sorted(map(len, together)) == [1] * 10 + [8] * 4 + [16, 24]
-    resident("nothing", lambda: Shared([]))
+    slot.let_go("")
     assert all(engine.closed for engine in made)

@@ -1,19 +1,14 @@
 """Worker processes: which jobs run at once, and whose engine they get."""
 
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from unicorn_hf.runtime.cluster import open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident, waiting
+from unicorn_hf.runtime.work import Work
 
 PATIENCE_S = 60
 
@@ -31,9 +26,9 @@ class Meeting:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         (self.folder / str(self.name)).touch()
-        with waiting() if self.wanted > 1 else nullcontext():
+        with work.waiting() if self.wanted > 1 else nullcontext():
             present = self._present()
         return Record(inputs=str(self.name), num_bytes={"present": present})
 
@@ -63,43 +58,3 @@ def test_jobs_wait_at_once_in_one_worker_and_compute_alone(tmp_path: Path) -> No
     assert [record.num_bytes["present"] for record in together] == [3, 3, 3]
     assert [record.num_bytes["present"] for record in alone] == [1, 1, 1, 1]
     assert len(came) == 7
-
-
-class Engine:
-    def __init__(self) -> None:
-        self.closed = 0
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def test_threads_get_the_same_engine_and_it_is_made_once() -> None:
-    made: list[Engine] = []
-    start = threading.Barrier(6)
-
-    def make() -> Engine:
-        time.sleep(0.1)
-        made.append(Engine())
-        return made[-1]
-
-    def work() -> Engine:
-        start.wait()
-        return resident("of this test", make)
-
-    with ThreadPoolExecutor(6) as threads:
-        got = [future.result() for future in [threads.submit(work) for _ in range(6)]]
-    assert len(made) == 1
-    assert all(engine is made[0] for engine in got)
-    resident("another", Engine)
-    assert made[0].closed == 1
-
-
-def test_an_engine_that_does_not_start_leaves_none() -> None:
-    def fail() -> Engine:
-        raise ValueError("no memory")
-
-    before = resident("before", Engine)
-    with pytest.raises(ValueError, match="no memory"):
-        resident("failing", fail)
-    assert before.closed == 1
-    assert resident("before", Engine) is not before

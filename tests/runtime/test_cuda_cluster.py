@@ -23,7 +23,7 @@ from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.launch import Place, find_place
 from unicorn_hf.runtime.machine import gpus
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident, using
+from unicorn_hf.runtime.work import Work
 
 pytestmark = [
     pytest.mark.gpu,
@@ -51,7 +51,7 @@ class Sees:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         from distributed import get_worker
 
         time.sleep(1)
@@ -71,7 +71,7 @@ class Asks:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         request = Request(
             id="a",
             subject="a jar",
@@ -79,7 +79,7 @@ class Asks:
             sampling=Sampling(temperature=0, max_tokens=24),
             seed=0,
         )
-        with using(lambda: resident(self.generator.identity, self.generator.open)) as engine:
+        with work.engine(self.generator.identity, self.generator.open) as engine:
             answer = answers_of(engine, [request])[0]
         engines = engine_processes(os.getpid())
         pids = {f"engine {number}": process.pid for number, process in enumerate(engines)}

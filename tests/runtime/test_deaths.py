@@ -4,7 +4,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from unicorn_hf.runtime import cluster
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.steps import Record
+from unicorn_hf.runtime.work import Work
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Mortal:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         deaths = self.folder / str(self.name)
         known = len(deaths.read_bytes()) if deaths.exists() else 0
         if known < self.num_deaths:

@@ -13,7 +13,8 @@ from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common
-from unicorn_hf.runtime.steps import Step
+from unicorn_hf.runtime.steps import PartitionJob, Step
+from unicorn_hf.runtime.work import Work
 
 REASONS = st.dictionaries(st.sampled_from(["too_short", "markup", "refusal"]), st.integers(1, 9))
 
@@ -44,20 +45,29 @@ def test_counts_add_up_in_any_order(parts: list[Counts]) -> None:
     }
 
 
+class Asks(PartitionJob[GenerationRecord]):
+    record_type = GenerationRecord
+
+
+def step_and_job(folder: Path) -> tuple[Step, Asks]:
+    step = Step.of(folder, "captions", 1)
+    return step, Asks(step=step, partition="000", inputs="inputs", label="captions 000")
+
+
 def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -> None:
-    step = Step.of(tmp_path, "captions", 1)
+    step, job = step_and_job(tmp_path)
     requests = requests_of(3)
     answers = [
         Answer("kept", "stop", 10, 1, num_retries=2, seconds=0.5),
         Answer("** raw \n", "stop", 20, 2, num_retries=1, seconds=0.25),
         Answer("", "length", 30, 3),
     ]
-    outcomes = Outcomes("captions", answers=answers)
+    outcomes = Outcomes("captions")
     kept = {"id": "row 0", "caption": "kept", "digest": 7, "seed": "seed 0", "source": "f", "domain": "d"}
     outcomes.kept.append(kept)
     outcomes.reject(requests[1], Rejected("markup", "**"), answers[1].text)
     outcomes.reject(requests[2], Rejected("empty", "no text"), answers[2].text)
-    record = outcomes.write(step, "000", "inputs", CAPTIONS)
+    record = outcomes.write(job, Work(), answers, CAPTIONS)
     assert step.find("000", "inputs", GenerationRecord) == record
     # What asks for the image in other words is known of imported captions alone.
     assert read_table(step.shard("000", "captions"), CAPTIONS).to_pylist() == [{**kept, "request": None}]
@@ -86,18 +96,18 @@ def test_outcomes_are_written_with_their_reasons_and_raw_texts(tmp_path: Path) -
 
 
 def test_a_partition_with_a_row_that_got_no_answer_is_made_again(tmp_path: Path) -> None:
-    step = Step.of(tmp_path, "captions", 1)
+    step, job = step_and_job(tmp_path)
     (request,) = requests_of(1)
-    outcomes = Outcomes("captions", answers=[Answer("the server said no", "failed", 0, 0)])
+    outcomes = Outcomes("captions")
     outcomes.reject(request, Rejected(NOT_ANSWERED, "the server said no"), "")
-    record = outcomes.write(step, "000", "inputs", CAPTIONS)
+    record = outcomes.write(job, Work(), [Answer("the server said no", "failed", 0, 0)], CAPTIONS)
     assert record.counts.rejected == {"not_answered": 1}
     assert step.find("000", "inputs", GenerationRecord) is None
 
 
 def test_a_partition_that_keeps_nothing_is_whole_too(tmp_path: Path) -> None:
-    step = Step.of(tmp_path, "captions", 1)
-    record = Outcomes("captions").write(step, "000", "inputs", CAPTIONS)
+    step, job = step_and_job(tmp_path)
+    record = Outcomes("captions").write(job, Work(), [], CAPTIONS)
     assert step.find("000", "inputs", GenerationRecord) == record
     assert record.counts == Counts()
 

@@ -21,7 +21,7 @@ from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place, count_workers, find_place
 from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
-from unicorn_hf.runtime.workers import resident, using, waiting
+from unicorn_hf.runtime.work import Work
 
 place = partial(find_place, on_cpu=3, uses_gpu=True)
 
@@ -53,9 +53,9 @@ class Job:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
-        resident("engine", lambda: Engine(self.folder / "closed"))
-        time.sleep(self.lasts_s)
+    def run(self, work: Work) -> Record:
+        with work.engine("engine", lambda: Engine(self.folder / "closed")):
+            time.sleep(self.lasts_s)
         threads = int(os.environ.get("UNICORN_HF_TEST", 0))
         return Record(inputs=str(self.name), num_bytes={"pid": os.getpid(), "threads": threads})
 
@@ -71,7 +71,7 @@ class Sees:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         time.sleep(self.lasts_s)
         return Record(inputs=os.environ["CUDA_VISIBLE_DEVICES"], num_bytes={"pid": os.getpid()})
 
@@ -84,7 +84,7 @@ class Paced:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         began, slowness = time.time(), int(os.environ.get("UNICORN_HF_TEST_SLOWNESS", 1))
         time.sleep(0.02 * slowness)
         times = {"began_ms": int(began * 1000), "ended_ms": int(time.time() * 1000)}
@@ -323,11 +323,10 @@ class Using:
     def find(self) -> Record | None:
         return None
 
-    def run(self, on_row: Callable[[], None]) -> Record:
-        with waiting(), using(lambda: resident(self.build, Ending)) as engine:
+    def run(self, work: Work) -> Record:
+        with work.waiting(), work.engine(self.build, Ending) as engine:
             lasted = engine.use()
-        on_row()
-        on_row()
+        work.rows(2)
         return Record(inputs=f"{self.build} {self.name}", num_bytes={"lasted": int(lasted)})
 
 

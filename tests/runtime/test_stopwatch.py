@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from unicorn_hf.runtime import stopwatch
-from unicorn_hf.runtime.stopwatch import Stopwatch, job_lap, job_seconds
+from unicorn_hf.runtime.stopwatch import Stopwatch
+from unicorn_hf.runtime.work import Work
 
 
 class Clock:
@@ -69,13 +70,13 @@ def test_an_error_ends_a_lap(clock: Clock) -> None:
     assert lap.seconds() == 3
 
 
-def test_a_job_knows_its_own_time(clock: Clock) -> None:
-    assert job_seconds() == 0
-    with job_lap():
+def test_jobs_at_once_share_the_time(clock: Clock) -> None:
+    watch = Stopwatch()
+    assert Work().seconds() == 0
+    with watch.lap() as lap:
         clock.now += 3
-        assert job_seconds() == 3
-        with job_lap():
+        assert Work(lap=lap).seconds() == 3
+        with watch.lap() as other:
             clock.now += 4
-            assert job_seconds() == 2
-        assert job_seconds() == 5
-    assert job_seconds() == 0
+            assert Work(lap=other).seconds() == 2
+        assert Work(lap=lap).seconds() == 5

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from unicorn_hf.captions.filters.seed import added_words
+from unicorn_hf.core.figures import Figures, Rounded
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.words import count, words
+from unicorn_hf.runtime.generation import Counts
 
 NUM_LEAST = 8192
 """Hashes that are kept of the distinct ones: the relative error of an estimate is one over its square root, 1.1 %."""
@@ -19,7 +21,7 @@ MAX_RUN = 3
 _MILLION = 1_000_000
 
 
-class Distinct(BaseModel):
+class Distinct(Figures):
     """How many different things were counted, from the least of their hashes (k minimum values).
 
     Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan, Counting distinct elements in a data stream, 2002.
@@ -35,7 +37,8 @@ class Distinct(BaseModel):
         return cls(num=len(hashes), least=tuple(np.unique(hashes)[:NUM_LEAST].tolist()))
 
     @classmethod
-    def merged(cls, parts: "Sequence[Distinct]") -> "Distinct":
+    def merged(cls, parts: Iterable[Self]) -> Self:
+        parts = list(parts)
         least = sorted(set().union(*(part.least for part in parts)))[:NUM_LEAST]
         return cls(num=sum(part.num for part in parts), least=tuple(least))
 
@@ -56,7 +59,33 @@ class Distinct(BaseModel):
         return self.num_distinct / self.num if self.num else 0.0
 
 
-class Diversity(BaseModel):
+class Variety(Figures):
+    """How varied captions are."""
+
+    vocabulary: int
+    """Different words, in lower case."""
+    type_token_ratio: Rounded
+    """Different words of a caption over its words, mean over the captions."""
+    distinct_1: Rounded
+    distinct_2: Rounded
+    distinct_3: Rounded
+    """Different runs of one word, two and three over all such runs of the captions."""
+    is_estimate: bool
+    """Whether vocabulary and distinct-n are estimates, with a relative error of about 1 %; else they are exact."""
+    added_words: float
+    """Content words of a caption that its seed has not, mean over the captions."""
+
+
+class DiversityFacts(Variety):
+    """How varied the captions of a set are, and what was left out for it."""
+
+    duplicate_share: float
+    near_duplicate_share: float
+    """Captions that were left out because they say the same, or nearly the same, as another: of those that passed the
+    filters."""
+
+
+class Diversity(Figures):
     """Of some captions."""
 
     num_captions: int = 0
@@ -82,15 +111,6 @@ class Diversity(BaseModel):
             runs=tuple(Distinct.of(hashes) for hashes in _runs(found)),
         )
 
-    @classmethod
-    def merged(cls, parts: "Sequence[Diversity]") -> "Diversity":
-        return cls(
-            num_captions=sum(part.num_captions for part in parts),
-            type_token_millionths=sum(part.type_token_millionths for part in parts),
-            num_added=sum(part.num_added for part in parts),
-            runs=tuple(Distinct.merged([part.runs[at] for part in parts]) for at in range(MAX_RUN)),
-        )
-
     @property
     def type_token_ratio(self) -> float:
         """Mean over the captions."""
@@ -99,6 +119,26 @@ class Diversity(BaseModel):
     @property
     def mean_added(self) -> float:
         return self.num_added / max(self.num_captions, 1)
+
+    @property
+    def variety(self) -> Variety:
+        one, two, three = self.runs
+        return Variety(
+            vocabulary=one.num_distinct,
+            type_token_ratio=self.type_token_ratio,
+            distinct_1=one.share,
+            distinct_2=two.share,
+            distinct_3=three.share,
+            is_estimate=not all(run.is_exact for run in self.runs),
+            added_words=round(self.mean_added, 2),
+        )
+
+    def facts(self, candidates: Counts) -> DiversityFacts:
+        """What is published of captions that were taken from these candidates."""
+        left_out = {name: candidates.rejected.get(name, 0) for name in ("duplicate", "near_duplicate")}
+        passed = max(candidates.num_kept + sum(left_out.values()), 1)
+        shares = {f"{name}_share": round(num / passed, 6) for name, num in left_out.items()}
+        return DiversityFacts(**self.variety.model_dump(), **shares)
 
 
 def _runs(found: Sequence[Sequence[str]]) -> Iterable[NDArray[np.uint64]]:

@@ -1,13 +1,13 @@
-"""What is counted of published rows, for the card. Figures of parts add up to those of the whole."""
+"""What is counted of published rows, for the card."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 from unicorn_hf.builders.personal import rows_with
+from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.words import num_words, words
 from unicorn_hf.instructions.turns import LETTERS
 
@@ -19,17 +19,16 @@ QUESTION_WORDS = frozenset(
 )
 """First words of questions that are counted by themselves; what else a model writes does not make the list longer."""
 OTHER = "other"
+_BIN_WORDS, _MAX_BINS = 10, 60
 _Key = TypeVar("_Key", int, str)
 
 
-class ShardStatistics(BaseModel):
-    """Figures of some published rows."""
+class RowFigures(Figures):
+    """Figures of published rows."""
 
     num_rows: int = 0
     num_turns: int = 0
     """Pairs of a human and a gpt turn."""
-    caption_words: dict[int, int] = {}
-    """Captions by their number of words."""
     per_domain: dict[str, int] = {}
     per_task: dict[str, int] = {}
     turns: dict[int, int] = {}
@@ -38,8 +37,15 @@ class ShardStatistics(BaseModel):
     """Questions of the tasks by their first word, or `other`."""
     answer_letters: dict[str, int] = {}
     """Choices by the letter of the right answer."""
-    personal: dict[str, int] = {}
+    personal: dict[str, int] | None = {}
     """Rows that hold a mark of personal data, by its kind."""
+
+
+class ShardStatistics(RowFigures):
+    """Figures of some rows of a config."""
+
+    caption_words: dict[int, int] = {}
+    """Captions by their number of words."""
 
     @classmethod
     def of(cls, rows: pa.Table | pa.RecordBatch) -> "ShardStatistics":
@@ -61,34 +67,75 @@ class ShardStatistics(BaseModel):
             personal=rows_with(rows),
         )
 
+
+class ShardFacts(Figures):
+    """A published file."""
+
+    file: str
+    num_rows: int
+    num_bytes: int
+    sha256: str
+
+
+class ConfigFacts(RowFigures):
+    """A config of a published set."""
+
+    personal: dict[str, int] | None = None
+    """None where nobody looked."""
+    num_bytes: int
+    """In memory, as Arrow."""
+    num_file_bytes: int
+    shards: tuple[ShardFacts, ...]
+
+
+class Bin(Figures):
+    first: int
+    last: int
+    num: int
+
+
+class WordFacts(Figures):
+    """Captions by their number of words."""
+
+    mean: float
+    min: int
+    lower: int
+    """The 5th percentile."""
+    median: int
+    upper: int
+    """The 95th percentile."""
+    max: int
+    histogram: tuple[Bin, ...]
+
     @classmethod
-    def merged(cls, parts: "Sequence[ShardStatistics]") -> "ShardStatistics":
+    def of(cls, counts: Mapping[int, int]) -> "WordFacts":
+        """The figures of `ShardStatistics.caption_words`."""
+        number, shortest, longest = sum(counts.values()), min(counts, default=0), max(counts, default=0)
+        width = _BIN_WORDS
+        while longest - shortest > _MAX_BINS * width:
+            width *= 2
+        bins = dict.fromkeys(range(shortest // width * width, longest + 1, width), 0)
+        for length, num in counts.items():
+            bins[length // width * width] += num
         return cls(
-            num_rows=sum(part.num_rows for part in parts),
-            num_turns=sum(part.num_turns for part in parts),
-            caption_words=_added(part.caption_words for part in parts),
-            per_domain=_added(part.per_domain for part in parts),
-            per_task=_added(part.per_task for part in parts),
-            turns=_added(part.turns for part in parts),
-            question_words=_added(part.question_words for part in parts),
-            answer_letters=_added(part.answer_letters for part in parts),
-            personal=_added(part.personal for part in parts),
+            mean=round(sum(length * num for length, num in counts.items()) / max(number, 1), 2),
+            min=shortest,
+            lower=_percentile(counts, 0.05),
+            median=_percentile(counts, 0.5),
+            upper=_percentile(counts, 0.95),
+            max=longest,
+            histogram=tuple(Bin(first=start, last=start + width - 1, num=num) for start, num in bins.items()),
         )
 
-    @property
-    def mean_caption_words(self) -> float:
-        number = sum(self.caption_words.values())
-        return sum(length * num for length, num in self.caption_words.items()) / number if number else 0.0
 
-    def caption_words_at(self, share: float) -> int:
-        """The length that `share` of the captions do not exceed: 0 the shortest, 0.5 the median, 1 the longest."""
-        wanted = share * sum(self.caption_words.values())
-        seen = 0
-        for length, num in sorted(self.caption_words.items()):
-            seen += num
-            if seen >= wanted:
-                return length
-        return 0
+def _percentile(counts: Mapping[int, int], share: float) -> int:
+    """The least length that `share` of the captions do not exceed."""
+    wanted, seen = share * sum(counts.values()), 0
+    for length, num in sorted(counts.items()):
+        seen += num
+        if seen >= wanted:
+            return length
+    return 0
 
 
 def _pairs(turns: Sequence[Mapping[str, str | None] | None] | None) -> Iterable[tuple[str, str]]:
@@ -104,10 +151,3 @@ def _first_word(question: str) -> str:
 
 def _counted(values: Iterable[_Key | None]) -> dict[_Key, int]:
     return dict(sorted(Counter(value for value in values if value is not None).items()))
-
-
-def _added(counts: Iterable[dict[_Key, int]]) -> dict[_Key, int]:
-    merged: Counter[_Key] = Counter()
-    for count in counts:
-        merged.update(count)
-    return dict(sorted(merged.items()))

@@ -1,11 +1,11 @@
 """Rows that share text with an evaluation set: what a model would be tested on and was trained on, if by text alone."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.rows import batches, num_rows
+from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.words import runs, words
 from unicorn_hf.runtime.progress import Progress
 
@@ -42,34 +42,46 @@ class EvaluationTexts:
         return not self._runs.isdisjoint(map(hash, found)) if found else hash(words(text)) in self._short
 
 
-@dataclass
-class Overlap:
-    """What of a published set overlaps with an evaluation set."""
+class OverlapFacts(Figures):
+    """What `unicorn-hf overlap` found: rows that share text with an evaluation set."""
 
-    num_rows: dict[str, int] = field(default_factory=dict)
-    """Rows that do, by config."""
-    examples: list[str] = field(default_factory=list)
-    """Ids of the first ones."""
+    name: str
+    num_texts: int
+    """Texts of the evaluation set."""
+    run_words: int
+    """Words in a row that a row and a text must share."""
+    num_pretrain: int
+    num_instruction: int
 
 
-def overlapping(folder: Path, texts: EvaluationTexts, progress: Progress) -> Overlap:
+def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progress) -> tuple[OverlapFacts, list[str]]:
     """Look for the texts in caption, seed and conversation of every row; a batch of rows is in memory at a time.
 
     In `pretrain`, where the conversation is the caption once more, caption and seed are looked at.
+
+    Returns:
+        What was found, and the ids of the first such rows.
     """
     progress.start("overlap", sum(num_rows(folder, config) for config in CONFIGS))
-    result, done = Overlap(dict.fromkeys(CONFIGS, 0)), 0
+    numbers, examples, done = dict.fromkeys(CONFIGS, 0), list[str](), 0
     for config in CONFIGS:
         columns = _COLUMNS if config == "instruction" else _COLUMNS[:2]
         for row_id, own in _rows(folder, config, columns):
             if any(map(texts.overlap, own)):
-                result.num_rows[config] += 1
-                if len(result.examples) < _NUM_EXAMPLES and row_id not in result.examples:
-                    result.examples.append(row_id)
+                numbers[config] += 1
+                if len(examples) < _NUM_EXAMPLES and row_id not in examples:
+                    examples.append(row_id)
             done += 1
             progress.known(done, 0)
     progress.finish()
-    return result
+    facts = OverlapFacts(
+        name=name,
+        num_texts=texts.num,
+        run_words=RUN_WORDS,
+        num_pretrain=numbers["pretrain"],
+        num_instruction=numbers["instruction"],
+    )
+    return facts, examples
 
 
 def _rows(folder: Path, config: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

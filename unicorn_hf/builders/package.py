@@ -1,6 +1,6 @@
 """From a build's shards to the published Parquet files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.diversity import Diversity
-from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.figures import ConfigFacts, RowFigures, ShardFacts, ShardStatistics, WordFacts
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import language_of
@@ -26,9 +26,10 @@ from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
-from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.work import Work
 
-STAGE = "packaging"
+STAGE, _KIND = "packaging", "packaged"
 CODE = 6
 """Raise it when the published form changes: shards are then written again."""
 ConfigName = Literal["pretrain", "instruction"]
@@ -54,6 +55,10 @@ class PackagingRecord(Record):
     diversity: Diversity
     """Of the captions; nothing for `instruction`, whose captions are among those of `pretrain`."""
 
+    @property
+    def num_file_bytes(self) -> int:
+        return sum(self.num_bytes.values())
+
 
 @dataclass(frozen=True)
 class Part:
@@ -68,13 +73,12 @@ class Part:
         return fingerprint(self.captions.identity, [picked.identity for picked in self.instructions])
 
 
-@dataclass(frozen=True)
-class PackageJob:
+@dataclass(frozen=True, kw_only=True)
+class PackageJob(PartitionJob[PackagingRecord]):
     """One published shard: some caption partitions, in order."""
 
-    step: Step
+    record_type = PackagingRecord
     config: ConfigName
-    shard: int
     parts: tuple[Part, ...]
     dim: int
     dtype: Literal["float16", "float32"]
@@ -84,25 +88,10 @@ class PackageJob:
     languages: tuple[str, ...]
 
     @property
-    def partition(self) -> str:
-        return f"{self.config}-{self.shard:05d}"
-
-    @property
-    def inputs(self) -> str:
-        return fingerprint([part.identity for part in self.parts])
-
-    @property
     def path(self) -> Path:
-        return self.step.shard(self.partition, "packaged")
+        return self.shard(_KIND)
 
-    @property
-    def label(self) -> str:
-        return f"{STAGE} {self.partition}, from {self.parts[0].captions.path} on"
-
-    def find(self) -> PackagingRecord | None:
-        return self.step.find(self.partition, self.inputs, PackagingRecord)
-
-    def run(self, on_row: Callable[[], None]) -> PackagingRecord:
+    def run(self, work: Work) -> PackagingRecord:
         statistics: list[ShardStatistics] = []
         diversity = Diversity()
         num_arrow_bytes = 0
@@ -115,18 +104,16 @@ class PackageJob:
                         captions, seeds = (table.column(name).to_pylist() for name in ("caption", "seed"))
                         diversity = Diversity.merged([diversity, Diversity.of(captions, seeds, self.languages)])
                     num_arrow_bytes += table.nbytes
-                    for _ in range(table.num_rows):
-                        on_row()
+                    work.rows(table.num_rows)
             sha256 = file_sha256(temporary)
-        record = PackagingRecord(
-            inputs=self.inputs,
-            num_bytes=self.step.sizes(self.partition, "packaged"),
+        return self.finish(
+            work,
+            _KIND,
             sha256=sha256,
             num_arrow_bytes=num_arrow_bytes,
             statistics=ShardStatistics.merged(statistics),
             diversity=diversity,
         )
-        return self.step.finish(self.partition, record)
 
     @property
     def schema(self) -> pa.Schema:
@@ -181,12 +168,36 @@ class PackagedConfig:
     shards: tuple[tuple[Path, PackagingRecord], ...]
 
     @property
-    def statistics(self) -> ShardStatistics:
-        return ShardStatistics.merged([record.statistics for _, record in self.shards])
+    def facts(self) -> ConfigFacts:
+        statistics = self._statistics
+        shards = [(name, record) for name, (_, record) in zip(self.file_names(), self.shards, strict=True)]
+        return ConfigFacts(
+            **statistics.model_dump(include=set(RowFigures.model_fields)),
+            num_bytes=sum(record.num_arrow_bytes for _, record in shards),
+            num_file_bytes=sum(record.num_file_bytes for _, record in shards),
+            shards=tuple(
+                ShardFacts(
+                    file=name,
+                    num_rows=record.statistics.num_rows,
+                    num_bytes=record.num_file_bytes,
+                    sha256=record.sha256,
+                )
+                for name, record in shards
+            ),
+        )
+
+    @property
+    def words(self) -> WordFacts:
+        """Of the captions."""
+        return WordFacts.of(self._statistics.caption_words)
+
+    @property
+    def _statistics(self) -> ShardStatistics:
+        return ShardStatistics.merged(record.statistics for _, record in self.shards)
 
     @property
     def diversity(self) -> Diversity:
-        return Diversity.merged([record.diversity for _, record in self.shards])
+        return Diversity.merged(record.diversity for _, record in self.shards)
 
     @property
     def seconds(self) -> float:
@@ -217,8 +228,10 @@ def package(
     jobs = [
         PackageJob(
             step=step,
+            partition=f"{config}-{shard:05d}",
+            inputs=fingerprint([part.identity for part in group]),
+            label=f"{STAGE} {config}-{shard:05d}, from {group[0].captions.path} on",
             config=config,
-            shard=shard,
             parts=group,
             dim=representations.dim,
             dtype=recipe.representations.dtype,

@@ -99,7 +99,7 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """
 
     BUILDER_CONFIG_CLASS = UnicornConfig
-    BUILDER_CONFIGS = [UnicornConfig(name=name) for name in places.CONFIGS]  # noqa: RUF012
+    BUILDER_CONFIGS = [UnicornConfig(name=name) for name in places.CONFIGS]
     DEFAULT_CONFIG_NAME = "pretrain"
 
     def __init__(

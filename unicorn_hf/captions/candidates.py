@@ -5,7 +5,7 @@ a time; texts stay on disk, and are read by the jobs that compare them.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -36,7 +36,8 @@ from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS
 from unicorn_hf.core.words import words
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, write_table
-from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.work import Work
 
 STAGE = "near-duplicates"
 CODE = 3
@@ -58,47 +59,33 @@ PAIRS = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KeyJob(ShardJob):
     """The keys of one partition's captions."""
 
     config: NearDuplicates
 
-    def run(self, on_row: Callable[[], None]) -> Record:
-        captions = self.captions()
+    def run(self, work: Work) -> Record:
+        captions = self.texts()
         sketches = sketch(captions, self.config)
         schema = _key_schema(self.config)
         columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
         columns += [pa.array(column) for column in (*sketches.marks.T, *sketches.keys.T)]
-        write_table(self.step.shard(self.partition, _KEYS), pa.table(columns, schema=schema), schema)
-        return self.finished(_KEYS)
+        write_table(self.shard(_KEYS), pa.table(columns, schema=schema), schema)
+        return self.finish(work, _KEYS)
 
 
-@dataclass(frozen=True)
-class CompareJob:
+@dataclass(frozen=True, kw_only=True)
+class CompareJob(PartitionJob[Record]):
     """Which of some pairs of rows are near-duplicates: the Jaccard similarity of their texts, exactly."""
 
-    step: Step
     shards: tuple[CaptionShard, ...]
     starts: tuple[int, ...]
     """The place of each shard's first row."""
     pairs: Pairs
-    inputs: str
-    """Fingerprint of shards and pairs."""
     config: NearDuplicates
 
-    @property
-    def partition(self) -> str:
-        return f"pairs-{self.inputs}"
-
-    @property
-    def label(self) -> str:
-        return f"search for duplicates, {self.partition}"
-
-    def find(self) -> Record | None:
-        return self.step.find(self.partition, self.inputs, Record)
-
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         texts = self._texts()
 
         @lru_cache(maxsize=_CACHED_TEXTS)
@@ -108,9 +95,8 @@ class CompareJob:
         compared = ((better, worse, jaccard(runs(better), runs(worse))) for better, worse in self.pairs.tolist())
         found = [pair for pair in compared if pair[2] >= cast(float, self.config.threshold)]
         columns = [pa.array(column) for column in zip(*found, strict=True)] if found else [[], [], []]
-        write_table(self.step.shard(self.partition, _PAIRS), pa.table(columns, names=PAIRS.names), PAIRS)
-        record = Record(inputs=self.inputs, num_bytes=self.step.sizes(self.partition, _PAIRS))
-        return self.step.finish(self.partition, record)
+        write_table(self.shard(_PAIRS), pa.table(columns, names=PAIRS.names), PAIRS)
+        return self.finish(work, _PAIRS)
 
     def _texts(self) -> dict[int, str]:
         texts: dict[int, str] = {}
@@ -170,7 +156,7 @@ class Candidates:
         if self._config.threshold is None:
             self._richness = np.zeros(len(self._digests), np.int32)
             return
-        pool.run([KeyJob(self._step, shard, self._config) for shard in shards], lambda record: None)
+        pool.run([KeyJob.of(self._step, shard, config=self._config) for shard in shards], lambda record: None)
         (richness,) = self._columns(shards, ["richness"])
         self._richness = np.concatenate([self._richness, richness])
         met = self._meeting(num_before)
@@ -287,12 +273,15 @@ class Candidates:
         inside = sorted(set(np.searchsorted(self._starts, np.unique(pairs), side="right") - 1))
         shards, starts = [self._shards[at] for at in inside], [self._starts[at] for at in inside]
         digest = blake2b(pairs.tobytes(), digest_size=8).hexdigest()
+        inputs = fingerprint([shard.identity for shard in shards], starts, digest)
         return CompareJob(
             step=self._step,
+            partition=f"pairs-{inputs}",
+            inputs=inputs,
+            label=f"search for duplicates, pairs-{inputs}",
             shards=tuple(shards),
             starts=tuple(starts),
             pairs=pairs,
-            inputs=fingerprint([shard.identity for shard in shards], starts, digest),
             config=self._config,
         )
 

@@ -5,7 +5,7 @@ the first captions, which are a random sample (the order is that of a hash). Few
 compared; of many, those compared grow with their number, not with its square.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -21,9 +21,8 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import TextEncoder
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import map_arrow, read_table, write_arrow, write_table
-from unicorn_hf.runtime.running import moving
-from unicorn_hf.runtime.steps import Record, Step
-from unicorn_hf.runtime.workers import resident, using
+from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.work import Work
 
 STAGE = "semantic-duplicates"
 CODE = 2
@@ -47,27 +46,26 @@ class Encoder(Protocol):
     def open(self) -> TextEncoder: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VectorJob(ShardJob):
     """The vectors of one partition's captions."""
 
     encoder: Encoder
 
-    def run(self, on_row: Callable[[], None]) -> Record:
-        captions = self.captions()
-        with using(lambda: resident(self.encoder.text_identity, self.encoder.open)) as encoder:
-            encoded = encoder.encode(captions, lambda _: moving()).vectors if captions else None
+    def run(self, work: Work) -> Record:
+        captions = self.texts()
+        with work.engine(self.encoder.text_identity, self.encoder.open) as encoder:
+            encoded = encoder.encode(captions, lambda _: work.moving()).vectors if captions else None
             vectors = np.zeros((0, encoder.dim), np.float32) if encoded is None else encoded
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), encoder.dim)
-        write_arrow(self.step.shard(self.partition, _VECTORS), pa.table([column], names=[_COLUMN]))
-        return self.finished(_VECTORS)
+        write_arrow(self.shard(_VECTORS), pa.table([column], names=[_COLUMN]))
+        return self.finish(work, _VECTORS)
 
 
-@dataclass(frozen=True)
-class CellJob:
+@dataclass(frozen=True, kw_only=True)
+class CellJob(PartitionJob[Record]):
     """Which captions of one cell are near-duplicates."""
 
-    step: Step
     shards: tuple[CaptionShard, ...]
     starts: tuple[int, ...]
     rows: NDArray[np.int64]
@@ -75,26 +73,13 @@ class CellJob:
     first_new: int
     """Pairs of captions before this one are known."""
     threshold: float
-    inputs: str
 
-    @property
-    def partition(self) -> str:
-        return f"cell-{self.inputs}"
-
-    @property
-    def label(self) -> str:
-        return f"search for duplicates, {self.partition}"
-
-    def find(self) -> Record | None:
-        return self.step.find(self.partition, self.inputs, Record)
-
-    def run(self, on_row: Callable[[], None]) -> Record:
+    def run(self, work: Work) -> Record:
         found = np.concatenate([np.zeros((0, 2), np.int64), *self._found(self._vectors())])
         found = found[found.max(axis=1, initial=0) >= self.first_new]
         table = pa.table([pa.array(column) for column in found.T], schema=_PAIR_SCHEMA)
-        write_table(self.step.shard(self.partition, _PAIRS), table, _PAIR_SCHEMA)
-        record = Record(inputs=self.inputs, num_bytes=self.step.sizes(self.partition, _PAIRS))
-        return self.step.finish(self.partition, record)
+        write_table(self.shard(_PAIRS), table, _PAIR_SCHEMA)
+        return self.finish(work, _PAIRS)
 
     def _found(self, vectors: NDArray[np.float32]) -> list[Pairs]:
         pairs = []
@@ -142,7 +127,7 @@ class SemanticDuplicates:
             first_new: the first caption that was not here at the call before.
             pool: does the work.
         """
-        vectors = [VectorJob(self._step, shard, self._encoder) for shard in shards]
+        vectors = [VectorJob.of(self._step, shard, encoder=self._encoder) for shard in shards]
         pool.run(vectors, lambda record: None, on_gpu=self._encoder.uses_gpu)
         cells = self._cells(shards, len(order))
         jobs = []
@@ -176,7 +161,17 @@ class SemanticDuplicates:
         digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
         identities = [shard.identity for shard in shards]
         inputs = fingerprint(identities, digest, first_new, self._threshold)
-        return CellJob(self._step, tuple(shards), tuple(starts), rows, first_new, self._threshold, inputs)
+        return CellJob(
+            step=self._step,
+            partition=f"cell-{inputs}",
+            inputs=inputs,
+            label=f"search for duplicates, cell-{inputs}",
+            shards=tuple(shards),
+            starts=tuple(starts),
+            rows=rows,
+            first_new=first_new,
+            threshold=self._threshold,
+        )
 
 
 def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:

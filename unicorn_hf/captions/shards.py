@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.steps import PartitionJob, Record, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +27,21 @@ class CaptionShard:
         return cls(path, blake2b(digests.tobytes(), digest_size=8).hexdigest())
 
 
-@dataclass(frozen=True)
-class ShardJob:
-    """Something made of each caption of one partition; a subclass has `run`, which ends with `finished`."""
+@dataclass(frozen=True, kw_only=True)
+class ShardJob(PartitionJob[Record]):
+    """Something made of each caption of one partition."""
 
-    step: Step
-    shard: CaptionShard
+    captions: CaptionShard
 
-    @property
-    def partition(self) -> str:
-        return self.shard.identity
+    @classmethod
+    def of(cls, step: Step, captions: CaptionShard, **more: object) -> Self:
+        label = f"search for duplicates, of {captions.path}"
+        inputs: Any = {"partition": captions.identity, "inputs": captions.identity, "label": label, **more}
+        return cls(step=step, captions=captions, **inputs)
 
-    @property
-    def label(self) -> str:
-        return f"search for duplicates, of {self.shard.path}"
-
-    def find(self) -> Record | None:
-        return self.step.find(self.partition, self.shard.identity, Record)
-
-    def captions(self) -> list[str]:
-        captions: list[str] = read_table(self.shard.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
-        return captions
-
-    def finished(self, kind: str) -> Record:
-        """Write the record of the shard of this kind."""
-        record = Record(inputs=self.shard.identity, num_bytes=self.step.sizes(self.partition, kind))
-        return self.step.finish(self.partition, record)
+    def texts(self) -> list[str]:
+        texts: list[str] = read_table(self.captions.path, CAPTIONS, ["caption"]).column("caption").to_pylist()
+        return texts
 
 
 def rows_by_shard(

@@ -7,7 +7,7 @@ answer is left out of the waves after.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from unicorn_hf.captions.filters import Draft, check_caption
 from unicorn_hf.captions.semantic import Encoder
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.generation import Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.outcome import Rejected
@@ -36,23 +36,21 @@ from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Us
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked, SeedShards
-from unicorn_hf.runtime.steps import Step
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.steps import PartitionJob, Step
+from unicorn_hf.runtime.work import Work
 
 STAGE = "captions"
 CODE = 9
 """Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
-@dataclass(frozen=True)
-class CaptionJob:
+@dataclass(frozen=True, kw_only=True)
+class CaptionJob(PartitionJob[GenerationRecord]):
     """The captions that one sample of some seeds of one shard gives."""
 
-    step: Step
+    record_type = GenerationRecord
     answers: Path
-    partition: str
     seeds: Path
-    seeds_identity: str
     sample: int
     rows: range
     """Of the shard of seeds."""
@@ -69,32 +67,15 @@ class CaptionJob:
 
     @property
     def path(self) -> Path:
-        return self.step.shard(self.partition, STAGE)
+        return self.shard(STAGE)
 
-    @property
-    def inputs(self) -> str:
-        return fingerprint(self.seeds_identity, self.sample, self.rows.start, self.rows.stop, self.left_out)
-
-    @property
-    def label(self) -> str:
-        return f"{STAGE} {self.partition}, of {self.seeds}"
-
-    def find(self) -> GenerationRecord | None:
-        return self.step.find(self.partition, self.inputs, GenerationRecord)
-
-    def run(self, on_row: Callable[[], None]) -> GenerationRecord:
+    def run(self, work: Work) -> GenerationRecord:
         places = [row for row in self.rows if row not in self.left_out]
         seeds = take_rows(read_table(self.seeds, SEEDS), places).to_pylist()
         requests = [self._request(row["seed"]) for row in seeds]
-        asking = Asking(self.answers, self.step.attempts(self.partition), self.generator.keeps_answers)
+        asking = Asking(work, self.generator, self.answers, self.step.attempts(self.partition))
         outcomes = Outcomes(STAGE)
-
-        def ask(requests: Sequence[Request]) -> list[Answer]:
-            answers = asking.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
-            outcomes.answers += answers
-            return answers
-
-        answers = ask(requests)
+        answers = asking.ask(requests)
         outcomes.unanswered = [place for place, answer in zip(places, answers, strict=True) if not answer.may_come]
         made = [
             judge(Draft(answer, row["seed"], self.languages, self.is_across), self.config.filters, self.prompt)
@@ -102,14 +83,14 @@ class CaptionJob:
         ]
         if self.screen:
             made = self.screen.sift(
-                made, lambda place, caption: (requests[place].id, caption, requests[place].language), ask
+                made, lambda place, caption: (requests[place].id, caption, requests[place].language), asking.ask
             )
         for row, request, answer, caption in zip(seeds, requests, answers, made, strict=True):
             if isinstance(caption, Rejected):
                 outcomes.reject(request, caption, answer.text)
             else:
                 outcomes.kept.append({"id": request.id, "caption": caption, "digest": digest_of(caption), **row})
-        return outcomes.write(self.step, self.partition, self.inputs, CAPTIONS)
+        return outcomes.write(self, work, asking.answers, CAPTIONS)
 
     def _request(self, seed: str) -> Request:
         language = language_of(seed, self.languages)
@@ -138,8 +119,6 @@ class CaptionSet:
     picked: list[Picked] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     usage: Usage = field(default_factory=Usage)
-    num_surplus: int = 0
-    """Kept by the filters, but more than were wanted: the tail of the last wave."""
 
     @property
     def num(self) -> int:
@@ -281,16 +260,19 @@ class CaptionStage:
     def _job(self, begin: int, end: int, unanswered: Mapping[Path, set[int]]) -> CaptionJob:
         sample, shard, row = self._place(begin)
         rows = range(row, row + end - begin)
-        left_out = unanswered.get(self.seeds.paths[shard], set()).intersection(rows) if sample else ()
+        seeds = self.seeds.paths[shard]
+        left_out = tuple(sorted(unanswered.get(seeds, set()).intersection(rows) if sample else ()))
+        partition = f"{sample:03d}-{shard:05d}" + (f"-{row:06d}" if row else "")
         return CaptionJob(
             step=self.step,
+            partition=partition,
+            inputs=fingerprint(self.seeds.identities[shard], sample, rows.start, rows.stop, left_out),
+            label=f"{STAGE} {partition}, of {seeds}",
             answers=self.answers,
-            partition=f"{sample:03d}-{shard:05d}" + (f"-{row:06d}" if row else ""),
-            seeds=self.seeds.paths[shard],
-            seeds_identity=self.seeds.identities[shard],
+            seeds=seeds,
             sample=sample,
             rows=rows,
-            left_out=tuple(sorted(left_out)),
+            left_out=left_out,
             prompt=self._prompt,
             config=self.recipe.captions,
             generator=self.generator,
@@ -307,10 +289,7 @@ def _set_of(
     selected: SelectedRecord,
     rows: Sequence[NDArray[np.int64]],
 ) -> CaptionSet:
-    counts, usage = Counts(), Usage()
-    for record in records:
-        counts, usage = counts.plus(record.counts), usage.plus(record.usage)
-    counts = counts.plus(
+    counts = Counts.merged(record.counts for record in records).plus(
         Counts(
             num_candidates=-selected.num_surplus,
             num_kept=-sum(selected.left_out.values()) - selected.num_surplus,
@@ -321,7 +300,7 @@ def _set_of(
         Picked(job.partition, job.path, record.content, tuple(here.tolist()))
         for job, record, here in zip(jobs, records, rows, strict=True)
     ]
-    return CaptionSet(picked, counts, usage, selected.num_surplus)
+    return CaptionSet(picked, counts, Usage.merged(record.usage for record in records))
 
 
 def _shards(records: Sequence[GenerationRecord]) -> str:

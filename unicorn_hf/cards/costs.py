@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from unicorn_hf.cards.statistics import StageFacts, Statistics
+from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.recipe import Price
+from unicorn_hf.runtime.generation import Counts, Usage
 
 HOUR_S = 3600
 
@@ -20,6 +21,11 @@ class StageTime(BaseModel):
     seconds: float
     """Of generation: the time in which an engine worked on answers. Of the other stages: the time of their jobs."""
     num_retries: int = 0
+
+    @classmethod
+    def of(cls, usage: Usage) -> "StageTime":
+        """What the answers of a generating stage took."""
+        return cls(seconds=round(usage.seconds, 3), num_retries=usage.num_retries)
 
 
 class RunFacts(BaseModel):
@@ -55,7 +61,7 @@ class Cost:
     amount: float
 
 
-def rate(facts: StageFacts, time: StageTime) -> float | None:
+def rate(facts: Counts, time: StageTime) -> float | None:
     """Output tokens a second and worker; None where the time is too short to divide by."""
     return facts.num_output_tokens / time.seconds if time.seconds > 0 else None
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unicorn_hf.cards.statistics import SourceFacts
+from unicorn_hf.seeds.figures import SourceFacts
 
 OTHER, OTHER_NAME = "other", "see-licenses-in-card"
 

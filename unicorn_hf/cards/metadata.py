@@ -3,9 +3,10 @@
 import re
 from typing import Any
 
+from unicorn_hf.builders.figures import ConfigFacts
 from unicorn_hf.cards.licenses import OTHER_NAME
 from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
-from unicorn_hf.cards.statistics import ConfigFacts, Statistics
+from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.recipe import UNKNOWN_MODEL, ImportedEngine, Recipe
 from unicorn_hf.core.visible import visible

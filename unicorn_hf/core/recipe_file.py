@@ -1,7 +1,7 @@
 """Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,26 @@ class Document:
 
     name: str
     data: dict[str, Any]
-    lines: Mapping[Location, int]
+    lines: Mapping[Location, int] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
+    """Dotted keys that options set, in place of what the file says."""
+
+    @property
+    def engine_kind(self) -> str:
+        """Empty where it names none."""
+        kind = _inside(self.data, "engine").get("kind")
+        return kind if isinstance(kind, str) else ""
+
+    def overridden(self, overrides: Mapping[str, object]) -> "Document":
+        """The document with dotted keys set.
+
+        Raises:
+            InputError: a key is below what is no mapping.
+        """
+        data = self.data
+        for key, value in overrides.items():
+            data = _with(data, key.split("."), value)
+        return replace(self, data=data, given=tuple(overrides))
 
 
 def bundled_names() -> list[str]:
@@ -39,7 +58,7 @@ def bundled_names() -> list[str]:
 
 
 def load_recipe(
-    name_or_path: str | Path = "demo",
+    name_or_path: str | Path | Document = "demo",
     overrides: Mapping[str, object] | None = None,
     *,
     tell: Callable[[str], None] = lambda line: None,
@@ -50,7 +69,7 @@ def load_recipe(
 
     Args:
         name_or_path: a bundled recipe's name, or the path of a YAML file. Paths in it (of seeds,
-            of prompts, and of models that begin with a dot) are relative to it.
+            of prompts, and of models that begin with a dot) are relative to it. Or what `read_document` gave.
         overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
         tell: is told in a line what is not taken from a published recipe.
 
@@ -58,16 +77,15 @@ def load_recipe(
         InputError: there is no such recipe, or it does not hold: the message names line, key and nearest valid name.
             Or it is that of a published set, and names a file that the build would open.
     """
-    document = read_document(name_or_path)
-    recipe, given = validate(document), overrides or {}
-    path = Path(document.name)
+    document = name_or_path if isinstance(name_or_path, Document) else read_document(name_or_path)
+    path, given = Path(document.name), overrides or {}
     if not is_of_a_set(path):
-        return overridden(document.data, given, document.name) if given else recipe
+        return validate(document.overridden(given))
     check_links(path.parent)
-    foreign = taken_over(recipe, path.parent)
+    foreign = taken_over(validate(document), path.parent)
     if foreign.told:
         tell(foreign.told)
-    recipe = overridden(foreign.recipe.model_dump(mode="json"), given, document.name)
+    recipe = overridden(foreign.recipe, given, document.name) if given else foreign.recipe
     refuse_files(foreign, recipe, given, document.name)
     return recipe
 
@@ -81,15 +99,13 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
     return validate(read_document(name_or_path))
 
 
-def overridden(data: dict[str, Any], overrides: Mapping[str, object], name: str) -> Recipe:
-    """A recipe, as it is dumped, with dotted keys set.
+def overridden(recipe: Recipe, overrides: Mapping[str, object], name: str) -> Recipe:
+    """A recipe with dotted keys set.
 
     Raises:
         InputError: it does not hold; `name` is what the message calls the recipe.
     """
-    for key, value in overrides.items():
-        data = _with(data, key.split("."), value)
-    return validate(Document(f"{name} with the options given", data, {}))
+    return validate(Document(name, recipe.model_dump(mode="json")).overridden(overrides))
 
 
 def read_document(name_or_path: str | Path) -> Document:
@@ -180,8 +196,15 @@ def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any
     return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
 
 
+def _touches(key: list[str], location: Location) -> bool:
+    """Whether one of the two is, or lies below, the other."""
+    return all(part == str(other) for part, other in zip(key, location, strict=False))
+
+
 def _place(document: Document, problem: Problem) -> str:
     location = problem.location
+    if any(_touches(key.split("."), location) for key in document.given):
+        return f"{document.name} with the options given"
     while location and location not in document.lines:
         location = location[:-1]
     return f"{document.name}:{document.lines[location]}" if location else document.name

@@ -13,13 +13,14 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
-from unicorn_hf.cards.statistics import SourceFacts, Statistics, read_statistics
+from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.foreign import SHAPES_TEXT, Foreign, flat, refuse_files, taken_over
 from unicorn_hf.core.recipe import ImportedEngine, Recipe, Seeds
 from unicorn_hf.core.recipe_file import overridden, read_recipe
 from unicorn_hf.hub.fetch import PAPERS, local_folder
+from unicorn_hf.seeds.figures import SourceFacts
 from unicorn_hf.seeds.sources.dataset import DatasetSource
 
 _WRITES = ("engine", "random_seed", "language", "captions", "instructions")
@@ -124,7 +125,7 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
             )
     else:
         _check_vectors(parent, changes)
-    recipe = overridden(parent.recipe.model_dump(mode="json"), changes, f"the recipe of {parent.name}")
+    recipe = overridden(parent.recipe, changes, f"the recipe of {parent.name}")
     refuse_files(parent.taken, recipe, changes.keys(), parent.name)
     assert recipe.parent
     changed = _changed(parent.recipe, recipe)

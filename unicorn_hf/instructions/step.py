@@ -7,7 +7,7 @@ its caption none: so a caption whose conversation is rejected gives its place to
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,8 +35,8 @@ from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Us
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
-from unicorn_hf.runtime.steps import Step
-from unicorn_hf.runtime.workers import resident
+from unicorn_hf.runtime.steps import PartitionJob, Step
+from unicorn_hf.runtime.work import Work
 
 STAGE = "instructions"
 CODE = 9
@@ -69,13 +69,12 @@ def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
     return prompts
 
 
-@dataclass(frozen=True)
-class InstructionJob:
+@dataclass(frozen=True, kw_only=True)
+class InstructionJob(PartitionJob[GenerationRecord]):
     """The conversations of one partition's captions in one round."""
 
-    step: Step
+    record_type = GenerationRecord
     answers: Path
-    partition: str
     captions: Picked
     """The captions that have no conversation yet."""
     round: int
@@ -87,34 +86,17 @@ class InstructionJob:
     random_seed: int
     languages: tuple[str, ...] = (ENGLISH,)
 
-    @property
-    def inputs(self) -> str:
-        return fingerprint(self.captions.identity, self.open_tasks)
-
-    @property
-    def label(self) -> str:
-        return f"{STAGE} {self.partition}, of {self.captions.path}"
-
-    def find(self) -> GenerationRecord | None:
-        return self.step.find(self.partition, self.inputs, GenerationRecord)
-
-    def run(self, on_row: Callable[[], None]) -> GenerationRecord:
+    def run(self, work: Work) -> GenerationRecord:
         outcomes = Outcomes(STAGE)
         pending = self._candidates()
-        asking = Asking(self.answers, self.step.attempts(self.partition), self.generator.keeps_answers)
-
-        def ask(requests: Sequence[Request]) -> list[Answer]:
-            answers = asking.answer(requests, lambda: resident(self.generator.identity, self.generator.open), on_row)
-            outcomes.answers += answers
-            return answers
-
+        asking = Asking(work, self.generator, self.answers, self.step.attempts(self.partition))
         for attempt in range(self.config.attempts):
             last = attempt + 1 == self.config.attempts
             requests = [self._request(candidate, attempt) for candidate in pending]
-            answers = ask(requests)
+            answers = asking.ask(requests)
             read = [self._read(candidate, answer) for candidate, answer in zip(pending, answers, strict=True)]
             if self.scorer:
-                read = self.scorer.sift(read, partial(_described, pending), ask)
+                read = self.scorer.sift(read, partial(_described, pending), asking.ask)
             failed = []
             for candidate, request, answer, made in zip(pending, requests, answers, read, strict=True):
                 if not isinstance(made, Rejected):
@@ -125,7 +107,7 @@ class InstructionJob:
                     failed.append(candidate)
             pending = failed
         outcomes.kept.sort(key=lambda row: int(row["row"]))
-        return outcomes.write(self.step, self.partition, self.inputs, INSTRUCTIONS)
+        return outcomes.write(self, work, asking.answers, INSTRUCTIONS)
 
     def _candidates(self) -> list["Candidate"]:
         captions = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
@@ -255,8 +237,6 @@ class InstructionSet:
     counts: Counts = field(default_factory=Counts)
     usage: Usage = field(default_factory=Usage)
     per_task: Counter[TaskName] = field(default_factory=Counter)
-    num_surplus: int = 0
-    """Kept by the filters, but more than their task had room for."""
 
     @property
     def num(self) -> int:
@@ -373,11 +353,15 @@ class InstructionStage:
         self, round_number: int, captions: Picked, rows: Sequence[int], open_tasks: tuple[TaskName, ...]
     ) -> InstructionJob:
         first = f"-{rows[0]:06d}" if rows[0] != captions.rows[0] else ""
+        partition = f"{captions.partition}-{round_number}{first}"
+        captions = replace(captions, rows=tuple(rows))
         return InstructionJob(
             step=self.step,
+            partition=partition,
+            inputs=fingerprint(captions.identity, open_tasks),
+            label=f"{STAGE} {partition}, of {captions.path}",
             answers=self.answers,
-            partition=f"{captions.partition}-{round_number}{first}",
-            captions=replace(captions, rows=tuple(rows)),
+            captions=captions,
             round=round_number,
             open_tasks=open_tasks,
             prompts=self._prompts,
@@ -402,7 +386,6 @@ class InstructionStage:
         made.picked.setdefault(job.captions.partition, []).append(picked)
         made.counts = made.counts.plus(record.counts).plus(Counts(num_kept=-num_surplus, num_candidates=-num_surplus))
         made.usage = made.usage.plus(record.usage)
-        made.num_surplus += num_surplus
 
     def _shortfall(self, made: InstructionSet) -> str:
         lacking = ", ".join(f"{made.per_task[task]:,} of {quota:,} {task}" for task, quota in self._quotas.items())

@@ -67,4 +67,4 @@ def import_recipe(
             license=license,
         ),
     )
-    return overridden(recipe.model_dump(mode="json"), overrides or {}, "the recipe of the import")
+    return overridden(recipe, overrides or {}, "the recipe of the import")

@@ -1,10 +1,11 @@
 """The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
 
 from unicorn_hf.pipeline.cleaning import clean
+from unicorn_hf.pipeline.events import EngineBuilt
 from unicorn_hf.pipeline.measure import measure_gap, measure_overlap, set_encoder
 from unicorn_hf.pipeline.planning import Plan, plan
 from unicorn_hf.pipeline.publish import check_set, push_dataset, write_card
-from unicorn_hf.pipeline.run import BuildResult, EngineBuilt, build
+from unicorn_hf.pipeline.run import BuildResult, build, execute
 
 __all__ = [
     "BuildResult",
@@ -13,6 +14,7 @@ __all__ = [
     "build",
     "check_set",
     "clean",
+    "execute",
     "measure_gap",
     "measure_overlap",
     "plan",

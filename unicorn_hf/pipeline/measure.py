@@ -1,33 +1,23 @@
 """What is measured of a published set afterwards, and told in its card."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts, overlapping
-from unicorn_hf.builders.repository import (
-    RECIPE,
-)
+from unicorn_hf.builders.overlap import EvaluationTexts, OverlapFacts, overlapping
+from unicorn_hf.builders.repository import RECIPE, STATISTICS
 from unicorn_hf.builders.rows import spread, vectors_of
 from unicorn_hf.cards.plots import plot_gap
-from unicorn_hf.cards.statistics import (
-    GapFacts,
-    GapSide,
-    OverlapFacts,
-)
+from unicorn_hf.cards.statistics import read_statistics
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.foreign import refuse_file, taken_over
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline.publish import check_build, tell_in_card
-from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Gap, projected
+from unicorn_hf.representations.figures import GapFacts
+from unicorn_hf.representations.gap import projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
-from unicorn_hf.representations.transfer_file import (
-    check_encoder,
-    load_transfer,
-)
+from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
 from unicorn_hf.runtime.progress import NoProgress, Progress
 from unicorn_hf.seeds.sources import source_names
 
@@ -62,26 +52,14 @@ def measure_gap(
     encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
     measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
-    picture = None
+    facts = measured.facts
     if plot:
-        picture = _PICTURE
+        facts = facts.model_copy(update={"picture": _PICTURE})
         clouds = [tuple(projected(list(pair))) for pair in (measured.clouds_before, measured.clouds_after)]
-        gaps = [f"{side.mean_gap:.2f}" for side in (measured.before, measured.after)]
+        gaps = [f"{side.mean_gap:.2f}" for side in (facts.before, facts.after)]
         titles = (f"before: means {gaps[0]} apart", f"after {load_transfer(folder).name}: means {gaps[1]} apart")
-        plot_gap(folder / picture, clouds[0], clouds[1], titles)  # type: ignore[arg-type]
-    facts = GapFacts(
-        images=pictures.name,
-        num_images=measured.num_images,
-        num_texts=measured.num_texts,
-        num_pairs=measured.num_pairs,
-        before=_gap_side(measured.before),
-        after=_gap_side(measured.after),
-        direction_kept=round(measured.direction_kept, 4),
-        neighbours_kept=round(measured.neighbours_kept, 4),
-        num_neighbours=NUM_NEIGHBOURS,
-        picture=picture,
-    )
-    tell_in_card(folder, lambda _: {"gap": facts})
+        plot_gap(folder / _PICTURE, clouds[0], clouds[1], titles)  # type: ignore[arg-type]
+    tell_in_card(folder, gap=facts)
     return facts
 
 
@@ -118,25 +96,10 @@ def measure_overlap(
     texts = EvaluationTexts(evaluation.read(0, ReadingNotes()))
     if not texts.num:
         raise InputError(f"no text in {evaluation.place}")
-    found = overlapping(folder, texts, progress)
-    facts = OverlapFacts(
-        name=name,
-        num_texts=texts.num,
-        run_words=RUN_WORDS,
-        num_pretrain=found.num_rows["pretrain"],
-        num_instruction=found.num_rows["instruction"],
-    )
-    tell_in_card(folder, lambda known: {"overlaps": _with(known.overlaps, facts)})
-    return facts, found.examples
-
-
-def _with(overlaps: Sequence[OverlapFacts], facts: OverlapFacts) -> tuple[OverlapFacts, ...]:
-    others = [known for known in overlaps if known.name != facts.name]
-    return tuple(sorted([*others, facts], key=lambda known: known.name))
-
-
-def _gap_side(gap: Gap) -> GapSide:
-    return GapSide(**{name: None if value is None else round(value, 4) for name, value in asdict(gap).items()})
+    facts, examples = overlapping(folder, name, texts, progress)
+    others = [known for known in read_statistics(folder / STATISTICS).overlaps if known.name != name]
+    tell_in_card(folder, overlaps=tuple(sorted([*others, facts], key=lambda known: known.name)))
+    return facts, examples
 
 
 def _sample(folder: Path, number: int) -> Sample:

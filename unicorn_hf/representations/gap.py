@@ -4,36 +4,15 @@ All are of two clouds of vectors, texts and images, in float64. Bandwidths and n
 that figures of two sets compare.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from unicorn_hf.representations.figures import Gap
 
 NUM_NEIGHBOURS = 10
 _BLOCK_ROWS = 1024
 
 Cloud = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The gap between a cloud of text representations and one of image representations."""
-
-    mean_gap: float
-    """L2 norm of the difference of the two means."""
-    cosine_to_text_mean: float
-    """Of the mean gap, from texts to images, with the texts' mean: -1 where that mean alone is the gap."""
-    cosine_to_image_mean: float
-    mean_share: float
-    """Share of the gap's energy E|x - y|² that is in the means: over the pairs where there are some, else over all
-    combinations of a text and an image."""
-    mmd: float
-    """Maximum mean discrepancy: the square root of its unbiased estimate with a Gaussian kernel, whose bandwidth is the
-    median distance of two vectors of both clouds; 0 where the estimate is below."""
-    frechet: float
-    """Fréchet distance of two normal distributions with the clouds' means and covariances (not its square)."""
-    paired_cosine: float | None
-    """Mean cosine of a text and its own image, where pairs exist."""
 
 
 def measure(texts: Cloud, images: Cloud, pairs: tuple[Cloud, Cloud] | None = None) -> Gap:

@@ -10,7 +10,8 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
-from unicorn_hf.representations.gap import Cloud, Gap, cosine, measure, neighbours_kept
+from unicorn_hf.representations.figures import GapFacts
+from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Cloud, cosine, measure, neighbours_kept
 from unicorn_hf.representations.pictures import Picture, PictureSource
 from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.transfers import Transfer
@@ -30,14 +31,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    before: Gap
-    after: Gap
-    direction_kept: float
-    """Cosine of the mean gap before and after."""
-    neighbours_kept: float
-    num_texts: int
-    num_images: int
-    num_pairs: int
+    facts: GapFacts
     clouds_before: tuple[Cloud, Cloud]
     """Texts and images."""
     clouds_after: tuple[Cloud, Cloud]
@@ -67,17 +61,18 @@ def measure_set(
     pairs_after = (_exact(moved_of_pairs), _exact(moved_images[paired])) if paired else None
     clouds_before = _exact(before[0]), _exact(before[1])
     clouds_after = _exact(after[0]), _exact(after[1])
-    return Measured(
+    facts = GapFacts(
+        images=pictures.name,
+        num_images=len(images),
+        num_texts=len(texts),
+        num_pairs=len(paired),
         before=measure(*clouds_before, pairs_before),
         after=measure(*clouds_after, pairs_after),
         direction_kept=cosine(_mean_gap(*clouds_before), _mean_gap(*clouds_after)),
         neighbours_kept=neighbours_kept(clouds_before[0], clouds_after[0]),
-        num_texts=len(texts),
-        num_images=len(images),
-        num_pairs=len(paired),
-        clouds_before=clouds_before,
-        clouds_after=clouds_after,
+        num_neighbours=NUM_NEIGHBOURS,
     )
+    return Measured(facts, clouds_before, clouds_after)
 
 
 def _encoded_pictures(

@@ -7,13 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Encoded
+from unicorn_hf.core.published import published_encoder
 from unicorn_hf.core.recipe import Recipe, TransferName
 from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
 from unicorn_hf.engines.specs import EncoderChoice
-from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
+from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
+from unicorn_hf.representations.moments import DomainMoments, SetMean
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import (
@@ -29,8 +34,8 @@ from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
-from unicorn_hf.runtime.steps import Record, Step
-from unicorn_hf.runtime.workers import resident, using
+from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.work import Work
 
 STAGE, ALIGNMENT = "representations", "alignment"
 CODE = 3
@@ -44,88 +49,51 @@ class EncodingRecord(Record):
     """Captions with more tokens than the encoder reads at once."""
 
 
-@dataclass(frozen=True)
-class EncodeJob:
+@dataclass(frozen=True, kw_only=True)
+class EncodeJob(PartitionJob[EncodingRecord]):
     """The representations of one partition's captions, a row each, in the order of `captions.rows`."""
 
-    step: Step
+    record_type = EncodingRecord
     captions: Picked
     encoder: EncoderChoice
     given: Path | None = None
     """Vectors of the captions' shard, a row each, in place of the encoder."""
 
-    @property
-    def inputs(self) -> str:
-        return fingerprint(self.captions.identity)
-
-    @property
-    def label(self) -> str:
-        return f"{STAGE} {self.captions.partition}, of {self.captions.path}"
-
-    def find(self) -> EncodingRecord | None:
-        return self.step.find(self.captions.partition, self.inputs, EncodingRecord)
-
-    def run(self, on_row: Callable[[], None]) -> EncodingRecord:
+    def run(self, work: Work) -> EncodingRecord:
         table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption", "domain"]), self.captions.rows)
-
-        def tell(number: int) -> None:
-            for _ in range(number):
-                on_row()
-
         if self.given:
             encoded = Encoded(read_vectors(self.given)[list(self.captions.rows)], num_long=0)
-            tell(table.num_rows)
+            work.rows(table.num_rows)
         else:
-            with using(lambda: resident(self.encoder.text_identity, self.encoder.open)) as encoder:
-                encoded = encoder.encode(table.column("caption").to_pylist(), tell)
-        name = self.captions.partition
-        with in_shard(name, self.captions.rows):
+            with work.engine(self.encoder.text_identity, self.encoder.open) as encoder:
+                encoded = encoder.encode(table.column("caption").to_pylist(), work.rows)
+        with in_shard(self.partition, self.captions.rows):
             moments = DomainMoments.of(encoded.vectors, table.column("domain").to_pylist())
-        write_vectors(self.step.shard(name, KIND), table.column("id"), encoded.vectors)
-        write_table(self.step.shard(name, "moments"), moments.to_table(), MOMENTS)
-        record = EncodingRecord(
-            inputs=self.inputs,
-            num_bytes=self.step.sizes(name, KIND, "moments"),
-            num_rows=table.num_rows,
-            dim=encoded.vectors.shape[1],
-            num_long=encoded.num_long,
-        )
-        return self.step.finish(name, record)
+        write_vectors(self.shard(KIND), table.column("id"), encoded.vectors)
+        write_table(self.shard("moments"), moments.to_table(), MOMENTS)
+        facts = {"num_rows": table.num_rows, "dim": encoded.vectors.shape[1], "num_long": encoded.num_long}
+        return self.finish(work, KIND, "moments", **facts)
 
 
 class AlignmentRecord(Record):
     num_rows: int
 
 
-@dataclass(frozen=True)
-class AlignJob:
+@dataclass(frozen=True, kw_only=True)
+class AlignJob(PartitionJob[AlignmentRecord]):
     """The mean of one partition's aligned representations: the second pass that `realign` needs."""
 
-    step: Step
-    captions: Picked
+    record_type = AlignmentRecord
+    rows: tuple[int, ...]
     embeddings: Path
     alignment: Alignment
 
-    @property
-    def inputs(self) -> str:
-        return fingerprint(self.captions.identity)
-
-    @property
-    def label(self) -> str:
-        return f"{ALIGNMENT} {self.captions.partition}, of {self.embeddings}"
-
-    def find(self) -> AlignmentRecord | None:
-        return self.step.find(self.captions.partition, self.inputs, AlignmentRecord)
-
-    def run(self, on_row: Callable[[], None]) -> AlignmentRecord:
-        name, rows = self.captions.partition, self.captions.rows
-        with in_shard(name, rows):
+    def run(self, work: Work) -> AlignmentRecord:
+        with in_shard(self.partition, self.rows):
             mean = self.alignment.mean(read_vectors(self.embeddings))
-        write_table(self.step.shard(name, "mean"), mean.to_table(), MEANS)
-        for _ in rows:
-            on_row()
-        sizes = self.step.sizes(name, "mean")
-        return self.step.finish(name, AlignmentRecord(inputs=self.inputs, num_bytes=sizes, num_rows=len(rows)))
+        write_table(self.shard("mean"), mean.to_table(), MEANS)
+        work.rows(len(self.rows))
+        return self.finish(work, "mean", num_rows=len(self.rows))
 
 
 @dataclass
@@ -146,11 +114,6 @@ class Representations:
     """What workers spent on encoding."""
 
     @property
-    def moments(self) -> Moments:
-        """Of all text representations."""
-        return self.text.overall
-
-    @property
     def identity(self) -> str:
         """Fingerprint of what is published of a representation, the storage type aside."""
         needs_image = self.transfer.name in NEED_IMAGES
@@ -158,6 +121,35 @@ class Representations:
 
     def path(self, partition: str) -> Path:
         return self.step.shard(partition, KIND)
+
+    def facts(self, encoder: EncoderChoice, dtype: str) -> RepresentationFacts:
+        """What is published; `encoder` made the vectors, which are stored as `dtype`."""
+        text, image = self.statistics.text, self.image
+        return RepresentationFacts(
+            encoder=published_encoder(encoder.name),
+            dim=self.dim,
+            transfer=self.transfer.name,
+            transfer_asked=self.asked,
+            dtype=dtype,
+            has_image_side=encoder.has_image_side,
+            num_long=self.num_long,
+            long_captions=encoder.long_captions,
+            text_mean_norm=_norm(text.mean),
+            text_trace=text.trace,
+            image=ImageFacts(
+                source=image.source,
+                num_images=image.moments.count,
+                mean_norm=_norm(image.moments.mean),
+                trace=image.moments.trace,
+                mean_gap=_norm(image.moments.mean - text.mean),
+            )
+            if image
+            else None,
+        )
+
+
+def _norm(vector: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(vector))
 
 
 @dataclass
@@ -180,7 +172,15 @@ class RepresentationStage:
     def run(self, pool: WorkerPool, progress: Progress) -> Representations:
         progress.start(STAGE, sum(len(picked.rows) for picked in self.captions))
         jobs = [
-            EncodeJob(self.step, picked, self.encoder, self.given(picked.partition) if self.given else None)
+            EncodeJob(
+                step=self.step,
+                partition=picked.partition,
+                inputs=fingerprint(picked.identity),
+                label=f"{STAGE} {picked.partition}, of {picked.path}",
+                captions=picked,
+                encoder=self.encoder,
+                given=self.given(picked.partition) if self.given else None,
+            )
             for picked in self.captions
         ]
         on_gpu = self.encoder.uses_gpu and self.given is None
@@ -222,7 +222,19 @@ class RepresentationStage:
         alignment = Alignment.fit(statistics)
         step = Step.of(self.work_dir, ALIGNMENT, self.step.folder.name, statistics.identity(image=True), CODE)
         progress.start(ALIGNMENT, statistics.text.count)
-        jobs = [AlignJob(step, picked, self.step.shard(picked.partition, KIND), alignment) for picked in self.captions]
+        jobs = [
+            AlignJob(
+                step=step,
+                partition=picked.partition,
+                inputs=fingerprint(picked.identity),
+                label=f"{ALIGNMENT} {picked.partition}, of {embeddings}",
+                rows=picked.rows,
+                embeddings=embeddings,
+                alignment=alignment,
+            )
+            for picked in self.captions
+            for embeddings in [self.step.shard(picked.partition, KIND)]
+        ]
         pool.run(jobs, _counted(progress))
         progress.finish()
         tables = (read_table(step.shard(picked.partition, "mean"), MEANS) for picked in self.captions)

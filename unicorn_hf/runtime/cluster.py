@@ -15,9 +15,9 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import PARTITION_TIMEOUT_S
 from unicorn_hf.runtime.gpus import GPU_SLOTS
 from unicorn_hf.runtime.launch import Place, connected
-from unicorn_hf.runtime.running import ENDED_BADLY, Terms
 from unicorn_hf.runtime.steps import Job, Record
 from unicorn_hf.runtime.storage import is_remote
+from unicorn_hf.runtime.work import ENDED_BADLY, Terms
 from unicorn_hf.runtime.workers import run_job
 
 if TYPE_CHECKING:

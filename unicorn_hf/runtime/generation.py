@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel
 
+from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.runtime.files import rows_table, write_table
-from unicorn_hf.runtime.steps import Record, Step
+from unicorn_hf.runtime.steps import PartitionJob, Record
+from unicorn_hf.runtime.work import Work
 
 REJECTED = "rejections"
 _DEVIATIONS = 2.0
 
 
-class Counts(BaseModel):
-    """Candidates and what they came to: `num_kept` and `rejected` add up to `num_candidates`."""
+class Counts(Figures):
+    """Candidates of a generating stage: `num_kept` and `rejected` add up to `num_candidates`."""
 
     num_candidates: int = 0
     num_kept: int = 0
@@ -38,20 +39,13 @@ class Counts(BaseModel):
     def num_rejected(self) -> int:
         return sum(self.rejected.values())
 
-    def plus(self, other: "Counts") -> "Counts":
-        return Counts(
-            num_candidates=self.num_candidates + other.num_candidates,
-            num_kept=self.num_kept + other.num_kept,
-            rejected=dict(sorted((Counter(self.rejected) + Counter(other.rejected)).items())),
-            dropped=dict(sorted((Counter(self.dropped) + Counter(other.dropped)).items())),
-            num_requests=self.num_requests + other.num_requests,
-            num_prompt_tokens=self.num_prompt_tokens + other.num_prompt_tokens,
-            num_output_tokens=self.num_output_tokens + other.num_output_tokens,
-            num_estimated=self.num_estimated + other.num_estimated,
-        )
+    @property
+    def num_tokens(self) -> int:
+        """Of prompts and answers together."""
+        return self.num_prompt_tokens + self.num_output_tokens
 
 
-class Usage(BaseModel):
+class Usage(Figures):
     """What the answers took of the engine. Unlike the counts it differs from run to run: it is never published as fact.
 
     Answers keep it in store, so that captions that are derived again from stored answers say what these have cost.
@@ -71,14 +65,6 @@ class Usage(BaseModel):
             seconds=round(sum(answer.seconds for answer in answers), 3),
             prompt_tokens_squared=float(sum(answer.num_prompt_tokens**2 for answer in answers)),
             output_tokens_squared=float(sum(answer.num_output_tokens**2 for answer in answers)),
-        )
-
-    def plus(self, other: "Usage") -> "Usage":
-        return Usage(
-            num_retries=self.num_retries + other.num_retries,
-            seconds=self.seconds + other.seconds,
-            prompt_tokens_squared=self.prompt_tokens_squared + other.prompt_tokens_squared,
-            output_tokens_squared=self.output_tokens_squared + other.output_tokens_squared,
         )
 
 
@@ -103,7 +89,6 @@ class Outcomes:
     kept: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, object]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
-    answers: list[Answer] = field(default_factory=list)
     unanswered: list[int] = field(default_factory=list)
     """See `GenerationRecord`."""
 
@@ -124,30 +109,24 @@ class Outcomes:
             }
         )
 
-    def write(self, step: Step, partition: str, inputs: str, schema: pa.Schema) -> GenerationRecord:
-        """Write both shards, then the record."""
-        content = write_table(step.shard(partition, self.stage), rows_table(self.kept, schema), schema)
-        write_table(step.shard(partition, REJECTED), rows_table(self.rejected, REJECTIONS), REJECTIONS)
+    def write(
+        self, job: PartitionJob[GenerationRecord], work: Work, answers: Sequence[Answer], schema: pa.Schema
+    ) -> GenerationRecord:
+        """Write both shards, then the record; `answers` are all that the candidates took."""
+        content = write_table(job.shard(self.stage), rows_table(self.kept, schema), schema)
+        write_table(job.shard(REJECTED), rows_table(self.rejected, REJECTIONS), REJECTIONS)
         counts = Counts(
             num_candidates=len(self.kept) + len(self.rejected),
             num_kept=len(self.kept),
             rejected=dict(sorted(Counter(str(row["reason"]) for row in self.rejected).items())),
             dropped=dict(sorted(self.dropped.items())),
-            num_requests=len(self.answers),
-            num_prompt_tokens=sum(answer.num_prompt_tokens for answer in self.answers),
-            num_output_tokens=sum(answer.num_output_tokens for answer in self.answers),
-            num_estimated=sum(not answer.tokens_told for answer in self.answers),
+            num_requests=len(answers),
+            num_prompt_tokens=sum(answer.num_prompt_tokens for answer in answers),
+            num_output_tokens=sum(answer.num_output_tokens for answer in answers),
+            num_estimated=sum(not answer.tokens_told for answer in answers),
         )
-        num_bytes = step.sizes(partition, self.stage, REJECTED)
-        record = GenerationRecord(
-            inputs=inputs,
-            num_bytes=num_bytes,
-            content=content,
-            counts=counts,
-            usage=Usage.of(self.answers),
-            unanswered=tuple(self.unanswered),
-        )
-        return step.finish(partition, record)
+        facts = {"content": content, "counts": counts, "usage": Usage.of(answers)}
+        return job.finish(work, self.stage, REJECTED, **facts, unanswered=tuple(self.unanswered))
 
 
 def num_to_ask(missing: float, so_far: Counts) -> int:

@@ -1,10 +1,9 @@
 """Steps on disk: a folder named by its configuration, and a record for each partition, written when it is whole."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,7 +11,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.runtime import storage
 from unicorn_hf.runtime.files import DamagedShardError, check_seal, write_bytes
 from unicorn_hf.runtime.seal import UNSEALED, sealed
-from unicorn_hf.runtime.stopwatch import job_seconds
+from unicorn_hf.runtime.work import Work
 
 _LAST_FIELD = ',\n "seal"'
 _LAST_LINE = f'{_LAST_FIELD}: "{UNSEALED}"\n}}'
@@ -93,8 +92,7 @@ class Step:
         return record
 
     def finish(self, partition: str, record: RecordT) -> RecordT:
-        """Write the record, with the time it took. Last of all: from here on the partition counts as done."""
-        record = record.model_copy(update={"seconds": round(job_seconds(), 3)})
+        """Write the record. Last of all: from here on the partition counts as done."""
         content = record.model_dump_json(indent=1).removesuffix("\n}") + _LAST_LINE
         write_bytes(self._record_path(partition), sealed(content.encode()))
         return record
@@ -149,9 +147,39 @@ class Job(Protocol[RecordCo]):
         """The record, if this very work was done before."""
         ...
 
-    def run(self, on_row: Callable[[], None]) -> RecordCo:
-        """Do the work; `on_row` is called as each row is done, for the display."""
+    def run(self, work: Work) -> RecordCo:
+        """Do it, telling `work` of each row that is done."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionJob(Generic[RecordT]):
+    """A job that makes one partition of a step: a subclass has `run`, which writes shards and ends with `finish`."""
+
+    record_type: ClassVar[type[Any]] = Record
+    step: Step
+    partition: str
+    inputs: str
+    """See `Record.inputs`."""
+    label: str
+    """See `Job.label`."""
+
+    def shard(self, kind: str) -> Path:
+        return self.step.shard(self.partition, kind)
+
+    def find(self) -> RecordT | None:
+        found: RecordT | None = self.step.find(self.partition, self.inputs, self.record_type)
+        return found
+
+    def finish(self, work: Work, *kinds: str, **facts: object) -> RecordT:
+        """Write the record, which knows the sizes of the shards of these kinds."""
+        record: RecordT = self.record_type(
+            inputs=self.inputs,
+            num_bytes=self.step.sizes(self.partition, *kinds),
+            seconds=round(work.seconds(), 3),
+            **facts,
+        )
+        return self.step.finish(self.partition, record)
 
 
 def _size(path: Path) -> int:

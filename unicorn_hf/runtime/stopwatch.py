@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 
 class Lap:
@@ -51,24 +50,3 @@ class Stopwatch:
         for lap in self._laps:
             lap.share_s += (now - self._since) / len(self._laps)
         self._since = now
-
-
-_worker = Stopwatch()
-_job: ContextVar[Lap | None] = ContextVar("job", default=None)
-
-
-@contextmanager
-def job_lap() -> Iterator[None]:
-    """The time of a worker's job; jobs that run at once share it."""
-    with _worker.lap() as lap:
-        token = _job.set(lap)
-        try:
-            yield
-        finally:
-            _job.reset(token)
-
-
-def job_seconds() -> float:
-    """The share of the job that is run here, so far; 0 outside of one."""
-    lap = _job.get()
-    return lap.seconds() if lap else 0.0

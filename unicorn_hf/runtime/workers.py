@@ -1,121 +1,69 @@
-"""Inside a worker process: the one heavy object that it holds, and the jobs that take turns there."""
+"""Inside a worker process: the jobs that take turns there, and the watch that ends it when one of them is stuck."""
 
+import logging
 import os
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.files import disk_errors
-from unicorn_hf.runtime.machine import machine
-from unicorn_hf.runtime.running import Terms, build_name, held_up, here, running, tell
+from unicorn_hf.runtime.slot import EngineSlot
 from unicorn_hf.runtime.steps import Job, Record
-from unicorn_hf.runtime.stopwatch import job_lap
+from unicorn_hf.runtime.stopwatch import Stopwatch
+from unicorn_hf.runtime.work import STUCK, Terms, Work
 
+log = logging.getLogger(__name__)
 
-class Closeable(Protocol):
-    def close(self) -> None: ...
-
-
-ResidentT = TypeVar("ResidentT", bound=Closeable)
 RecordT = TypeVar("RecordT", bound=Record)
-
-_resident: tuple[str, Closeable] | None = None
-_DEAD = ""
-"""In place of the key of an engine that died."""
-_changing = threading.Condition()
-_using: Counter[str] = Counter()
-"""Jobs that use the engine, by their build."""
-_num_wanting_alone = 0
-_turn = threading.Lock()
-_refused = False
+_LOOKS_A_LIMIT = 10
+_LONGEST_LOOK_S = 15.0
+_TOLD_WITHIN_S = 0.5
 
 
-@contextmanager
-def using(engine: Callable[[], ResidentT], *, alone: bool = False) -> Iterator[ResidentT]:
-    """The engine that `engine` gives, which is mostly that of `resident`, and which nobody closes meanwhile.
+class Worker:
+    """This process, as a worker."""
 
-    Args:
-        engine: called when it is this job's turn to use it.
-        alone: no other job uses it at the same time.
-    """
-    global _num_wanting_alone
-    build = build_name()
-    with held_up(), _changing:
-        _num_wanting_alone += alone
-        try:
-            # Who wants to be alone goes first: else it never would be.
-            _changing.wait_for(lambda: _using.total() == 0 if alone else _num_wanting_alone == 0)
-            found = engine()
-            _using[build] += 1
-        except BaseException:
-            _num_wanting_alone -= alone
-            _changing.notify_all()
-            raise
-    try:
-        yield found
-    finally:
-        with _changing:
-            _using[build] -= 1
-            _num_wanting_alone -= alone
-            _changing.notify_all()
+    def __init__(self) -> None:
+        self.slot = EngineSlot()
+        self.refuses = False
+        """Whether it is not one of the build's, and runs nothing from now on."""
+        self._turn = threading.Lock()
+        self._stopwatch = Stopwatch()
+        self._running: set[Work] = set()
+        self._watch: threading.Thread | None = None
 
+    def run(self, job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
+        """See `run_job`."""
+        with self._turn, self._stopwatch.lap() as lap, disk_errors():
+            work = Work(job.label, terms, self.slot, lap, self._turn, _dask_worker())
+            self._running.add(work)
+            self._watch_over(terms.timeout_s)
+            try:
+                return job.run(work), work.untold()
+            finally:
+                self._running.discard(work)
+                work.flush()
 
-def resident(key: str, make: Callable[[], ResidentT]) -> ResidentT:
-    """The worker's engine, built at its first use and kept between partitions.
+    def _watch_over(self, timeout_s: float) -> None:
+        """Start the watch, unless there is one."""
+        if self._watch is None:
+            every_s = min(timeout_s / _LOOKS_A_LIMIT, _LONGEST_LOOK_S)
+            self._watch = threading.Thread(target=self._look, args=(every_s,), name="unicorn-hf-stuck", daemon=True)
+            self._watch.start()
 
-    A worker holds one: asking for another key closes the one before, so that LLM and encoder never share the memory.
-    It is awaited that nobody uses that one any more: two builds may share a worker. Threads that ask at once get the
-    same one.
-    """
-    global _resident
-    with _changing:
-        _changing.wait_for(lambda: _is_resident(key) or not _using.total())
-        if _resident and _is_resident(key):
-            return cast(ResidentT, _resident[1])
-        _close()
-        started = time.monotonic()
-        made = make()
-        _resident = (key, made)
-    seconds = round(time.monotonic() - started, 3)
-    tell({"event": "engine_built", "engine": key, "pid": os.getpid(), "seconds": seconds, "machine": machine()})
-    return made
+    def _look(self, every_s: float) -> None:
+        """End this process when a job is stuck: a thread cannot be ended, and nobody knows what else it holds."""
+        while not (stuck := [work for work in tuple(self._running) if work.is_stuck]):
+            time.sleep(every_s)
+        for work in stuck:
+            log.error("%s got no further in %g s: this worker ends", work.label, work.terms.timeout_s)
+            work.tell({"event": STUCK, "partition": work.label, "seconds": work.terms.timeout_s})
+        time.sleep(_TOLD_WITHIN_S)
+        os._exit(1)
 
 
-def _is_resident(key: str) -> bool:
-    return _resident is not None and _resident[0] == key
-
-
-def discard(engine: Closeable) -> None:
-    """This engine died: who asks for one next gets a new one, once nobody uses this one."""
-    global _resident
-    with _changing:
-        if _resident and _resident[1] is engine:
-            _resident = (_DEAD, engine)
-
-
-def let_go(build: str) -> None:
-    """The build has ended: close the engine, if there is one that no other build uses."""
-    with _changing:
-        if not (_using - Counter({build: _using[build]})):
-            _close()
-
-
-def _close() -> None:
-    """For who holds the lock."""
-    global _resident
-    if _resident:
-        _resident[1].close()
-        _resident = None
-
-
-def refuse() -> None:
-    """Run nothing from now on: this process is not one of the build's."""
-    global _refused
-    _refused = True
+_worker = Worker()
 
 
 def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
@@ -126,31 +74,32 @@ def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
 
     Jobs take turns: another one runs only while this one says that it is waiting.
     """
-    if _refused:
+    if _worker.refuses:
         from distributed import Reschedule
 
         raise Reschedule
     try:
-        with _turn, running(job.label, terms) as told, job_lap(), disk_errors():
-            return job.run(told.on_row), told.untold()
+        return _worker.run(job, terms)
     except MemoryError as error:
         raise RunError(
             f"there is not enough memory for {job.label}", "Fewer --workers, or a smaller partition_rows."
         ) from error
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
-    """A job that waits for its engine lets another have its turn meanwhile.
+def refuse() -> None:
+    """Run nothing from now on: this process is not one of the build's."""
+    _worker.refuses = True
 
-    So a worker waits for many things and computes one at a time: nothing of a stage need bear two threads at once.
-    """
-    if here() is None:  # Not in a worker's job, as in a test.
-        yield
-        return
-    _turn.release()
+
+def let_go(build: str) -> None:
+    """The build has ended: close the engine, if there is one that no other build uses."""
+    _worker.slot.let_go(build)
+
+
+def _dask_worker() -> Any:
+    from distributed import get_worker
+
     try:
-        yield
-    finally:
-        with held_up():
-            _turn.acquire()
+        return get_worker()
+    except ValueError:
+        return None

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
@@ -26,6 +24,7 @@ from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
 from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
+from unicorn_hf.seeds.figures import SeedFacts, SourceFacts
 from unicorn_hf.seeds.language import SAMPLE, check_seed_language
 from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import source_names
@@ -35,30 +34,23 @@ CODE = 2
 """Raise it when other seeds are taken, or in another form."""
 
 
-class SourceCount(BaseModel):
-    """What one source gave."""
-
-    name: str
-    domain: str
-    license: str
-    num_seeds: int
-    benchmark: str | None
-    """The evaluation benchmark that its labels belong to."""
-
-
 class SeedsRecord(Record):
     """What all sources gave."""
 
     partitions: tuple[str, ...]
     """A fingerprint of each shard's seeds, in order."""
     num_seeds: int
-    sources: tuple[SourceCount, ...]
+    sources: tuple[SourceFacts, ...]
     skipped: dict[str, int]
     """Seeds left out, by reason."""
     left_out: tuple[LeftOut, ...] = ()
     """The same with an example each, and the columns that are not read."""
     took: tuple[str, ...] = ()
     """How the files were read, for a person."""
+
+    @property
+    def facts(self) -> SeedFacts:
+        return SeedFacts(num_seeds=self.num_seeds, sources=self.sources, skipped=self.skipped)
 
 
 def prepare_seeds(
@@ -155,7 +147,7 @@ def _prepare(
         partitions=tuple(partitions),
         num_seeds=per_source.total(),
         sources=tuple(
-            SourceCount(
+            SourceFacts(
                 name=name,
                 domain=source.domain,
                 license=source.license,

@@ -14,19 +14,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from unicorn_hf.builders.diversity import Diversity
-from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.diversity import Diversity, Variety
+from unicorn_hf.builders.figures import RowFigures, ShardStatistics, WordFacts
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
 from unicorn_hf.builders.unicorn import DataFile
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.cards.costs import costs, read_run
-from unicorn_hf.cards.statistics import StageFacts, read_statistics
+from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.core.visible import visible
+from unicorn_hf.representations.figures import GapFacts, RepresentationFacts
+from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,22 +42,14 @@ _MAX_CELL = 80
 _BATCH_ROWS = 1000
 _FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
 """What means nothing in Markdown."""
+VARIETY = {
+    "type-token ratio": "type_token_ratio",
+    "distinct-1": "distinct_1",
+    "distinct-2": "distinct_2",
+    "distinct-3": "distinct_3",
+}
+"""Fields of `Variety` by the labels that they are shown with."""
 _COUNTED = ["caption", "conversations", "domain"]
-
-
-class Stage(BaseModel):
-    """A generating stage: what came of its candidates."""
-
-    num_candidates: int
-    rejected: dict[str, int]
-    num_requests: int
-    num_tokens: int
-    """Of prompts and answers together."""
-
-    @property
-    def share(self) -> float | None:
-        """Candidates that were rejected, over all."""
-        return sum(self.rejected.values()) / self.num_candidates if self.num_candidates else None
 
 
 class Cost(BaseModel):
@@ -68,44 +63,26 @@ class Cost(BaseModel):
     machines: tuple[str, ...]
 
 
-class SetFigures(BaseModel):
+class SetFigures(Figures):
     """One set. What is not known of it is None."""
 
     name: str
     from_statistics: bool
     """Whether the figures are those of its `statistics.json`; else its rows were counted."""
-    num_captions: int
-    num_conversations: int
-    num_pairs: int
-    """Of questions and answers, in the conversations."""
-    caption_words: dict[int, int]
-    """Captions by their number of words; by the middle of a span of them where the statistics have spans."""
-    mean_words: float
-    shortest: int
-    lower: int
-    """A twentieth of the captions have so many words or fewer."""
-    median: int
-    upper: int
-    longest: int
-    vocabulary: int | None
-    type_token_ratio: float | None
-    distinct: tuple[float, ...]
-    """Distinct-1, -2 and -3; nothing where the statistics have none."""
+    pretrain: RowFigures
+    instruction: RowFigures
+    caption_words: WordFacts
+    diversity: Variety | None
     num_duplicates: int
     """Captions whose words are those of an earlier one of the set."""
-    tasks: dict[str, int]
-    domains: dict[str, int]
     engine: str | None = None
-    encoder: str | None = None
-    dim: int | None = None
-    transfer: str | None = None
-    captions: Stage | None = None
-    conversations: Stage | None = None
+    representations: RepresentationFacts | None = None
+    captions: Counts | None = None
+    """What came of the candidates."""
+    instructions: Counts | None = None
     cost: Cost | None = None
-    text_mean_norm: float | None = None
-    gap_before: float | None = None
-    """Distance of the means of texts and images; None where `unicorn-hf gap` was not run."""
-    gap_after: float | None = None
+    gap: GapFacts | None = None
+    """None where `unicorn-hf gap` was not run."""
 
 
 class Shared(BaseModel):
@@ -186,9 +163,6 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
         price = read_recipe(folder / RECIPE).price
     except ValueError as error:
         raise InputError(f"{name}: {RUN} or {RECIPE} is not readable", f"Try: unicorn-hf validate {name}") from error
-    words, diversity, vectors, gap = (
-        statistics.caption_words, statistics.diversity, statistics.representations, statistics.gap,
-    )  # fmt: skip
     cost = None
     if run:
         amount = sum(part.amount for part in costs(price, statistics, run))
@@ -196,41 +170,9 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
     return SetFigures(
         name=name,
         from_statistics=True,
-        num_captions=statistics.pretrain.num_rows,
-        num_conversations=statistics.instruction.num_rows,
-        num_pairs=statistics.instruction.num_turns,
-        caption_words={(part.first + part.last) // 2: part.num for part in words.histogram},
-        mean_words=words.mean,
-        shortest=words.min,
-        lower=words.lower,
-        median=words.median,
-        upper=words.upper,
-        longest=words.max,
-        vocabulary=diversity.vocabulary if diversity else None,
-        type_token_ratio=diversity.type_token_ratio if diversity else None,
-        distinct=(diversity.distinct_1, diversity.distinct_2, diversity.distinct_3) if diversity else (),
         num_duplicates=num_duplicates,
-        tasks=statistics.instruction.per_task,
-        domains=statistics.pretrain.per_domain,
-        engine=statistics.engine,
-        encoder=vectors.encoder,
-        dim=vectors.dim,
-        transfer=vectors.transfer,
-        captions=_stage(statistics.captions),
-        conversations=_stage(statistics.instructions),
         cost=cost,
-        text_mean_norm=vectors.text_mean_norm,
-        gap_before=gap.before.mean_gap if gap else None,
-        gap_after=gap.after.mean_gap if gap else None,
-    )
-
-
-def _stage(facts: StageFacts) -> Stage:
-    return Stage(
-        num_candidates=facts.num_candidates,
-        rejected=facts.rejected,
-        num_requests=facts.num_requests,
-        num_tokens=facts.num_prompt_tokens + facts.num_output_tokens,
+        **{field: getattr(statistics, field) for field in SetFigures.model_fields.keys() & Statistics.model_fields},
     )
 
 
@@ -246,27 +188,13 @@ def _counted(folder: Path, name: str, num_duplicates: int) -> SetFigures:
                 if config == "pretrain":
                     texts = [[text or "" for text in rows.column(part).to_pylist()] for part in ("caption", "seed")]
                     diversity = Diversity.merged([diversity, Diversity.of(*texts)])
-    pretrain, instruction = figures["pretrain"], figures["instruction"]
-    one, two, three = diversity.runs
     return SetFigures(
         name=name,
         from_statistics=False,
-        num_captions=pretrain.num_rows,
-        num_conversations=instruction.num_rows,
-        num_pairs=instruction.num_turns,
-        caption_words=pretrain.caption_words,
-        mean_words=round(pretrain.mean_caption_words, 2),
-        shortest=pretrain.caption_words_at(0),
-        lower=pretrain.caption_words_at(0.05),
-        median=pretrain.caption_words_at(0.5),
-        upper=pretrain.caption_words_at(0.95),
-        longest=pretrain.caption_words_at(1),
-        vocabulary=one.num_distinct,
-        type_token_ratio=round(diversity.type_token_ratio, 4),
-        distinct=(round(one.share, 4), round(two.share, 4), round(three.share, 4)),
+        **figures,
+        caption_words=WordFacts.of(figures["pretrain"].caption_words),
+        diversity=diversity.variety,
         num_duplicates=num_duplicates,
-        tasks=instruction.per_task,
-        domains=pretrain.per_domain,
     )
 
 
@@ -295,29 +223,28 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
         (
             "set",
             [
-                line("captions", lambda one: _number(one.num_captions)),
-                line("conversations", lambda one: _number(one.num_conversations)),
-                line("pairs of turns", lambda one: _number(one.num_pairs)),
+                line("captions", lambda one: _number(one.pretrain.num_rows)),
+                line("conversations", lambda one: _number(one.instruction.num_rows)),
+                line("pairs of turns", lambda one: _number(one.instruction.num_turns)),
                 line("figures from", lambda one: STATISTICS if one.from_statistics else "its rows"),
                 line("language model", lambda one: one.engine),
-                line("encoder", lambda one: f"{one.encoder}, {one.dim:,} dimensions" if one.encoder else None),
-                line("transfer", lambda one: one.transfer),
+                line("encoder", lambda one: _encoder(one.representations)),
+                line("transfer", lambda one: one.representations.transfer if one.representations else None),
             ],
         ),
         (
             "captions",
             [
-                line("words, mean", lambda one: f"{one.mean_words:,.1f}"),
-                line("words, median", lambda one: _number(one.median)),
-                line("words, 5 to 95 %", lambda one: f"{one.lower:,} to {one.upper:,}"),
-                line("words, range", lambda one: f"{one.shortest:,} to {one.longest:,}"),
-                line("vocabulary", lambda one: _number(one.vocabulary)),
-                line("type-token ratio", lambda one: _decimal(one.type_token_ratio)),
+                line("words, mean", lambda one: f"{one.caption_words.mean:,.1f}"),
+                line("words, median", lambda one: _number(one.caption_words.median)),
+                line("words, 5 to 95 %", lambda one: f"{one.caption_words.lower:,} to {one.caption_words.upper:,}"),
+                line("words, range", lambda one: f"{one.caption_words.min:,} to {one.caption_words.max:,}"),
+                line("vocabulary", lambda one: _number(one.diversity.vocabulary if one.diversity else None)),
                 *(
-                    line(f"distinct-{n + 1}", lambda one, n=n: _decimal(one.distinct[n]) if one.distinct else None)  # type: ignore[misc]
-                    for n in range(3)
+                    line(label, lambda one, field=field: _decimal(getattr(one.diversity, field, None)))  # type: ignore[misc]
+                    for label, field in VARIETY.items()
                 ),
-                line("duplicates within", lambda one: _share(one.num_duplicates, one.num_captions)),
+                line("duplicates within", lambda one: _share(one.num_duplicates, one.pretrain.num_rows)),
             ],
         ),
         (
@@ -335,14 +262,14 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
             "rejected",
             [
                 line("caption candidates", lambda one: _rejected(one.captions)),
-                line("conversation candidates", lambda one: _rejected(one.conversations)),
+                line("conversation candidates", lambda one: _rejected(one.instructions)),
             ],
         ),
         shares("rejected captions", lambda o: o.captions.rejected if o.captions else {}, _candidates("captions")),
         shares(
             "rejected conversations",
-            lambda o: o.conversations.rejected if o.conversations else {},
-            _candidates("conversations"),
+            lambda o: o.instructions.rejected if o.instructions else {},
+            _candidates("instructions"),
         ),
         (
             "cost",
@@ -357,13 +284,13 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
         (
             "modality gap",
             [
-                line("mean text vector, norm", lambda one: _decimal(one.text_mean_norm)),
-                line("gap to images, before", lambda one: _decimal(one.gap_before)),
-                line("gap to images, after", lambda one: _decimal(one.gap_after)),
+                line("mean text vector, norm", lambda one: _norm(one.representations)),
+                line("gap to images, before", lambda one: _decimal(one.gap.before.mean_gap if one.gap else None)),
+                line("gap to images, after", lambda one: _decimal(one.gap.after.mean_gap if one.gap else None)),
             ],
         ),
-        shares("tasks", lambda one: one.tasks, lambda one: one.num_conversations),
-        shares("domains", lambda one: one.domains, lambda one: one.num_captions),
+        shares("tasks", lambda one: one.instruction.per_task, lambda one: one.instruction.num_rows),
+        shares("domains", lambda one: one.pretrain.per_domain, lambda one: one.pretrain.num_rows),
     ]
     known = [(title, [part for part in parts if set(part[1]) != {"—"}]) for title, parts in tables]
     return [(title, parts) for title, parts in known if parts]
@@ -383,7 +310,7 @@ def _largest(
 
 def _candidates(stage: str) -> Callable[[SetFigures], int]:
     def number(one: SetFigures) -> int:
-        facts: Stage | None = getattr(one, stage)
+        facts: Counts | None = getattr(one, stage)
         return facts.num_candidates if facts else 0
 
     return number
@@ -392,12 +319,12 @@ def _candidates(stage: str) -> Callable[[SetFigures], int]:
 def _across(comparison: Comparison, one: SetFigures, other: SetFigures, *, ids: bool = False) -> str | None:
     for pair in comparison.shared:
         if {pair.first, pair.second} == {one.name, other.name}:
-            return _share(pair.num_ids if ids else pair.num_captions, one.num_captions)
+            return _share(pair.num_ids if ids else pair.num_captions, one.pretrain.num_rows)
     return None
 
 
 def _sum(one: SetFigures, field: str) -> int | None:
-    stages = [stage for stage in (one.captions, one.conversations) if stage]
+    stages = [stage for stage in (one.captions, one.instructions) if stage]
     return sum(getattr(stage, field) for stage in stages) if stages else None
 
 
@@ -413,8 +340,16 @@ def _share(part: int, whole: int) -> str | None:
     return f"{part:,} ({100 * part / whole:.1f} %)" if whole else None
 
 
-def _rejected(stage: Stage | None) -> str | None:
-    return _share(sum(stage.rejected.values()), stage.num_candidates) if stage else None
+def _rejected(stage: Counts | None) -> str | None:
+    return _share(stage.num_rejected, stage.num_candidates) if stage else None
+
+
+def _norm(facts: RepresentationFacts | None) -> str | None:
+    return _decimal(facts.text_mean_norm) if facts else None
+
+
+def _encoder(facts: RepresentationFacts | None) -> str | None:
+    return f"{facts.encoder}, {facts.dim:,} dimensions" if facts else None
 
 
 def _amount(cost: Cost | None) -> str | None:

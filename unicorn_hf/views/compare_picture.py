@@ -1,7 +1,6 @@
 """Sets side by side as a picture: lengths, tasks, domains, and how varied the captions are."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.files import write_bytes
-from unicorn_hf.views.compare import Comparison, SetFigures
+from unicorn_hf.views.compare import VARIETY, Comparison, SetFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +40,11 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
     figure = Figure(figsize=(11, 7.5), dpi=110, layout="constrained", facecolor="white")
     lengths, varied, tasks, domains = figure.subplots(2, 2).flatten()
     _lengths(lengths, sets)
-    names = ["type-token ratio", "distinct-1", "distinct-2", "distinct-3"]
-    values = [dict(zip(names, [one.type_token_ratio or 0, *(one.distinct or (0, 0, 0))], strict=True)) for one in sets]
-    _bars(varied, "How varied captions are", values, names, lambda value: f"{value:.2f}")
+    values = [{label: getattr(one.diversity, field, 0.0) for label, field in VARIETY.items()} for one in sets]
+    _bars(varied, "How varied captions are", values, list(VARIETY), lambda value: f"{value:.2f}")
     for axes, title, counts in (
-        (tasks, "Tasks, share of conversations", [_shares(one.tasks) for one in sets]),
-        (domains, "Domains, share of captions", [_shares(one.domains) for one in sets]),
+        (tasks, "Tasks, share of conversations", [_shares(one.instruction.per_task) for one in sets]),
+        (domains, "Domains, share of captions", [_shares(one.pretrain.per_domain) for one in sets]),
     ):
         ranked = sorted(
             {name for part in counts for name in part}, key=lambda n: (-max(c.get(n, 0) for c in counts), n)
@@ -63,13 +61,12 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
 
 def _lengths(axes: "Axes", sets: Sequence[SetFigures]) -> None:
     for at, one in enumerate(sets):
-        counts = sorted(one.caption_words.items())
-        starts = [length for length, _ in counts]
+        bins = one.caption_words.histogram
+        middles = [(part.first + part.last) // 2 for part in bins]
         # Densities: sets of other sizes, and other spans of words, are comparable.
-        width = min((after - before for before, after in pairwise(starts)), default=1)
-        heights = [100 * number / (max(one.num_captions, 1) * width) for _, number in counts]
-        axes.plot(starts, heights, color=_colour(at), linewidth=1.8, label=f"set {at}")
-        axes.axvline(one.median, color=_colour(at), linewidth=1, linestyle=(0, (4, 3)))
+        heights = [100 * part.num / (max(one.pretrain.num_rows, 1) * (part.last - part.first + 1)) for part in bins]
+        axes.plot(middles, heights, color=_colour(at), linewidth=1.8, label=f"set {at}")
+        axes.axvline(one.caption_words.median, color=_colour(at), linewidth=1, linestyle=(0, (4, 3)))
     _titled(axes, "Words of a caption (dashed: median)")
     axes.set_ylabel("% of captions, for each number of words", fontsize=9)
     axes.set_ylim(bottom=0)
@@ -102,12 +99,6 @@ def _titled(axes: "Axes", title: str) -> None:
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-
-
-def _ranked(values: Sequence[dict[str, float]]) -> list[str]:
-    """The names by their largest value."""
-    names = {name for found in values for name in found}
-    return sorted(names, key=lambda name: (-max(found.get(name, 0) for found in values), name))
 
 
 def _shares(counts: dict[str, int]) -> dict[str, float]:

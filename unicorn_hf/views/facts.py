@@ -1,7 +1,9 @@
 """The figures that every view of a set begins with."""
 
+from unicorn_hf.builders.overlap import OverlapFacts
 from unicorn_hf.cards.formats import ranked
-from unicorn_hf.cards.statistics import GapFacts, OverlapFacts, Statistics
+from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.representations.figures import GapFacts
 
 _MOST = 6
 _GAP = {

@@ -14,11 +14,12 @@ from pydantic import BaseModel
 from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
-from unicorn_hf.cards.statistics import StageFacts, Statistics, read_statistics
+from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.core.visible import visible
+from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.views.facts import facts_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def show(view: View, console: "Console") -> None:
         if not rows:
             console.print("no such row")
     for stage, rejections in view.rejections.items():
-        facts: StageFacts = getattr(view.statistics, stage)
+        facts: Counts = getattr(view.statistics, stage)
         if facts.rejected:
             console.print(Rule(f"rejected {stage}", align="left", style="cyan"))
             console.print(_reasons(facts, rejections))
@@ -146,7 +147,7 @@ def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
     return Panel(Group(*parts), title=title, title_align="left", subtitle=_plain(row["seed"]), subtitle_align="left")
 
 
-def _reasons(facts: StageFacts, rejections: Iterable[Rejection]) -> "Table":
+def _reasons(facts: Counts, rejections: Iterable[Rejection]) -> "Table":
     from rich.table import Table
 
     table = Table("reason", "number", "for example", "why", "of", expand=True)

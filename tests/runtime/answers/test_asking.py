@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.stages import Scripted, asking, echo
 from unicorn_hf.core.generation import Answer, FinishReason, Message, Request
 from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.runtime.work import Work
 
 
 def requests_of(number: int, start: int = 0) -> list[Request]:
@@ -22,13 +23,13 @@ def requests_of(number: int, start: int = 0) -> list[Request]:
 
 def ask(path: Path, requests: Sequence[Request], generator: Scripted) -> tuple[list[Answer], int]:
     """The answers, and how often a row was told."""
-    told: list[None] = []
-    answers = asking(path).answer(requests, generator.open, lambda: told.append(None))  # type: ignore[arg-type]
-    return answers, len(told)
+    work = Work()
+    return asking(path, generator, work).ask(requests), work.untold()
 
 
-def never() -> Scripted:
-    raise AssertionError("an engine was opened")
+class Never(Scripted):
+    def open(self) -> Scripted:
+        raise AssertionError("an engine was opened")
 
 
 def texts(answers: Sequence[Answer]) -> list[str]:
@@ -45,10 +46,7 @@ def test_answers_come_in_order_and_each_row_is_told_once(tmp_path: Path) -> None
 def test_what_is_stored_needs_no_engine(tmp_path: Path) -> None:
     requests = requests_of(5)
     before, _ = ask(tmp_path / "store", requests, Scripted(echo))
-    told: list[None] = []
-    store = asking(tmp_path / "store")
-    assert store.answer(list(reversed(requests)), never, lambda: told.append(None)) == before[::-1]  # type: ignore[arg-type]
-    assert len(told) == 5
+    assert ask(tmp_path / "store", list(reversed(requests)), Never(echo)) == (before[::-1], 5)
 
 
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=5))
@@ -128,7 +126,7 @@ def test_a_failed_answer_is_told_and_asked_again(tmp_path: Path) -> None:
 
 
 def test_no_requests_are_no_answers(tmp_path: Path) -> None:
-    assert asking(tmp_path / "store").answer([], never, lambda: None) == []  # type: ignore[arg-type]
+    assert ask(tmp_path / "store", [], Never(echo)) == ([], 0)
     assert not (tmp_path / "store").exists()
 
 

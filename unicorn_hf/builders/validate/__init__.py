@@ -13,18 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unicorn_hf.builders.figures import ConfigFacts, ShardFacts, WordFacts
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
-from unicorn_hf.builders.validate.papers import (
-    Card,
-    ConfigFacts,
-    Facts,
-    ShardFacts,
-    check_recipe,
-    checked_recipe,
-    read_facts,
-)
+from unicorn_hf.builders.validate.papers import Card, Facts, check_recipe, checked_recipe, read_facts
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
 from unicorn_hf.core.encoder_spec import IMPORTED
@@ -232,13 +225,8 @@ class _Check:
         found[f"{config}.num_rows"] = ledger.num_rows
         found[f"{config}.num_file_bytes"] = sum(shard.num_bytes for shard in facts.shards)
         if config == "pretrain" and self._facts:
-            words = self._facts.caption_words
-            said |= {f"caption_words.{name}": getattr(words, name) for name in ("mean", "min", "median", "max")}
-            found["caption_words.mean"] = round(figures.mean_caption_words, 2)
-            found |= {
-                f"caption_words.{name}": figures.caption_words_at(share)
-                for name, share in (("min", 0), ("median", 0.5), ("max", 1))
-            }
+            for into, words in ((said, self._facts.caption_words), (found, WordFacts.of(figures.caption_words))):
+                into |= {f"caption_words.{name}": getattr(words, name) for name in ("mean", "min", "median", "max")}
         for field, number in found.items():
             if number != said[field]:
                 message = f"{quoted(said[field])}, but the shards hold {quoted(number)}"

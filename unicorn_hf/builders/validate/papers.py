@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
+from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.errors import InputError
@@ -17,47 +18,11 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.core.yaml_text import read_yaml
 from unicorn_hf.reading.errors import PARQUET_ERRORS
+from unicorn_hf.representations.figures import RepresentationFacts
 
 _MAX_BYTES = 64 << 20
 _FRONT_MATTER = re.compile(r"\s*---\n(.*?)\n---\n", re.DOTALL)
 _UNREADABLE: tuple[type[Exception], ...] = (*PARQUET_ERRORS, RecursionError)
-
-
-class ShardFacts(BaseModel):
-    file: str
-    num_rows: int
-    num_bytes: int
-    sha256: str
-
-
-class ConfigFacts(BaseModel):
-    num_rows: int
-    num_bytes: int
-    num_file_bytes: int
-    num_turns: int
-    per_domain: dict[str, int]
-    per_task: dict[str, int]
-    turns: dict[int, int]
-    question_words: dict[str, int]
-    answer_letters: dict[str, int]
-    personal: dict[str, int] | None = None
-    """None in a set of a version that did not look."""
-    shards: tuple[ShardFacts, ...]
-
-
-class WordFacts(BaseModel):
-    mean: float
-    min: int
-    median: int
-    max: int
-
-
-class RepresentationFacts(BaseModel):
-    dim: int
-    dtype: str
-    transfer: str
-    transfer_asked: str | None = None
-    """The recipe's, where it could not be had."""
 
 
 class Facts(BaseModel):

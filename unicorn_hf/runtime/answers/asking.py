@@ -1,39 +1,49 @@
 """Ask an engine for what is not stored, and store each answer as it comes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.runtime.answers.store import store_at
 from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts, Part
-from unicorn_hf.runtime.running import build_name, tell_answers, tell_bad_end, tell_no_usage
-from unicorn_hf.runtime.stopwatch import Stopwatch
-from unicorn_hf.runtime.workers import discard, using, waiting
-
-_working = Stopwatch()
-"""Of this process's engine: the partitions that it serves at once share its time."""
+from unicorn_hf.runtime.work import Work
 
 
-@dataclass(frozen=True)
+class Generator(Protocol):
+    """What opens the text generator in a worker."""
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are stored."""
+        ...
+
+    def open(self) -> TextGenerator: ...
+
+
+@dataclass
 class Asking:
     """How a partition gets its answers."""
 
+    work: Work
+    generator: Generator
     store: Path
     """The folder of the engine's answers."""
     attempts: Path
     """The file about requests of the partition that end badly."""
-    keeps: bool = True
-    """Whether answers are stored."""
+    answers: list[Answer] = field(default_factory=list)
+    """All that were given so far."""
 
-    def answer(
-        self, requests: Sequence[Request], generator: Callable[[], TextGenerator], on_answer: Callable[[], None]
-    ) -> list[Answer]:
-        """Answers in the order of `requests`. Only what is not stored is asked; else `generator` is not called.
+    def ask(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers in the order of `requests`, each told as a row. Only what is not stored is asked.
 
         Answers that came are stored even where the engine fails before the last of them. Failed ones are not stored. An
-        engine that dies is closed, and `generator` called for another.
+        engine that dies is closed, and another one opened.
 
         Raises:
             RunError: the engine failed, or each one that is opened dies.
@@ -42,15 +52,16 @@ class Asking:
         keys = [request.key for request in requests]
         answers = store.find(keys)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
-        for _ in range(len(requests) - len(missing)):
-            on_answer()
-        tell_answers(found=len(keys) - len(missing), asked=len(missing))
+        self.work.rows(len(requests) - len(missing))
+        self.work.tell_answers(found=len(keys) - len(missing), asked=len(missing))
         if missing:
             try:
-                _Asked(self, missing, on_answer, answers).all(generator)
+                _Asked(self, missing, answers).all()
             finally:
                 store.flush()
-        return [answers[key] for key in keys]
+        in_order = [answers[key] for key in keys]
+        self.answers += in_order
+        return in_order
 
 
 @dataclass
@@ -59,22 +70,22 @@ class _Asked:
 
     asking: Asking
     requests: dict[str, Request]
-    on_answer: Callable[[], None]
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer]
 
-    def all(self, generator: Callable[[], TextGenerator]) -> None:
-        attempts = Attempts(self.asking.attempts, build_name(), list(self.requests))
+    def all(self) -> None:
+        work, generator = self.asking.work, self.asking.generator
+        attempts = Attempts(self.asking.attempts, work.terms.build, list(self.requests))
         if attempts.num_interrupted:
-            tell_bad_end(attempts.num_interrupted, WORKER_DIED)
-        with waiting():
+            work.tell_bad_end(attempts.num_interrupted, WORKER_DIED)
+        with work.waiting():
             for part in attempts:
-                with using(generator, alone=part.alone) as engine:
+                with work.engine(generator.identity, generator.open, alone=part.alone) as engine:
                     attempts.begin(part)
                     try:
                         self._part(engine, part.keys)
                     except EngineDiedError as error:
-                        tell_bad_end(len(part.keys), error.message)
-                        discard(engine)
+                        work.tell_bad_end(len(part.keys), error.message)
+                        work.discard(engine)
                         attempts.ended_badly(part.only(self.requests.keys() - self.answers.keys()), error.message)
                     else:
                         attempts.answered()
@@ -84,7 +95,7 @@ class _Asked:
         attempts.close()
 
     def _part(self, engine: TextGenerator, keys: Sequence[str]) -> None:
-        with _working.lap() as lap:
+        with self.asking.work.slot.working.lap() as lap:
             told_s = 0.0
             for position, answer in engine.generate([self.requests[key] for key in keys]):
                 share_s = lap.seconds()
@@ -93,11 +104,11 @@ class _Asked:
 
     def _came(self, key: str, answer: Answer) -> None:
         self.answers[key] = answer
-        if answer.finish_reason != "failed" and self.asking.keeps:
+        if answer.finish_reason != "failed" and self.asking.generator.keeps_answers:
             store_at(self.asking.store).keep(key, answer)
             if not answer.tokens_told:
-                tell_no_usage()
-        self.on_answer()
+                self.asking.work.tell_no_usage()
+        self.asking.work.rows()
 
 
 def _fatal(part: Part) -> Answer:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unicorn_hf.builders.figures import Bin
 from unicorn_hf.cards.formats import number, percent, ranked
-from unicorn_hf.cards.statistics import Bin, Statistics
+from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.views.report.rows import shown_text
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def _charts(facts: Statistics) -> Iterator[Chart]:
         words = facts.instruction.question_words
         subtitle = f"{sum(words.values()):,} questions of the conversations"
         yield _bars("question-words", "First words of questions", subtitle, "word", {"questions": words})
-    turns = {int(pairs): value for pairs, value in facts.instruction.turns.items()}
-    if turns:
+    if turns := facts.instruction.turns:
         bins = [Bin(first=pairs, last=pairs, num=turns.get(pairs, 0)) for pairs in range(min(turns), max(turns) + 1)]
         yield _columns(
             "turns",

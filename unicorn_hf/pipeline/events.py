@@ -1,0 +1,76 @@
+"""What the workers of a build tell it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.pipeline.planning import Plan
+from unicorn_hf.runtime.files import write_json
+from unicorn_hf.runtime.journal import Journal
+
+_MACHINES = "machines.json"
+
+
+@dataclass(frozen=True)
+class EngineBuilt:
+    """An engine that a worker process built; it keeps one until it needs another."""
+
+    identity: str
+    pid: int
+    seconds: float
+    machine: str
+
+
+@dataclass
+class Events:
+    """Writes events to the journal, and those that a user should know of as notes."""
+
+    plan: Plan
+    journal: Journal
+    max_cost: float | None
+    engines: list[EngineBuilt] = field(default_factory=list)
+    told_no_usage: bool = False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.journal.event(event)
+        match event["event"]:
+            case "engine_built":
+                self.engines.append(EngineBuilt(event["engine"], event["pid"], event["seconds"], event["machine"]))
+                self._remember_machine(event["machine"])
+            case "dashboard":
+                who = "" if self.plan.place.scheduler else " (every user of this machine can open it)"
+                self.journal.note(f"Dask's dashboard: {event['link']}{who}")
+            case "stuck":
+                self.journal.note(f"a worker is replaced: {event['seconds']:g} s without a row of {event['partition']}")
+            case "ended_badly":
+                self.journal.note(
+                    f"{event['partition']}: {event['requests']} requests are asked again, otherwise: {event['why']}"
+                )
+            case "no_usage":
+                self._tell_no_usage()
+
+    def _tell_no_usage(self) -> None:
+        """Once a build, at the first answer."""
+        if self.told_no_usage:
+            return
+        self.told_no_usage = True
+        by_token = self.plan.recipe.price.is_by_token
+        cost = ", and the cost is an estimate too: --max-cost goes by it" if by_token and self.max_cost else ""
+        self.journal.note(
+            f"the server does not report token counts (usage): they are estimated from the length of the texts,"
+            f" a token for three bytes, rather too many than too few{cost}"
+        )
+
+    def _remember_machine(self, machine: str) -> None:
+        known = machines(self.plan.work_dir)
+        if machine not in known:
+            write_json(self.plan.work_dir / _MACHINES, [*known, machine])
+
+
+def machines(work_dir: Path) -> list[str]:
+    """What a build's engines ran on, all runs together."""
+    try:
+        return sorted(json.loads((work_dir / _MACHINES).read_bytes()))
+    except (FileNotFoundError, ValueError):  # A card names no machine then; nothing else depends on it.
+        return []
