@@ -127,7 +127,7 @@ _RECIPE_OPTIONS = (
         default=None,
         help="Show Dask's page about the workers that are started here. Every user of the machine can open it.",
     ),
-    click.option("--random-seed", type=int, help="Another draw of the same recipe."),
+    click.option("--random-seed", type=int, help="Random seed: with another one, the same recipe gives another set."),
     click.option(
         "--set",
         "settings",
@@ -210,7 +210,7 @@ def main() -> None:
 @_with(_PUSH_OPTIONS)
 @click.option(
     "--max-cost", type=click.FloatRange(min=0, min_open=True),
-    help="End the build when it has cost so much, all its runs together, by the recipe's price.",
+    help="Stop when the total cost of all runs of this build exceeds this, by the recipe's price.",
 )  # fmt: skip
 @click.option(
     "--max-hours", type=click.FloatRange(min=0, min_open=True), help="End this run when it has lasted so many hours."
@@ -286,7 +286,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
-        raise InputError("--from brings the recipe of its set", "Leave RECIPE away.")
+        raise InputError("--from brings the recipe of its set", "Omit RECIPE.")
     published = read_published(parent, revision)
     if published.taken.told:
         _tell(published.taken.told)
@@ -344,8 +344,8 @@ def plan(
     """Show what a build of RECIPE would do and take.
 
     First what is planned, and how many requests have no stored answer. Then requests, tokens, hours, price, disk,
-    upload, each with its error: a sample is made with the recipe's own engine and encoder, and deleted. --workers says
-    for how many the wall time is told.
+    upload, each with its error: a sample is made with the recipe's own engine and encoder, and deleted.
+    --workers is the number of workers to assume for the wall time.
 
     \b
     Example:
@@ -696,7 +696,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 @click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
 @click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
 def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
-    """Lay sets side by side.
+    """Compare data sets.
 
     Counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains. Figures are those of their
     statistics; of a set without, rows are counted. Captions that sets share are looked for in the rows.
@@ -800,7 +800,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
     """Show where a build is, and how long its stage will take.
 
     DIR is the folder of --out, whether it is there already or not, or the work folder. Only the work folder is read: it
-    may be looked at from any machine, and the build does not notice.
+    may be read from any machine, and it is safe while the build runs.
 
     \b
     Example:
@@ -832,7 +832,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 def doctor(
     recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
 ) -> None:
-    """Tell whether RECIPE can be built here, and what mends it.
+    """Check whether RECIPE can be built here, and tell how to fix what is missing.
 
     Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
     key is shown. The exit code is 0 where the recipe can be built, and 1 where it cannot.

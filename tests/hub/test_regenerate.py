@@ -193,7 +193,7 @@ def test_of_a_folder(parent: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "is the set that this one is made from" in refused.stderr
     clash = unicorn("build", "demo", "--from", "unicorn", "--out", "x", cwd=tmp_path)
-    assert "Leave RECIPE away" in clash.stderr
+    assert "Omit RECIPE" in clash.stderr
     done = unicorn(
         "build",
         "--from",

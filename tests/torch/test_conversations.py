@@ -205,7 +205,7 @@ def test_a_prompt_is_what_the_answer_is_learned_behind() -> None:
 
 
 def test_a_conversation_that_nobody_answers() -> None:
-    with pytest.raises(InputError, match="row 0: nobody answers in it"):
+    with pytest.raises(InputError, match="row 0: it has no assistant turn"):
         ConversationTokenizer(tokenizer())([[{"from": "human", "value": "<image>\nHello?"}]])
 
 

@@ -92,7 +92,8 @@ class DataFile:
         wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
         has = ", ".join(map(ascii, names)) or "none of text"
         return InputError(
-            f"{where}: no column {wanted}; it has {has}", f"Say which holds the texts: {self.column_option} NAME."
+            f"{where}: no column {wanted}; it has {has}",
+            f"Specify the column of the texts with {self.column_option} NAME.",
         )
 
 

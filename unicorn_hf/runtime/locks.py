@@ -130,7 +130,7 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
         lock = _take(folder)
     except _errors() as error:
         raise RunError(
-            f"{folder} cannot be reached or not be written: {error}", "See to address and rights."
+            f"{folder} cannot be reached or not be written: {error}", "Check the URL and the permissions."
         ) from error
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(lock, ended), name="lock", daemon=True)

@@ -34,7 +34,7 @@ def place(text: str | Path) -> Path:
     parts = _place_alone(text)
     if parts is None:
         raise InputError(
-            f"{scheme}://...: this URL is malformed or holds more than a place",
+            f"{scheme}://...: this URL is malformed or contains credentials or other parameters",
             "A place is KIND://BUCKET/PATH. Give credentials by the environment or fsspec's configuration: the URL is"
             " written to files and messages.",
         )
@@ -68,7 +68,7 @@ def local_place(text: str | Path) -> Path:
     if is_remote(found):
         raise InputError(
             f"{found}: this folder must be one of this machine",
-            "A set is put in place by a move, at once. --work-dir may be elsewhere; --push publishes what was made.",
+            "A set is published by an atomic rename. --work-dir may be elsewhere; --push publishes what was made.",
         )
     return found.expanduser().absolute()
 

@@ -160,7 +160,7 @@ class ConversationTokenizer:
         ids, labels, image_mask = tokens
         is_learned = labels != IGNORE_INDEX
         if not is_learned.any():
-            raise InputError(f"row {name}: nobody answers in it")
+            raise InputError(f"row {name}: it has no assistant turn")
         if self._max_length is None or len(ids) <= self._max_length:
             return tokens
         needed = 1 + max(int(is_learned.argmax()), int(image_mask.nonzero()[0][-1]))
