@@ -832,7 +832,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 def doctor(
     recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
 ) -> None:
-    """Check whether RECIPE can be built here, and tell how to fix what is missing.
+    """Check whether RECIPE can be built here, and how to fix it.
 
     Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
     key is shown. The exit code is 0 where the recipe can be built, and 1 where it cannot.
