@@ -45,7 +45,8 @@ class Events:
                 self.journal.note(f"a worker is replaced: {event['seconds']:g} s without a row of {event['partition']}")
             case "ended_badly":
                 self.journal.note(
-                    f"{event['partition']}: {event['requests']} requests are asked again, otherwise: {event['why']}"
+                    f"{event['partition']}: {event['requests']} requests will be retried in smaller batches:"
+                    f" {event['why']}"
                 )
             case "no_usage":
                 self._tell_no_usage()
