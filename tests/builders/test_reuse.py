@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from tests.builds import published_bytes, unicorn, write_seeds
@@ -34,6 +35,15 @@ def test_what_no_row_depends_on_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "captions-1" / "000-00000.json").touch()
     told = lines(tmp_path, {"cluster.workers": 1}, {"cluster.workers": 2, "price.per_worker_hour": 1})
     assert told == ["goes on from an earlier run: captions: 1 partition done"]
+
+
+def test_a_key_that_the_version_before_did_not_have_is_no_change(tmp_path: Path) -> None:
+    remember(tmp_path, load_recipe("demo"))
+    path = tmp_path / "recipe.json"
+    data = json.loads(path.read_text())
+    del data["imported"], data["captions"]["near_duplicates"]
+    path.write_text(json.dumps(data))
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True)[0].startswith("goes on from an earlier run")
 
 
 def test_stored_answers_are_told(tmp_path: Path) -> None:

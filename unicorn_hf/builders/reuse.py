@@ -49,6 +49,9 @@ def told(
     stored = [f"{num_answers:,} answers are stored, and none of them is asked for again"] if num_answers else []
     if (before := _last(work_dir)) is None:
         return stored
+    # A key that the version before did not have is no change.
+    known = last_recipe(work_dir)
+    before = _data(known) if known else before
     states = list(_states(stages, num_answers, has_seeds=has_seeds()))
     if changes := list(_changes(before, _data(recipe))):
         lines = [*changes, *states, *stored]
