@@ -1,6 +1,7 @@
 """The page about the architecture names what is there, and names all of it."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -29,3 +30,14 @@ def test_classes_are_where_it_says() -> None:
         path: re.findall(r"^class (\w+)", (PACKAGE / path).read_text("utf-8"), re.MULTILINE) for _, path in named
     }
     assert [(name, path) for name, path in named if name not in classes[path]] == []
+
+
+def test_its_table_has_the_layers_in_the_order_that_import_linter_checks() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [re.findall(r"unicorn_hf\.([a-z]\w*)", layer) for layer in settings["contracts"][0]["layers"]]
+    level = {name: number for number, layer in enumerate(layers) for name in layer}
+    table = TEXT.partition("## Layers, top to bottom")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`(\w+)(?:\.py|/)`", cell)]
+    assert sorted(named) == sorted(level)
+    assert named == sorted(named, key=level.__getitem__)
