@@ -20,6 +20,7 @@ KINDS = re.compile(r"<!-- kinds: (\w+) -->")
 PUBLIC = "<!-- public -->"
 DECISIONS = "<!-- decisions -->"
 RECORDS = Path(__file__).resolve().parent.parent / "docs" / "decisions"
+TRANSFER_TABLE = "<!-- transfers -->"
 _BOUNDED = re.compile(r"Annotated\[(.+?), Field\((.*)\)\]")
 
 
@@ -33,6 +34,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown = markdown.replace(PUBLIC, "\n\n".join(_public()))
     if DECISIONS in markdown:
         markdown = markdown.replace(DECISIONS, "\n".join(_decisions()))
+    if TRANSFER_TABLE in markdown:
+        markdown = markdown.replace(TRANSFER_TABLE, "\n".join(_transfers()))
     markdown = KINDS.sub(lambda found: "\n".join(_kinds(found[1])), markdown)
     markdown = EXAMPLE.sub(lambda found: _example(*found[1].split()), markdown)
     return SETTINGS.sub(lambda found: "\n".join(map(_of_recipe, found[1].split())), markdown)
@@ -53,6 +56,19 @@ def _public() -> Iterator[str]:
     for name in sorted(unicorn_hf.__all__, key=lambda name: (name[0].isupper(), name)):
         has_keys = hasattr(getattr(unicorn_hf, name), "model_fields")
         yield f"::: unicorn_hf.{name}" + ("\n    options: {members: false}" if has_keys else "")
+
+
+def _transfers() -> Iterator[str]:
+    """A table of our transfers."""
+    from unicorn_hf.core.choices import TRANSFERS
+
+    yield "| `representations.transfer` | v, of a text's u | images at inference | needs images |"
+    yield "|---|---|---|---|"
+    for name in TRANSFERS.own_names:
+        transfer = TRANSFERS.get(name)
+        image = "as they are" if transfer.image_formula == "x" else transfer.image_formula
+        cells = (f"`{name}`", transfer.formula, image, "yes" if transfer.needs_images else "no")
+        yield f"| {' | '.join(map(_cell, cells))} |"
 
 
 @cache

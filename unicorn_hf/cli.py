@@ -41,7 +41,6 @@ Small models for demonstration made this set: it shows the road, not the quality
 A real run takes a GPU, an instruction model of 7 B parameters or more, and a CLIP text tower:
   unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
-_TRANSFERS = ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign")
 _ENDPOINT_OPTIONS = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
 _IMPORT_KEYS = {
     "captions": "captions.num",
@@ -107,7 +106,7 @@ _RECIPE_OPTIONS = (
         metavar="ENCODER",
         help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.",
     ),
-    click.option("--transfer", type=Choice(_TRANSFERS), help="From text to image representations."),
+    click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="From text to image representations."),
     click.option(
         "--image-statistics",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -650,7 +649,7 @@ def export(folder: Path, form: str, out: Path) -> None:
     help="Encodes the captions, as for build.  [default: the vectors in the files, as they are]",
 )  # fmt: skip
 @click.option(
-    "--transfer", type=Choice(_TRANSFERS),
+    "--transfer", type=ChoiceOf("TRANSFERS"),
     help="From text to image representations.  [default: mean_shift with --encoder, else none]",
 )  # fmt: skip
 @click.option(

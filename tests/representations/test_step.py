@@ -10,6 +10,7 @@ import pytest
 
 from tests.representations import formulas
 from tests.representations.test_moments import units
+from tests.representations.test_transfers import NEED_IMAGES
 from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds_file, vector_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Encoded
@@ -17,7 +18,7 @@ from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
-from unicorn_hf.representations.transfers import NEED_IMAGES, Identity, MeanShift
+from unicorn_hf.representations.transfers import Identity, MeanShift
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import Picked
@@ -149,7 +150,7 @@ def test_other_images_align_again(captions: Captions, tmp_path: Path) -> None:
     assert len(list((tmp_path / "work").glob("alignment-*"))) == 2
 
 
-@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
+@pytest.mark.parametrize("name", NEED_IMAGES)
 def test_without_images_the_mean_shift_stands_in_and_says_so(captions: Captions, tmp_path: Path, name: str) -> None:
     told = Told()
     made = run(captions, tmp_path, TableEncoder(DIM), name, progress=told)

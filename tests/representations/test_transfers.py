@@ -1,7 +1,5 @@
 """Every transfer against its formula in float64, with any sharding; what cannot be transferred is named."""
 
-from typing import get_args
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,34 +8,26 @@ from numpy.typing import NDArray
 
 from tests.representations import formulas
 from tests.representations.test_moments import units
-from unicorn_hf.cards.provenance import FORMULAS, IN_IMAGE_SPACE
-from unicorn_hf.cli import _TRANSFERS
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.representations.moments import Moments, SetMean
 from unicorn_hf.representations.rows import RowError
-from unicorn_hf.representations.transfers import (
-    NEED_IMAGES,
-    TRANSFERS,
-    Alignment,
-    MeanShift,
-    Transfer,
-    TransferStatistics,
-    fit,
-)
+from unicorn_hf.representations.transfers import MeanShift, Transfer, TransferStatistics, fit
 
 Vectors = NDArray[np.float32]
-NAMES = get_args(TransferName)
+NAMES = TRANSFERS.own_names
+NEED_IMAGES = [name for name in NAMES if TRANSFERS.get(name).needs_images]
+CAN_BE_UNDONE = ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image")
 
 
-def fitted(name: TransferName, texts: Vectors, images: Vectors | None, cuts: list[int] = [], seed: int = 0) -> Transfer:  # noqa: B006
+def fitted(name: str, texts: Vectors, images: Vectors | None, cuts: list[int] = [], seed: int = 0) -> Transfer:  # noqa: B006
     """Fitted as the stage does it: partition by partition."""
     parts = np.split(texts, sorted(min(cut, len(texts)) for cut in cuts))
     text = Moments.merged([Moments.of(part) for part in parts], texts.shape[1])
     image = Moments.of(images) if images is not None else None
     statistics = TransferStatistics(text, image, seed=seed)
-    if name == "realign":
-        alignment = Alignment.fit(statistics)
+    if first_pass := TRANSFERS.get(name).first_pass:
+        alignment = first_pass.fit(statistics)
         aligned = SetMean.merged([alignment.mean(part) for part in parts])
         statistics = TransferStatistics(text, image, aligned, seed=seed)
     return fit(name, statistics)
@@ -102,12 +92,12 @@ def test_c3s_noise_is_of_the_stated_size_and_of_the_seed() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_moved_has_unit_norm_and_the_argument_stays(name: TransferName) -> None:
+def test_what_is_moved_has_unit_norm_and_the_argument_stays(name: str) -> None:
     texts, images = units(500, 64), units(300, 64, 7)
     before = texts.copy()
     moved = fitted(name, texts, images).apply_text(texts, ids_of(texts))
     np.testing.assert_array_equal(texts, before)
-    if name != "mean_shift_raw":
+    if TRANSFERS.get(name).unit_norm:
         np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-6)
     half = texts.astype(np.float16)
     np.testing.assert_allclose(
@@ -121,8 +111,8 @@ def test_a_mean_shift_leaves_no_mean_direction() -> None:
     assert np.linalg.norm(fitted("mean_shift", texts, None).apply_text(texts).mean(axis=0)) < 0.05
 
 
-@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
-def test_what_goes_to_the_image_side_gets_there(name: TransferName) -> None:
+@pytest.mark.parametrize("name", NEED_IMAGES)
+def test_what_goes_to_the_image_side_gets_there(name: str) -> None:
     texts, images = units(3000, 64), units(3000, 64, 7, cone=-0.5)
     moved = fitted(name, texts, images).apply_text(texts)
     gap = np.linalg.norm(texts.mean(axis=0) - images.mean(axis=0))
@@ -138,7 +128,7 @@ def test_a_dimension_in_which_no_text_differs_is_not_stretched() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_texts_that_are_all_equal_are_refused(name: TransferName, number: int) -> None:
+def test_texts_that_are_all_equal_are_refused(name: str, number: int) -> None:
     texts, images = np.repeat(units(1, 8), number, axis=0), units(20, 8, 1)
     with pytest.raises(InputError) as caught:
         fitted(name, texts, images)
@@ -148,7 +138,7 @@ def test_texts_that_are_all_equal_are_refused(name: TransferName, number: int) -
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, "mean"])
-def test_a_row_that_cannot_be_moved_is_named(name: TransferName, bad: float | str) -> None:
+def test_a_row_that_cannot_be_moved_is_named(name: str, bad: float | str) -> None:
     texts, images = units(2000, 300), units(20, 300, 1)
     transfer = fitted(name, texts, images)
     texts[1500] = texts.astype(np.float64).mean(axis=0) if bad == "mean" else bad
@@ -160,14 +150,14 @@ def test_a_row_that_cannot_be_moved_is_named(name: TransferName, bad: float | st
         transfer.apply_text(texts, ids_of(texts))
 
 
-@pytest.mark.parametrize("name", sorted(NEED_IMAGES))
-def test_images_that_are_missing_or_do_not_fit_are_refused(name: TransferName) -> None:
+@pytest.mark.parametrize("name", NEED_IMAGES)
+def test_images_that_are_missing_or_do_not_fit_are_refused(name: str) -> None:
     text = Moments.of(units(9, 4))
     mean = SetMean(9, text.mean)
     with pytest.raises(InputError, match="needs the statistics of images"):
-        TRANSFERS[name].fit(TransferStatistics(text, None, mean))
+        TRANSFERS.get(name).fit(TransferStatistics(text, None, mean))
     with pytest.raises(InputError, match="have 5 dimensions, the text representations 4"):
-        TRANSFERS[name].fit(TransferStatistics(text, Moments.of(units(9, 5)), mean))
+        TRANSFERS.get(name).fit(TransferStatistics(text, Moments.of(units(9, 5)), mean))
 
 
 # -- the consumer's side -----------------------------------------------------------------------------------------------
@@ -175,7 +165,7 @@ def test_images_that_are_missing_or_do_not_fit_are_refused(name: TransferName) -
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("known", [True, False])
-def test_images_move_as_at_inference(name: TransferName, known: bool) -> None:
+def test_images_move_as_at_inference(name: str, known: bool) -> None:
     if not known and name in NEED_IMAGES:
         return
     texts, images, more = units(50, 8), units(30, 8, 3, cone=-0.4), units(70, 8, 4, cone=-0.4)
@@ -188,7 +178,7 @@ def test_images_move_as_at_inference(name: TransferName, known: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
-def test_arrays_and_tensors_come_back_as_they_went(name: TransferName, dtype: str) -> None:
+def test_arrays_and_tensors_come_back_as_they_went(name: str, dtype: str) -> None:
     import torch
 
     transfer = fitted(name, units(50, 8), units(30, 8, 3))
@@ -207,7 +197,7 @@ def test_arrays_and_tensors_come_back_as_they_went(name: TransferName, dtype: st
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stored", ["float16", "float32"])
-def test_half_floats_are_the_single_ones_rounded(name: TransferName, stored: str) -> None:
+def test_half_floats_are_the_single_ones_rounded(name: str, stored: str) -> None:
     texts, images = units(300, 1280).astype(stored), units(30, 1280, 3)
     transfer = fitted(name, texts, images)
     single, half = (transfer.apply_text(texts, ids_of(texts), dtype) for dtype in ("float32", "float16"))
@@ -217,7 +207,7 @@ def test_half_floats_are_the_single_ones_rounded(name: TransferName, stored: str
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", NAMES)
-def test_on_a_gpu_images_are_moved_as_on_the_cpu(name: TransferName) -> None:
+def test_on_a_gpu_images_are_moved_as_on_the_cpu(name: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
@@ -260,9 +250,37 @@ def test_an_image_without_a_direction_is_named(bad: float) -> None:
             transfer.apply_image(kind)
 
 
-def test_every_transfer_is_known_everywhere() -> None:
-    assert tuple(TRANSFERS) == NAMES == _TRANSFERS == tuple(FORMULAS)
-    assert set(IN_IMAGE_SPACE) == NEED_IMAGES
-    for name, kind in TRANSFERS.items():
-        assert kind.__doc__
-        assert kind.__doc__.startswith(f"`{name}`: ")
+def test_every_transfer_says_what_it_is() -> None:
+    assert NAMES == ("none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign")
+    for name in NAMES:
+        transfer = TRANSFERS.get(name)
+        assert transfer.__doc__
+        assert transfer.__doc__.startswith(f"`{name}`: ")
+        assert "v = " in transfer.formula
+        assert TRANSFERS.get(transfer.fallback).needs_images is False
+
+
+# -- back from a set's vectors to the encoder's ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CAN_BE_UNDONE)
+@given(seed=st.integers(0, 99), cone=st.sampled_from([0.0, 0.5, 2.0]), dim=st.integers(8, 96))
+def test_what_can_be_undone(name: str, seed: int, cone: float, dim: int) -> None:
+    texts, images = units(200, dim, seed, cone=cone), units(100, dim, seed + 1000, cone=cone / 2)
+    transfer = fitted(name, texts, images)
+    found = transfer.recovered(transfer.apply_text(texts, dtype="float16").astype(np.float64))
+    assert found is not None
+    np.testing.assert_allclose(found, texts, rtol=0, atol=2e-3)
+
+
+def test_a_centre_outside_of_the_sphere_has_two_answers_and_gives_none() -> None:
+    texts, images = units(200, 16, 0, cone=3.0), units(200, 16, 1, cone=-3.0)
+    transfer = fitted("mean_shift_to_image", texts, images)
+    assert transfer.recovered(transfer.apply_text(texts).astype(np.float64)) is None
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CAN_BE_UNDONE])
+def test_what_cannot(name: str) -> None:
+    texts, images = units(100, 16, 0), units(100, 16, 1)
+    transfer = fitted(name, texts, images)
+    assert transfer.recovered(transfer.apply_text(texts, ids_of(texts)).astype(np.float64)) is None

@@ -15,7 +15,6 @@ from unicorn_hf.cards.costs import RunFacts, costs, rate
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
 from unicorn_hf.cards.provenance import (
-    IN_IMAGE_SPACE,
     card_license,
     diagram,
     model_name,
@@ -25,6 +24,7 @@ from unicorn_hf.cards.provenance import (
 )
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
@@ -86,7 +86,7 @@ def render_card(
         languages=[f"{english_name(code)} ({code})" for code in recipe.language],
         remarks=[] if recipe.imported else remarks(recipe.language),
         model=model_name(recipe),
-        in_image_space=statistics.representations.transfer in IN_IMAGE_SPACE,
+        transfer=TRANSFERS.get(statistics.representations.transfer),
         diagram=diagram(recipe, statistics),
         parent_link=parent_link(recipe.parent) if recipe.parent else "",
         examples={name: example_lines(row, statistics) for name, row in rows.items()},

@@ -3,10 +3,12 @@
 import re
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_text, shortened
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder_spec import IMPORTED, HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import (
@@ -17,6 +19,9 @@ from unicorn_hf.core.recipe import (
     Recipe,
 )
 from unicorn_hf.core.sources import is_shipped
+
+if TYPE_CHECKING:
+    from unicorn_hf.representations.transfers import Transfer
 
 _DEMO = "demo:"
 _MAX_NAME = 60
@@ -89,7 +94,7 @@ def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
         f"{statistics.pretrain.num_rows:,} {_REPRESENTATIONS[vectors.encoder == IMPORTED]}"
         f" u of {vectors.dim:,} dimensions{'' if vectors.encoder == IMPORTED else ', unit norm'}",
         "  |",
-        f"  |  transfer {vectors.transfer}: {FORMULAS[vectors.transfer]}",
+        f"  |  transfer {vectors.transfer}: {_formula(TRANSFERS.get(vectors.transfer))}",
         "  v",
         f"image_embedding v, stored as {vectors.dtype}",
     ]
@@ -141,19 +146,10 @@ def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
     ]
 
 
-FORMULAS = {
-    "none": "v = u",
-    "mean_shift": "v = N(u - mean(u)), N(x) = x / |x|",
-    "mean_shift_raw": "v = u - mean(u)",
-    "mean_shift_to_image": "v = N(u - mean(u) + mean(x)), N(x) = x / |x|, x of images",
-    "c3": "v = N(u - mean(u) + e), N(x) = x / |x|, e normal noise of variance 0.016",
-    "per_dimension": "v = N((u - mean(u)) sd(x) / sd(u) + mean(x)), N(x) = x / |x|, x of images",
-    "realign": "e = N(mean(x) + s (u - mean(u))), v = N(e - mean(e) + mean(x)), N(x) = x / |x|, x of images, "
-    "s² = E|x - mean(x)|² / E|u - mean(u)|²",
-}
-"""A transfer's text side, by name."""
-IN_IMAGE_SPACE = ("mean_shift_to_image", "per_dimension", "realign")
-"""Transfers that bring text to where images are, so that images stay as they are at inference."""
+def _formula(transfer: "type[Transfer]") -> str:
+    """The formula, with the symbols that it uses."""
+    symbols = {"N(": "N(x) = x / |x|", "(x)": "x of images"}
+    return ", ".join([transfer.formula, *(text for symbol, text in symbols.items() if symbol in transfer.formula)])
 
 
 @dataclass(frozen=True)

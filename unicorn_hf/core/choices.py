@@ -10,8 +10,12 @@ from unicorn_hf.core.registry import Registry
 if TYPE_CHECKING:
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.interchange.exports import ExportFormat
+    from unicorn_hf.representations.transfers import Transfer
 
 SOURCES: Registry[type["SeedSource"]] = Registry("source of seeds", "unicorn_hf.seeds.sources", "unicorn_hf.sources")
 EXPORTS: Registry[type["ExportFormat"]] = Registry(
     "export format", "unicorn_hf.interchange.exports", "unicorn_hf.exports"
+)
+TRANSFERS: Registry[type["Transfer"]] = Registry(
+    "transfer", "unicorn_hf.representations.transfers", "unicorn_hf.transfers"
 )

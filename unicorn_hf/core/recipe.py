@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
-from unicorn_hf.core.choices import SOURCES
+from unicorn_hf.core.choices import SOURCES, TRANSFERS
 from unicorn_hf.core.languages import base, code_of
 from unicorn_hf.core.prompts import Prompt
-from unicorn_hf.core.registry import SectionOf
+from unicorn_hf.core.registry import NameOf, SectionOf
 from unicorn_hf.core.section import Revision, Section, Strings
 from unicorn_hf.core.sources import SeedSource
 
@@ -24,7 +24,6 @@ FilterName = Literal[
     "asks_back", "unfinished_answer", "copied_caption", "copied_example", "no_reasoning", "other_options",
     "listed_options", "equal_options", "given_away", "repeated_question", "repeated_answer",
 ]  # fmt: skip
-TransferName = Literal["none", "mean_shift", "mean_shift_raw", "mean_shift_to_image", "c3", "per_dimension", "realign"]
 LongCaptions = Literal["truncate", "chunk"]
 MOST_ROWS = 2**31 - 1
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -372,7 +371,7 @@ class Representations(Section):
     long_captions: LongCaptions = "truncate"
     """What becomes of captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
     them in windows of whole sentences and takes the mean of the windows' unit vectors, weighted by their tokens."""
-    transfer: TransferName = "mean_shift"
+    transfer: Annotated[str, NameOf(TRANSFERS)] = "mean_shift"
     """From text to image representations; see `unicorn_hf.representations.transfers`."""
     image_statistics: str | None = None
     """The image side, for transfers that need it: a file of `unicorn-hf calibrate`, or a set's transfer.safetensors.
@@ -382,6 +381,11 @@ class Representations(Section):
     dtype: Literal["float16", "float32"] = "float16"
     """How the published vectors are stored; they are computed in float32, their mean in float64."""
     batch_size: PositiveInt = 256
+
+    @property
+    def moves_texts(self) -> bool:
+        """Whether the transfer changes the encoder's vectors."""
+        return TRANSFERS.get(self.transfer).moves_texts
 
 
 PARTITION_TIMEOUT_S = 3600.0
@@ -522,7 +526,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _mean_is_of_several(self) -> "Recipe":
         transfer = self.representations.transfer
-        if transfer != "none" and self.captions.num < 2:
+        if self.representations.moves_texts and self.captions.num < 2:
             raise ValueError(f"{transfer} takes 2 captions or more: one alone is its own mean. Transfer none keeps it")
         return self
 

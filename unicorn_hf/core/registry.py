@@ -89,6 +89,18 @@ class Registry(Generic[T]):
         except KeyError:
             raise self._unknown(name) from None
 
+    def name_of(self, choice: T) -> str:
+        """The name of a choice that is registered.
+
+        Raises:
+            ValueError: it is not.
+        """
+        for found in (self._ours, self.loadable()):
+            for name, known in found.items():
+                if known is choice:
+                    return name
+        raise ValueError(f"{choice!r} is not registered as a {self.kind}")
+
     def loadable(self) -> dict[str, T]:
         """All choices by name, without those of other packages that cannot be loaded: `get` tells why."""
         found = {}

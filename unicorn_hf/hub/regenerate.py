@@ -153,7 +153,7 @@ def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes:
 
 
 def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
-    transferred = parent.recipe.representations.transfer != "none"
+    transferred = parent.recipe.representations.moves_texts
     if changes.get(_ENCODER, parent.recipe.representations.encoder) == IMPORTED and transferred:
         raise InputError(
             f"the vectors of {parent.name} were imported, and a transfer has moved them since: they are not known as "

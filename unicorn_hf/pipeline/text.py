@@ -65,7 +65,7 @@ def imported(parts: Parts, progress: Progress) -> Text:
         partition_rows=recipe.partition_rows,
         domain=recipe.imported.domain if recipe.imported else SeedSource.model_fields["domain"].default,
         with_vectors=with_vectors,
-        stored=recipe.representations.dtype if recipe.representations.transfer == "none" else "float32",
+        stored="float32" if recipe.representations.moves_texts else recipe.representations.dtype,
         work_dir=parts.work_dir,
         progress=progress,
     )
@@ -122,10 +122,9 @@ def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recip
     Raises:
         InputError: they hold one caption, and the transfer takes several.
     """
-    transfer = recipe.representations.transfer
-    if transfer != "none" and taken.num_captions < 2:
+    if recipe.representations.moves_texts and taken.num_captions < 2:
         raise InputError(
-            f"1 caption in {', '.join(file.name for file in files)}, and {transfer} takes 2 or more: one alone is its "
+            f"1 caption in {', '.join(file.name for file in files)}, and {recipe.representations.transfer} takes 2 or more: one alone is its "
             "own mean",
             "--transfer none keeps it.",
         )

@@ -10,25 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.published import published_encoder
-from unicorn_hf.core.recipe import Recipe, TransferName
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
 from unicorn_hf.engines.specs import EncoderChoice
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
 from unicorn_hf.representations.moments import DomainMoments, SetMean
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
-from unicorn_hf.representations.transfers import (
-    FALLBACK,
-    NEED_IMAGES,
-    Alignment,
-    Transfer,
-    TransferStatistics,
-    fit,
-)
+from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
 from unicorn_hf.representations.vectors import KIND, read_vectors, write_vectors
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
@@ -81,12 +75,12 @@ class AlignmentRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AlignJob(PartitionJob[AlignmentRecord]):
-    """The mean of one partition's aligned representations: the second pass that `realign` needs."""
+    """The mean of one partition's aligned representations, for a transfer of two passes."""
 
     record_type = AlignmentRecord
     rows: tuple[int, ...]
     embeddings: Path
-    alignment: Alignment
+    alignment: FirstPass
 
     def run(self, work: Work) -> AlignmentRecord:
         with in_shard(self.partition, self.rows):
@@ -105,7 +99,7 @@ class Representations:
     text: DomainMoments
     statistics: TransferStatistics
     transfer: Transfer
-    asked: TransferName
+    asked: str
     """The recipe's transfer; another one than `transfer` where that needs images that are not known."""
     image: ImageStatistics | None
     num_long: int
@@ -116,8 +110,8 @@ class Representations:
     @property
     def identity(self) -> str:
         """Fingerprint of what is published of a representation, the storage type aside."""
-        needs_image = self.transfer.name in NEED_IMAGES
-        return fingerprint(self.step.folder.name, self.transfer.name, self.statistics.identity(image=needs_image))
+        statistics = self.statistics.identity(image=self.transfer.needs_images)
+        return fingerprint(self.step.folder.name, TRANSFERS.identity(self.transfer.name), statistics)
 
     def path(self, partition: str) -> Path:
         return self.step.shard(partition, KIND)
@@ -192,11 +186,12 @@ class RepresentationStage:
         )
         asked = self.recipe.representations.transfer
         name = self._transfer(asked, progress)
-        if name != "none":
+        transfer = TRANSFERS.get(name)
+        if transfer.moves_texts:
             first = self.captions[0]
             text.overall.check_spread(f"the text representations, from shard {first.partition}, row {first.rows[0]} on")
-        if name == "realign":
-            statistics = self._aligned(statistics, pool, progress)
+        if transfer.first_pass:
+            statistics = self._aligned(transfer.first_pass.fit(statistics), statistics, pool, progress)
         return Representations(
             step=self.step,
             dim=records[0].dim,
@@ -209,17 +204,19 @@ class RepresentationStage:
             seconds=sum(record.seconds for record in records),
         )
 
-    def _transfer(self, asked: TransferName, progress: Progress) -> TransferName:
-        if asked not in NEED_IMAGES or self.image:
+    def _transfer(self, asked: str, progress: Progress) -> str:
+        transfer = TRANSFERS.get(asked)
+        if not transfer.needs_images or self.image:
             return asked
         progress.note(
             f"warning: the transfer {asked} needs statistics of images, and none were given (--image-statistics, "
-            f"made by `unicorn-hf calibrate`): {FALLBACK} is taken instead"
+            f"made by `unicorn-hf calibrate`): {transfer.fallback} is taken instead"
         )
-        return FALLBACK
+        return transfer.fallback
 
-    def _aligned(self, statistics: TransferStatistics, pool: WorkerPool, progress: Progress) -> TransferStatistics:
-        alignment = Alignment.fit(statistics)
+    def _aligned(
+        self, alignment: FirstPass, statistics: TransferStatistics, pool: WorkerPool, progress: Progress
+    ) -> TransferStatistics:
         step = Step.of(self.work_dir, ALIGNMENT, self.step.folder.name, statistics.identity(image=True), CODE)
         progress.start(ALIGNMENT, statistics.text.count)
         jobs = [

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
-from unicorn_hf.core.recipe import TransferName
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
@@ -37,7 +37,7 @@ class Facts(BaseModel):
     encoder: str
     encoder_id: str
     """Fingerprint of the encoder: statistics of another one are of no use, whatever its name."""
-    transfer: TransferName | None = None
+    transfer: str | None = None
     seed: int = 0
     text_count: Count = 0
     text_domains: dict[str, Count] = {}
@@ -83,7 +83,7 @@ def load_image_statistics(path: Path) -> ImageStatistics:
 
 def save_transfer(
     path: Path,
-    name: TransferName,
+    name: str,
     statistics: TransferStatistics,
     text: DomainMoments,
     *,
@@ -124,7 +124,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         revision: of the repository on the Hub.
 
     Raises:
-        InputError: there is no such data set, or it has no transfer.
+        InputError: there is no such data set, it has no transfer, or one of a package that is not installed.
         RunError: the Hub cannot be asked.
     """
     path = Path(source).expanduser()
@@ -136,7 +136,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     facts, tensors = _load(path)
     text = _moments(path, "text", facts.text_count, tensors)
     aligned = SetMean(facts.text_count, tensors["aligned_mean"]) if "aligned_mean" in tensors else None
-    if facts.transfer is None or text is None or (facts.transfer == "realign" and aligned is None):
+    if facts.transfer is None or text is None or (TRANSFERS.get(facts.transfer).first_pass and aligned is None):
         raise InputError(f"{path} holds no transfer", _ADVICE)
     image = _moments(path, "image", facts.image_count, tensors)
     return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))

@@ -20,6 +20,7 @@ from unicorn_hf.builders.validate.identity import Ledger, check_identity
 from unicorn_hf.builders.validate.papers import Card, Facts, check_recipe, checked_recipe, read_facts
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
@@ -34,8 +35,6 @@ __all__ = ["Kind", "Problem", "Report", "validate_folder"]
 _BATCH_ROWS = 1000
 _MAX_DIM = 1 << 20
 _SUMS = ("num_turns", "per_domain", "per_task", "turns", "question_words", "answer_letters")
-_NOT_UNIT = frozenset({"mean_shift_raw"})
-"""Transfers that leave a vector as long as it comes out."""
 
 
 def validate_folder(
@@ -141,7 +140,7 @@ class _Check:
         self._check_listing(config, shards, facts)
         # Vectors that came with imported captions are as long as they came.
         imported = self._recipe is not None and self._recipe.representations.encoder == IMPORTED
-        unit = not imported and (not self._facts or self._facts.representations.transfer not in _NOT_UNIT)
+        unit = not imported and (not self._facts or _has_unit_norm(self._facts.representations.transfer))
         checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
         said = {shard.file: shard for shard in facts.shards} if facts else {}
         for name in shards:
@@ -246,3 +245,9 @@ class _Check:
                         self.findings.add("not_finite", TRANSFER, "a number in it is infinite or none", field=key)
         except (SafetensorError, OSError, TypeError) as error:
             self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")
+
+
+def _has_unit_norm(transfer: str) -> bool:
+    """Whether a transfer's vectors have unit norm, as those of most; one that is not installed may be any."""
+    known = TRANSFERS.loadable().get(transfer)
+    return known.unit_norm if known else ":" not in transfer

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.gap import projected
-from unicorn_hf.representations.recover import recovered
 from unicorn_hf.representations.step import STAGE
 from unicorn_hf.representations.transfer_file import load_transfer
 from unicorn_hf.representations.transfers import Transfer
@@ -70,9 +69,9 @@ def laid_out(folder: Path, work_dir: Path, ids: list[str], vectors: Vectors) -> 
 
 def _before(folder: Path, work_dir: Path, ids: list[str], after: Vectors) -> tuple[Vectors | None, str]:
     transfer = load_transfer(folder)
-    if transfer.name == "none":
-        return None, "Nothing was transferred (none): the vectors are the encoder's own."
-    found = recovered(transfer, after)
+    if not transfer.moves_texts:
+        return None, f"Nothing was transferred ({transfer.name}): the vectors are the encoder's own."
+    found = transfer.recovered(after)
     if found is not None:
         return found, f"The encoder's vectors were computed back from the set's: {transfer.name} can be undone."
     found = _stored(work_dir, ids, transfer, after)

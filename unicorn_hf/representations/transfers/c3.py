@@ -1,0 +1,73 @@
+"""The mean shift with noise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.ids import stable_int
+from unicorn_hf.representations.rows import Vectors
+from unicorn_hf.representations.transfers.base import (
+    Block,
+    Centre,
+    Exact,
+    Move,
+    Stored,
+    TransferStatistics,
+    normalise,
+)
+from unicorn_hf.representations.transfers.mean_shift import MeanShift
+
+
+@TRANSFERS.register("c3")
+@dataclass(frozen=True)
+class C3(MeanShift):
+    """`c3`: v = N(N(y) - mu_y + s eps), s = sqrt(0.016), eps ~ N(0, I); at inference N(x - mu_x).
+
+    Zhang et al., Connect, Collapse, Corrupt (2401.08567). A row's noise is drawn from a Philox generator keyed by the
+    seed and the row's id: it is the same in whatever shard or worker the row is, and in both configs.
+    """
+
+    seed: int = 0
+
+    NOISE_VARIANCE: ClassVar[float] = 0.016
+    formula = "v = N(u - mean(u) + e), e normal noise of variance 0.016"
+    card_text = (
+        "with their mean taken away, noise added, and scaled back to unit length: *v* = N(*u* − mean(*u*) + noise)"
+    )
+    card_image = "do the same to real images, without the noise"
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        statistics.text.check_spread("the text representations")
+        image_mean = statistics.image.mean if statistics.image else None
+        return cls(statistics.text.mean, image_mean, statistics.seed)
+
+    def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
+        if ids is None or len(ids) != len(vectors):
+            raise InputError("c3 draws a row's noise by the row's id", "Give apply_text an id for each row.")
+        return super().apply_text(vectors, ids, dtype)
+
+    def mover(self, ids: Sequence[str] | None) -> Move:
+        names, centre, scale = ids or (), Centre(self.text_mean), np.float32(self.NOISE_VARIANCE**0.5)
+
+        def move(block: Block, start: int) -> None:
+            normalise(block)
+            centre.take_from(block)
+            for row, name in enumerate(names[start : start + len(block)]):
+                block[row] += scale * self.noise(name, block.shape[1])
+            normalise(block)
+
+        return move
+
+    def noise(self, row_id: str, dim: int) -> NDArray[np.float32]:
+        """eps of a row."""
+        key = stable_int("c3", str(self.seed), row_id)
+        return np.random.Generator(np.random.Philox(key=key)).standard_normal(dim, dtype=np.float32)
+
+    def recovered(self, vectors: Exact) -> Exact | None:
+        return None

@@ -1,0 +1,58 @@
+"""The paper's transfer: both sides lose their mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.representations.arrays import moved_images
+from unicorn_hf.representations.transfers.base import (
+    Array,
+    Block,
+    Centre,
+    Exact,
+    Mean,
+    Move,
+    Transfer,
+    TransferStatistics,
+    from_centre,
+    normalise,
+)
+
+
+@TRANSFERS.register("mean_shift")
+@dataclass(frozen=True)
+class MeanShift(Transfer):
+    """`mean_shift`: v = N(y - mu_y); at inference N(x - mu_x). Unicorn (2503.22655), section 3.3.
+
+    Needs no image to make the data. Where mu_x is not known, the mean of the images at hand stands in for it.
+    """
+
+    text_mean: Mean
+    image_mean: Mean | None = None
+
+    formula = "v = N(u - mean(u))"
+    image_formula = "N(x - mean(x))"
+    card_text = "with their mean taken away, scaled back to unit length: *v* = N(*u* − mean(*u*))"
+    card_image = "do the same to real images"
+    card_code = "shifted / np.linalg.norm(shifted, axis=1, keepdims=True)"
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        statistics.text.check_spread("the text representations")
+        return cls(statistics.text.mean, statistics.image.mean if statistics.image else None)
+
+    def mover(self, ids: Sequence[str] | None) -> Move:
+        centre = Centre(self.text_mean)
+
+        def move(block: Block, _: int) -> None:
+            centre.take_from(block)
+            normalise(block)
+
+        return move
+
+    def apply_image(self, vectors: Array) -> Array:
+        return moved_images(vectors, self.image_mean, unit=True)
+
+    def recovered(self, vectors: Exact) -> Exact | None:
+        return from_centre(vectors, self.text_mean)

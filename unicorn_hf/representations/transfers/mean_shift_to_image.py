@@ -1,0 +1,52 @@
+"""A shift by the gap of the means: texts go to where images are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.representations.transfers.base import (
+    TO_IMAGES,
+    Block,
+    Centre,
+    Exact,
+    Mean,
+    Move,
+    Transfer,
+    TransferStatistics,
+    from_centre,
+    normalise,
+)
+
+
+@TRANSFERS.register("mean_shift_to_image")
+@dataclass(frozen=True)
+class MeanShiftToImage(Transfer):
+    """`mean_shift_to_image`: v = N(y - mu_y + mu_x); x as it is, since v is in its space.
+
+    The shift by the mean gap of Liang et al., Mind the Gap (2203.02053), section 4.
+    """
+
+    text_mean: Mean
+    image_mean: Mean
+
+    formula = "v = N(u - mean(u) + mean(x))"
+    needs_images = True
+    card_text = TO_IMAGES
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        statistics.text.check_spread("the text representations")
+        return cls(statistics.text.mean, statistics.known_image.mean)
+
+    def mover(self, ids: Sequence[str] | None) -> Move:
+        gap = Centre(self.text_mean - self.image_mean)
+
+        def move(block: Block, _: int) -> None:
+            gap.take_from(block)
+            normalise(block)
+
+        return move
+
+    def recovered(self, vectors: Exact) -> Exact | None:
+        return from_centre(vectors, self.text_mean - self.image_mean)

@@ -1,0 +1,60 @@
+"""Each dimension of the texts gets the images' mean and deviation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.representations.transfers.base import (
+    TO_IMAGES,
+    Block,
+    Centre,
+    Mean,
+    Move,
+    Transfer,
+    TransferStatistics,
+    normalise,
+)
+
+
+@TRANSFERS.register("per_dimension")
+@dataclass(frozen=True)
+class PerDimension(Transfer):
+    """`per_dimension`: v = N((y - mu_y) * sd_x / sd_y + mu_x); x as it is.
+
+    Each dimension gets the image side's mean and deviation. A dimension in which no text differs stays at mu_x.
+    """
+
+    text_mean: Mean
+    image_mean: Mean
+    scale: Mean
+    """sd_x / sd_y."""
+
+    formula = "v = N((u - mean(u)) sd(x) / sd(u) + mean(x))"
+    needs_images = True
+    card_text = TO_IMAGES
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        text, image = statistics.text, statistics.known_image
+        text.check_spread("the text representations")
+        image.check_spread("the image representations")
+        spread = np.sqrt(text.variance)
+        # What is left of rounding in a dimension where all texts are equal is nothing to stretch.
+        flat = spread <= 1e-7 * np.sqrt(text.trace)
+        scale = np.where(flat, 0, np.sqrt(image.variance) / np.where(flat, 1, spread))
+        return cls(text.mean, image.mean, scale)
+
+    def mover(self, ids: Sequence[str] | None) -> Move:
+        centre, image_mean = Centre(self.text_mean), self.image_mean.astype(np.float32)
+        scale = self.scale.astype(np.float32)
+
+        def move(block: Block, _: int) -> None:
+            centre.take_from(block)
+            block *= scale
+            block += image_mean
+            normalise(block)
+
+        return move

@@ -1,0 +1,92 @@
+"""A transfer of two passes: texts are scaled, moved to the images' mean, and moved again by what is left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.representations.moments import SetMean
+from unicorn_hf.representations.rows import Vectors, exact_blocks, rows_from
+from unicorn_hf.representations.transfers.base import (
+    TO_IMAGES,
+    Block,
+    Centre,
+    Mean,
+    Move,
+    Transfer,
+    TransferStatistics,
+    checked,
+    normalise,
+)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The first part of `realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y).
+
+    N(.) does not see a positive factor, so e' = N(y - centre) with the one vector centre = mu_y - mu_x / s.
+    """
+
+    centre: Mean
+    image_mean: Mean
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        text, image = statistics.text, statistics.known_image
+        text.check_spread("the text representations")
+        image.check_spread("the image representations")
+        scale = np.sqrt(image.trace / text.trace)
+        return cls(text.mean - image.mean / scale, image.mean)
+
+    def mean(self, vectors: Vectors) -> SetMean:
+        """The mean of the rows' e', without making them: what `realign` needs of all text representations.
+
+        |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y less a part of the
+        centre: two products of a matrix with a vector. In float64, which makes up for what cancels.
+        """
+        total, sum_of_weights = np.zeros(len(self.centre)), 0.0
+        square = float(self.centre @ self.centre)
+        for start, exact in exact_blocks(vectors):
+            squares = np.vecdot(exact, exact) - 2 * (exact @ self.centre) + square
+            with rows_from(start):
+                weights = 1 / checked(np.sqrt(squares.clip(0)))
+            total += weights @ exact
+            sum_of_weights += float(weights.sum())
+        return SetMean(len(vectors), (total - sum_of_weights * self.centre) / max(1, len(vectors)))
+
+
+@TRANSFERS.register("realign")
+@dataclass(frozen=True)
+class Realign(Transfer):
+    """`realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y); v = N(e' - E[e'] + mu_x); x as it is.
+
+    ReAlign, in ReVision (2602.07026). E[e'] is over all text representations: a pass of its own.
+    """
+
+    alignment: Alignment
+    aligned_mean: Mean
+
+    formula = "e = N(mean(x) + s (u - mean(u))), v = N(e - mean(e) + mean(x)), s² = E|x - mean(x)|² / E|u - mean(u)|²"
+    needs_images = True
+    first_pass = Alignment
+    card_text = TO_IMAGES
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        if statistics.aligned is None:
+            raise ValueError("realign is fitted to the mean of the aligned text representations too")
+        return cls(Alignment.fit(statistics), statistics.aligned.mean)
+
+    def mover(self, ids: Sequence[str] | None) -> Move:
+        first = Centre(self.alignment.centre)
+        second = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
+
+        def move(block: Block, _: int) -> None:
+            first.take_from(block)
+            normalise(block)
+            block -= second
+            normalise(block)
+
+        return move
