@@ -124,8 +124,8 @@ def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recip
     """
     if recipe.representations.moves_texts and taken.num_captions < 2:
         raise InputError(
-            f"1 caption in {', '.join(file.name for file in files)}, and {recipe.representations.transfer} takes 2 or more: one alone is its "
-            "own mean",
+            f"1 caption in {', '.join(file.name for file in files)}, and {recipe.representations.transfer} takes 2 or "
+            "more: one alone is its own mean",
             "--transfer none keeps it.",
         )
     changes: dict[str, object] = {
