@@ -22,7 +22,7 @@ from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
-from unicorn_hf.core.recipe import TASKS, EchoEngine, Recipe
+from unicorn_hf.core.recipe import EchoEngine, Recipe
 from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.pipeline import Plan, build
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
@@ -41,7 +41,6 @@ _REHEARSED_PARTITION = 125
 """So that most of its partitions are not a worker's first, in which it loads what it needs."""
 _DEVIATIONS = 2.0
 """An error that is told holds in 95 builds of 100, if the sample is as the rest."""
-_NUM_TASKS = len(TASKS)
 _SEEDS_PER_CAPTION = 20
 """Of each source so many seeds are read for a caption of the sample."""
 
@@ -163,7 +162,8 @@ def _sample_of(recipe: Recipe, number: int) -> Recipe:
     number = min(number, recipe.captions.num)
     share = recipe.instructions.num / recipe.captions.num
     # All tasks have a part in it.
-    instructions = min(recipe.instructions.num, max(math.ceil(share * number), _NUM_TASKS), number)
+    num_tasks = len(recipe.instructions.tasks.by_name())
+    instructions = min(recipe.instructions.num, max(math.ceil(share * number), num_tasks), number)
     few = number * _SEEDS_PER_CAPTION
     sources = tuple(
         source.model_copy(update={"limit": min(source.limit or few, few)}) for source in recipe.seeds.sources

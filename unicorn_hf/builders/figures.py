@@ -9,6 +9,7 @@ import pyarrow as pa
 from unicorn_hf.builders.personal import rows_with
 from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.words import num_words, words
+from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.instructions.turns import LETTERS
 
 QUESTION_WORDS = frozenset(
@@ -53,7 +54,7 @@ class ShardStatistics(RowFigures):
         pairs = [list(_pairs(turns)) for turns in rows.column("conversations").to_pylist()]
         tasks = rows.column("task").to_pylist() if "task" in rows.schema.names else None
         questions = [question for found in pairs for question, _ in found] if tasks else []
-        choices = [found for found, task in zip(pairs, tasks or (), strict=bool(tasks)) if task == "multiple_choice"]
+        choices = [found for found, task in zip(pairs, tasks or (), strict=bool(tasks)) if has_options(task)]
         captions = rows.column("caption").to_pylist()
         return cls(
             num_rows=rows.num_rows,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.captions.candidates import Candidates, SelectedRecord
-from unicorn_hf.captions.filters import Draft, check_caption
+from unicorn_hf.captions.filters import Draft, code_identity, judge
 from unicorn_hf.captions.semantic import Encoder
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
@@ -24,7 +24,7 @@ from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, Prompt, load_prompt
-from unicorn_hf.core.recipe import CaptionFilters, Captions, Recipe
+from unicorn_hf.core.recipe import Captions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.core.words import words
@@ -40,8 +40,6 @@ from unicorn_hf.runtime.steps import PartitionJob, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "captions"
-CODE = 9
-"""Raise it when filters or parsing change what they keep: captions are then derived again from the stored answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +103,6 @@ class CaptionJob(PartitionJob[GenerationRecord]):
         )
 
 
-def judge(draft: Draft, filters: CaptionFilters, prompt: Prompt) -> str | Rejected:
-    """The caption that an answer holds, or why it is none."""
-    if copied := prompt.copied(draft.caption):
-        return Rejected("copied_example", copied)
-    return check_caption(draft, filters) or draft.caption
-
-
 @dataclass
 class CaptionSet:
     """The captions of the set, by partition, in order."""
@@ -146,9 +137,9 @@ class CaptionStage:
         screening = (config.screen, self._screen.prompt) if self._screen else None
         self.earlier_answers = Step.of(self.work_dir, "answers-captions", *asking).folder
         """Where versions before the store kept the answers of this stage."""
-        self.step = Step.of(
-            self.work_dir, STAGE, *asking, config.filters, self.recipe.language, self.recipe.is_across, screening, CODE
-        )
+        filters = (config.filters, *config.filters.identity, code_identity())
+        languages = (self.recipe.language, self.recipe.is_across)
+        self.step = Step.of(self.work_dir, STAGE, *asking, *filters, *languages, screening)
 
     def run(self, pool: WorkerPool, progress: Progress) -> CaptionSet:
         """Make the captions.

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from unicorn_hf.core.registry import Registry
 
 if TYPE_CHECKING:
+    from unicorn_hf.captions.filters import CaptionFilter
+    from unicorn_hf.instructions.filters import ConversationFilter
+    from unicorn_hf.instructions.tasks import TaskFamily
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.interchange.exports import ExportFormat
     from unicorn_hf.representations.transfers import Transfer
@@ -18,4 +21,11 @@ EXPORTS: Registry[type["ExportFormat"]] = Registry(
 )
 TRANSFERS: Registry[type["Transfer"]] = Registry(
     "transfer", "unicorn_hf.representations.transfers", "unicorn_hf.transfers"
+)
+TASKS: Registry[type["TaskFamily"]] = Registry("task", "unicorn_hf.instructions.tasks", "unicorn_hf.tasks")
+CAPTION_FILTERS: Registry[type["CaptionFilter"]] = Registry(
+    "caption filter", "unicorn_hf.captions.filters", "unicorn_hf.caption_filters"
+)
+CONVERSATION_FILTERS: Registry[type["ConversationFilter"]] = Registry(
+    "conversation filter", "unicorn_hf.instructions.filters", "unicorn_hf.conversation_filters"
 )

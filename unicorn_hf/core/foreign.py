@@ -7,14 +7,15 @@ that may name a file of this machine are taken over as names alone: see `Foreign
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from unicorn_hf.core.choices import SOURCES
+from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, SOURCES, TASKS
 from unicorn_hf.core.encoder_spec import (
     ClipSpec,
     Llm2ClipSpec,
@@ -32,14 +33,12 @@ from unicorn_hf.core.published import (
     published_file,
     published_name,
 )
-from unicorn_hf.core.recipe import TASKS, Recipe, VllmEngine
+from unicorn_hf.core.recipe import Recipe, VllmEngine
 from unicorn_hf.core.registry import Registry
 from unicorn_hf.core.section import Kind
 from unicorn_hf.core.sources import is_shipped
 
 RECIPE_FILE, STATISTICS_FILE = "recipe.yaml", "statistics.json"
-
-_TASKS = tuple(f"instructions.tasks.{name}" for name in TASKS)
 
 
 def _below(*sections: str, keys: str) -> tuple[str, ...]:
@@ -65,15 +64,9 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("engine", keys="kind revision dtype max_model_len json_schema system_role"),
         *_below("captions", keys="num captions_per_seed max_attempts_per_caption max_rejected"),
         *_below("captions.sampling", "instructions.sampling", keys=_SAMPLING),
-        *_below("captions.filters", keys="min_words max_words max_repeated_fraction forbid_caption_talk"),
-        *_below("captions.filters", keys="forbid_refusals forbid_markup check_language max_rhetoric"),
-        *_below("captions.filters", keys="min_seed_coverage min_added_words forbid_unsafe unsafe_words"),
         *_below("captions.near_duplicates", keys="threshold shingle_words num_hashes semantic_threshold"),
         *_below("captions.screen", "instructions.judge", keys="min_score"),
         *_below("instructions", keys="num attempts max_rejected"),
-        *_below(*_TASKS, keys="weight pairs.min pairs.max format"),
-        *_below(*(f"{task}.filters" for task in _TASKS), keys="without keep_rest min_grounded max_repeated_fraction"),
-        *_below(*(f"{task}.filters" for task in _TASKS), keys="max_copied_words min_reasoning_words"),
     ),
     "it decides how vectors are made of the text": _below("representations", keys="long_captions transfer dtype"),
     "it is the shape of the published shards": (
@@ -82,7 +75,8 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("packaging", keys="rows_per_shard row_group_rows messages"),
     ),
 }
-"""Keys that are taken over, by the reason why they may be; a source's class names more: `taken_keys`."""
+"""Keys that are taken over, by the reason why they may be; a source's class names more, `taken_keys`, and tasks and filters
+have more: `keys_of_choices`."""
 
 LEFT: Mapping[str, tuple[str, ...]] = {
     "the key for servers would go there": ("engine.base_url",),
@@ -104,6 +98,26 @@ KINDS: Mapping[str, Registry[Any]] = {"seeds.sources": SOURCES}
 
 SHAPES_TEXT = ("engine.extra_body", "engine.trust_remote_code")
 """Of those that are left aside, the ones without which a model may write other text."""
+
+
+@cache
+def keys_of_choices() -> frozenset[str]:
+    """Keys that are taken over of the tasks and filters that there are: they decide which text is kept."""
+    tasks = [f"instructions.tasks.{name}" for name in TASKS.loadable()]
+    found = [*_below(*tasks, keys="weight pairs.min pairs.max format filters.without filters.keep_rest")]
+    found += _bounds("captions.filters", CAPTION_FILTERS)
+    for task in tasks:
+        found += _bounds(f"{task}.filters", CONVERSATION_FILTERS)
+    return frozenset(found)
+
+
+def _bounds(section: str, registry: Registry[Any]) -> Iterator[str]:
+    """The bounds of filters, as far as they are harmless: a number opens nothing, a text might."""
+    for name, one in registry.loadable().items():
+        above = f"{section}.{name}" if ":" in name else section
+        for key, field in one.model_fields.items():
+            if field.annotation in (bool, int, float) or key in one.taken_keys:
+                yield f"{above}.{key}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +161,7 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
         raise InputError(f"the published recipe needs {key}, which is not taken from a published recipe") from error
     after = flat(taken.model_dump(mode="json"))
     left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
-    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _NAMES)), files)
+    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _names())), files)
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
@@ -195,13 +209,13 @@ def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, files: dict[str, str]) -> Any:
     """`value` without what is not taken over: `_NOT_TAKEN` in place of all of it."""
-    if key in _NAMES:
-        named = _NAMES[key](value, section, folder)
+    if key in (names := _names()):
+        named = names[key](value, section, folder)
         if named is not None:
             files.setdefault(key, str(value))
             return named
         return value
-    if key in _TAKEN_KEYS:
+    if key in _TAKEN_KEYS or key in keys_of_choices():
         return value
     above, _, name = key.rpartition(".")
     if above in KINDS:
@@ -305,15 +319,21 @@ def _is_hub_name(name: str) -> bool:
 
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _Named = Callable[[Any, Mapping[str, Any], Path], str | None]
-_NAMES: Mapping[str, _Named] = {
-    "engine.model": _model,
-    "representations.encoder": _encoder,
-    "representations.image_statistics": _image_statistics,
-    "imported.files.path": _imported,
-    "parent.dataset": _parent,
-    **{key: _prompt(folder) for key, folder in prompt_folders().items()},
-}
-"""Keys that may name a file."""
+
+
+@cache
+def _names() -> Mapping[str, _Named]:
+    """Keys that may name a file."""
+    return {
+        "engine.model": _model,
+        "representations.encoder": _encoder,
+        "representations.image_statistics": _image_statistics,
+        "imported.files.path": _imported,
+        "parent.dataset": _parent,
+        **{key: _prompt(folder) for key, folder in prompt_folders().items()},
+    }
+
+
 _ADVICE = {
     "engine.model": "Name a model: --llm MODEL",
     "representations.encoder": "Name an encoder: --encoder ENCODER",

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, ModelSource, OpenClipSpec, is_path, parse_encoder_spec
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, is_bundled, load_prompt
-from unicorn_hf.core.recipe import TASKS, EchoEngine, Recipe
+from unicorn_hf.core.recipe import EchoEngine, Recipe
 
 TRANSFER_FILE = "transfer.safetensors"
 _LOCAL_DIR = "local-dir:"
@@ -15,7 +16,7 @@ _LOCAL_DIR = "local-dir:"
 def prompt_folders() -> dict[str, Path]:
     """The recipe's keys of prompts, each with the folder of those that ship with unicorn-hf."""
     captions = ("captions.prompt", "captions.screen.prompt")
-    tasks = (f"instructions.tasks.{name}.prompt" for name in TASKS)
+    tasks = (f"instructions.tasks.{name}.prompt" for name in TASKS.loadable())
     return dict.fromkeys(captions, CAPTION_PROMPTS) | dict.fromkeys(
         ("instructions.judge.prompt", *tasks), INSTRUCTION_PROMPTS
     )
@@ -59,7 +60,7 @@ def _with_prompts(data: dict[str, Any], changed: Callable[[Any, Path], Any]) -> 
         *above, name = key.split(".")
         section: Any = data
         for part in above:
-            section = section[part] if section else None
+            section = section.get(part) if section else None
         if section:
             section[name] = changed(section[name], bundled)
     return Recipe.model_validate(data)

@@ -1,32 +1,27 @@
 """The recipe: everything that decides what a build makes, typed. `recipe_file` makes these models of a file."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic.fields import FieldInfo
 
-from unicorn_hf.core.choices import SOURCES, TRANSFERS
+from unicorn_hf.core.choices import CAPTION_FILTERS, SOURCES, TASKS, TRANSFERS
+from unicorn_hf.core.gathered import Filters, Gathered
 from unicorn_hf.core.languages import base, code_of
-from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.registry import NameOf, SectionOf
-from unicorn_hf.core.section import Revision, Section, Strings
+from unicorn_hf.core.section import Fraction, Revision, Section, Strings
 from unicorn_hf.core.sources import SeedSource
+from unicorn_hf.core.task import PromptChoice
 
-TaskName = Literal["multiple_choice", "question_answering", "complex_reasoning"]
-TASKS: tuple[TaskName, ...] = ("multiple_choice", "question_answering", "complex_reasoning")
+if TYPE_CHECKING:
+    from unicorn_hf.instructions.tasks import TaskFamily
+
 UNKNOWN_TASK = "unknown"
 """The task of imported conversations that do not say theirs."""
 
-FormatName = Literal["json", "tagged"]
-FilterName = Literal[
-    "empty_text", "unsafe", "caption_talk", "refusal", "markup", "garbled", "personal", "language", "repetition",
-    "not_known", "not_a_question", "ungrounded_question", "ungrounded_answer", "cut_text", "echoed_question",
-    "asks_back", "unfinished_answer", "copied_caption", "copied_example", "no_reasoning", "other_options",
-    "listed_options", "equal_options", "given_away", "repeated_question", "repeated_answer",
-]  # fmt: skip
 LongCaptions = Literal["truncate", "chunk"]
 MOST_ROWS = 2**31 - 1
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 def _codes(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,8 +37,6 @@ Languages = Annotated[
     AfterValidator(_codes),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
-PromptChoice = str | Prompt
-"""The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
 
 
 def _rows_of_a_set(number: int) -> int:
@@ -192,33 +185,14 @@ class ImportedEngine(Section):
 Engine = Annotated[VllmEngine | EndpointEngine | EchoEngine | ImportedEngine, Field(discriminator="kind")]
 
 
-class CaptionFilters(Section):
-    """Bounds that a caption is kept within. A filter that a weak model cannot pass is set in its recipe, not here."""
+class CaptionFilters(Filters):
+    """Bounds that a caption is kept within. A filter that a weak model cannot pass is set in its recipe, not here.
 
-    min_words: PositiveInt = 40
-    max_words: PositiveInt = 500
-    max_repeated_fraction: Fraction = 0.25
-    """Share of the caption's 4-word runs that occur in it before; repetition loops are far above it."""
-    forbid_caption_talk: bool = True
-    forbid_refusals: bool = True
-    forbid_markup: bool = True
-    check_language: bool = True
-    """Whether captions must be in the recipe's `language`, and in no second script; quoted words may."""
-    max_rhetoric: NonNegativeInt = 0
-    """Words and phrases that judge or praise, and that the seed does not have."""
-    min_seed_coverage: Fraction = 0.5
-    """Share of the seed's content words that the caption has in some form."""
-    min_added_words: NonNegativeInt = 12
-    """Content words that the caption has and the seed has not."""
-    forbid_unsafe: bool = True
-    unsafe_words: Strings = ()
-    """Words and phrases beside those of the list of unsafe content; `*` stands for the rest of a word."""
+    A filter of another package is asked for by a key of its name, whose value has its bounds: `"package:name": {}`. It
+    judges what ours let pass.
+    """
 
-    @model_validator(mode="after")
-    def _band_is_open(self) -> "CaptionFilters":
-        if self.min_words > self.max_words:
-            raise ValueError(f"min_words ({self.min_words}) is above max_words ({self.max_words})")
-        return self
+    registry = CAPTION_FILTERS
 
 
 class NearDuplicates(Section):
@@ -276,64 +250,24 @@ class Captions(Section):
     prompt: PromptChoice = "caption-v2"
     """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
     sampling: Sampling = Sampling()
-    filters: CaptionFilters = CaptionFilters()
+    filters: CaptionFilters = Field(default_factory=CaptionFilters)
     screen: Screen | None = None
     """Scores each caption that passes the filters for how harmless it is, by the same engine; off unless given."""
     near_duplicates: NearDuplicates = NearDuplicates()
 
 
-class PairRange(Section):
-    """How many question-answer pairs a conversation has."""
+class Tasks(Gathered):
+    """The paper's families and proportions (171 K, 199 K, 100 K).
 
-    min: PositiveInt
-    max: PositiveInt
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "PairRange":
-        if self.min > self.max:
-            raise ValueError(f"min ({self.min}) is above max ({self.max})")
-        return self
-
-
-class InstructionFilters(Section):
-    """What a question and its answer must be; see `unicorn_hf.instructions.filters`."""
-
-    without: Annotated[tuple[FilterName, ...], Field(strict=False)] = ()
-    """Filters that are left out, by the reason that they reject with."""
-    keep_rest: bool = True
-    """A pair that fails is left out and the conversation kept, if enough pairs remain; else it fails as a whole."""
-    min_grounded: Fraction = 0.1
-    """Share of the telling words of a question, and of its right answer, that the caption must have too."""
-    max_repeated_fraction: Fraction = 0.25
-    """Share of an answer's 4-word runs that occur in it before; loops are far above it."""
-    max_copied_words: PositiveInt = 12
-    """Words of the caption that an answer may repeat in a row."""
-    min_reasoning_words: PositiveInt = 12
-    """An answer of complex reasoning has as many words at least."""
-
-
-class Task(Section):
-    """One family of conversations."""
-
-    weight: Annotated[float, Field(ge=0)]
-    """Its part of all conversations, relative to the other tasks' weights."""
-    pairs: PairRange
-    prompt: PromptChoice
-    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
-    format: FormatName = "json"
-    """How the model writes pairs: `json`, guided by a grammar where the engine has one, or `tagged` lines of text.
-
-    A grammar costs throughput at high concurrency; without one a weak model fails more often.
+    A task of another package has a part where the recipe names it: `"package:name": {}` takes it as it comes.
     """
-    filters: InstructionFilters = InstructionFilters()
 
+    registry = TASKS
 
-class Tasks(Section):
-    """The paper's families and proportions (171 K, 199 K, 100 K)."""
-
-    multiple_choice: Task = Task(weight=171, pairs=PairRange(min=6, max=8), prompt="multiple_choice-v2")
-    question_answering: Task = Task(weight=199, pairs=PairRange(min=6, max=8), prompt="question_answering-v2")
-    complex_reasoning: Task = Task(weight=100, pairs=PairRange(min=2, max=4), prompt="complex_reasoning-v2")
+    @classmethod
+    def own_keys(cls) -> dict[str, FieldInfo]:
+        tasks = {name: TASKS.get(name) for name in TASKS.own_names}
+        return {name: FieldInfo(annotation=task, default_factory=task) for name, task in tasks.items()}
 
     @model_validator(mode="after")
     def _some_weight(self) -> "Tasks":
@@ -341,8 +275,12 @@ class Tasks(Section):
             raise ValueError("at least one task needs a weight above 0")
         return self
 
-    def by_name(self) -> dict[TaskName, Task]:
-        return {name: getattr(self, name) for name in TASKS}
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (*super().identity, *(one for task in self.by_name().values() for one in task.filters.identity))
+
+    def by_name(self) -> dict[str, "TaskFamily"]:
+        return {name: getattr(self, name) for name in (*TASKS.own_names, *self.others)}
 
 
 class Instructions(Section):
@@ -354,7 +292,7 @@ class Instructions(Section):
     """How often a conversation that does not hold is asked for before it is rejected."""
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the conversations is rejected."""
-    tasks: Tasks = Tasks()
+    tasks: Tasks = Field(default_factory=Tasks)
     judge: Judge | None = None
     """Scores each conversation that passes the filters, by the same engine; off unless given."""
     sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)

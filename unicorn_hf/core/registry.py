@@ -49,6 +49,7 @@ class Registry(Generic[T]):
         self._home = home
         self._ours: dict[str, T] = {}
         self._is_complete = False
+        self._found: dict[str, EntryPoint] | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that gives a choice of this package its name."""
@@ -130,6 +131,11 @@ class Registry(Generic[T]):
         self._is_complete = True
 
     def _others(self) -> dict[str, EntryPoint]:
+        if self._found is None:
+            self._found = self._look()
+        return self._found
+
+    def _look(self) -> dict[str, EntryPoint]:
         found = (entry for entry in entry_points(group=self.group) if entry.dist)
         return {f"{normalised(entry.dist.name)}:{entry.name}": entry for entry in found if entry.dist}
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from unicorn_hf.core import tagged
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.recipe import FormatName
+from unicorn_hf.core.task import FormatName
 
 Fields = Mapping[str, object]
 """A pair's fields by name: texts, and lists of texts."""

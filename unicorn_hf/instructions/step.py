@@ -1,4 +1,4 @@
-"""Stage 2, instruction-tuning data: captions become multi-turn conversations of three families (paper, section 3.2).
+"""Stage 2, instruction-tuning data: captions become multi-turn conversations of several families (paper, section 3.2).
 
 Candidates have a fixed order: round by round, in each the captions in the set's order. A hash of a caption's id gives
 the task that it is asked for in the first round; in each further round, captions that have no conversation yet are
@@ -18,16 +18,14 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.languages import ENGLISH
-from unicorn_hf.core.outcome import Rejected, unanswered
+from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import INSTRUCTION_PROMPTS, Prompt, load_prompt, prompt_name
-from unicorn_hf.core.recipe import Instructions, Recipe, Task, TaskName
+from unicorn_hf.core.recipe import Instructions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.engines.specs import GeneratorSpec
-from unicorn_hf.instructions.filters import Check, Scene, good_turns
-from unicorn_hf.instructions.formats import FORMATS
-from unicorn_hf.instructions.tasks import FAMILIES
-from unicorn_hf.instructions.turns import Turn, conversation, question_with_options
+from unicorn_hf.instructions.reading import Candidate, Conversation, code_identity, read_conversation
+from unicorn_hf.instructions.turns import Turn, question_with_options
 from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
@@ -39,8 +37,6 @@ from unicorn_hf.runtime.steps import PartitionJob, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "instructions"
-CODE = 9
-"""Raise it when parsing or filters change what they keep: conversations are derived again from the stored answers."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class TaskPrompt:
     asked: Prompt
 
 
-def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
+def load_prompts(config: Instructions) -> dict[str, TaskPrompt]:
     """The prompts of all tasks.
 
     Raises:
@@ -61,7 +57,7 @@ def load_prompts(config: Instructions) -> dict[TaskName, TaskPrompt]:
     for name, task in config.tasks.by_name().items():
         source = load_prompt(task.prompt, INSTRUCTION_PROMPTS)
         try:
-            prompts[name] = TaskPrompt(source, FAMILIES[name].prompt(source, task.pairs, FORMATS[task.format]))
+            prompts[name] = TaskPrompt(source, task.asked(source))
         except ValueError as error:
             raise InputError(
                 f"the prompt {prompt_name(task.prompt)} for {name}: {error}", "Examples are JSON, as in ours."
@@ -78,8 +74,8 @@ class InstructionJob(PartitionJob[GenerationRecord]):
     captions: Picked
     """The captions that have no conversation yet."""
     round: int
-    open_tasks: tuple[TaskName, ...]
-    prompts: Mapping[TaskName, TaskPrompt]
+    open_tasks: tuple[str, ...]
+    prompts: Mapping[str, TaskPrompt]
     scorer: Scorer | None
     config: Instructions
     generator: GeneratorSpec
@@ -109,7 +105,7 @@ class InstructionJob(PartitionJob[GenerationRecord]):
         outcomes.kept.sort(key=lambda row: int(row["row"]))
         return outcomes.write(self, work, asking.answers, INSTRUCTIONS)
 
-    def _candidates(self) -> list["Candidate"]:
+    def _candidates(self) -> list[Candidate]:
         captions = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
         candidates = []
         for row, caption in zip(self.captions.rows, captions.to_pylist(), strict=True):
@@ -119,10 +115,9 @@ class InstructionJob(PartitionJob[GenerationRecord]):
                 candidates.append(Candidate(caption["id"], caption["caption"], row, task, language))
         return candidates
 
-    def _request(self, candidate: "Candidate", attempt: int) -> Request:
+    def _request(self, candidate: Candidate, attempt: int) -> Request:
         task = self.config.tasks.by_name()[candidate.task]
-        schema = FAMILIES[candidate.task].json_schema(task.pairs)
-        guided = FORMATS[task.format].guided
+        schema, guided = task.json_schema(), task.answer_format.guided
         return Request(
             id=candidate.id,
             subject=candidate.caption,
@@ -134,62 +129,9 @@ class InstructionJob(PartitionJob[GenerationRecord]):
             language=candidate.language,
         )
 
-    def _read(self, candidate: "Candidate", answer: Answer) -> "Conversation | Rejected":
+    def _read(self, candidate: Candidate, answer: Answer) -> Conversation | Rejected:
         prompt = self.prompts[candidate.task].source
         return read_conversation(candidate, answer, self.config, prompt, self.languages)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A caption that is asked for a conversation of one task."""
-
-    id: str
-    caption: str
-    row: int
-    task: TaskName
-    language: str = ENGLISH
-
-    def kept(self, turns: Sequence[Turn]) -> dict[str, object]:
-        return {"id": self.id, "row": self.row, "task": self.task, "conversations": conversation(turns)}
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Turns that hold, and why others of the same answer were left out."""
-
-    turns: tuple[Turn, ...]
-    dropped: tuple[Rejected, ...] = ()
-
-
-def read_conversation(
-    candidate: Candidate,
-    answer: Answer,
-    config: Instructions,
-    prompt: Prompt,
-    languages: Sequence[str] = (ENGLISH,),
-) -> Conversation | Rejected:
-    """The conversation that an answer holds, or why it is not kept: for its shape, or its first pair that fails."""
-    if nothing := unanswered(answer):
-        return nothing
-    family, task = FAMILIES[candidate.task], config.tasks.by_name()[candidate.task]
-    turns = family.parse(answer, FORMATS[task.format], candidate.id)
-    if isinstance(turns, Rejected):
-        return turns
-    checks: dict[str, Check] = {**family.checks, "copied_example": _copied_example(prompt)}
-    good, bad = good_turns(turns, Scene(candidate.caption, candidate.language, languages), checks, task.filters)
-    if bad and (not task.filters.keep_rest or len(good) < task.pairs.min <= len(turns)):
-        return bad[0]
-    if len(good) < task.pairs.min:
-        return _too_few(len(turns), task)
-    return Conversation(tuple(good[: task.pairs.max]), tuple(bad))
-
-
-def _too_few(number: int, task: Task) -> Rejected:
-    return Rejected("wrong_count", f"{number} pairs, {task.pairs.min} to {task.pairs.max} are wanted")
-
-
-def _copied_example(prompt: Prompt) -> Check:
-    return lambda turn, scene, filters: next(filter(None, map(prompt.copied, turn.texts)), None)
 
 
 def _described(candidates: Sequence[Candidate], place: int, made: Conversation) -> tuple[str, str, str]:
@@ -202,7 +144,7 @@ def _as_text(caption: str, turns: Sequence[Turn]) -> str:
     return f"Scene: {caption}\n\n{pairs}"
 
 
-def task_in_round(config: Instructions, caption_id: str, round_number: int) -> TaskName:
+def task_in_round(config: Instructions, caption_id: str, round_number: int) -> str:
     """The task that a caption is asked for: by weight in the first round, then the others in turn."""
     weights = _weights(config)
     point = stable_fraction("task", caption_id) * sum(weights.values())
@@ -214,7 +156,7 @@ def task_in_round(config: Instructions, caption_id: str, round_number: int) -> T
     return names[(first + round_number) % len(names)]
 
 
-def quotas(config: Instructions) -> dict[TaskName, int]:
+def quotas(config: Instructions) -> dict[str, int]:
     """Conversations of each task: `num` in proportion to the weights, the largest remainders rounded up."""
     weights = _weights(config)
     exact = {task: config.num * weight / sum(weights.values()) for task, weight in weights.items()}
@@ -225,7 +167,7 @@ def quotas(config: Instructions) -> dict[TaskName, int]:
     return parts
 
 
-def _weights(config: Instructions) -> dict[TaskName, float]:
+def _weights(config: Instructions) -> dict[str, float]:
     return {name: task.weight for name, task in config.tasks.by_name().items() if task.weight}
 
 
@@ -236,7 +178,7 @@ class InstructionSet:
     picked: dict[str, list[Picked]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     usage: Usage = field(default_factory=Usage)
-    per_task: Counter[TaskName] = field(default_factory=Counter)
+    per_task: Counter[str] = field(default_factory=Counter)
 
     @property
     def num(self) -> int:
@@ -272,9 +214,8 @@ class InstructionStage:
         judging = (config.judge, self._scorer.prompt) if self._scorer else None
         self.earlier_answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
         """Where versions before the store kept the answers of this stage."""
-        self.step = Step.of(
-            self.work_dir, STAGE, *asking, config.tasks, config.attempts, self.recipe.language, judging, CODE
-        )
+        tasks = (config.tasks, *config.tasks.identity, code_identity())
+        self.step = Step.of(self.work_dir, STAGE, *asking, *tasks, config.attempts, self.recipe.language, judging)
 
     def run(self, pool: WorkerPool, progress: Progress) -> InstructionSet:
         """Make the conversations.
@@ -304,7 +245,7 @@ class InstructionStage:
         progress.finish()
         return made
 
-    def _open_tasks(self, made: InstructionSet) -> tuple[TaskName, ...]:
+    def _open_tasks(self, made: InstructionSet) -> tuple[str, ...]:
         return tuple(task for task, quota in self._quotas.items() if made.per_task[task] < quota)
 
     def _wave(
@@ -331,14 +272,14 @@ class InstructionStage:
             at, first = at + 1, 0
         return jobs, _Place(at, 0)
 
-    def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[TaskName]) -> float:
+    def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[str]) -> float:
         """Conversations of all open tasks in the time in which the neediest of them gets what it lacks."""
         weights = _weights(self.recipe.instructions)
         total = sum(weights[task] for task in open_tasks)
         return max((self._quotas[task] - made.per_task[task]) / weights[task] * total for task in open_tasks)
 
     def _asked(
-        self, captions: Picked, rows: Sequence[int], round_number: int, open_tasks: Sequence[TaskName]
+        self, captions: Picked, rows: Sequence[int], round_number: int, open_tasks: Sequence[str]
     ) -> Sequence[int]:
         """Those of the rows whose task in this round is open."""
         if len(open_tasks) == len(self._quotas) or not rows:
@@ -350,7 +291,7 @@ class InstructionStage:
         ]
 
     def _job(
-        self, round_number: int, captions: Picked, rows: Sequence[int], open_tasks: tuple[TaskName, ...]
+        self, round_number: int, captions: Picked, rows: Sequence[int], open_tasks: tuple[str, ...]
     ) -> InstructionJob:
         first = f"-{rows[0]:06d}" if rows[0] != captions.rows[0] else ""
         partition = f"{captions.partition}-{round_number}{first}"

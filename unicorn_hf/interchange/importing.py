@@ -19,14 +19,16 @@ from pydantic import BaseModel
 from unicorn_hf.builders.validate.rows import problems_of_choice
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.core.characters import control_character
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK
+from unicorn_hf.core.recipe import UNKNOWN_TASK
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
 from unicorn_hf.interchange.vectors import ADVICE, Vector
 from unicorn_hf.reading.files import DataFile
@@ -42,7 +44,6 @@ STAGE = "imported"
 CODE = 2
 """Raise it when the same files give other rows."""
 _RECORD = "files"
-_CHOICE = "multiple_choice"
 _CACHE_KIB = 64 << 10
 _KEEP_PAIRS = "To keep them as conversations, name the file instruction.json and give their captions, by id, in another"
 _REJECTIONS_AT_ONCE = 1000
@@ -417,11 +418,11 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
 
 def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
     """The task that a row names, if its questions are such; else multiple choice, if all are such, or `unknown`."""
-    if told in TASKS and told != _CHOICE:
+    if told in TASKS and not has_options(told):
         return told
     pairs = zip(turns[::2], turns[1::2], strict=True)
     if all(next(problems_of_choice(q["value"], a["value"]), None) is None for q, a in pairs):
-        return _CHOICE
+        return told if has_options(told) else next(filter(has_options, TASKS.own_names))
     return UNKNOWN_TASK
 
 

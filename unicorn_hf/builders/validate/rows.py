@@ -1,8 +1,9 @@
 """What must hold of each row by itself."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.characters import control_character
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.messages import IMAGE, as_messages
-from unicorn_hf.core.recipe import TASKS, UNKNOWN_TASK, Recipe
+from unicorn_hf.core.recipe import UNKNOWN_TASK, Recipe, Tasks
 from unicorn_hf.core.words import words
+from unicorn_hf.instructions.tasks import TaskFamily, has_options
 from unicorn_hf.instructions.turns import LETTERS
 
 _TEXTS = ("id", "caption", "seed", "domain", "task")
@@ -48,8 +51,8 @@ class RowChecks:
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
-            if value not in TASKS and not (self._imported and value == UNKNOWN_TASK):
-                self._add("task", file, f"{quoted(value)} is none of {', '.join(TASKS)}", row, "task")
+            if value not in self._tasks and not (self._imported and (value == UNKNOWN_TASK or value in TASKS)):
+                self._add("task", file, f"{quoted(value)} is none of {', '.join(self._tasks)}", row, "task")
         captions, tasks = columns.get("caption"), columns.get("task")
         for place, turns in enumerate(columns.get("conversations", ())):
             at = (file, start + place)
@@ -94,12 +97,12 @@ class RowChecks:
             self._add("description", file, message, row, "conversations")
 
     def _check_task(self, turns: list[dict[str, str]], task: str, file: str, row: int) -> None:
-        if self.recipe and not self._imported and task in TASKS:
-            pairs = self.recipe.instructions.tasks.by_name()[task].pairs
+        if self.recipe and not self._imported and task in self._tasks:
+            pairs = self._tasks[task].pairs
             if not pairs.min <= len(turns) // 2 <= pairs.max:
                 message = f"{len(turns) // 2} pairs; the recipe has {pairs.min} to {pairs.max} for {task}"
                 self._add("pairs", file, message, row, "conversations")
-        if task == "multiple_choice":
+        if has_options(task):
             for number in range(0, len(turns), 2):
                 for message in problems_of_choice(turns[number]["value"], turns[number + 1]["value"]):
                     self._add("choices", file, f"turn {number}: {message}", row, "conversations")
@@ -120,6 +123,11 @@ class RowChecks:
             wrong = finite & ~zero & (np.abs(norms - 1) > _NORM_TOLERANCE[vectors.dtype])
             for row, norm in zip(rows[wrong], norms[wrong], strict=True):
                 self._add("norm", file, f"its norm is {norm:.6f}, not 1", start + int(row), "image_embedding")
+
+    @cached_property
+    def _tasks(self) -> Mapping[str, TaskFamily]:
+        """The recipe's; ours where it cannot be read."""
+        return (self.recipe.instructions.tasks if self.recipe else Tasks()).by_name()
 
     @property
     def _imported(self) -> bool:

@@ -1,25 +1,12 @@
-"""Words that a model says to the one who asked, or about the picture and the caption, instead of the scene."""
+"""Talk of the caption, of the prompt, or of the picture that the scene could be of."""
 
 import re
 
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.core.choices import CAPTION_FILTERS
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, base, found_in
-
-# Friendly words around the caption, from a model that chats.
-_GREETING = re.compile(r"\W*(?:sure|certainly|of course|absolutely|okay|ok|alright|great)\s*[,!.:–—]", re.IGNORECASE)
-_CHATTER = Finder(
-    re.compile(
-    r"\bhere(?:['’]s| is| are) (?:an?|the|your|one|my)(?: [\w-]+){0,4}? "
-    r"(?:paragraph|caption|description|version|response|image|picture)s?\b"
-    r"|\bi(?:['’]d| would| will|['’]ll)? be (?:happy|glad|delighted) to\b|\bi(?:['’]m| am) (?:happy|glad) to help\b"
-    r"|\blet me know (?:if|whether|what|how)\b|\bhope (?:this|that|it) helps\b"
-    r"|\b(?:please )?feel free to (?:ask|let|reach|adjust|modify|edit)\b"
-    ),
-    hints=(
-        "paragraph", "caption", "description", "version", "response", "image", "picture", "happy to", "glad to",
-        "delighted to", "let me know", " helps", "feel free",
-    ),
-)  # fmt: skip
 
 # A caption describes a scene, never itself or the picture that it could be of. But a scene may hold pictures: what
 # follows tells the one from the other.
@@ -69,20 +56,19 @@ _A_PICTURE = re.compile(
 _OF_THE_CAMERA = re.compile(
     r"\b(?:for|tak(?:es?|ing)|took|snap(?:s|ping)?|shoot(?:s|ing)?|(?:develop|paint|draw)(?:s|ing)?) $", re.IGNORECASE
 )
-_MAY_BE_MARKUP = re.compile(r"\s*[-*•#>\d]|.*?[\n*_`<|\]\\]")
-_MARKUP = re.compile(
-    r"(?:^|\n)\s*(?:[-*•#>]|#{2,6}|\d+[.)])\s|\*\*|__|```|</?[a-z][^<>]*>|\]\(|(?:^|\n)\s*\||\\n|\n\s*\n", re.IGNORECASE
-)
 
 
-def chatter(text: str, language: str = ENGLISH) -> str | None:
-    """Friendly words to the one who asked."""
-    greeting = _GREETING.match(text) if base(language) == ENGLISH else None
-    return greeting.group().strip() if greeting else found_in(language, "chatter", text, _CHATTER)
+@CAPTION_FILTERS.register("caption_talk")
+class CaptionTalk(CaptionFilter):
+    """A caption describes a scene, never itself or a picture of the scene."""
+
+    forbid_caption_talk: bool = True
+
+    def check(self, draft: Draft) -> str | None:
+        return _talk(draft.unquoted, draft.language) if self.forbid_caption_talk else None
 
 
-def caption_talk(text: str, language: str = ENGLISH) -> str | None:
-    """Talk of the caption, of the prompt, or of the picture that the scene could be of."""
+def _talk(text: str, language: str) -> str | None:
     if base(language) != ENGLISH:
         return found_in(language, "caption_talk", text)
     if label := _LABEL.match(text):
@@ -99,9 +85,3 @@ def caption_talk(text: str, language: str = ENGLISH) -> str | None:
         if not _OF_THE_CAMERA.search(text, 0, match.start()):
             return match.group()
     return None
-
-
-def markup(text: str) -> str | None:
-    """Lists, headings, emphasis, HTML, links, empty lines."""
-    match = _MARKUP.search(text) if _MAY_BE_MARKUP.match(text) else None
-    return match.group().strip() or "an empty line" if match else None

@@ -1,0 +1,15 @@
+"""Control characters."""
+
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.core.characters import control_character
+from unicorn_hf.core.choices import CAPTION_FILTERS
+
+
+@CAPTION_FILTERS.register("control")
+class Control(CaptionFilter):
+    """A caption has no control character."""
+
+    def check(self, draft: Draft) -> str | None:
+        char = control_character(draft.caption)
+        return f"U+{ord(char):04X}" if char else None

@@ -1,0 +1,13 @@
+"""Nothing."""
+
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.core.choices import CAPTION_FILTERS
+
+
+@CAPTION_FILTERS.register("empty")
+class Empty(CaptionFilter):
+    """A caption has text."""
+
+    def check(self, draft: Draft) -> str | None:
+        return None if draft.caption else "no text"

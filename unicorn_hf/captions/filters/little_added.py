@@ -1,0 +1,24 @@
+"""Words that a caption has and its seed has not."""
+
+from pydantic import NonNegativeInt
+
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.captions.filters.seed import added_words
+from unicorn_hf.core.choices import CAPTION_FILTERS
+from unicorn_hf.core.languages import has_content_words
+from unicorn_hf.core.words import count
+
+
+@CAPTION_FILTERS.register("little_added")
+class LittleAdded(CaptionFilter):
+    """A caption tells more than its seed."""
+
+    min_added_words: NonNegativeInt = 12
+    """Content words that the caption has and the seed has not."""
+
+    def check(self, draft: Draft) -> str | None:
+        if not has_content_words(draft.language):
+            return None
+        number = count(added_words(draft.seed, draft.caption, draft.language))
+        return f"{number} content words added" if number < self.min_added_words else None

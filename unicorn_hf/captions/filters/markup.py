@@ -1,0 +1,31 @@
+"""Lists, headings and other marks, and what a model's template leaves."""
+
+import re
+
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.core.choices import CAPTION_FILTERS
+from unicorn_hf.core.thoughts import leftover
+
+_MAY_BE_MARKUP = re.compile(r"\s*[-*•#>\d]|.*?[\n*_`<|\]\\]")
+_MARKUP = re.compile(
+    r"(?:^|\n)\s*(?:[-*•#>]|#{2,6}|\d+[.)])\s|\*\*|__|```|</?[a-z][^<>]*>|\]\(|(?:^|\n)\s*\||\\n|\n\s*\n", re.IGNORECASE
+)
+
+
+@CAPTION_FILTERS.register("markup")
+class Markup(CaptionFilter):
+    """A caption is a paragraph of plain text."""
+
+    forbid_markup: bool = True
+
+    def check(self, draft: Draft) -> str | None:
+        # In the answer as it was: the caption is one line. What a model's template left there is never a caption.
+        text = draft.answer.text.strip()
+        return leftover(text) or (_markup(text) if self.forbid_markup else None)
+
+
+def _markup(text: str) -> str | None:
+    """Lists, headings, emphasis, HTML, links, empty lines."""
+    match = _MARKUP.search(text) if _MAY_BE_MARKUP.match(text) else None
+    return match.group().strip() or "an empty line" if match else None

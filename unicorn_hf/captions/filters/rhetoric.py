@@ -1,0 +1,20 @@
+"""Words that judge or praise."""
+
+from pydantic import NonNegativeInt
+
+from unicorn_hf.captions.filters.base import CaptionFilter
+from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.core.choices import CAPTION_FILTERS
+from unicorn_hf.core.word_lists import rhetoric
+
+
+@CAPTION_FILTERS.register("rhetoric")
+class Rhetoric(CaptionFilter):
+    """A caption says what is to be seen, and does not judge it."""
+
+    max_rhetoric: NonNegativeInt = 0
+    """Words and phrases that judge or praise, and that the seed does not have."""
+
+    def check(self, draft: Draft) -> str | None:
+        found = rhetoric(draft.unquoted, draft.seed, draft.language)
+        return ", ".join(found) if len(found) > self.max_rhetoric else None

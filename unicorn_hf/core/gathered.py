@@ -1,0 +1,81 @@
+"""Sections of a recipe whose keys are the choices of a registry: a choice that is added becomes a key by that alone."""
+
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import GetCoreSchemaHandler, ModelWrapValidatorHandler, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
+
+from unicorn_hf.core.registry import Registry
+from unicorn_hf.core.section import Section
+
+
+class Gathered(Section):
+    """A section that asks its registry for its keys when it is first used.
+
+    A choice of another package is a key `PACKAGE:NAME`, whose value is that choice's own section. It is there only
+    where the recipe gives it, in the recipe's order, so that what is merely installed changes nothing.
+    """
+
+    registry: ClassVar[Registry[Any]]
+
+    if TYPE_CHECKING:
+        # Its keys are not known to type checkers.
+        def __getattr__(self, name: str) -> Any: ...
+
+    @classmethod
+    def own_keys(cls) -> dict[str, FieldInfo]:
+        """The keys of this package's choices."""
+        raise NotImplementedError
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The choices of other packages that the recipe asks for."""
+        return tuple(name for name in self.__dict__ if ":" in name)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What a fingerprint holds beside the section itself: the others with their versions, in order."""
+        return tuple(map(self.registry.identity, self.others))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = cls.registry.loadable().items()
+        others = {name: FieldInfo(annotation=choice, default=None) for name, choice in choices if ":" in name}
+        cls.__pydantic_fields__.update(cls.own_keys() | others)
+        return handler(source)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _others_are_those_that_are_given(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(data)
+        if isinstance(data, dict):
+            others = {name: made.__dict__.pop(name) for name in made.others}
+            made.__dict__.update({name: others[name] for name in data if name in others})
+        return made
+
+
+class Filters(Gathered):
+    """The bounds of filters, all of ours in one mapping; filters may share a key.
+
+    A filter is a section with its bounds as keys.
+    """
+
+    @classmethod
+    def own_keys(cls) -> dict[str, FieldInfo]:
+        filters = map(cls.registry.get, cls.registry.own_names)
+        return {key: copy(field) for one in filters for key, field in one.model_fields.items()}
+
+    def filter(self, name: str) -> Any:
+        """The filter of this name, with the recipe's bounds."""
+        if ":" in name:
+            return getattr(self, name)
+        kind = self.registry.get(name)
+        return kind.model_validate({key: getattr(self, key) for key in kind.model_fields})
+
+    @model_validator(mode="after")
+    def _bounds_go_together(self) -> Self:
+        for name in self.registry.own_names:
+            self.filter(name)
+        return self

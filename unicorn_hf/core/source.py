@@ -1,0 +1,67 @@
+"""Identity of code: what other code than today's has derived is derived again, and nobody has to raise a number."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent
+
+
+@cache
+def source_identity(*modules: str, root: Path = _ROOT) -> str:
+    """16 hex digits that identify the source of modules and of all that these import from the same package.
+
+    Of a package that is named, all modules count; of packages, the data files that lie beside their `__init__` too.
+    Imports within functions, and those for type checkers alone, do not count.
+
+    Args:
+        modules: dotted names, from the package on: `unicorn_hf.captions.filters`.
+        root: the package's folder.
+    """
+    found = hashlib.blake2b(digest_size=8)
+    for path in sorted(_files(modules, root)):
+        found.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _files(modules: tuple[str, ...], root: Path) -> set[Path]:
+    found: set[Path] = set()
+    waiting = [path for name in modules for path in _named(name, root)]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        if path.name == "__init__.py":
+            found.update(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py")
+        for name in _imported(path):
+            waiting += [file for file in (_file(name, root),) if file]
+    return found
+
+
+def _named(name: str, root: Path) -> Iterator[Path]:
+    """The file of a module, or all of a package's."""
+    file = _file(name, root)
+    if file is None:
+        raise ValueError(f"there is no module {name}")
+    yield from file.parent.rglob("*.py") if file.name == "__init__.py" else [file]
+
+
+def _file(name: str, root: Path) -> Path | None:
+    package, *parts = name.split(".")
+    place = root.joinpath(*parts)
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return next((file for file in files if package == root.name and file.is_file()), None)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Names of modules that a module imports at its head; some are of things in these modules, and no modules."""
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)

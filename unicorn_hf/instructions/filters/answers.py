@@ -1,0 +1,92 @@
+"""What an answer in sentences must be."""
+
+import re
+
+from pydantic import PositiveInt
+
+from unicorn_hf.core.choices import CONVERSATION_FILTERS
+from unicorn_hf.core.content import content_words
+from unicorn_hf.core.finder import Finder
+from unicorn_hf.core.languages import found_in
+from unicorn_hf.core.section import Fraction
+from unicorn_hf.core.sentences import has_question_mark, is_finished
+from unicorn_hf.core.talk import unquoted
+from unicorn_hf.core.words import count, num_words, repeated_fraction, words
+from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter, Scene
+from unicorn_hf.instructions.turns import Turn
+
+_NOT_KNOWN = Finder(
+    re.compile(
+        r"\b(?:is|are|was|were|remains?|it['’]s) "
+        r"(?:not (?:known|clear|certain|sure|visible|shown|possible to)|un(?:known|clear|certain)|impossible to)\b"
+        r"|\bnot enough to (?:say|tell|know)\b|\bthere is no (?:answer|way to)\b"
+        r"|\b(?:cannot|can['’]t|could not) be (?:determined|known|said|told|seen)\b"
+    ),
+    hints=("not", "unknown", "unclear", "uncertain", "impossible", "no answer", "no way", "can't", "can’t"),
+)
+_YES_NO = Finder(re.compile(r"(?:yes|no)\b"))
+_FEW_WORDS = 6
+"""An answer of no more words need not be a sentence."""
+
+
+@CONVERSATION_FILTERS.register("not_known")
+class NotKnown(ConversationFilter):
+    """An answer knows."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return found_in(scene.language, "not_known", turn.right_answer, _NOT_KNOWN)
+
+
+@CONVERSATION_FILTERS.register("echoed_question")
+class EchoedQuestion(ConversationFilter):
+    """An answer adds to the question's words; `Yes, it does` adds something."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        said = set(content_words(turn.answer, scene.language))
+        adds_nothing = count(said) >= A_SENTENCE and said <= set(content_words(turn.question, scene.language))
+        again = words(turn.answer) == words(turn.question)
+        return turn.answer if again or (adds_nothing and not _says_yes_or_no(turn.answer, scene.language)) else None
+
+
+@CONVERSATION_FILTERS.register("repetition")
+class Repetition(ConversationFilter):
+    """An answer does not say the same again and again."""
+
+    max_repeated_fraction: Fraction = 0.25
+    """Share of an answer's 4-word runs that occur in it before; loops are far above it."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return turn.answer[-80:] if repeated_fraction(turn.answer) > self.max_repeated_fraction else None
+
+
+@CONVERSATION_FILTERS.register("asks_back")
+class AsksBack(ConversationFilter):
+    """An answer asks nothing."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return turn.answer[-80:] if has_question_mark(unquoted(turn.answer)) else None
+
+
+@CONVERSATION_FILTERS.register("unfinished_answer")
+class UnfinishedAnswer(ConversationFilter):
+    """An answer ends with its last sentence."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        long = num_words(turn.answer) > _FEW_WORDS
+        return turn.answer[-80:] if long and not is_finished(turn.answer) else None
+
+
+@CONVERSATION_FILTERS.register("no_reasoning")
+class NoReasoning(ConversationFilter):
+    """An answer gives its reasons."""
+
+    min_reasoning_words: PositiveInt = 12
+    """An answer of complex reasoning has as many words at least."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return turn.answer if num_words(turn.answer) < self.min_reasoning_words else None
+
+
+def _says_yes_or_no(answer: str, language: str) -> bool:
+    first = " ".join(words(answer)[:1])
+    return found_in(language, "yes_no", first, _YES_NO) is not None

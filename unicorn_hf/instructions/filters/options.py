@@ -1,0 +1,68 @@
+"""What the options of a choice must be."""
+
+import re
+from functools import partial
+
+from unicorn_hf.core.choices import CONVERSATION_FILTERS
+from unicorn_hf.core.content import content_words
+from unicorn_hf.core.finder import Finder
+from unicorn_hf.core.languages import found_in
+from unicorn_hf.core.words import words
+from unicorn_hf.instructions.filters.base import ConversationFilter, Scene, first_found
+from unicorn_hf.instructions.turns import Turn
+
+_TWO_LETTERS = tuple(f"{letter} {word} " for letter in "abcd" for word in ("and", "or", "nor", "&"))
+_OTHER_OPTIONS = Finder(
+    re.compile(
+        r"\b(?i:all|none|any|both|either|neither|two|some) (?i:of) (?i:the) (?i:above|options|choices|answers)\b"
+        r"|\b(?i:options?|answers?|choices?) \(?[A-D]\b"
+        r"|(?m:^)\W*(?:(?i:both|either|neither|only) )?[A-D] (?i:and|or|nor|&) [A-D]\b"
+    ),
+    hints=("above", "option", "choice", "answer", *_TWO_LETTERS),
+    cased=True,
+)
+"""An option that speaks of other options loses its meaning when options change places."""
+_LISTED = re.compile(
+    r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] |(?:^|\W)A[．、）：].*\WB[．、）：].*\WC[．、）：]",
+    re.DOTALL,
+)
+"""A question that lists options with their letters: not those that they get."""
+
+
+@CONVERSATION_FILTERS.register("other_options")
+class OtherOptions(ConversationFilter):
+    """An option speaks of no other option."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return first_found(
+            partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS),
+            turn.options,
+            "\n".join(turn.options),
+        )
+
+
+@CONVERSATION_FILTERS.register("listed_options")
+class ListedOptions(ConversationFilter):
+    """A question lists no options of its own."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return turn.question[:80] if _LISTED.search(turn.question) else None
+
+
+@CONVERSATION_FILTERS.register("equal_options")
+class EqualOptions(ConversationFilter):
+    """All options differ."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        return turn.question[:80] if len({words(option) for option in turn.options}) < len(turn.options) else None
+
+
+@CONVERSATION_FILTERS.register("given_away")
+class GivenAway(ConversationFilter):
+    """A question does not name the right option and none of the wrong ones."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        question = set(content_words(turn.question, scene.language))
+        told = {option: set(content_words(option, scene.language)) for option in turn.options}
+        named = [option for option, content in told.items() if content and content <= question]
+        return turn.right_answer if named == [turn.right_answer] else None

@@ -1,0 +1,71 @@
+"""An answer becomes a conversation, or a rejection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.languages import ENGLISH
+from unicorn_hf.core.outcome import Rejected, unanswered
+from unicorn_hf.core.prompts import Prompt
+from unicorn_hf.core.source import source_identity
+from unicorn_hf.core.task import Task
+from unicorn_hf.instructions.filters import Scene
+from unicorn_hf.instructions.turns import Turn, conversation
+
+if TYPE_CHECKING:
+    from unicorn_hf.core.recipe import Instructions
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A caption that is asked for a conversation of one task."""
+
+    id: str
+    caption: str
+    row: int
+    task: str
+    language: str = ENGLISH
+
+    def kept(self, turns: Sequence[Turn]) -> dict[str, object]:
+        return {"id": self.id, "row": self.row, "task": self.task, "conversations": conversation(turns)}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns that hold, and why others of the same answer were left out."""
+
+    turns: tuple[Turn, ...]
+    dropped: tuple[Rejected, ...] = ()
+
+
+def read_conversation(
+    candidate: Candidate,
+    answer: Answer,
+    config: "Instructions",
+    prompt: Prompt,
+    languages: Sequence[str] = (ENGLISH,),
+) -> Conversation | Rejected:
+    """The conversation that an answer holds, or why it is not kept: for its shape, or its first pair that fails."""
+    if nothing := unanswered(answer):
+        return nothing
+    task = config.tasks.by_name()[candidate.task]
+    turns = task.parse(answer, candidate.id)
+    if isinstance(turns, Rejected):
+        return turns
+    scene = Scene(candidate.caption, candidate.language, languages, prompt=prompt, max_answer=task.max_answer)
+    good, bad = task.good_turns(turns, scene)
+    if bad and (not task.filters.keep_rest or len(good) < task.pairs.min <= len(turns)):
+        return bad[0]
+    if len(good) < task.pairs.min:
+        return _too_few(len(turns), task)
+    return Conversation(tuple(good[: task.pairs.max]), tuple(bad))
+
+
+def code_identity() -> str:
+    """Fingerprint of the code that decides which answers are conversations: other code derives them anew."""
+    return source_identity(__name__, "unicorn_hf.instructions.filters", "unicorn_hf.instructions.tasks")
+
+
+def _too_few(number: int, task: Task) -> Rejected:
+    return Rejected("wrong_count", f"{number} pairs, {task.pairs.min} to {task.pairs.max} are wanted")

@@ -1,0 +1,145 @@
+"""What a task of conversations is: what is asked of a model, how its answer is read, what must hold of a turn."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+
+from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.outcome import Rejected
+from unicorn_hf.core.prompts import Example, Prompt
+from unicorn_hf.core.task import InstructionFilters, Task
+from unicorn_hf.instructions.filters import MAX_QUESTION, Named, Scene, good_turns
+from unicorn_hf.instructions.formats import FORMATS, AnswerFormat, Fields
+from unicorn_hf.instructions.turns import Turn
+
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True), AfterValidator(lambda text: " ".join(text.split()).rstrip(" ,;"))
+]
+
+
+class TaskFamily(Task, ABC):
+    """One family of conversations: prompt, schema, parser, validator. A recipe's section of the task is one of these.
+
+    It is registered in `core.choices.TASKS`. Its fields `weight`, `pairs` and `prompt` have defaults of its own; a
+    prompt that does not ship with unicorn-hf is a `Prompt`, or the absolute path of a file.
+    """
+
+    fields: ClassVar[Fields]
+    """A pair, as it is shown to a model."""
+    max_answer: ClassVar[int]
+    """Characters. Strings have bounds: a guided model that may write on without end is cut off, and the answer lost."""
+    checks: ClassVar[tuple[str, ...]]
+    """The filters that a turn must pass, by name, in order; those of other packages that a recipe names come after."""
+    has_options: ClassVar[bool] = False
+    """Whether questions have options A to D, and answers are a letter."""
+
+    def asked(self, source: Prompt) -> Prompt:
+        """A prompt with `{pairs}`, `{max}` and `{format}` filled in and its examples, which are JSON, in the format.
+
+        Raises:
+            ValueError: an example is not an answer of this family.
+        """
+        pairs, answer_format = self.pairs, self.answer_format
+        number = str(pairs.min) if pairs.min == pairs.max else f"{pairs.min} to {pairs.max}"
+
+        def filled(text: str) -> str:
+            places = {"{pairs}": number, "{max}": str(pairs.max), "{format}": answer_format.instruction(self.fields)}
+            for name, value in places.items():
+                text = text.replace(name, value)
+            return text
+
+        examples = [
+            Example(subject=example.subject, answer=answer_format.write(self._shown(example.answer)))
+            for example in source.examples
+        ]
+        return source.model_copy(
+            update={"system": filled(source.system), "user": filled(source.user), "examples": tuple(examples)}
+        )
+
+    @property
+    def answer_format(self) -> AnswerFormat:
+        return FORMATS[self.format]
+
+    def json_schema(self) -> str:
+        """The JSON schema of an answer, as a string."""
+        pairs = self.pairs
+        array = {"type": "array", "items": self._pair_schema(), "minItems": pairs.min, "maxItems": pairs.max}
+        return json.dumps(json_object({"pairs": array}))
+
+    def parse(self, answer: Answer, caption_id: str) -> tuple[Turn, ...] | Rejected:
+        """The turns of an answer, or why it holds none. Never raises, whatever the text."""
+        pairs = self.answer_format.read(answer, self.fields)
+        return pairs if isinstance(pairs, Rejected) else self.turns(pairs, caption_id)
+
+    def turns(self, pairs: Sequence[object], caption_id: str) -> tuple[Turn, ...] | Rejected:
+        """Pairs as turns, or what is wrong with the shape of one."""
+        try:
+            return tuple(self._turn(pair, caption_id, index) for index, pair in enumerate(pairs))
+        except ValidationError as error:
+            detail = error.errors()[0]
+            place = ".".join(map(str, detail["loc"])).encode(errors="replace").decode()
+            return Rejected("wrong_shape", f"{place}: {detail['msg']}"[:200])
+
+    def good_turns(self, turns: Sequence[Turn], scene: Scene) -> tuple[list[Turn], list[Rejected]]:
+        """The turns that pass all filters, and why the others do not."""
+        return good_turns(turns, scene, _asked_filters(self.checks, self.filters))
+
+    def _shown(self, example: str) -> list[Fields]:
+        pairs = FORMATS["json"].read(Answer(example, "stop", 0, 0), self.fields)
+        found = [] if isinstance(pairs, Rejected) else [pair for pair in pairs if isinstance(pair, Mapping)]
+        wrong = pairs if isinstance(pairs, Rejected) else self.turns(pairs, "")
+        if isinstance(wrong, Rejected):
+            raise ValueError(f"an example is no answer: {wrong.reason}, {wrong.detail}")
+        return found
+
+    @abstractmethod
+    def _pair_schema(self) -> dict[str, object]: ...
+
+    @abstractmethod
+    def _turn(self, pair: object, caption_id: str, index: int) -> Turn:
+        """A pair as a turn; raises pydantic's ValidationError if it has not the shape of one."""
+
+
+class QuestionFamily(TaskFamily):
+    """Families whose answers are sentences."""
+
+    fields: ClassVar[Fields] = {"question": "...", "answer": "..."}
+
+    def _pair_schema(self) -> dict[str, object]:
+        return json_object(
+            {"question": json_string("question", MAX_QUESTION), "answer": json_string("answer", self.max_answer)}
+        )
+
+    def _turn(self, pair: object, caption_id: str, index: int) -> Turn:
+        read = _Pair.model_validate(pair)
+        return Turn(read.question, read.answer)
+
+
+class _Pair(BaseModel):
+    question: Text
+    answer: Text
+
+
+@lru_cache(maxsize=64)
+def _asked_filters(checks: tuple[str, ...], filters: InstructionFilters) -> Named:
+    names = [name for name in (*checks, *filters.others) if name not in filters.without]
+    return [(name, filters.filter(name)) for name in names]
+
+
+def json_object(properties: Mapping[str, object]) -> dict[str, object]:
+    """The JSON schema of an object that has all of these properties and no other."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def json_string(title: str, max_length: int) -> dict[str, object]:
+    """The JSON schema of a text."""
+    return {"type": "string", "title": title, "minLength": 1, "maxLength": max_length}

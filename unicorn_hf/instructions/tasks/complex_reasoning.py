@@ -1,0 +1,19 @@
+"""Questions that take several steps, answered with the reasoning."""
+
+from typing import ClassVar
+
+from unicorn_hf.core.choices import TASKS
+from unicorn_hf.core.task import PairRange, PromptChoice, Weight
+from unicorn_hf.instructions.filters import ANY_TEXT, REPEATS, SENTENCES
+from unicorn_hf.instructions.tasks.base import QuestionFamily
+
+
+@TASKS.register("complex_reasoning")
+class ComplexReasoning(QuestionFamily):
+    """A question that takes several steps, and the reasoning. It may say what cannot be known."""
+
+    weight: Weight = 100.0
+    pairs: PairRange = PairRange(min=2, max=4)
+    prompt: PromptChoice = "complex_reasoning-v2"
+    max_answer: ClassVar[int] = 800
+    checks: ClassVar[tuple[str, ...]] = (*ANY_TEXT, *SENTENCES, "no_reasoning", *REPEATS)
