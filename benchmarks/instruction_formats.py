@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from unicorn_hf.captions.step import PROMPTS as CAPTION_PROMPTS
 from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.prompts import load_prompt
-from unicorn_hf.core.recipe import FormatName, Recipe, Tasks
+from unicorn_hf.core.prompts import CAPTION_PROMPTS, load_prompt
+from unicorn_hf.core.recipe import Recipe, Tasks
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.core.schemas import SEEDS
+from unicorn_hf.core.task import FormatName
 from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.instructions.formats import FORMATS
-from unicorn_hf.instructions.step import Candidate, load_prompts, read_conversation, task_in_round
-from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.instructions.reading import Candidate, read_conversation
+from unicorn_hf.instructions.step import load_prompts, task_in_round
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.seeds.step import prepare_seeds
 
@@ -128,7 +128,7 @@ def run_round(
     ]
     requests = []
     for candidate in candidates:
-        schema = FAMILIES[candidate.task].json_schema(tasks[candidate.task].pairs)
+        schema = tasks[candidate.task].json_schema()
         requests.append(
             Request(
                 id=candidate.id,

@@ -26,7 +26,7 @@ from tests.inotify import Watch
 from unicorn_hf import InputError
 from unicorn_hf.cards.statistics import read_statistics
 from unicorn_hf.core.foreign import KINDS as REGISTRIES
-from unicorn_hf.core.foreign import LEFT, TAKEN, taken_over
+from unicorn_hf.core.foreign import LEFT, TAKEN, keys_of_choices, taken_over
 from unicorn_hf.core.published import prompt_folders
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.registry import SectionOf
@@ -71,7 +71,7 @@ def leaves(model: type[BaseModel] = Recipe, above: Leaf = Leaf(())) -> Iterator[
 
 
 def all_taken() -> set[str]:
-    return {key for keys in TAKEN.values() for key in keys} | said_by_kinds("taken_keys")
+    return {key for keys in TAKEN.values() for key in keys} | said_by_kinds("taken_keys") | keys_of_choices()
 
 
 def said_by_kinds(*attributes: str) -> set[str]:

@@ -16,7 +16,7 @@ from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, vecto
 from unicorn_hf.builders.figures import RowFigures, WordFacts
 from unicorn_hf.builders.package import REQUESTS, PackagedConfig, package
 from unicorn_hf.builders.repository import add_shards
-from unicorn_hf.core.recipe import TASKS
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.schemas import INSTRUCTIONS, instruction, pretrain
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.turns import Turn, conversation
@@ -78,7 +78,7 @@ def shards_of(folder: Path, chosen: list[tuple[set[int], set[int]]]) -> Shards:
 
 def conversation_row(caption: dict[str, Any], row: int) -> dict[str, Any]:
     turns = [Turn(f"What is {caption['caption']}?", f"Answer {index}.") for index in range(1 + row % 3)]
-    return {"id": caption["id"], "row": row, "task": TASKS[row % 3], "conversations": conversation(turns)}
+    return {"id": caption["id"], "row": row, "task": TASKS.own_names[row % 3], "conversations": conversation(turns)}
 
 
 def read(config: PackagedConfig) -> list[dict[str, Any]]:

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unicorn_hf.captions.filters import Draft, check_caption, clean
+from unicorn_hf.captions.filters import Draft, check_caption, clean, judge
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
-from unicorn_hf.captions.step import judge
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, Example, Prompt, load_prompt

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Message
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, READ_IN, Example, Prompt, load_prompt
-from unicorn_hf.core.recipe import TASKS
 from unicorn_hf.core.recipe_file import bundled_names, load_recipe
 from unicorn_hf.instructions.step import load_prompts
 
@@ -58,7 +58,7 @@ def test_each_bundled_prompt_is_whole_and_has_a_version_of_its_own(folder: Path)
 
 
 def test_there_is_a_prompt_for_each_task() -> None:
-    for task in TASKS:
+    for task in TASKS.own_names:
         assert load_prompt(f"{task}-v2", INSTRUCTION_PROMPTS)
 
 

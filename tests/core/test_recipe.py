@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from unicorn_hf.core.recipe import TASKS, Recipe, Section
+from unicorn_hf.core.choices import TASKS
+from unicorn_hf.core.recipe import Recipe, Section
 from unicorn_hf.core.sources import package_file
 
 MINIMAL: dict[str, Any] = {
@@ -34,7 +35,7 @@ def test_defaults_are_the_papers() -> None:
         ("question_answering", 199),
         ("complex_reasoning", 100),
     ]
-    assert tuple(tasks) == TASKS
+    assert tuple(tasks) == TASKS.own_names
     assert recipe.representations.transfer == "mean_shift"
 
 
@@ -107,7 +108,7 @@ def test_one_caption_alone_has_no_mean_shift() -> None:
 def test_pairs_and_weights_must_leave_something() -> None:
     none = {"weight": 0, "pairs": {"min": 1, "max": 1}, "prompt": "p"}
     with pytest.raises(ValidationError, match="at least one task needs a weight above 0"):
-        Recipe.model_validate(with_(instructions={"tasks": dict.fromkeys(TASKS, none)}))
+        Recipe.model_validate(with_(instructions={"tasks": dict.fromkeys(TASKS.own_names, none)}))
     crossed = {**none, "pairs": {"min": 3, "max": 2}}
     with pytest.raises(ValidationError, match=r"min \(3\) is above max \(2\)"):
         Recipe.model_validate(with_(instructions={"tasks": {"multiple_choice": crossed}}))

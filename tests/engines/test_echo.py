@@ -15,27 +15,22 @@ from hypothesis import strategies as st
 import unicorn_hf
 from tests.stages import answers_of
 from unicorn_hf.captions.filters import Draft, check_caption
-from unicorn_hf.captions.step import judge as judge_caption
+from unicorn_hf.captions.filters import judge as judge_caption
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.languages import word_lists
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
 from unicorn_hf.core.recipe import (
-    TASKS,
     CaptionFilters,
-    FormatName,
-    InstructionFilters,
     Instructions,
-    PairRange,
     Sampling,
-    Task,
-    TaskName,
     Tasks,
 )
+from unicorn_hf.core.task import FormatName, InstructionFilters, PairRange
 from unicorn_hf.engines.echo import EchoGenerator
-from unicorn_hf.instructions.step import Candidate, Conversation, read_conversation
-from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.instructions.reading import Candidate, Conversation, read_conversation
 
 HOSTILE = [
     "",
@@ -77,9 +72,9 @@ def caption_request(seed: str, sample: int = 0) -> Request:
     return Request(row_id, seed, (Message("user", seed),), Sampling(), stable_int(row_id, bits=31))
 
 
-def conversation_request(caption: str, task: TaskName, pairs: PairRange, written: FormatName = "json") -> Request:
+def conversation_request(caption: str, task: str, pairs: PairRange, written: FormatName = "json") -> Request:
     row_id = caption_id(caption, task, 0)
-    schema = FAMILIES[task].json_schema(pairs)
+    schema = TASKS.get(task)(pairs=pairs).json_schema()
     request = Request(row_id, caption, (Message("user", caption),), Sampling(), stable_int(row_id, bits=31), schema)
     return request if written == "json" else replace(request, json_schema=None, tagged_schema=schema)
 
@@ -93,13 +88,13 @@ def caption_outcome(answer: Answer, seed: str) -> str | Rejected:
 
 
 def conversation_outcome(
-    task: TaskName, request: Request, answer: Answer, pairs: PairRange, *, min_grounded: float = 0
+    task: str, request: Request, answer: Answer, pairs: PairRange, *, min_grounded: float = 0
 ) -> object:
     """What becomes of an answer in which every pair must hold. A caption of nothing but marks grounds nothing."""
     prompt = f"{task}-v2-short"
     written: FormatName = "json" if request.json_schema else "tagged"
     filters = InstructionFilters(keep_rest=False, min_grounded=min_grounded)
-    one = Task(weight=1, pairs=pairs, prompt=prompt, format=written, filters=filters)
+    one = TASKS.get(task)(weight=1, pairs=pairs, prompt=prompt, format=written, filters=filters)
     config = Instructions(num=1, tasks=Tasks(**{task: one}))
     candidate = Candidate(request.id, request.subject, 0, task)
     return read_conversation(candidate, answer, config, load_prompt(prompt, INSTRUCTION_PROMPTS))
@@ -130,7 +125,7 @@ def test_rehearsals_are_in_the_language_that_is_asked_for(language: str) -> None
         assert check_caption(Draft(answer, seed, (wanted,)), CaptionFilters()) is None
         assert seed.lower() in answer.text.lower()
     assert len({answer.text for answer in answers}) == 20
-    for task in TASKS:
+    for task in TASKS.own_names:
         pairs = Tasks().by_name()[task].pairs
         asked = [replace(conversation_request(answer.text, task, pairs), language=language) for answer in answers]
         made = [
@@ -174,8 +169,8 @@ def test_any_seed_gives_a_caption_that_passes_the_default_filters(seed: str) -> 
 
 
 @pytest.mark.parametrize("written", get_args(FormatName))
-@pytest.mark.parametrize("task", TASKS)
-def test_captions_give_conversations_that_pass_all_filters(task: TaskName, written: FormatName) -> None:
+@pytest.mark.parametrize("task", TASKS.own_names)
+def test_captions_give_conversations_that_pass_all_filters(task: str, written: FormatName) -> None:
     pairs = Tasks().by_name()[task].pairs
     captions = [answer.text for answer in generate(*map(caption_request, bundled_seeds()))]
     requests = [conversation_request(caption, task, pairs, written) for caption in captions]
@@ -187,10 +182,10 @@ def test_captions_give_conversations_that_pass_all_filters(task: TaskName, writt
 
 
 @pytest.mark.parametrize("written", get_args(FormatName))
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS.own_names)
 @pytest.mark.parametrize("subject", HOSTILE)
 def test_hostile_captions_give_conversations_that_pass_all_filters(
-    subject: str, task: TaskName, written: FormatName
+    subject: str, task: str, written: FormatName
 ) -> None:
     pairs = PairRange(min=1, max=12)
     for attempt in range(5):
@@ -200,10 +195,10 @@ def test_hostile_captions_give_conversations_that_pass_all_filters(
         assert not isinstance(outcome, Rejected), outcome
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS.own_names)
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(1, 8), st.integers(0, 8))
 def test_any_caption_gives_a_conversation_that_passes_all_filters(
-    task: TaskName, subject: str, least: int, more: int
+    task: str, subject: str, least: int, more: int
 ) -> None:
     pairs = PairRange(min=least, max=least + more)
     request = conversation_request(subject, task, pairs)
@@ -236,12 +231,12 @@ def test_another_process_writes_the_same() -> None:
     assert EchoGenerator.deterministic
     requests = [
         *(caption_request(seed, 1) for seed in HOSTILE),
-        *(conversation_request(seed, task, PairRange(min=2, max=5)) for seed in HOSTILE for task in TASKS),
+        *(conversation_request(seed, task, PairRange(min=2, max=5)) for seed in HOSTILE for task in TASKS.own_names),
     ]
     code = (
         "import sys, hashlib; from tests.engines.test_echo import *;"
         "requests = [*(caption_request(s, 1) for s in HOSTILE),"
-        " *(conversation_request(s, t, PairRange(min=2, max=5)) for s in HOSTILE for t in TASKS)];"
+        " *(conversation_request(s, t, PairRange(min=2, max=5)) for s in HOSTILE for t in TASKS.own_names)];"
         "print(digest(requests))"
     )
     root = Path(__file__).parents[2]

@@ -1,32 +1,32 @@
 """What a conversation must be: real-looking questions and answers, good and bad."""
 
 from collections.abc import Sequence
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unicorn_hf.core.recipe import FilterName, InstructionFilters, TaskName
-from unicorn_hf.instructions.filters import Scene, good_turns
-from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.core.choices import CONVERSATION_FILTERS, TASKS
+from unicorn_hf.core.task import InstructionFilters
+from unicorn_hf.instructions.filters import Scene
 from unicorn_hf.instructions.turns import Turn
 
 DOG = Turn("What does the dog carry?", "It carries a stick.")
 BOAT = Turn("What colour is the boat?", "B", ("Red", "Green", "White", "Blue"))
-SHAPE: tuple[FilterName, ...] = ("not_a_question", "asks_back", "unfinished_answer", "no_reasoning")
+SHAPE: tuple[str, ...] = ("not_a_question", "asks_back", "unfinished_answer", "no_reasoning")
 WORDS_ALONE = InstructionFilters(without=SHAPE, min_grounded=0)
 """For texts that are neither questions nor answers, and of no scene."""
 
 
 def reason(
     *turns: Turn,
-    task: TaskName = "question_answering",
+    task: str = "question_answering",
     caption: str = "",
     filters: InstructionFilters = WORDS_ALONE,
 ) -> str | None:
     """The name of the first filter that a turn fails, or None."""
-    good, bad = good_turns(turns, Scene(caption), FAMILIES[task].checks, filters)
+    used = TASKS.get(task)(filters=filters)
+    good, bad = used.good_turns(turns, Scene(caption, max_answer=used.max_answer))
     assert len(good) + len(bad) == len(turns)
     assert all(wrong.detail and len(wrong.detail) <= 200 for wrong in bad)
     return bad[0].reason if bad else None
@@ -268,7 +268,7 @@ def test_letters_in_a_question_are_no_options() -> None:
 
 
 @pytest.mark.parametrize(("task", "most"), [("question_answering", 400), ("complex_reasoning", 800)])
-def test_an_answer_that_fills_all_its_room_was_cut(task: TaskName, most: int) -> None:
+def test_an_answer_that_fills_all_its_room_was_cut(task: str, most: int) -> None:
     numbers = "".join(f"{number} " for number in range(1000, 999 + most // 5))
     assert reason(Turn(DOG.question, numbers + "words"), task=task) == "cut_text"
     assert reason(Turn(DOG.question, numbers + "end."), task=task) is None
@@ -336,7 +336,7 @@ def test_a_long_answer_ends_with_its_sentence(answer: str, wrong: str | None) ->
 def test_reasoning_takes_some_words() -> None:
     short, enough = "Because it rains.", "The ground is wet and people hold umbrellas, so it must be raining."
     for task, wrong in (("complex_reasoning", "no_reasoning"), ("question_answering", None)):
-        assert reason(Turn("Why is it so?", short), task=task, filters=SHAPES) == wrong  # type: ignore[arg-type]
+        assert reason(Turn("Why is it so?", short), task=task, filters=SHAPES) == wrong
     assert reason(Turn("Why is it so?", enough), task="complex_reasoning", filters=SHAPES) is None
 
 
@@ -461,8 +461,8 @@ def test_a_question_does_not_give_its_answer_away() -> None:
 
 
 def test_every_filter_can_be_left_out_by_its_name() -> None:
-    used = {name for family in FAMILIES.values() for name in family.checks}
-    assert used | {"copied_example", "repeated_question", "repeated_answer"} == set(get_args(FilterName))
+    used = {name for task in TASKS.own_names for name in TASKS.get(task).checks}
+    assert used == set(CONVERSATION_FILTERS.own_names)
     failing = Turn("What?", "I am not mentioned")
     assert reason(failing) == "caption_talk"
     assert reason(failing, filters=InstructionFilters(without=(*SHAPE, "caption_talk"), min_grounded=0)) == "personal"

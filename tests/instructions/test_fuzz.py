@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.recipe import TASKS, FormatName, InstructionFilters, PairRange, TaskName
 from unicorn_hf.core.scoring import SCORES, parse_score
-from unicorn_hf.instructions.filters import Scene, good_turns
+from unicorn_hf.core.task import FormatName, InstructionFilters
+from unicorn_hf.instructions.filters import Scene
 from unicorn_hf.instructions.formats import FORMATS
-from unicorn_hf.instructions.tasks import FAMILIES
 from unicorn_hf.instructions.turns import LETTERS, conversation
 
 ANYTHING = st.text(st.characters(), max_size=30)
@@ -44,9 +44,11 @@ SHAPES = {"not_json", "wrong_shape", "not_tagged", "unfinished"}
 NUM_PARSED, NUM_SCORED = 1500, 1000
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS.own_names)
 @pytest.mark.parametrize("written", get_args(FormatName))
-def test_parsing_never_raises_and_what_comes_can_be_stored(task: TaskName, written: FormatName) -> None:
+def test_parsing_never_raises_and_what_comes_can_be_stored(task: str, written: FormatName) -> None:
+    used = TASKS.get(task)(format=written, filters=InstructionFilters(min_grounded=0))
+
     @settings(max_examples=NUM_PARSED)
     @given(TEXTS[written], st.sampled_from(["stop", "length"]))
     @example("[" * 100_000, "stop")
@@ -62,17 +64,17 @@ def test_parsing_never_raises_and_what_comes_can_be_stored(task: TaskName, writt
     @example("Question: \ud800\nAnswer: b", "stop")
     @example("Question: a\n" * 20_000, "length")
     def fuzz(text: str, finish_reason: str) -> None:
-        parsed = FAMILIES[task].parse(Answer(text, finish_reason, 9, 9), FORMATS[written], "id")  # type: ignore[arg-type]
+        parsed = used.parse(Answer(text, finish_reason, 9, 9), "id")  # type: ignore[arg-type]
         if isinstance(parsed, Rejected):
             assert parsed.reason in SHAPES
             assert parsed.detail
             parsed.detail.encode()
             return
         json.dumps(conversation(parsed), ensure_ascii=False).encode()
-        good, bad = good_turns(parsed, Scene("A dog."), FAMILIES[task].checks, InstructionFilters(min_grounded=0))
+        good, bad = used.good_turns(parsed, Scene("A dog."))
         assert len(good) + len(bad) == len(parsed)
         for turn in good:
-            assert len(turn.options) == (4 if task == "multiple_choice" else 0)
+            assert len(turn.options) == (4 if used.has_options else 0)
             assert not turn.options or turn.answer in LETTERS
 
     fuzz()
@@ -87,17 +89,17 @@ def test_scores_never_raise(text: str) -> None:
 
 
 def test_there_are_ten_thousand_cases() -> None:
-    assert len(TASKS) * len(TEXTS) * NUM_PARSED + NUM_SCORED >= 10_000
+    assert len(TASKS.own_names) * len(TEXTS) * NUM_PARSED + NUM_SCORED >= 10_000
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_an_answer_of_any_schema_that_is_written_is_read(task: TaskName) -> None:
+@pytest.mark.parametrize("task", TASKS.own_names)
+def test_an_answer_of_any_schema_that_is_written_is_read(task: str) -> None:
     """What each format writes of the fields that it shows to a model, it reads back."""
-    family = FAMILIES[task]
-    for answer_format in FORMATS.values():
+    for name, answer_format in FORMATS.items():
+        family = TASKS.get(task)(format=name)
         text = answer_format.write([family.fields] * 2)
-        parsed = family.parse(Answer(text, "stop", 9, 9), answer_format, "id")
+        parsed = family.parse(Answer(text, "stop", 9, 9), "id")
         assert not isinstance(parsed, Rejected)
         assert len(parsed) == 2
         assert answer_format.write([family.fields]) in answer_format.instruction(family.fields)
-    assert json.loads(family.json_schema(PairRange(min=2, max=3)))
+    assert json.loads(family.json_schema())

@@ -12,35 +12,28 @@ from hypothesis import strategies as st
 
 from tests.stages import Scripted, SerialPool, echo, pairs_of, recipe_of, rejections, seed_shards, seeds_file
 from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
 from unicorn_hf.core.recipe import (
-    TASKS,
-    FormatName,
-    InstructionFilters,
     Instructions,
-    PairRange,
     Recipe,
     Sampling,
-    Task,
-    TaskName,
     Tasks,
 )
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
+from unicorn_hf.core.task import FormatName, InstructionFilters, PairRange
+from unicorn_hf.instructions.reading import Candidate, Conversation, read_conversation
 from unicorn_hf.instructions.step import (
-    Candidate,
-    Conversation,
     InstructionSet,
     InstructionStage,
     load_prompts,
     quotas,
-    read_conversation,
     task_in_round,
 )
-from unicorn_hf.instructions.tasks import FAMILIES
 from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import NoProgress
@@ -60,11 +53,13 @@ def read(text: str, finish_reason: str = "stop", **filters: Any) -> Conversation
 def config(
     num: int = 470,
     weights: tuple[float, ...] = (171, 199, 100),
-    filters: InstructionFilters = InstructionFilters(),  # noqa: B008
+    filters: InstructionFilters | None = None,
 ) -> Instructions:
     tasks = {
-        name: Task(weight=weight, pairs=PairRange(min=1, max=2), prompt="p", filters=filters)
-        for name, weight in zip(TASKS, weights, strict=True)
+        name: TASKS.get(name)(
+            weight=weight, pairs=PairRange(min=1, max=2), prompt="p", filters=filters or InstructionFilters()
+        )
+        for name, weight in zip(TASKS.own_names, weights, strict=True)
     }
     return Instructions(num=num, tasks=Tasks(**tasks))
 
@@ -79,10 +74,10 @@ def test_the_papers_proportions() -> None:
 def test_quotas_add_up_and_are_in_proportion(num: int, weights: tuple[float, ...]) -> None:
     parts = quotas(config(num, weights))
     assert sum(parts.values()) == num
-    for task, weight in zip(TASKS, weights, strict=True):
+    for task, weight in zip(TASKS.own_names, weights, strict=True):
         assert abs(parts.get(task, 0) - num * weight / sum(weights)) < 1
-    assert all(task in parts for task, weight in zip(TASKS, weights, strict=True) if weight)
-    assert not any(task in parts for task, weight in zip(TASKS, weights, strict=True) if not weight)
+    assert all(task in parts for task, weight in zip(TASKS.own_names, weights, strict=True) if weight)
+    assert not any(task in parts for task, weight in zip(TASKS.own_names, weights, strict=True) if not weight)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), WEIGHTS)
@@ -90,7 +85,7 @@ def test_each_round_asks_for_another_task_until_all_were_asked_for(caption: str,
     used = config(weights=weights)
     number = sum(1 for weight in weights if weight)
     rounds = [task_in_round(used, caption, round_number) for round_number in range(number)]
-    assert sorted(rounds) == sorted(task for task, weight in zip(TASKS, weights, strict=True) if weight)
+    assert sorted(rounds) == sorted(task for task, weight in zip(TASKS.own_names, weights, strict=True) if weight)
     assert task_in_round(used, caption, number) == rounds[0]
 
 
@@ -99,7 +94,7 @@ def test_the_first_round_asks_in_proportion(weights: tuple[float, ...]) -> None:
     number = 10_000
     used = config(weights=weights)
     asked = Counter(task_in_round(used, f"caption {index}", 0) for index in range(number))
-    for task, weight in zip(TASKS, weights, strict=True):
+    for task, weight in zip(TASKS.own_names, weights, strict=True):
         assert abs(asked[task] / number - weight / sum(weights)) < 0.02
 
 
@@ -159,10 +154,10 @@ def test_a_sentence_of_a_worked_example_is_not_the_models_own() -> None:
         assert (outcome.reason if isinstance(outcome, Rejected) else None) == reason
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS.own_names)
 @pytest.mark.parametrize("written", get_args(FormatName))
 @pytest.mark.parametrize("size", ["v2", "v2-short"])
-def test_our_own_worked_examples_pass_all_checks(task: TaskName, written: FormatName, size: str) -> None:
+def test_our_own_worked_examples_pass_all_checks(task: str, written: FormatName, size: str) -> None:
     filters = InstructionFilters(without=["copied_example"], keep_rest=False)
     one = (
         Tasks()
@@ -185,7 +180,7 @@ def test_the_right_letters_of_a_rehearsal_of_ten_thousand_choices_are_even() -> 
     """Within 2 % of even: 2,450 to 2,550 of 10,000."""
     task = Tasks().multiple_choice
     used = config(filters=InstructionFilters(min_grounded=0)).model_copy(update={"tasks": Tasks()})
-    schema = FAMILIES["multiple_choice"].json_schema(task.pairs)
+    schema = task.json_schema()
     letters: list[str] = []
     for number in itertools.count():
         caption = f"A donkey pulls cart number {number} along the lane."
@@ -360,7 +355,7 @@ class TestStage:
         asked = Scripted(echo)
         self.make(tmp_path, recipe, asked)
         tasks = recipe.instructions.tasks.by_name()
-        schemas = {FAMILIES[name].json_schema(task.pairs) for name, task in tasks.items()}
+        schemas = {task.json_schema() for task in tasks.values()}
         assert {request.json_schema for request in asked.asked} <= schemas
         for request in asked.asked:
             assert request.messages[-1].content.endswith(request.subject)

@@ -8,23 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
-from unicorn_hf.core.recipe import TASKS, FormatName, PairRange, TaskName
+from unicorn_hf.core.task import FormatName, PairRange
 from unicorn_hf.instructions.formats import FORMATS
-from unicorn_hf.instructions.tasks import FAMILIES
+from unicorn_hf.instructions.tasks import TaskFamily
 from unicorn_hf.instructions.turns import LETTERS, Turn, conversation
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
-def parse(task: TaskName, text: str, caption_id: str) -> tuple[Turn, ...] | Rejected:
-    return FAMILIES[task].parse(Answer(text, "stop", 9, 9), FORMATS["json"], caption_id)
+def task_of(name: str, written: FormatName = "json", least: int = 1, most: int = 2) -> TaskFamily:
+    return TASKS.get(name)(format=written, pairs=PairRange(min=least, max=most))
 
 
-def json_schema(task: TaskName, pairs: PairRange) -> str:
-    return FAMILIES[task].json_schema(pairs)
+def parse(task: str, text: str, caption_id: str) -> tuple[Turn, ...] | Rejected:
+    return task_of(task).parse(Answer(text, "stop", 9, 9), caption_id)
 
 
 def answer_of(pairs: list[dict[str, Any]]) -> str:
@@ -47,7 +48,7 @@ def right_option(turn: Turn) -> str:
 
 @pytest.mark.parametrize("task", ["question_answering", "complex_reasoning"])
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
-def test_questions_and_answers_come_back_as_written(task: TaskName, pairs: list[tuple[str, str]]) -> None:
+def test_questions_and_answers_come_back_as_written(task: str, pairs: list[tuple[str, str]]) -> None:
     text = answer_of([{"question": question, "answer": answer} for question, answer in pairs])
     parsed = parse(task, text, "id")
     assert parsed == tuple(Turn(tidy(question), tidy(answer)) for question, answer in pairs)
@@ -107,7 +108,7 @@ def test_letters_depend_on_the_caption_alone() -> None:
         ("multiple_choice", answer_of([choice(["a", "b", "c"])]), "wrong_shape", "wrong: List should have at least 3"),
     ],
 )
-def test_what_does_not_hold_says_why(task: TaskName, text: str, reason: str, detail: str) -> None:
+def test_what_does_not_hold_says_why(task: str, text: str, reason: str, detail: str) -> None:
     parsed = parse(task, text, "id")
     assert isinstance(parsed, Rejected)
     assert parsed.reason == reason
@@ -153,20 +154,20 @@ def test_of_more_wrong_options_the_first_that_differ_are_taken(wrong: list[str],
     ],
 )
 def test_tagged_lines_are_read_strictly(text: str, reason: str | None) -> None:
-    parsed = FAMILIES["question_answering"].parse(Answer(text, "stop", 9, 9), FORMATS["tagged"], "id")
+    parsed = task_of("question_answering", "tagged").parse(Answer(text, "stop", 9, 9), "id")
     assert (parsed.reason if isinstance(parsed, Rejected) else None) == reason
 
 
 def test_a_tagged_choice_may_have_more_wrong_options_than_wanted() -> None:
     text = "Question: What?\nRight: a\nWrong: b\nWrong: c\nWrong: d\nWrong: e\n\nQuestion: Who?\nRight: a\nWrong: b"
-    cut = FAMILIES["multiple_choice"].parse(Answer(text, "length", 9, 9), FORMATS["tagged"], "id")
+    cut = task_of("multiple_choice", "tagged").parse(Answer(text, "length", 9, 9), "id")
     assert not isinstance(cut, Rejected)
     assert [sorted(turn.options) for turn in cut] == [["a", "b", "c", "d"]]
 
 
 def test_a_cut_answer_is_unfinished_whatever_it_holds() -> None:
     answer = Answer(answer_of([{"question": "a", "answer": "b"}]), "length", 9, 9)
-    cut = FAMILIES["question_answering"].parse(answer, FORMATS["json"], "id")
+    cut = task_of("question_answering").parse(answer, "id")
     assert isinstance(cut, Rejected)
     assert cut.reason == "unfinished"
 
@@ -187,9 +188,9 @@ def test_a_conversation_alternates_and_has_the_image_once_at_its_start(turns: li
     assert sum(message["value"].startswith("<image>\n") for message in messages) == 1
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_schema_bounds_everything_that_a_model_may_write(task: TaskName) -> None:
-    schema = json.loads(json_schema(task, PairRange(min=2, max=3)))
+@pytest.mark.parametrize("task", TASKS.own_names)
+def test_the_schema_bounds_everything_that_a_model_may_write(task: str) -> None:
+    schema = json.loads(task_of(task, least=2, most=3).json_schema())
     pairs = schema["properties"]["pairs"]
     assert (pairs["minItems"], pairs["maxItems"]) == (2, 3)
 
@@ -208,8 +209,8 @@ def test_the_schema_bounds_everything_that_a_model_may_write(task: TaskName) -> 
     check(schema)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_what_the_schema_asks_for_parses(task: TaskName) -> None:
+@pytest.mark.parametrize("task", TASKS.own_names)
+def test_what_the_schema_asks_for_parses(task: str) -> None:
     """The smallest value of each schema is an answer that the parser takes."""
 
     def smallest(part: dict[str, Any]) -> object:
@@ -221,7 +222,7 @@ def test_what_the_schema_asks_for_parses(task: TaskName) -> None:
             case _:
                 return part["enum"][0] if "enum" in part else "x"
 
-    schema = json.loads(json_schema(task, PairRange(min=2, max=3)))
+    schema = json.loads(task_of(task, least=2, most=3).json_schema())
     parsed = parse(task, json.dumps(smallest(schema)), "id")
     assert not isinstance(parsed, Rejected)
     assert len(parsed) == 2
@@ -238,8 +239,7 @@ PROMPT = Prompt(
 
 @pytest.mark.parametrize(("lowest", "highest", "said"), [(2, 3, "2 to 3"), (4, 4, "4")])
 def test_a_prompt_is_told_how_many_pairs_in_which_format(lowest: int, highest: int, said: str) -> None:
-    pairs = PairRange(min=lowest, max=highest)
-    filled = FAMILIES["question_answering"].prompt(PROMPT, pairs, FORMATS["json"])
+    filled = task_of("question_answering", least=lowest, most=highest).asked(PROMPT)
     assert filled.system.startswith(f"Write {said}, {highest} at most. Answer with one JSON object")
     assert filled.user == f"{highest}: {{subject}}"
     assert filled.version == PROMPT.version
@@ -247,16 +247,16 @@ def test_a_prompt_is_told_how_many_pairs_in_which_format(lowest: int, highest: i
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_examples_are_written_in_the_format_and_read_back(name: FormatName) -> None:
-    filled = FAMILIES["question_answering"].prompt(PROMPT, PairRange(min=1, max=2), FORMATS[name])
-    (example,) = filled.examples
-    read = FAMILIES["question_answering"].parse(Answer(example.answer, "stop", 9, 9), FORMATS[name], "id")
+    task = task_of("question_answering", name)
+    (example,) = task.asked(PROMPT).examples
+    read = task.parse(Answer(example.answer, "stop", 9, 9), "id")
     assert read == tuple(Turn(pair["question"], pair["answer"]) for pair in PAIRS)
 
 
 def test_an_example_that_is_no_answer_of_its_task_is_an_error() -> None:
     with pytest.raises(ValueError, match="an example is no answer: wrong_shape, right: Field required"):
-        FAMILIES["multiple_choice"].prompt(PROMPT, PairRange(min=1, max=2), FORMATS["json"])
+        task_of("multiple_choice").asked(PROMPT)
     for text in ("I am no JSON", '{"pair": []}', "3"):
         prompt = PROMPT.model_copy(update={"examples": (Example(subject="A dog.", answer=text),)})
         with pytest.raises(ValueError, match="an example is no answer: "):
-            FAMILIES["question_answering"].prompt(prompt, PairRange(min=1, max=2), FORMATS["json"])
+            task_of("question_answering").asked(prompt)

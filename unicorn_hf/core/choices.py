@@ -9,9 +9,9 @@ from unicorn_hf.core.registry import Registry
 
 if TYPE_CHECKING:
     from unicorn_hf.captions.filters import CaptionFilter
+    from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.instructions.filters import ConversationFilter
     from unicorn_hf.instructions.tasks import TaskFamily
-    from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.interchange.exports import ExportFormat
     from unicorn_hf.representations.transfers import Transfer
 

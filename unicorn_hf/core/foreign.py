@@ -75,8 +75,8 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("packaging", keys="rows_per_shard row_group_rows messages"),
     ),
 }
-"""Keys that are taken over, by the reason why they may be; a source's class names more, `taken_keys`, and tasks and filters
-have more: `keys_of_choices`."""
+"""Keys that are taken over, by the reason why they may be. A source's class names more, `taken_keys`; those of tasks
+and filters are `keys_of_choices`."""
 
 LEFT: Mapping[str, tuple[str, ...]] = {
     "the key for servers would go there": ("engine.base_url",),
