@@ -82,11 +82,21 @@ def _kinds(registry: str) -> Iterator[str]:
 
     found = getattr(choices, registry)
     for section in map(found.get, found.own_names):
-        yield _settings(f"{section.__module__}.{section.__name__}".removeprefix("unicorn_hf."))
+        yield _settings(_path(section))
+
+
+def _path(section: type[Any]) -> str:
+    return f"{section.__module__}.{section.__name__}".removeprefix("unicorn_hf.")
 
 
 def _of_recipe(name: str) -> str:
-    return _settings(f"core.recipe.{name}")
+    """A section of a recipe. The keys of one that is made of a registry are those of the choices in it."""
+    from unicorn_hf.core import recipe, task
+    from unicorn_hf.core.gathered import Filters
+
+    section = getattr(recipe, name, None) or getattr(task, name)
+    filters = map(section.registry.get, section.registry.own_names) if issubclass(section, Filters) else ()
+    return _settings(_path(section), *map(_path, filters))
 
 
 def _example(file: str, name: str = "") -> str:
@@ -98,19 +108,27 @@ def _example(file: str, name: str = "") -> str:
     return f"```{Path(file).suffix.removeprefix('.').replace('py', 'python')}\n{text}\n```"
 
 
-def _settings(path: str) -> str:
-    """A section of a recipe as a table: its keys, those of its base first, and what the source says about them."""
+def _settings(path: str, *more: str) -> str:
+    """A section of a recipe as a table: its keys, those of its base first, and what the source says about them.
+
+    `more` are sections whose keys are its keys too.
+    """
     section = _package()[path]
-    keys = [key for key in section.attributes.values() if key.annotation and "instance-attribute" in key.labels]
+    found = (key for part in (path, *more) for key in _package()[part].attributes.values())
+    keys = {key.name: key for key in found if key.annotation and "instance-attribute" in key.labels}
     lines = [f"### {section.name}", "", section.docstring.value if section.docstring else "", ""]
-    return "\n".join([*lines, "| key | type | default | |", "|---|---|---|---|", *map(_setting, keys), ""])
+    if not keys:
+        return "\n".join(lines)
+    return "\n".join([*lines, "| key | type | default | |", "|---|---|---|---|", *map(_setting, keys.values()), ""])
 
 
 def _setting(key: griffe.Attribute) -> str:
     annotation = re.sub(r"(, )?description='.*?'", "", str(key.annotation))
+    annotation = re.sub(r"Annotated\[(\w+), (?:NameOf|SectionOf)\(\w+\)\]", r"\1", annotation)
     kind = _BOUNDED.sub(r"\1 (\2)", annotation).replace(", strict=False", "").replace(" (strict=False)", "")
     kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), kind).replace(" | ", " or ")
-    default = "needed" if key.value is None else f"`{_cell(str(key.value))}`"
+    value = re.sub(r"^Field\(default_factory=(\w+)\)$", r"\1()", str(key.value))
+    default = "needed" if key.value is None else f"`{_cell(value)}`"
     told = " ".join(key.docstring.value.split()) if key.docstring else ""
     return f"| `{key.name}` | `{kind}` | {default} | {_cell(told)} |"
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,12 +18,21 @@ ADDED = '''
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from unicorn_hf.core.choices import EXPORTS, SOURCES
+from pydantic import PositiveInt
+
+from unicorn_hf.captions.filters import CaptionFilter
+from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, EXPORTS, SOURCES, TASKS, TRANSFERS
 from unicorn_hf.core.left_out import ReadingNotes
+from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.sources import SeedSource
+from unicorn_hf.core.task import PairRange, PromptChoice, Weight
+from unicorn_hf.instructions.filters import ANY_TEXT, ConversationFilter
+from unicorn_hf.instructions.tasks import QuestionFamily
 from unicorn_hf.interchange.exports import BuiltSet, ExportFormat
+from unicorn_hf.representations.transfers import Transfer
 
 
 @SOURCES.register("counted")
@@ -44,14 +54,70 @@ class Lines(ExportFormat):
     def write(self, data: BuiltSet, out: Path) -> None:
         captions = (row["caption"] for row in data.rows("pretrain", ["caption"]))
         (out / "captions.txt").write_text("".join(f"{caption}\\n" for caption in captions), encoding="utf-8")
+
+
+@TRANSFERS.register("doubled")
+@dataclass(frozen=True)
+class Doubled(Transfer):
+    """`doubled`: v = 2 y."""
+
+    formula = "v = 2 u"
+    image_formula = "2 x"
+    unit_norm = False
+    card_text = "made twice as long"
+
+    @classmethod
+    def fit(cls, statistics):
+        return cls()
+
+    def mover(self, ids):
+        def move(block, _):
+            block *= 2
+
+        return move
+
+    def apply_image(self, vectors):
+        return vectors * 2
+
+
+@CAPTION_FILTERS.register("odd_number")
+class OddNumber(CaptionFilter):
+    """A caption is of an even jar, unless odd ones may be."""
+
+    odd_jars: bool = True
+
+    def check(self, draft):
+        odd = int(draft.seed.split()[3]) % 2
+        return draft.seed if odd and not self.odd_jars else None
+
+
+@CONVERSATION_FILTERS.register("long_question")
+class LongQuestion(ConversationFilter):
+    """A question has few letters."""
+
+    max_letters: PositiveInt = 1000
+
+    def check(self, turn, scene):
+        return turn.question if len(turn.question) > self.max_letters else None
+
+
+@TASKS.register("small_talk")
+class SmallTalk(QuestionFamily):
+    """A question and an answer."""
+
+    weight: Weight = 300.0
+    pairs: PairRange = PairRange(min=1, max=2)
+    prompt: PromptChoice = Prompt(version="small-talk-1", system="Write {pairs}. {format}", user="{subject}")
+    max_answer: ClassVar[int] = 300
+    checks: ClassVar[tuple[str, ...]] = (*ANY_TEXT, "long_question")
 '''
 RECIPE = """
 name: added
 seeds: {sources: [{kind: counted, number: 60}]}
 engine: {kind: echo}
-captions: {num: 12}
-instructions: {num: 5}
-representations: {encoder: "hashing:16"}
+captions: {num: 12, filters: {odd_jars: false}}
+instructions: {num: 10, tasks: {small_talk: {filters: {max_letters: 900}}}}
+representations: {encoder: "hashing:16", transfer: doubled}
 cluster: {workers: 1}
 """
 
@@ -84,6 +150,49 @@ def test_the_card_and_the_recipe_name_a_source(place: Path) -> None:
     assert run(place, "validate", "set").returncode == 0
 
 
+def test_what_was_added_made_the_rows(place: Path) -> None:
+    assert all(int(row["seed"].split()[3]) % 2 == 0 for row in rows(place / "set", "pretrain"))
+    lengths = [np.linalg.norm(row["image_embedding"]) for row in rows(place / "set", "pretrain")]
+    np.testing.assert_allclose(lengths, 2, atol=1e-2)
+    talks = [row for row in rows(place / "set", "instruction") if row["task"] == "small_talk"]
+    assert len(talks) == 4  # 300 of 770, of ten.
+    assert all(len(row["conversations"]) <= 4 for row in talks)
+
+
+def test_the_card_and_the_statistics_tell_of_it(place: Path) -> None:
+    card = (place / "set" / "README.md").read_text()
+    for text in (
+        "transfer doubled: v = 2 u", "made twice as long (`doubled`", "small_talk: json", "prompt small-talk-1",
+        "| small_talk | 4 |", "| caption | odd_number |", "and move real images in the same way",
+    ):  # fmt: skip
+        assert text in card
+    published = yaml.safe_load((place / "set" / "recipe.yaml").read_text())
+    assert published["captions"]["filters"]["odd_jars"] is False
+    assert published["instructions"]["tasks"]["small_talk"]["filters"]["max_letters"] == 900
+
+
+def test_a_transfer_is_in_help_completion_and_the_table(place: Path) -> None:
+    assert "|doubled]" in "".join(run(place, "build", "--help").stdout.split())
+    assert completed("unicorn-hf build --transfer do", place, **environment(place)) == ["plain,doubled"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "says"),
+    [
+        ("transfer: doubled", "transfer: dobled", "representations.transfer: write none, "),
+        ("transfer: doubled", "transfer: dobled", "did you mean doubled?"),
+        ("odd_jars: false", "odd_jar: false", "unknown key captions.filters.odd_jar; did you mean odd_jars?"),
+        ("odd_jars: false", "odd_jars: 3", "captions.filters.odd_jars: write true or false (got 3)"),
+        ("max_letters: 900", "max_letters: 0", "filters.max_letters: write a whole number above 0 (got 0)"),
+        ("max_letters: 900", "without: [long_qestion]", "did you mean long_question?"),
+        ("small_talk:", "smal_talk:", "unknown key instructions.tasks.smal_talk; did you mean small_talk?"),
+    ],
+)
+def test_messages_about_recipes_know_them(good: str, bad: str, says: str, place: Path) -> None:
+    (place / "wrong.yaml").write_text(RECIPE.replace(good, bad))
+    assert says in " ".join(run(place, "build", "wrong.yaml", "--dry-run").stderr.split())
+
+
 def test_a_published_recipe_brings_the_keys_that_the_source_names(place: Path) -> None:
     done = run(place, "build", "set/recipe.yaml", "--out", "again")
     assert done.returncode == 0, done.stderr
@@ -110,14 +219,22 @@ def test_a_format_is_in_help_and_completion_and_is_written(place: Path) -> None:
     assert captions == [row["caption"] for row in rows(place / "set", "pretrain")]
 
 
-def test_the_page_of_commands_lists_a_format(place: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("cli.md", "lines: Captions alone, one a line"),
+        ("cli.md", "`doubled`"),
+        ("representations.md", "| `doubled` | v = 2 u | 2 x | no |"),
+    ],
+)
+def test_pages_list_what_was_added(page: str, words: str, place: Path) -> None:
     code = "import sys; from scripts.docs_hooks import on_page_markdown; print(on_page_markdown(sys.stdin.read()))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        input=(ROOT / "docs" / "cli.md").read_text(),
+        input=(ROOT / "docs" / page).read_text(),
         env={**os.environ, **environment(place)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "lines: Captions alone, one a line" in done.stdout
+    assert words in done.stdout
