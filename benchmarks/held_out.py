@@ -35,7 +35,7 @@ from scripts.train_joint_encoder import ENCODER, phrases, recall
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.gap import mmd
 from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.transfers import TRANSFERS, Alignment, Transfer, TransferStatistics, fit
+from unicorn_hf.representations.transfers import Alignment, Transfer, TransferStatistics, fit
 
 DECAYS = tuple(10.0**-power for power in range(2, 8))
 TENTH = 10
@@ -71,7 +71,7 @@ def main() -> None:
     encoded = encode(load_art())
     num = int(encoded.held_out[encoded.openmoji.concepts].sum())
     print(f"{ENCODER}, {len(seeds)} seeds, torch {torch.__version__}, {platform.machine()}\n")
-    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in ("largest", *TRANSFERS, "images")}
+    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in ("largest", *TRANSFERS.own_names, "images")}
     columns = list(found["none"][0])
     print(f"N = {num} for recall\n")
     print("| | " + " | ".join(columns) + " |")

@@ -72,6 +72,13 @@ def test_the_package_that_a_choice_comes_from(colours: Registry[Any]) -> None:
     assert colours.identity("other-paint:mauve") == "other-paint:mauve@1.2"
 
 
+def test_a_choice_in_hand_has_a_name(colours: Registry[Any]) -> None:
+    for name in ("red", "other-paint:mauve"):
+        assert colours.name_of(colours.get(name)) == name
+    with pytest.raises(ValueError, match="is not registered as a colour"):
+        colours.name_of(object())
+
+
 def test_a_name_is_given_once(colours: Registry[Any]) -> None:
     assert "red" in colours
     with pytest.raises(ValueError, match="two colours red"):
