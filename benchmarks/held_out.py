@@ -32,6 +32,7 @@ from torch.nn import functional
 
 from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, load_art
 from scripts.train_joint_encoder import ENCODER, phrases, recall
+from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.gap import mmd
 from unicorn_hf.representations.moments import Moments
@@ -71,7 +72,8 @@ def main() -> None:
     encoded = encode(load_art())
     num = int(encoded.held_out[encoded.openmoji.concepts].sum())
     print(f"{ENCODER}, {len(seeds)} seeds, torch {torch.__version__}, {platform.machine()}\n")
-    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in ("largest", *TRANSFERS.own_names, "images")}
+    names = ("largest", *TRANSFERS.own_names, "images")
+    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in names}
     columns = list(found["none"][0])
     print(f"N = {num} for recall\n")
     print("| | " + " | ".join(columns) + " |")
