@@ -418,11 +418,11 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
 
 def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
     """The task that a row names, if its questions are such; else multiple choice, if all are such, or `unknown`."""
-    if told in TASKS and not has_options(told):
+    if told and told in TASKS and not has_options(told):
         return told
     pairs = zip(turns[::2], turns[1::2], strict=True)
     if all(next(problems_of_choice(q["value"], a["value"]), None) is None for q, a in pairs):
-        return told if has_options(told) else next(filter(has_options, TASKS.own_names))
+        return told if told and has_options(told) else next(filter(has_options, TASKS.own_names))
     return UNKNOWN_TASK
 
 
