@@ -20,7 +20,7 @@ TABLES: dict[tuple[str, str], Registry[Any]] = {
 @pytest.mark.parametrize(("page", "head"), TABLES, ids=str)
 def test_a_table_names_each_choice_once(page: str, head: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    (rows,) = re.findall(rf"^\| {head} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    (rows,) = re.findall(rf"^\| {head} \|.*\n\|[-|:]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert sorted(re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE)) == sorted(TABLES[page, head].own_names)
 
 
@@ -29,6 +29,6 @@ def test_a_table_names_each_choice_once(page: str, head: str) -> None:
 )
 def test_a_table_tells_what_each_filter_rejects(page: str, filters: Registry[Any]) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    (rows,) = re.findall(r"^\| reason \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    (rows,) = re.findall(r"^\| reason \|.*\n\|[-|:]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     first = " ".join(row.split("|")[1] for row in rows.splitlines())
     assert set(filters.own_names) <= set(re.findall(r"`([^`]+)`", first))
