@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from unicorn_hf.core.encoder import EncoderChoice, resolve_encoder
 from unicorn_hf.core.schemas import CAPTIONS
-from unicorn_hf.engines.specs import EncoderChoice, resolve_encoder
 from unicorn_hf.representations.step import CODE, STAGE, EncodeJob
 from unicorn_hf.runtime.files import write_table
 from unicorn_hf.runtime.selection import Picked

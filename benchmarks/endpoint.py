@@ -45,11 +45,12 @@ import psutil
 from full_scale import distinct_seeds
 
 from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.generation import Message, Request
-from unicorn_hf.core.recipe import EndpointEngine, Recipe, Sampling
-from unicorn_hf.engines.echo import EchoGenerator
-from unicorn_hf.engines.endpoint import EndpointGenerator
-from unicorn_hf.engines.specs import resolve_generator
+from unicorn_hf.core.recipe import Recipe, Sampling
+from unicorn_hf.engines import EndpointEngine
+from unicorn_hf.engines.generators.echo import EchoGenerator
+from unicorn_hf.engines.generators.endpoint import EndpointGenerator
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
@@ -253,7 +254,7 @@ def stage_of(
         return made.num
 
     spent: list[float] = []
-    at_once = generator.partitions_at_once(PARTITION_ROWS)
+    at_once = generator.engine.partitions_at_once(PARTITION_ROWS)
     with open_pool(Place(workers), generator.environment, lambda event: None, jobs_at_once=at_once) as pool:
         run(pool, min(num, 2 * workers * PARTITION_ROWS))
         yield lambda: server.measured(run(pool, num), spent[-1])

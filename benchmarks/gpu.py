@@ -38,10 +38,10 @@ from typing import Any
 import yaml
 from stage1 import messages_of, plain_start, requests_of, varied
 
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.generation import Request
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.engines.demo_models import demo_llm
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.runtime.answers.store import stores
 from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.journal import LOG

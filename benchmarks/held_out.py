@@ -33,7 +33,7 @@ from torch.nn import functional
 from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, load_art
 from scripts.train_joint_encoder import ENCODER, phrases, recall
 from unicorn_hf.core.choices import TRANSFERS
-from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.representations.gap import mmd
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfers import Alignment, Transfer, TransferStatistics, fit

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.outcome import Rejected
@@ -26,7 +27,6 @@ from unicorn_hf.core.recipe import Recipe, Tasks
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.core.task import FormatName
-from unicorn_hf.engines.specs import resolve_generator
 from unicorn_hf.instructions.formats import FORMATS
 from unicorn_hf.instructions.reading import Candidate, read_conversation
 from unicorn_hf.instructions.step import load_prompts, task_in_round
@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.update(spec.environment(os.cpu_count() or 1))  # Before the engine is imported.
     generator = spec.open()
     captions = make_captions(recipe, generator, arguments.captions)
-    print(f"{spec.name}: {len(captions)} captions")
+    print(f"{spec.engine.title}: {len(captions)} captions")
     measured = {name: Measured() for name in arguments.formats}
     for round_number in range(arguments.rounds):
         for name in arguments.formats:

@@ -34,10 +34,10 @@ import psutil
 from distributed import Security
 
 from unicorn_hf.captions.step import CaptionJob, CaptionStage
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
@@ -52,8 +52,6 @@ TLS_BOUND_MS = 1.0
 
 class AnswersAtOnce:
     """A generator whose answers are all the same."""
-
-    deterministic = True
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         answer = Answer(

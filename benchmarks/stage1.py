@@ -34,10 +34,11 @@ from pathlib import Path
 from typing import Any
 
 from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.recipe import EndpointEngine, Recipe, VllmEngine
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.engines import EndpointEngine, VllmEngine
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
@@ -178,7 +179,7 @@ def recipe_of(seeds: Path, engine: VllmEngine, options: argparse.Namespace) -> R
 
 @contextmanager
 def pool_of(recipe: Recipe, generator: GeneratorSpec, variables: dict[str, str]) -> Iterator[WorkerPool]:
-    at_once = generator.partitions_at_once(recipe.partition_rows)
+    at_once = generator.engine.partitions_at_once(recipe.partition_rows)
     with open_pool(Place(1), lambda num_threads: variables, lambda event: None, jobs_at_once=at_once) as pool:
         yield pool
 
@@ -272,7 +273,7 @@ def plain_start(engine: VllmEngine, model: str) -> None:
     global _llm
     from vllm import LLM
 
-    from unicorn_hf.engines.vllm import _is_cpu_build
+    from unicorn_hf.engines.generators.vllm import _is_cpu_build
 
     settings: dict[str, Any] = {
         "model": model,

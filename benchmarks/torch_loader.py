@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import AutoTokenizer
 
 from unicorn_hf.core.messages import ROLES
-from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.torch import Collator, ConversationTokenizer, UnicornDataset, UnicornIterableDataset
 
 BATCH = 32

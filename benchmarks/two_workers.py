@@ -27,7 +27,7 @@ from typing import Any
 from overhead import elsewhere, jobs_of, recipe_of
 
 from unicorn_hf.captions.step import CaptionJob
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.runtime.cluster import open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count

@@ -27,8 +27,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedul
 from transformers.utils import logging
 
 from unicorn_hf import UnicornError, load_transfer
-from unicorn_hf.engines.demo_models import demo_llm
-from unicorn_hf.engines.specs import DEMO, resolve_encoder
+from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.core.model_source import DEMO
+from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.torch import Collator, ConversationTokenizer, UnicornDataset, place_images
 

@@ -131,7 +131,7 @@ def gap() -> None:
     from scripts.emoji_art import UNSEEN, load_art
     from scripts.train_joint_encoder import ENCODER
     from unicorn_hf.cards.plots import plot_gap
-    from unicorn_hf.engines.specs import resolve_encoder
+    from unicorn_hf.core.encoder import resolve_encoder
     from unicorn_hf.representations.gap import projected
     from unicorn_hf.representations.moments import Moments
     from unicorn_hf.representations.transfers import TransferStatistics, fit

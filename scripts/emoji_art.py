@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.engines.demo_models import cache_folder
+from unicorn_hf.models.demo_models import cache_folder
 
 PACKAGES = {
     "emoji-datasource-google@16.0.0": (

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from scripts.emoji_art import PACKAGES, SIZE, TRAINED_ON, UNSEEN, Art, Concept, load_art
-from unicorn_hf.engines.demo_models import IMAGE_TOWER
-from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.models.demo_models import IMAGE_TOWER
 
 ENCODER = "open_clip:demo:minilm"
 BATCH_SIZE = 128

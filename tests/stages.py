@@ -14,7 +14,7 @@ from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.core.sources import SeedSource
-from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.engines.generators.echo import EchoGenerator
 from unicorn_hf.runtime.answers import Asking, store_at
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
@@ -44,7 +44,6 @@ class Scripted:
     say: Say
     identity: str = "scripted"
     asked: list[Request] = field(default_factory=list)
-    deterministic: bool = True
     uses_gpu: bool = False
     keeps_answers: bool = True
 

@@ -1,6 +1,8 @@
 """A choice that is added is one class: the command, recipes, the card and the documentation know it without more."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +18,20 @@ from tests.test_params import completed
 # Python imports a module of this name when it starts, in worker processes too: as if the classes were in the package.
 ADDED = '''
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from unicorn_hf.captions.filters import CaptionFilter
-from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, EXPORTS, SOURCES, TASKS, TRANSFERS
+from unicorn_hf.core.choices import (
+    CAPTION_FILTERS, CONVERSATION_FILTERS, ENCODERS, ENGINES, EXPORTS, SOURCES, TASKS, TRANSFERS,
+)
+from unicorn_hf.core.encoder import AnyEncoder
+from unicorn_hf.core.engine import AnyEngine
+from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.sources import SeedSource
@@ -45,6 +52,50 @@ class Counted(SeedSource):
 
     def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
         return islice((f"a jar number {number} on a shelf" for number in range(self.number)), self.limit)
+
+
+@ENGINES.register("parrot")
+class Parrot(AnyEngine):
+    """Says what the rehearsal's engine says."""
+
+    kind: Literal["parrot"]
+    model: str
+    loudness: int = 1
+
+    packages = ("click",)
+    modules = ("absent_parrot",)
+    options = {"model": "--llm MODEL"}
+    taken_keys = ("model",)
+
+    def open(self, model: str):
+        from unicorn_hf.engines.generators.echo import EchoGenerator
+
+        return EchoGenerator()
+
+
+@ENCODERS.register("turned")
+@dataclass(frozen=True, slots=True)
+class Turned(AnyEncoder):
+    """Hashed words, turned round."""
+
+    forms = {"DIM": "hashed words, turned round"}
+    uses_gpu = False
+    has_image_side = False
+    packages = ("jinja2",)
+
+    dim: int
+
+    @classmethod
+    def parse(cls, rest: str):
+        return cls(int(rest))
+
+    def identity(self) -> str:
+        return fingerprint("turned", self.dim)
+
+    def open(self, batch_size, long_captions):
+        from unicorn_hf.encoders.towers.hashing import HashingEncoder
+
+        return HashingEncoder(self.dim)
 
 
 @EXPORTS.register("lines")
@@ -114,10 +165,10 @@ class SmallTalk(QuestionFamily):
 RECIPE = """
 name: added
 seeds: {sources: [{kind: counted, number: 60}]}
-engine: {kind: echo}
+engine: {kind: parrot, model: org/loud, loudness: 3}
 captions: {num: 12, filters: {odd_jars: false}}
 instructions: {num: 10, tasks: {small_talk: {filters: {max_letters: 900}}}}
-representations: {encoder: "hashing:16", transfer: doubled}
+representations: {encoder: "turned:16", transfer: doubled}
 cluster: {workers: 1}
 """
 
@@ -209,6 +260,47 @@ def test_wrong_keys_of_a_source_are_told(place: Path) -> None:
     assert "did you mean counted?" in run(place, "build", "wrong.yaml", "--dry-run").stderr
 
 
+def test_the_card_and_the_recipe_name_an_engine_and_an_encoder(place: Path) -> None:
+    card = (place / "set" / "README.md").read_text()
+    for words in ("model org/loud", "text side of turned:16", "click==", "jinja2=="):
+        assert words in card
+    published = yaml.safe_load((place / "set" / "recipe.yaml").read_text())
+    assert published["engine"] == {"kind": "parrot", "model": "org/loud", "loudness": 3}
+    assert published["representations"]["encoder"] == "turned:16"
+
+
+def test_keys_of_an_engine_that_are_not_named_are_left_aside(place: Path) -> None:
+    done = run(place, "build", "set/recipe.yaml", "--out", "quiet")
+    assert done.returncode == 0, done.stderr
+    assert "not taken from the published recipe: engine.loudness" in done.stderr
+    assert yaml.safe_load((place / "quiet" / "recipe.yaml").read_text())["engine"]["loudness"] == 1
+
+
+def test_an_engine_and_an_encoder_are_in_help_and_completion_and_are_taken(place: Path) -> None:
+    told = " ".join(run(place, "build", "--help").stdout.split())
+    assert re.search(r"--engine \[[^]]*parrot[^]]*\]", told)
+    assert re.search(r"--encoder \[[^]]*turned:DIM[^]]*\]", told)
+    assert completed("unicorn-hf build --engine p", place, **environment(place)) == ["plain,parrot"]
+    assert completed("unicorn-hf build --encoder t", place, **environment(place)) == ["plain,turned:"]
+    planned = run(
+        place, "build", "mine.yaml", "--engine", "parrot", "--llm", "org/soft", "--encoder", "turned:4", "--dry-run"
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "parrot org/soft" in planned.stdout
+    assert "Specify it: --llm MODEL" in run(place, "build", "demo", "--engine", "parrot", "--dry-run").stderr
+    wrong = run(place, "build", "mine.yaml", "--encoder", "turn:4", "--dry-run").stderr
+    assert "Did you mean turned:...?" in wrong
+    assert "turned:DIM " in wrong
+
+
+def test_the_doctor_looks_for_what_an_engine_imports(place: Path) -> None:
+    done = run(place, "doctor", "mine.yaml", "--json")
+    checkup = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert "not installed: absent_parrot" in [finding["message"] for finding in checkup["findings"]]
+    assert checkup["packages"]["click"]
+
+
 def test_a_format_is_in_help_and_completion_and_is_written(place: Path) -> None:
     told = " ".join(run(place, "export", "--help").stdout.split())
     assert "lines: Captions alone, one a line" in told
@@ -224,6 +316,8 @@ def test_a_format_is_in_help_and_completion_and_is_written(place: Path) -> None:
     [
         ("cli.md", "lines: Captions alone, one a line"),
         ("cli.md", "`doubled`"),
+        ("cli.md", "`parrot`"),
+        ("cli.md", "turned:DIM"),
         ("representations.md", "| `doubled` | v = 2 u | 2 x | no |"),
     ],
 )

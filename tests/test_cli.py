@@ -13,7 +13,8 @@ from tests.builds import ECHO, rows, unicorn, write_seeds
 from unicorn_hf import pipeline
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Recipe, VllmEngine
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.engines import EchoEngine, EndpointEngine, VllmEngine
 
 HEAVY = ("torch", "vllm", "dask", "distributed", "transformers", "datasets", "pyarrow", "numpy")
 

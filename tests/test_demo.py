@@ -121,7 +121,7 @@ def test_every_conversation_was_scored(made: Path) -> None:
 
 
 def test_vectors_are_the_encoders_with_the_mean_taken_away(made: Path) -> None:
-    from unicorn_hf.engines.specs import resolve_encoder
+    from unicorn_hf.core.encoder import resolve_encoder
 
     captions = rows(made / "unicorn", "pretrain")
     encoder = resolve_encoder("open_clip:demo:minilm", 32).open()

@@ -16,11 +16,10 @@ from tests.builds import rows
 from tests.stages import rejections
 from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.cli import main
+from unicorn_hf.core.engine import AnyEngine, GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.recipe import Engine
-from unicorn_hf.engines.echo import EchoGenerator
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.engines.generators.echo import EchoGenerator
 
 Fault = Literal["refuses", "kill", "stop", "hang", "die"]
 TIMEOUT_S = 10.0
@@ -93,14 +92,12 @@ class Faults:
         return len((self.folder / "acts").read_text().splitlines())
 
     def install(self, fault: Fault, times: int = 1000) -> None:
-        def resolve(engine: Engine) -> GeneratorSpec:
+        def resolve(engine: AnyEngine) -> GeneratorSpec:
             spec = resolve_generator(engine)
             return FaultySpec(
                 spec.engine,
-                spec.model,
-                spec.name,
                 spec.identity,
-                spec.deterministic,
+                deterministic=spec.deterministic,
                 fault=fault,
                 acts=self.folder / "acts",
                 times=times,

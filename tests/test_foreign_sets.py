@@ -254,7 +254,7 @@ def hostile(here: Scene) -> Iterator[tuple[Leaf, object, dict[str, Any]]]:
 
 
 def test_each_key_is_either_taken_or_left() -> None:
-    named = {key for keys in LEFT.values() for key in keys}
+    named = {key for keys in LEFT.values() for key in keys} | said_by_kinds("left_keys")
     files = {"engine.model", "representations.encoder", "representations.image_statistics",
              "imported.files.path", "parent.dataset", *prompt_folders(),
              *said_by_kinds("file_keys", "hub_keys")}  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from tests.builds import ECHO, published_bytes, unicorn, write_seeds
 from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
 from unicorn_hf import Recipe, build, load_recipe
-from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.views.status import status
 
 

@@ -13,7 +13,6 @@ from click.core import ParameterSource
 from unicorn_hf.core.errors import InputError, UnicornError
 from unicorn_hf.core.visible import visible_lines
 from unicorn_hf.params import (
-    Choice,
     ChoiceOf,
     ClusterName,
     DescribedOption,
@@ -21,6 +20,7 @@ from unicorn_hf.params import (
     PlaceName,
     RecipeName,
     SetName,
+    WritingEngine,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.sources import SeedSource
-    from unicorn_hf.hub.consent import HubModel
+    from unicorn_hf.hub.consent import MissingModel
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.needed import Need
     from unicorn_hf.pipeline import BuildResult, Plan
@@ -41,7 +41,8 @@ Small models for demonstration made this set: it shows the road, not the quality
 A real run takes a GPU, an instruction model of 7 B parameters or more, and a CLIP text tower:
   unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
-_ENDPOINT_OPTIONS = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
+_ENGINE_OPTIONS = {"model": "--llm", "base_url": "--base-url"}
+"""By the keys of an engine that they set."""
 _IMPORT_KEYS = {
     "captions": "captions.num",
     "instructions": "instructions.num",
@@ -87,8 +88,8 @@ _RECIPE_OPTIONS = (
     click.option("--instructions", type=click.IntRange(min=0), help="Conversations to keep; 0 for captions alone."),
     click.option(
         "--engine",
-        type=Choice(["vllm", "endpoint", "echo"]),
-        help="What writes: a model, a server with OpenAI's API, or rehearsal text.",
+        type=WritingEngine(),
+        help="Text generator.",
     ),
     click.option(
         "--llm",
@@ -103,8 +104,7 @@ _RECIPE_OPTIONS = (
     click.option(
         "--encoder",
         type=EncoderName(),
-        metavar="ENCODER",
-        help="open_clip:MODEL/PRETRAINED, clip:MODEL, llm2clip:CLIP or hashing:DIM.",
+        help="Encodes the captions.",
     ),
     click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="From text to image representations."),
     click.option(
@@ -293,7 +293,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
     return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
 
 
-def _ask(source: str, models: "Sequence[HubModel]") -> None:
+def _ask(source: str, models: "Sequence[MissingModel]") -> None:
     if not models:
         return
     names = "\n".join(f"  {model}" for model in models)
@@ -923,23 +923,34 @@ def _names_engine(options: dict[str, Any]) -> bool:
 
 def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:
     """The recipe's engine with another model or address, or an engine of another kind with its defaults."""
+    from unicorn_hf.core.choices import ENGINES
+
     urls = options["base_url"]
     given = {"model": options["llm"], "base_url": urls[0] if len(urls) == 1 else list(urls) or None}
-    given = {name: value for name, value in given.items() if value is not None}
-    kind = options["engine"] or ("endpoint" if "base_url" in given else None)
-    if kind == "echo" and given:
-        raise InputError("--engine echo has neither a model nor a server", "Leave --llm and --base-url away.")
-    if kind == "vllm" and "base_url" in given:
-        raise InputError("--base-url is a server's, and --engine vllm is none", "Take --engine endpoint.")
-    kind = kind or ("vllm" if current in ("echo", "imported") else current)
+    given = {key: value for key, value in given.items() if value is not None}
+    kind = options["engine"] or _engine_taking(given, current)
+    engine = ENGINES.get(kind)
+    for key in given.keys() - engine.options.keys():
+        option = _ENGINE_OPTIONS[key]
+        raise InputError(
+            f"--engine {kind} takes no {option}", f"Omit {option}, or take --engine {_engine_taking(given, current)}."
+        )
     if kind != current:
-        for name, option in {"vllm": {"model": "--llm"}, "endpoint": _ENDPOINT_OPTIONS}.get(kind, {}).items():
-            if name not in given:
-                raise InputError(f"the recipe {recipe} names no {name} for {kind}", f"Say which: {option}.")
+        for key, option in engine.options.items():
+            if key not in given:
+                raise InputError(f"the recipe {recipe} names no {key} for {kind}", f"Specify it: {option}.")
         return {"engine": {"kind": kind, **given}}
-    if kind == "vllm" and given:
+    if "model" in given and "revision" in engine.model_fields:
         given["revision"] = None  # The recipe's is that of its own model.
-    return {f"engine.{name}": value for name, value in given.items()}
+    return {f"engine.{key}": value for key, value in given.items()}
+
+
+def _engine_taking(given: dict[str, Any], current: str) -> str:
+    """The kind of engine that takes these keys: the recipe's own, else the one that takes the fewest others."""
+    from unicorn_hf.core.choices import ENGINES
+
+    taking = {name: engine for name, engine in ENGINES.loadable().items() if engine.options.keys() >= given.keys()}
+    return current if current in taking else min(taking, key=lambda name: len(taking[name].options))
 
 
 def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
@@ -967,7 +978,6 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
     from unicorn_hf.core.languages import english_name
 
     recipe = planned.recipe
-    model = getattr(recipe.engine, "model", "")
     lines = {
         "recipe": recipe.name,
         **({"from": f"{recipe.parent.dataset} (text {recipe.parent.text})"} if recipe.parent else {}),
@@ -975,7 +985,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",
         "language": ", ".join(map(english_name, recipe.language)),
-        "engine": f"{recipe.engine.kind} {model}".strip(),
+        "engine": f"{recipe.engine.kind} {recipe.engine.model_name}".strip(),
         "encoder": recipe.representations.encoder,
         "transfer": recipe.representations.transfer,
         "workers": planned.place.words,
@@ -1032,7 +1042,9 @@ def _show_gap(facts: "GapFacts") -> None:
 
 
 def _uses_demo_models(recipe: "Recipe") -> bool:
-    return any(":demo:" in f":{name}" for name in (getattr(recipe.engine, "model", ""), recipe.representations.encoder))
+    from unicorn_hf.core.encoder import parse_encoder
+
+    return recipe.engine.is_demo or parse_encoder(recipe.representations.encoder).is_demo
 
 
 def _show_push(result: "PushResult") -> None:

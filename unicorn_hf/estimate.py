@@ -19,11 +19,12 @@ from unicorn_hf.builders.package import PackagingRecord
 from unicorn_hf.builders.repository import RUN
 from unicorn_hf.cards.costs import RunFacts
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.core.encoder_spec import HashingSpec, parse_encoder_spec
+from unicorn_hf.core.encoder import parse_encoder
+from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
-from unicorn_hf.core.recipe import EchoEngine, Recipe
-from unicorn_hf.engines.specs import resolve_generator
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.engines.echo import EchoEngine
 from unicorn_hf.pipeline import Plan, build
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import EncodingRecord
@@ -138,7 +139,7 @@ def estimate(
     engine_hours = Amount.total([captions.engine_hours, instructions.engine_hours])
     asking_hours = own.asking_hours(captions, instructions)
     # A rehearsal's engine works within the workers, and its time is part of theirs.
-    engine = 0.0 if isinstance(recipe.engine, EchoEngine) and asking_hours else engine_hours.value
+    engine = 0.0 if recipe.engine.rehearses and asking_hours else engine_hours.value
     total = (engine + encoder_hours + asking_hours) / num_workers + own.wall_hours(recipe, num_workers)
     return Estimate(
         num_sample=num,
@@ -220,7 +221,7 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     pq.write_table(seeds, folder / "seeds.parquet")
     number = min(_REHEARSED, recipe.captions.num)
     share = min(1.0, recipe.instructions.num / recipe.captions.num)
-    encodes = not isinstance(parse_encoder_spec(recipe.representations.encoder), HashingSpec)
+    encodes = parse_encoder(recipe.representations.encoder).uses_gpu
     light = {"encoder": f"hashing:{dim}", "transfer": "mean_shift", "image_statistics": None}
     rehearsal = recipe.model_copy(
         update={
@@ -237,10 +238,10 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     began = time.monotonic()
     build(rehearsal, folder / "rehearsal")
     wall_s = time.monotonic() - began
-    work_dir, is_echo = folder / "rehearsal.work", isinstance(recipe.engine, EchoEngine)
+    work_dir, rehearses = folder / "rehearsal.work", recipe.engine.rehearses
     stages: dict[str, list[tuple[int, float]]] = {
         stage: [
-            (record.counts.num_candidates, record.seconds - (0.0 if is_echo else record.usage.seconds))
+            (record.counts.num_candidates, record.seconds - (0.0 if rehearses else record.usage.seconds))
             for record in (read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json"))
         ]
         for stage in ("captions", "instructions")

@@ -8,11 +8,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request, TextGenerator
-from unicorn_hf.core.recipe import EchoEngine, Recipe
-from unicorn_hf.engines.echo import EchoGenerator
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.engines.echo import EchoEngine
+from unicorn_hf.engines.generators.echo import EchoGenerator
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline import Plan
 from unicorn_hf.runtime.answers import AnswerStore
@@ -153,7 +154,7 @@ class _Rehearsal(GeneratorSpec):
 
     @classmethod
     def of(cls, generator: GeneratorSpec) -> "_Rehearsal":
-        return cls(EchoEngine(), "", "", generator.identity, deterministic=True, keeps_answers=False)
+        return cls(EchoEngine(), generator.identity, deterministic=True, keeps_answers=False)
 
     def open(self) -> TextGenerator:
         return _Counting(self.asked)

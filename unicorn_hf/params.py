@@ -11,8 +11,6 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from unicorn_hf.core.registry import Registry
 
-_ENCODER_KINDS = ("open_clip:", "clip:", "llm2clip:", "hashing:")
-
 
 class Choice(click.Choice[str]):
     """One of some words."""
@@ -73,13 +71,32 @@ class RecipeName(click.ParamType[str]):
         return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
+class WritingEngine(ChoiceOf):
+    """An engine that can be asked for text; one of another package that cannot be loaded is told by the recipe."""
+
+    def __init__(self) -> None:
+        super().__init__("ENGINES")
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        loadable = self.registry.loadable()
+        return tuple(name for name in self.registry.names if name not in loadable or loadable[name].writes)
+
+
 class EncoderName(click.ParamType[str]):
     """An encoder, as `representations.encoder` in a recipe. Its kind is completed; models are known to torch alone."""
 
     name = "encoder"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from unicorn_hf.core.encoder import examples
+
+        return f"[{'|'.join(examples())}]"
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(kind) for kind in _ENCODER_KINDS if kind.startswith(incomplete)]
+        from unicorn_hf.core.encoder import beginnings
+
+        return [CompletionItem(kind) for kind in beginnings() if kind.startswith(incomplete)]
 
 
 class ClusterName(click.ParamType[str]):

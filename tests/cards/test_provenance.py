@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.cards.samples import Texts, recipe, statistics
-from unicorn_hf.cards.provenance import diagram, model_name, prompts, rebuild, rehearsal
+from unicorn_hf.cards.provenance import diagram, prompts, rebuild, rehearsal
 
 ECHO: dict[str, Any] = {"engine": {"kind": "echo"}}
 HASHING: dict[str, Any] = {"representations": {"encoder": "hashing:64"}}
@@ -30,9 +30,9 @@ def test_each_stand_in_is_a_reason(changes: dict[str, Any], num_reasons: int) ->
 
 
 def test_the_model_is_named_with_its_revision() -> None:
-    assert model_name(recipe(Texts(model="Org/Model"))) == "Org/Model at revision main"
-    assert model_name(recipe(engine={"kind": "vllm", "model": "Org/Model"})) == "Org/Model"
-    assert model_name(recipe(**ECHO)) == "echo"
+    assert recipe(Texts(model="Org/Model")).engine.full_title == "Org/Model at revision main"
+    assert recipe(engine={"kind": "vllm", "model": "Org/Model"}).engine.full_title == "Org/Model"
+    assert recipe(**ECHO).engine.full_title == "echo"
 
 
 def test_prompts_are_those_that_were_used_and_no_path() -> None:

@@ -90,10 +90,16 @@ def test_what_to_install_has_the_version_that_the_recipe_names() -> None:
     ("keys", "value", "place"),
     [
         (["seeds", "sources"], [{"kind": "absent-paint:walls"}], "seeds.sources.0: unknown name 'absent-paint:walls'"),
+        (["engine"], {"kind": "absent-paint:walls"}, "engine: unknown name 'absent-paint:walls'"),
+        (
+            ["representations", "encoder"],
+            "absent-paint:walls:8",
+            "encoder: no encoder absent-paint:walls",
+        ),
         (["captions", "absent-paint:walls"], {}, "captions.absent-paint:walls: unknown name"),
         (["representations", "transfer"], "absent-paint:walls", "transfer: unknown name 'absent-paint:walls'"),
     ],
-    ids=["kind", "key", "value"],
+    ids=["kind", "engine", "encoder", "key", "value"],
 )
 def test_a_recipe_that_lacks_a_package_says_which(keys: list[str], value: object, place: str) -> None:
     document = read_document("demo")

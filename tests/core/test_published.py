@@ -6,46 +6,9 @@ from typing import Any
 import pytest
 
 from tests.core.test_recipe import with_
-from unicorn_hf.core.published import published_encoder, published_name, published_recipe
+from unicorn_hf.core.published import published_recipe
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import bundled_names, dump_recipe, load_recipe
-
-
-@pytest.mark.parametrize(
-    ("name", "published"),
-    [
-        ("/home/someone/seeds.txt", "seeds.txt"),
-        ("./seeds.txt", "seeds.txt"),
-        ("../data/seeds.txt", "seeds.txt"),
-        ("~/models/mine", "mine"),
-        ("package:pets.txt", "package:pets.txt"),
-        ("org/name", "org/name"),
-        ("demo:smollm2-135m-instruct", "demo:smollm2-135m-instruct"),
-        ("caption-v1", "caption-v1"),
-    ],
-)
-def test_files_keep_their_names_and_other_names_stay(name: str, published: str) -> None:
-    assert published_name(name) == published
-    assert published_name(published) == published
-
-
-@pytest.mark.parametrize(
-    ("encoder", "published"),
-    [
-        ("hashing:8", "hashing:8"),
-        ("open_clip:ViT-B-32/laion2b_s34b_b79k", "open_clip:ViT-B-32/laion2b_s34b_b79k"),
-        ("open_clip:ViT-B-32//home/someone/vit.pt", "open_clip:ViT-B-32/vit.pt"),
-        ("open_clip:local-dir:/home/someone/clip", "open_clip:local-dir:clip"),
-        ("open_clip:hf-hub:org/name", "open_clip:hf-hub:org/name"),
-        ("open_clip:demo:minilm", "open_clip:demo:minilm"),
-        ("clip:org/name@v2", "clip:org/name@v2"),
-        ("clip:/home/someone/clip", "clip:./clip"),
-        ("llm2clip:~/models/clip+org/llm@v2", "llm2clip:./clip+org/llm@v2"),
-    ],
-)
-def test_encoders_lose_their_folders(encoder: str, published: str) -> None:
-    assert published_encoder(encoder) == published
-    assert published_encoder(published) == published
 
 
 @pytest.mark.parametrize("name", bundled_names())

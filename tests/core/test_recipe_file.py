@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unicorn_hf import InputError, load_recipe
-from unicorn_hf.core.encoder_spec import Llm2ClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import bundled_names, dump_recipe, read_document, validate
+from unicorn_hf.encoders import Llm2Clip
 
 RECIPE = """\
 name: mine
@@ -54,7 +55,7 @@ def test_the_papers_recipe_has_the_papers_figures() -> None:
     assert recipe.captions.num == 1_243_195
     assert recipe.instructions.num == 471_000
     assert recipe.engine.model == "Qwen/Qwen2.5-72B-Instruct"  # type: ignore[union-attr]
-    assert isinstance(parse_encoder_spec(recipe.representations.encoder), Llm2ClipSpec)
+    assert isinstance(parse_encoder(recipe.representations.encoder), Llm2Clip)
     assert recipe.representations.transfer == "mean_shift"
     weights = {name: task.weight for name, task in recipe.instructions.tasks.by_name().items()}
     assert weights == {"multiple_choice": 171, "question_answering": 199, "complex_reasoning": 100}

@@ -19,7 +19,7 @@ from tests.stages import answers_of
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Message, Request
 from unicorn_hf.core.recipe import Sampling
-from unicorn_hf.engines.echo import EchoGenerator
+from unicorn_hf.engines.generators.echo import EchoGenerator
 
 Body = dict[str, Any]
 

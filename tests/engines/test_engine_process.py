@@ -14,13 +14,14 @@ import psutil
 import pytest
 
 from tests.stages import asking
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Message, Request
-from unicorn_hf.core.recipe import Sampling, VllmEngine
-from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.engines import VllmEngine
 from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
-from unicorn_hf.engines.specs import GeneratorSpec
-from unicorn_hf.engines.vllm import VllmGenerator, environment
+from unicorn_hf.engines.generators.vllm import VllmGenerator, environment
+from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.runtime.work import Work
 
 PATIENCE_S = 90
@@ -95,7 +96,7 @@ def _answer(model: str, path: Path) -> None:
     """As a job does it: answers from the worker's engine into the partition's store."""
     sampling = Sampling(temperature=0, max_tokens=150)
     requests = [Request(str(n), "", (Message("user", f"Count from {n} to 99."),), sampling, n) for n in range(8)]
-    engine = GeneratorSpec(ENGINE, model, "smollm2", "engine", deterministic=False)
+    engine = GeneratorSpec(ENGINE, "engine", model)
     work = Work()
     answers = asking(path, engine, work).ask(requests)
     path.with_suffix(".json").write_text(json.dumps([[answer.finish_reason, answer.text] for answer in answers]))

@@ -13,9 +13,9 @@ from tests.builds import rows, unicorn
 from tests.emoji import FOLDER, PICTURES
 from tests.representations import formulas
 from unicorn_hf import load_transfer
+from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.engines.demo_models import demo_encoder
-from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.models.demo_models import demo_encoder
 from unicorn_hf.representations.calibrate import calibrate
 from unicorn_hf.representations.pictures import PictureSource, on_white
 from unicorn_hf.representations.transfer_file import load_image_statistics

@@ -14,10 +14,11 @@ import pytest
 
 from tests.builds import command, rows, unicorn, write_seeds
 from tests.stages import answers_of
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.generation import Message, Request
-from unicorn_hf.core.recipe import Sampling, VllmEngine
+from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.engines import VllmEngine
 from unicorn_hf.engines.engine_process import MARK
-from unicorn_hf.engines.specs import GeneratorSpec, resolve_generator
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.launch import Place, find_place

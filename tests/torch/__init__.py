@@ -4,7 +4,7 @@ from copy import deepcopy
 from functools import cache
 from typing import Any
 
-from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.models.demo_models import demo_llm
 
 # Word for word of the models' tokenizer_config.json, less their parts for tools. All are under the models' licences of
 # open use; a template is a few lines.

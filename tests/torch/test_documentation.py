@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub.fixtures import ROOT
-from unicorn_hf.engines.demo_models import demo_llm
+from unicorn_hf.models.demo_models import demo_llm
 
 
 @pytest.mark.real

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from unicorn_hf.captions.candidates import Candidates, SelectedRecord
 from unicorn_hf.captions.filters import Draft, code_identity, judge
 from unicorn_hf.captions.semantic import Encoder
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Request
@@ -28,7 +29,6 @@ from unicorn_hf.core.recipe import Captions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.core.words import words
-from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows

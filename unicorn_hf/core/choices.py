@@ -9,12 +9,16 @@ from unicorn_hf.core.registry import Registry
 
 if TYPE_CHECKING:
     from unicorn_hf.captions.filters import CaptionFilter
+    from unicorn_hf.core.encoder import AnyEncoder
+    from unicorn_hf.core.engine import AnyEngine
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.instructions.filters import ConversationFilter
     from unicorn_hf.instructions.tasks import TaskFamily
     from unicorn_hf.interchange.exports import ExportFormat
     from unicorn_hf.representations.transfers import Transfer
 
+ENGINES: Registry[type["AnyEngine"]] = Registry("engine", "unicorn_hf.engines", "unicorn_hf.engines")
+ENCODERS: Registry[type["AnyEncoder"]] = Registry("encoder", "unicorn_hf.encoders", "unicorn_hf.encoders")
 SOURCES: Registry[type["SeedSource"]] = Registry("source of seeds", "unicorn_hf.seeds.sources", "unicorn_hf.sources")
 EXPORTS: Registry[type["ExportFormat"]] = Registry(
     "export format", "unicorn_hf.interchange.exports", "unicorn_hf.exports"

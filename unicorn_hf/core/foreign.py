@@ -6,7 +6,6 @@ that may name a file of this machine are taken over as names alone: see `Foreign
 """
 
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,25 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, SOURCES, TASKS
-from unicorn_hf.core.encoder_spec import (
-    ClipSpec,
-    Llm2ClipSpec,
-    ModelSource,
-    OpenClipSpec,
-    is_path,
-    parse_encoder_spec,
-)
+from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, ENGINES, SOURCES, TASKS
+from unicorn_hf.core.encoder import parse_encoder, published_encoder
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.model_source import DEMO, is_hub_name, published_name
 from unicorn_hf.core.prompts import is_bundled
-from unicorn_hf.core.published import (
-    TRANSFER_FILE,
-    prompt_folders,
-    published_encoder,
-    published_file,
-    published_name,
-)
-from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.core.published import TRANSFER_FILE, prompt_folders, published_file
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.registry import Registry
 from unicorn_hf.core.section import Kind
 from unicorn_hf.core.sources import is_shipped
@@ -49,7 +36,6 @@ _SAMPLING = "temperature top_p repetition_penalty max_tokens"
 TAKEN: Mapping[str, tuple[str, ...]] = {
     "it says what the set is, in its card": (
         *("name", "title", "note", "language", "plugins"),
-        *_below("engine", keys="license"),
         *_below("seeds.sources", keys="name domain license benchmark"),
         *_below("imported", keys="domain license column"),
         *_below("imported.files", keys="sha256 num_rows"),
@@ -61,7 +47,7 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
     ),
     "it decides what text is written, and which of it is kept": (
         "random_seed",
-        *_below("engine", keys="kind revision dtype max_model_len json_schema system_role"),
+        "engine.kind",
         *_below("captions", keys="num captions_per_seed max_attempts_per_caption max_rejected"),
         *_below("captions.sampling", "instructions.sampling", keys=_SAMPLING),
         *_below("captions.near_duplicates", keys="threshold shingle_words num_hashes semantic_threshold"),
@@ -75,17 +61,10 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("packaging", keys="rows_per_shard row_group_rows messages"),
     ),
 }
-"""Keys that are taken over, by the reason why they may be. A source's class names more, `taken_keys`; those of tasks
-and filters are `keys_of_choices`."""
+"""Keys that are taken over, by the reason why they may be. Classes of engines and sources name more,
+`taken_keys`; those of tasks and filters are `keys_of_choices`."""
 
 LEFT: Mapping[str, tuple[str, ...]] = {
-    "the key for servers would go there": ("engine.base_url",),
-    "it changes what is sent to the server that you name": ("engine.extra_body",),
-    "it runs code of the model's repository": ("engine.trust_remote_code",),
-    "it is for another's server": _below("engine", keys="concurrency timeout_s retries"),
-    "it is for another's machine": _below(
-        "engine", keys="gpu_memory_utilization tensor_parallel_size max_num_seqs cpu_kvcache_gib"
-    ),
     "a scheduler can run code here": _below("cluster", keys="kind workers partition_timeout_s dashboard"),
     "it decides what you spend": _below(
         "price", keys="currency per_million_prompt_tokens per_million_output_tokens per_worker_hour"
@@ -93,11 +72,8 @@ LEFT: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that are left aside, by the reason; so is each key that is in no table."""
 
-KINDS: Mapping[str, Registry[Any]] = {"seeds.sources": SOURCES}
+KINDS: Mapping[str, Registry[Any]] = {"engine": ENGINES, "seeds.sources": SOURCES}
 """Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
-
-SHAPES_TEXT = ("engine.extra_body", "engine.trust_remote_code")
-"""Of those that are left aside, the ones without which a model may write other text."""
 
 
 @cache
@@ -161,7 +137,7 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
         raise InputError(f"the published recipe needs {key}, which is not taken from a published recipe") from error
     after = flat(taken.model_dump(mode="json"))
     left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
-    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _names())), files)
+    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _names() and key not in files)), files)
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
@@ -238,7 +214,7 @@ def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[st
     if value is None:
         return None
     value = str(value)
-    if is_shipped(value) if name in kind.file_keys else _is_hub_name(value):
+    if is_shipped(value) if name in kind.file_keys else _is_no_file(value):
         return value
     files.setdefault(key, value)
     return Path(value).name if name in kind.file_keys else published_name(value)
@@ -246,17 +222,26 @@ def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[st
 
 def _key_of(dotted: str) -> str:
     """The recipe's own key, of one in the mapping that is its value."""
-    return next((key for key in _LEFT_KEYS if dotted.startswith(f"{key}.")), dotted)
+    for section in KINDS:
+        if dotted.startswith(f"{section}."):
+            return f"{section}.{dotted.removeprefix(f'{section}.').partition('.')[0]}"
+    return dotted
+
+
+def _is_no_file(name: str) -> bool:
+    """Whether a name is one of the Hub, or that of a demonstration model."""
+    return is_hub_name(name) or (name.startswith(DEMO) and not os.path.lexists(name))
 
 
 _NOT_TAKEN = object()
-_TAKEN_KEYS, _LEFT_KEYS = (frozenset(key for keys in table.values() for key in keys) for table in (TAKEN, LEFT))
+_TAKEN_KEYS = frozenset(key for keys in TAKEN.values() for key in keys)
 
 
 def _opens(recipe: Recipe, key: str) -> bool:
     """Whether a build of the recipe opens what `key` names."""
-    if key == "engine.model":
-        return not recipe.takes_text and isinstance(recipe.engine, VllmEngine)
+    section, _, name = key.rpartition(".")
+    if section == "engine":
+        return not recipe.takes_text and name in (*recipe.engine.file_keys, *recipe.engine.hub_keys)
     if key == "imported.files.path":
         return recipe.takes_text and recipe.parent is None
     if key == "parent.dataset":
@@ -267,25 +252,8 @@ def _opens(recipe: Recipe, key: str) -> bool:
 # What a value becomes if it names a file of a machine, where nothing may open it; None of one that names none.
 
 
-def _model(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    # A server's name for its model is its own business.
-    is_loaded = section["kind"] == "vllm" and not value.startswith("demo:")
-    return published_name(value) if is_loaded and not _is_hub_name(value) else None
-
-
 def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    match parse_encoder_spec(value):
-        case OpenClipSpec(model=model, pretrained=None):
-            is_file = not (model.startswith("demo:") or _is_hub_name(model.removeprefix("hf-hub:")))
-        case OpenClipSpec(pretrained=str(tag)):
-            is_file = is_path(tag) or "/" in tag or os.path.lexists(tag)
-        case ClipSpec(model=source):
-            is_file = not _is_hub_source(source)
-        case Llm2ClipSpec(clip=clip, llm=llm):
-            is_file = not (_is_hub_source(clip) and _is_hub_source(llm))
-        case _:
-            is_file = False
-    return published_encoder(value) if is_file else None
+    return published_encoder(value) if parse_encoder(value).names_file else None
 
 
 def _image_statistics(value: str | None, section: Mapping[str, Any], folder: Path) -> str | None:
@@ -298,7 +266,7 @@ def _imported(value: str, section: Mapping[str, Any], folder: Path) -> str | Non
 
 
 def _parent(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    return None if _is_hub_name(value) else published_name(value)
+    return None if is_hub_name(value) else published_name(value)
 
 
 def _prompt(bundled: Path) -> "_Named":
@@ -308,16 +276,6 @@ def _prompt(bundled: Path) -> "_Named":
     return named
 
 
-def _is_hub_source(source: ModelSource) -> bool:
-    return not source.is_folder and _is_hub_name(source.name)
-
-
-def _is_hub_name(name: str) -> bool:
-    """Whether a name can be one of the Hub, and is not that of a file here, which would be opened in its place."""
-    return bool(_HUB_NAME.fullmatch(name)) and not is_path(name) and ".." not in name and not os.path.lexists(name)
-
-
-_HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _Named = Callable[[Any, Mapping[str, Any], Path], str | None]
 
 
@@ -325,7 +283,6 @@ _Named = Callable[[Any, Mapping[str, Any], Path], str | None]
 def _names() -> Mapping[str, _Named]:
     """Keys that may name a file."""
     return {
-        "engine.model": _model,
         "representations.encoder": _encoder,
         "representations.image_statistics": _image_statistics,
         "imported.files.path": _imported,

@@ -102,9 +102,6 @@ def estimate_tokens(*texts: str) -> int:
 class TextGenerator(Protocol):
     """Answers requests. One lives in each worker process and serves its partitions, several at once."""
 
-    deterministic: bool
-    """True if the same request always gets the same text, whatever else is in the batch and whatever the machine."""
-
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         """Each request's position and answer, as they come. May be called by several threads at once.
 

@@ -29,6 +29,8 @@ class Problem(NamedTuple):
     text: str
     package: str = ""
     """The other package that a name is of which is not known, if that is what is wrong."""
+    advice: str = ""
+    """What else to do about it."""
 
 
 def problems(model: type[BaseModel], data: object, error: ValidationError) -> list[Problem]:
@@ -54,6 +56,9 @@ def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
     kind, given = detail["type"], detail["input"]
     if problem := _of_a_plugin(key, location, detail):
         return problem
+    if kind == "refused":
+        told = detail["ctx"]
+        return Problem(location, f"{key}: {told['message']}", told["package"], told["advice"])
     if kind == "missing":
         return Problem(location, f"{key}: this key is missing: write {root.at(detail['loc']).words}")
     if kind == "extra_forbidden":

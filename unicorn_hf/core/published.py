@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from unicorn_hf.core.choices import TASKS
-from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, ModelSource, OpenClipSpec, is_path, parse_encoder_spec
+from unicorn_hf.core.encoder import published_encoder
+from unicorn_hf.core.model_source import published_name
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, is_bundled, load_prompt
-from unicorn_hf.core.recipe import EchoEngine, Recipe
+from unicorn_hf.core.recipe import Recipe
 
 TRANSFER_FILE = "transfer.safetensors"
-_LOCAL_DIR = "local-dir:"
 
 
 def prompt_folders() -> dict[str, Path]:
@@ -45,9 +45,7 @@ def published_recipe(recipe: Recipe) -> Recipe:
         file["path"] = published_file(Path(file["path"]))
     if recipe.parent:
         data["parent"]["dataset"] = published_name(recipe.parent.dataset)
-    if not isinstance(recipe.engine, EchoEngine):
-        data["engine"]["model"] = published_name(recipe.engine.model)
-    data["engine"].pop("base_url", None)
+    data["engine"] = recipe.engine.published().model_dump(mode="json")
     if recipe.representations.image_statistics:
         # The set's own file holds the image side too.
         data["representations"]["image_statistics"] = TRANSFER_FILE
@@ -66,29 +64,6 @@ def _with_prompts(data: dict[str, Any], changed: Callable[[Any, Path], Any]) -> 
     return Recipe.model_validate(data)
 
 
-def published_name(name: str) -> str:
-    """A file's or folder's name without the folders above it; names of other kinds as they are."""
-    return Path(name).name if is_path(name) else name
-
-
 def published_file(path: Path) -> str:
     """A file's name, and its folder's where that says what the file holds."""
     return f"{path.parent.name}/{path.name}" if path.parent.name in ("pretrain", "instruction") else path.name
-
-
-def published_encoder(encoder: str) -> str:
-    """An encoder's name without the folders above its own folder or file of weights."""
-    match parse_encoder_spec(encoder):
-        case OpenClipSpec(model=model) if model.startswith(_LOCAL_DIR):
-            return f"open_clip:{_LOCAL_DIR}{Path(model.removeprefix(_LOCAL_DIR)).name}"
-        case OpenClipSpec(model=model, pretrained=str(pretrained)):
-            return f"open_clip:{model}/{published_name(pretrained)}"
-        case ClipSpec(model=source):
-            return f"clip:{_published_source(source)}"
-        case Llm2ClipSpec(clip=clip, llm=llm) if clip.is_folder or llm.is_folder:
-            return f"llm2clip:{_published_source(clip)}+{_published_source(llm)}"
-    return encoder
-
-
-def _published_source(source: ModelSource) -> str:
-    return f"./{Path(source.name).name}" if source.is_folder else str(source)

@@ -1,15 +1,17 @@
 """The recipe: everything that decides what a build makes, typed. `recipe_file` makes these models of a file."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from pydantic.fields import FieldInfo
 
-from unicorn_hf.core.choices import CAPTION_FILTERS, SOURCES, TASKS, TRANSFERS
+from unicorn_hf.core.choices import CAPTION_FILTERS, ENGINES, SOURCES, TASKS, TRANSFERS
+from unicorn_hf.core.encoder import parse_encoder
+from unicorn_hf.core.engine import AnyEngine
+from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.gathered import Filters, Gathered
 from unicorn_hf.core.languages import base, code_of
-from unicorn_hf.core.registry import NameOf, SectionOf
+from unicorn_hf.core.registry import NameOf, SectionOf, refused
 from unicorn_hf.core.section import Fraction, Revision, Section, Strings
 from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.core.task import PromptChoice
@@ -37,6 +39,16 @@ Languages = Annotated[
     AfterValidator(_codes),
     Field(description="a word or a list of words: en, or [en, de]"),
 ]
+
+
+def _an_encoder(name: str) -> str:
+    try:
+        parse_encoder(name)
+    except MissingPackageError as error:
+        raise refused(error, package=name.partition(":")[0]) from None
+    except InputError as error:
+        raise refused(error) from None
+    return name
 
 
 def _rows_of_a_set(number: int) -> int:
@@ -82,107 +94,6 @@ class Seeds(Section):
         if self.sources and not self.used:
             raise ValueError("every source belongs to a benchmark, and exclude_benchmarks leaves them all out")
         return self
-
-
-class VllmEngine(Section):
-    """vLLM inside the worker. `model` is a Hub name, a folder, or `demo:NAME` for a demonstration model from PyPI."""
-
-    kind: Literal["vllm"] = "vllm"
-    model: str
-    revision: Revision | None = None
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    max_model_len: PositiveInt | None = None
-    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    tensor_parallel_size: PositiveInt = 1
-    max_num_seqs: PositiveInt = 256
-    cpu_kvcache_gib: PositiveInt = 2
-    trust_remote_code: bool = False
-    license: str | None = None
-    """The model's licence, for the card; what the model's own card says unless given."""
-
-
-class EndpointEngine(Section):
-    """A server with OpenAI's chat completions: vLLM, TGI, llama.cpp, Ollama, a hosted one.
-
-    Its key, if it takes one, is read from the environment variable UNICORN_HF_API_KEY and from nowhere else. Stored
-    answers are found by the model's name and `extra_body`, not by the address, which may change: give another model
-    another name.
-    """
-
-    kind: Literal["endpoint"]
-    base_url: str | Strings | None = None
-    """Where the server's API begins, mostly `http://HOST:PORT/v1`; without it, the variable UNICORN_HF_BASE_URL says.
-
-    Several servers of the same model are a list: they share the requests, and one that fails is left alone for a while.
-    It is not published, and never taken from a published recipe: the key goes there.
-    """
-    model: str
-    """The name that the server knows it by."""
-    license: str | None = None
-    """The model's licence, for the card."""
-    concurrency: PositiveInt = 32
-    """Requests in flight at once, of all workers together: each has its share, and at least one.
-
-    On a cluster that runs already, those workers count that are there when the build starts, or `cluster.workers`.
-    """
-    timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    """A request that is not answered by then is asked again."""
-    retries: NonNegativeInt = 8
-    """How often a request that failed in passing is asked again."""
-    json_schema: Literal["openai", "tgi", "none"] = "openai"
-    """How the server is told to hold answers to a JSON schema: OpenAI's `response_format`, or TGI's, which differs.
-
-    `none`: it is not told, and what is no JSON is rejected.
-    """
-    system_role: bool = True
-    """False for a model that refuses system prompts: they are put at the head of the first user turn."""
-    extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Sent with each request besides, e.g. `{chat_template_kwargs: {enable_thinking: false}}` to a vLLM server.
-
-    It overrides what is sent otherwise; null leaves a field away. It is published: no secrets.
-    """
-
-    @model_validator(mode="after")
-    def _an_address_without_secrets(self) -> "EndpointEngine":
-        # A validator of the section, since one of the field would have its value shown.
-        if self.base_url is not None and not self.base_urls:
-            raise ValueError("base_url is no address: the list is empty")
-        for parts in map(urlsplit, self.base_urls):
-            if "@" in parts.netloc or parts.query or parts.fragment:
-                raise ValueError(
-                    "base_url is an address alone: no user, password or query. The key goes into UNICORN_HF_API_KEY"
-                )
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("base_url is no address: it begins with http:// or https:// and names a host")
-        return self
-
-    @property
-    def base_urls(self) -> tuple[str, ...]:
-        """The addresses, each once; none where the environment names them."""
-        given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
-        return tuple(dict.fromkeys(given))
-
-
-class EchoEngine(Section):
-    """Deterministic text made from the request alone, for rehearsals: no model, no GPU, thousands of rows a second."""
-
-    kind: Literal["echo"] = "echo"
-
-
-UNKNOWN_MODEL = "unknown"
-
-
-class ImportedEngine(Section):
-    """Nothing is written here: captions and conversations are those of files (`imported`)."""
-
-    kind: Literal["imported"]
-    model: str = UNKNOWN_MODEL
-    """What wrote the text, where that is known."""
-    license: str | None = None
-    """The model's licence, for the card."""
-
-
-Engine = Annotated[VllmEngine | EndpointEngine | EchoEngine | ImportedEngine, Field(discriminator="kind")]
 
 
 class CaptionFilters(Filters):
@@ -301,8 +212,8 @@ class Instructions(Section):
 class Representations(Section):
     """Stage 3: captions become synthetic image representations."""
 
-    encoder: str
-    """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `core.encoder_spec`.
+    encoder: Annotated[str, AfterValidator(_an_encoder)]
+    """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `unicorn_hf.encoders`.
 
     `imported`: the vectors that imported captions bring with them.
     """
@@ -429,7 +340,7 @@ class Recipe(Section):
     partition_rows: PositiveInt = 512
     """Rows that one task of a worker makes. Answers are stored one by one, whatever this is."""
     seeds: Seeds
-    engine: Engine
+    engine: Annotated[AnyEngine, SectionOf(ENGINES)]
     captions: Captions
     instructions: Instructions
     representations: Representations
@@ -455,8 +366,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _text_comes_from_somewhere(self) -> "Recipe":
-        if not self.takes_text and isinstance(self.engine, ImportedEngine):
-            raise ValueError("an engine writes the text: vllm, endpoint or echo; `imported` is for imported captions")
+        if not self.takes_text and not self.engine.writes:
+            writing = ", ".join(name for name, engine in ENGINES.loadable().items() if engine.writes)
+            raise ValueError(f"no engine writes the text: `{self.engine.kind}` does not. These do: {writing}")
         if not self.takes_text and not self.seeds.sources:
             raise ValueError("seeds.sources: one item is needed at least")
         return self

@@ -124,7 +124,7 @@ def validate(document: Document) -> Recipe:
         text = "\n".join(f"{_place(document, problem)}: {problem.text}" for problem in found)
         if advice := to_install(filter(None, (problem.package for problem in found)), document.data):
             raise MissingPackageError(text, advice) from None
-        raise InputError(text) from None
+        raise InputError(text, next((problem.advice for problem in found if problem.advice), "")) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Generic, TypeVar, Union
 
 from pydantic import Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from unicorn_hf.core.errors import InputError, MissingPackageError
 
@@ -190,6 +190,17 @@ class SectionOf:
         sections = tuple(self.registry.loadable().values())
         either: Any = Annotated[Union[sections], Field(discriminator="kind")] if len(sections) > 1 else sections[0]  # noqa: UP007
         return handler.generate_schema(either)
+
+
+def refused(error: InputError, package: str = "") -> PydanticCustomError:
+    """An error of ours, for a validator of pydantic to raise: `core.problems` tells its message and its advice.
+
+    Args:
+        error: what is wrong.
+        package: that is not installed, if that is what is wrong.
+    """
+    told = {"message": error.message, "advice": error.advice, "package": package}
+    return PydanticCustomError("refused", "{message}", told)
 
 
 def normalised(package: str) -> str:

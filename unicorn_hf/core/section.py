@@ -35,3 +35,5 @@ class Kind(Section):
 
     A stranger writes such a recipe: see `core.foreign`. No value of them may have anything opened, run, sent or paid.
     """
+    left_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that were looked at, and are not taken over. Nor is any key that is in none of these."""

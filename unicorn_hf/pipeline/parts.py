@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.encoder import EncoderChoice, resolve_encoder
+from unicorn_hf.core.engine import AnyEngine, GeneratorSpec, resolve_generator
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.recipe import EchoEngine, EndpointEngine, Engine, Recipe, VllmEngine
-from unicorn_hf.engines.endpoint import unencrypted_key
-from unicorn_hf.engines.specs import EncoderChoice, GeneratorSpec, resolve_encoder, resolve_generator
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline.planning import Plan
 from unicorn_hf.representations.step import RepresentationStage, image_side
@@ -60,17 +60,14 @@ def resolve(planned: Plan, progress: Progress) -> Parts:
     """
     recipe = planned.recipe
     generator = no_generator(recipe.engine) if recipe.takes_text else resolve_generator(recipe.engine)
-    if isinstance(generator.engine, VllmEngine) and generator.engine != recipe.engine:
-        progress.note(f"{generator.name} is at revision {generator.engine.revision}")
-    if isinstance(generator.engine, EndpointEngine) and (warning := unencrypted_key(generator.engine)):
-        progress.note(warning)
+    for note in () if recipe.takes_text else generator.engine.notes(recipe.engine):
+        progress.note(note)
     asked = recipe.representations
     encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     planned = replace(planned, recipe=recipe.model_copy(update={"engine": generator.engine}))
     return Parts(planned, generator, encoder, image_side(recipe))
 
 
-def no_generator(engine: Engine) -> GeneratorSpec:
+def no_generator(engine: AnyEngine) -> GeneratorSpec:
     """For text that is there already: the engine that wrote it, which is not started."""
-    name = "echo" if isinstance(engine, EchoEngine) else engine.model
-    return GeneratorSpec(engine, "", name, fingerprint(engine), deterministic=True)
+    return GeneratorSpec(engine, fingerprint(engine), deterministic=True)

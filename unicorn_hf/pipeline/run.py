@@ -10,8 +10,7 @@ from unicorn_hf.cards.charts import load_matplotlib
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.languages import remarks
-from unicorn_hf.core.recipe import EndpointEngine, Price, Recipe
-from unicorn_hf.engines.model_license import model_license
+from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushResult
@@ -135,7 +134,7 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
     for line in earlier_work(parts):
         journal.note(line)
     recipe, generator, place = parts.recipe, parts.generator, parts.plan.place
-    if isinstance(generator.engine, EndpointEngine):
+    if generator.engine.is_shared:
         generator = generator.for_one_of(count_workers(place))
         parts = replace(parts, generator=generator)
     events = Events(parts.plan, journal, max_cost)
@@ -143,7 +142,7 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
         place,
         generator.environment,
         events,
-        jobs_at_once=generator.partitions_at_once(recipe.partition_rows),
+        jobs_at_once=generator.engine.partitions_at_once(recipe.partition_rows),
         folder=parts.work_dir,
         job_timeout_s=recipe.cluster.partition_timeout_s,
     )
@@ -176,7 +175,7 @@ def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
     tell(record.took, record.left_out, progress)
     captions = parts.captions(recipe, seeds).run(pool, progress)
     instructions = parts.instructions(recipe, captions.picked).run(pool, progress)
-    return Text(recipe, captions, instructions, record.facts, model_license(recipe.engine), record.left_out)
+    return Text(recipe, captions, instructions, record.facts, recipe.engine.model_license(), record.left_out)
 
 
 def _undamaged(make: Callable[[], Published], pool: Budget, journal: Journal) -> Published:

@@ -8,14 +8,12 @@ from unicorn_hf.builders.repository import STATISTICS
 from unicorn_hf.builders.reuse import remember
 from unicorn_hf.captions.step import CaptionSet
 from unicorn_hf.cards.statistics import read_statistics
-from unicorn_hf.core.encoder_spec import ImportedSpec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import english_name
 from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.recipe import ImportedFile, Recipe
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.core.sources import SeedSource
-from unicorn_hf.engines.model_license import model_license
 from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.interchange.importing import Taken, take
@@ -52,7 +50,7 @@ def imported(parts: Parts, progress: Progress) -> Text:
     """
     recipe = parts.recipe
     parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
-    with_vectors = isinstance(parts.encoder.spec, ImportedSpec)
+    with_vectors = not parts.encoder.encoder.encodes
     if recipe.parent and parent:
         files = parent_files(recipe.parent, parent)
     else:
@@ -79,7 +77,7 @@ def imported(parts: Parts, progress: Progress) -> Text:
         captions=CaptionSet(taken.captions, _cut(taken.record.captions, taken.num_captions)),
         instructions=InstructionSet(taken.instructions, _cut(taken.record.instructions, taken.num_instructions)),
         seeds=facts.seeds if facts else _no_seeds(recipe, taken),
-        model_license=facts.model_license if facts else model_license(recipe.engine),
+        model_license=facts.model_license if facts else recipe.engine.model_license(),
         left_out=left_out,
         vectors=taken.vectors,
     )

@@ -5,8 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from unicorn_hf.core.published import published_encoder
-from unicorn_hf.engines.specs import resolve_encoder
+from unicorn_hf.core.encoder import published_encoder, resolve_encoder
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.rows import in_shard

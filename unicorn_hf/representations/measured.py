@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder
-from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
 from unicorn_hf.representations.figures import GapFacts
 from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Cloud, cosine, measure, neighbours_kept

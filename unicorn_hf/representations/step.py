@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.core.encoder import EncoderChoice, published_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Encoded
-from unicorn_hf.core.published import published_encoder
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
-from unicorn_hf.engines.specs import EncoderChoice
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
 from unicorn_hf.representations.moments import DomainMoments, SetMean
 from unicorn_hf.representations.rows import in_shard

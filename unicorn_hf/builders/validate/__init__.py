@@ -21,7 +21,7 @@ from unicorn_hf.builders.validate.papers import Card, Facts, check_recipe, check
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
 from unicorn_hf.core.choices import TRANSFERS
-from unicorn_hf.core.encoder_spec import IMPORTED
+from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.recipe import Recipe
@@ -139,7 +139,7 @@ class _Check:
         facts = self._facts.by_config()[config] if self._facts else None
         self._check_listing(config, shards, facts)
         # Vectors that came with imported captions are as long as they came.
-        imported = self._recipe is not None and self._recipe.representations.encoder == IMPORTED
+        imported = self._recipe is not None and not parse_encoder(self._recipe.representations.encoder).encodes
         unit = not imported and (not self._facts or _has_unit_norm(self._facts.representations.transfer))
         checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
         said = {shard.file: shard for shard in facts.shards} if facts else {}

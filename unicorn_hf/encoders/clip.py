@@ -1,0 +1,52 @@
+"""Any CLIP or SigLIP of transformers."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from unicorn_hf.core.choices import ENCODERS
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.model_source import HubModel, ModelSource
+from unicorn_hf.encoders.base import TowerPair
+
+if TYPE_CHECKING:
+    from unicorn_hf.encoders.towers.towers import ImageTower, TextTower
+
+
+@ENCODERS.register("clip")
+@dataclass(frozen=True, slots=True)
+class Clip(TowerPair):
+    """A CLIP or SigLIP of transformers."""
+
+    forms = {"MODEL": "a CLIP or SigLIP of transformers, e.g. clip:openai/clip-vit-large-patch14"}
+
+    model: ModelSource
+
+    @classmethod
+    def parse(cls, rest: str) -> Self:
+        return cls(ModelSource.parse(rest))
+
+    @property
+    def names_file(self) -> bool:
+        return not self.model.is_on_hub
+
+    def published(self, rest: str) -> str:
+        return str(self.model.published)
+
+    def hub_models(self) -> list[HubModel]:
+        return [HubModel(self.model.name, self.model.revision)]
+
+    def identity(self) -> str:
+        from unicorn_hf.models.folders import source_identity
+
+        # The name is of an earlier version: vectors are found by it.
+        return fingerprint("ClipSpec", [source_identity(self.model)])
+
+    def text_tower(self) -> "TextTower":
+        from unicorn_hf.encoders.towers.clip import text_tower
+
+        return text_tower(self)
+
+    def image_tower(self) -> "ImageTower":
+        from unicorn_hf.encoders.towers.clip import image_tower
+
+        return image_tower(self)

@@ -1,0 +1,238 @@
+"""Both sides of any model of open_clip."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.model_source import is_path
+from unicorn_hf.encoders.open_clip import HUB, LOCAL, OpenClip
+from unicorn_hf.encoders.towers.tokens import open_clip_tokens
+from unicorn_hf.encoders.towers.towers import ImageTower, TextTower, device_and_dtype
+from unicorn_hf.models.quiet import quiet
+
+log = logging.getLogger(__name__)
+
+_CONFIG = "open_clip_config.json"
+_NAMES = ("hf_tokenizer_name", "hf_model_name", "timm_model_name")
+"""Keys of a configuration that name other models."""
+_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
+_MODELS_ADVICE = "All names: python -c 'import open_clip; print(open_clip.list_models())'"
+_LOAD_ADVICE = (
+    "Weights that are not in the cache come from the Hub, which must be in reach.\n"
+    "A folder (open_clip:local-dir:FOLDER) and a file of weights need no network."
+)
+
+
+def check(spec: OpenClip) -> None:
+    """Check that open_clip knows the encoder, without loading weights: for before a build starts.
+
+    What is on the Hub is only known once it is loaded.
+
+    Raises:
+        InputError: open_clip is not installed, or knows no such model, tag, file or folder.
+    """
+    open_clip = _open_clip()
+    if spec.model.startswith(HUB):
+        _check_config(spec.model, _hub_config(spec.model.removeprefix(HUB)), is_foreign=True)
+        return
+    if spec.model.startswith(LOCAL):
+        folder = Path(spec.model.removeprefix(LOCAL))
+        _check_folder(folder)
+        _check_config(spec.model, folder / _CONFIG)
+        return
+    models = open_clip.list_models()
+    if spec.model not in models:
+        raise InputError(f"open_clip has no model {spec.model!r}.{_did_you_mean(spec.model, models)}", _MODELS_ADVICE)
+    _check_weights(open_clip, spec.model, spec.pretrained or "")
+
+
+def text_tower(spec: OpenClip) -> TextTower:
+    """The model's text tower, without the rest.
+
+    Raises:
+        InputError: open_clip knows no such encoder.
+        RunError: its weights cannot be had or do not fit.
+    """
+    check(spec)
+    with quiet():
+        try:
+            tokenizer = _open_clip().get_tokenizer(spec.model)
+            model = _load(spec)
+        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
+            raise _cannot_load(spec, error) from None
+    # Half of the weights or more, and no caption needs them.
+    model.visual = None
+    model.text_decoder = None
+    device, dtype = device_and_dtype()
+    model = model.to(device, dtype).eval().requires_grad_(False)
+    whole = _sees_padding(model.text)
+    causal_mask = None if whole else getattr(model.text, "attn_mask", None)
+
+    def features(ids: Any, _: Any) -> Any:
+        if causal_mask is not None:
+            model.text.attn_mask = causal_mask[: ids.shape[1], : ids.shape[1]]
+        return model.encode_text(ids)
+
+    return TextTower(features, open_clip_tokens(tokenizer, whole=whole), device)
+
+
+def image_tower(spec: OpenClip) -> ImageTower:
+    """The model's image tower, with the preprocessing that it was trained with.
+
+    Raises:
+        InputError: open_clip knows no such encoder.
+        RunError: its weights cannot be had or do not fit.
+    """
+    check(spec)
+    with quiet():
+        try:
+            from open_clip.transform import PreprocessCfg, image_transform_v2
+
+            model = _load(spec)
+            preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
+            raise _cannot_load(spec, error) from None
+    model.text = None
+    device, dtype = device_and_dtype()
+    model = model.to(device, dtype).eval().requires_grad_(False)
+    return ImageTower(model.encode_image, preprocess, device, dtype)
+
+
+def _load(spec: OpenClip) -> Any:
+    open_clip = _open_clip()
+    return open_clip.create_model(
+        spec.model,
+        pretrained=spec.pretrained,
+        # All towers but CoCa's become a CustomTextCLIP, whose text tower stands by itself.
+        force_custom_text=True,
+        force_quick_gelu=_wants_quick_gelu(spec),
+        pretrained_text=False,
+        require_pretrained=True,
+    )
+
+
+def _wants_quick_gelu(spec: OpenClip) -> bool:
+    """Whether the tag's weights were trained with another activation than the model's name says.
+
+    open_clip only warns then, and the vectors are wrong.
+    """
+    from open_clip.pretrained import get_pretrained_cfg
+
+    return bool(get_pretrained_cfg(spec.model, spec.pretrained or "").get("quick_gelu"))
+
+
+def _sees_padding(text: Any) -> bool:
+    """Whether what follows the end of a text has an effect on its vector.
+
+    It has none where attention is masked, or causal and read at that end. Other towers (SigLIP's) were trained to see
+    the padding.
+    """
+    from open_clip.hf_model import HFTextEncoder
+    from open_clip.transformer import TextTransformer
+
+    if isinstance(text, HFTextEncoder):
+        return False
+    if not isinstance(text, TextTransformer) or text.attn_mask is None or text.cls_emb is not None:
+        return True
+    return text.pool_type not in ("argmax", "eos")
+
+
+def _open_clip() -> Any:
+    # open_clip switches the threads of all fast tokenizers off when it is imported.
+    parallelism = os.environ.get("TOKENIZERS_PARALLELISM")
+    try:
+        with quiet():
+            import open_clip
+    except ImportError as error:
+        raise InputError(f"open_clip cannot be imported: {error}", _INSTALL) from None
+    if parallelism is None:
+        os.environ.pop("TOKENIZERS_PARALLELISM", None)
+    else:
+        os.environ["TOKENIZERS_PARALLELISM"] = parallelism
+    return open_clip
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    if not (folder / _CONFIG).is_file():
+        raise InputError(f"{folder} holds no open_clip model: it has no {_CONFIG}")
+
+
+def _hub_config(repo_id: str) -> Path | None:
+    """The configuration of a model of the Hub; None where it cannot be had, which open_clip tells when it loads it."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        with quiet():
+            return Path(hf_hub_download(repo_id, _CONFIG))
+    except (OSError, ValueError):
+        return None
+
+
+def _check_config(model: str, path: Path | None, *, is_foreign: bool = False) -> None:
+    """See that a model's configuration has no code run, which open_clip would do, nor names files of this machine.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        values = list(_values(json.loads(path.read_bytes()))) if path else []
+    except (OSError, ValueError, RecursionError):
+        return  # open_clip says what is wrong when it loads it.
+    if any(key == "trust_remote_code" and value for key, value in values):
+        raise InputError(
+            f"{model} asks for code of a model's repository to be run (trust_remote_code)", "Take another encoder."
+        )
+    for key, value in values:
+        if is_foreign and key in _NAMES and is_path(str(value)):
+            raise InputError(f"{model} names a file of this machine as {key}: {value!r}", "Take another encoder.")
+
+
+def _values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """All values in JSON with the keys that they stand under."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _values(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _values(item, key)
+    else:
+        yield key, value
+
+
+def _check_weights(open_clip: Any, model: str, pretrained: str) -> None:
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained.lower().replace("-", "_") in tags:  # As open_clip compares them.
+        if open_clip.get_model_config(model).get("quick_gelu") and not _wants_quick_gelu(OpenClip(model, pretrained)):
+            raise InputError(
+                f"open_clip's weights {pretrained!r} were trained without QuickGELU, which {model} has",
+                f"Take the model of the same name without -quickgelu: {model.removesuffix('-quickgelu')}/{pretrained}",
+            )
+        return
+    if Path(pretrained).is_file():
+        return
+    if "/" in pretrained or Path(pretrained).suffix:
+        raise InputError(f"there is no file of weights {pretrained}", f"Tags of {model}: {', '.join(tags) or 'none'}")
+    raise InputError(
+        f"open_clip's {model} has no pretrained weights {pretrained!r}.{_did_you_mean(pretrained, tags)}",
+        f"Its tags: {', '.join(tags)}" if tags else "It has no tags: name a file of weights.",
+    )
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> str:
+    """The nearest names, whatever their case."""
+    by_lower = {known.lower(): known for known in names}
+    near = [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _cannot_load(spec: OpenClip, error: Exception) -> RunError:
+    log.debug("open_clip cannot load the encoder", exc_info=error)
+    name = f"{spec.model}/{spec.pretrained}" if spec.pretrained else spec.model
+    return RunError(f"the encoder open_clip:{name} cannot be loaded: {str(error)[:600]}", _LOAD_ADVICE)

@@ -1,0 +1,83 @@
+"""Models of transformers, from a folder or the Hub: never with code of their own, always with all their weights."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.model_source import ModelSource
+from unicorn_hf.models.folders import local_folder
+from unicorn_hf.models.quiet import quiet
+
+log = logging.getLogger(__name__)
+
+_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+_ADVICE = (
+    "A model that is not in the cache comes from the Hub, which must be in reach; a folder needs no network.\n"
+    "Only safetensors are read, and no code of the model's repository is run."
+)
+_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
+
+
+def model_folder(source: ModelSource) -> Path:
+    """Where the model's files lie; from the Hub they are fetched into its cache.
+
+    Raises:
+        InputError: there is no such folder.
+        RunError: the Hub does not give the files.
+    """
+    if source.is_folder:
+        return local_folder(source)
+    from huggingface_hub import snapshot_download
+
+    with loading(str(source)):
+        return Path(snapshot_download(source.name, revision=source.revision, allow_patterns=list(_FILES)))
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes an error of ours about the model `name`.
+
+    Raises:
+        InputError: transformers is not installed.
+        RunError: the model cannot be had or does not fit.
+    """
+    try:
+        with quiet():
+            yield
+    except ImportError as error:
+        raise InputError(f"the encoder {name} needs a package that cannot be imported: {error}", _INSTALL) from None
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        log.debug("the encoder cannot be loaded", exc_info=error)
+        raise RunError(f"the encoder {name} cannot be loaded: {str(error)[:600]}", _ADVICE) from None
+
+
+def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = (), **settings: Any) -> Any:
+    """`kind.from_pretrained(folder)`, on the CPU, without gradients, unless a weight is missing or of another shape.
+
+    Weights whose names begin with one of `but` may be missing.
+
+    Raises:
+        RunError: one is; transformers would begin with random numbers in its place.
+    """
+    model, info = kind.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        local_files_only=True,
+        **settings,
+    )
+    lacking = sorted(
+        name for name in map(str, [*info["missing_keys"], *info["mismatched_keys"]]) if not name.startswith(but)
+    )
+    if lacking:
+        raise RunError(
+            f"{folder} lacks {len(lacking)} of the weights of a {type(model).__name__}: {', '.join(lacking[:3])}"
+        )
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,141 @@
+"""One model server over HTTP: its connections, the way to it, and how long it is left alone when it fails."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from unicorn_hf.core.http import proxy_for
+from unicorn_hf.engines.generators.replies import NOT_THERE, PassingError, connection_advice, shown
+
+if TYPE_CHECKING:
+    import aiohttp
+
+FAILURES_IN_A_ROW = 8
+"""So many failures of a server one after another pause all requests to it, but no fewer than it has in flight.
+
+Fewer concern the requests that failed: a server refuses at once and answers after a while, so that refusals come in a
+row though it answers all the others.
+"""
+_CONNECT_S = 30.0
+_BACKOFF_S, _PAUSE_S, _LONGEST_S = 0.1, 0.5, 60.0
+
+
+def backoff(num_failures: int) -> float:
+    """Seconds before a request's next attempt: random, so that those who failed together do not come back together.
+
+    It starts small: a server in trouble is left alone as a whole, and no other need be waited for.
+    """
+    return random.uniform(0, _doubled(_BACKOFF_S, num_failures))
+
+
+def _doubled(seconds: float, times: int) -> float:
+    return min(_LONGEST_S, seconds * 2.0 ** min(times, 30))
+
+
+class Server:
+    """A server, by the address where its API begins. Made and used in one event loop.
+
+    A server that asks for a pause (429 with `Retry-After` or `RateLimit`), or that fails for all requests, see
+    `FAILURES_IN_A_ROW`, is left alone: until when it asks for, or for a time that doubles until it answers again.
+    """
+
+    def __init__(self, address: str, headers: Mapping[str, str], concurrency: int, timeout_s: float) -> None:
+        import aiohttp
+
+        self.address = address
+        self.num_in_flight = 0
+        self.paused_until = 0.0
+        """By the clock of the event loop."""
+        self._num_in_a_row = 0
+        self._num_pauses = 0
+        self._timeout_s = timeout_s
+        proxy = proxy_for(address)
+        is_socks = bool(proxy and proxy.startswith("socks"))
+        self._options: dict[str, Any] = {
+            "allow_redirects": False,
+            "proxy": None if is_socks else proxy,
+            # Not those of the session: aiohttp sends these to the proxy too, and the key is among them.
+            "headers": {"content-type": "application/json", **headers},
+        }
+        limits: dict[str, Any] = {"limit": concurrency, "ttl_dns_cache": 300, "ssl": _certificates(address, proxy)}
+        self._session = aiohttp.ClientSession(
+            connector=_socks_connector(proxy, **limits) if is_socks and proxy else aiohttp.TCPConnector(**limits),
+            # No server gets a cookie back, and one of them may stand behind a balancer.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s)),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of the reply, whatever it says.
+
+        Raises:
+            PassingError: none came.
+        """
+        import aiohttp
+
+        self.num_in_flight += 1
+        try:
+            async with self._session.request(method, self.address + path, data=body, **self._options) as response:
+                return response.status, response.headers, await response.read()
+        except aiohttp.ConnectionTimeoutError:
+            raise PassingError(f"no connection in {min(_CONNECT_S, self._timeout_s):g} s", NOT_THERE) from None
+        except TimeoutError:
+            raise PassingError(f"no answer in {self._timeout_s:g} s (engine.timeout_s)") from None
+        except (aiohttp.ClientError, OSError) as error:
+            said = _said(error)
+            raise PassingError(said, connection_advice(said)) from None
+        finally:
+            self.num_in_flight -= 1
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it failed so often that requests had better go to another one."""
+        return self._num_in_a_row >= max(FAILURES_IN_A_ROW, self.num_in_flight)
+
+    def answered(self) -> None:
+        self._num_in_a_row = self._num_pauses = 0
+
+    def failed(self, failure: PassingError) -> None:
+        self._num_in_a_row += 1
+        now = asyncio.get_running_loop().time()
+        if failure.pauses_all and failure.wait_s is not None:
+            pause_s = failure.wait_s
+        elif self.is_suspect and now >= self.paused_until:
+            # Once for all requests that were in flight together.
+            pause_s = _doubled(_PAUSE_S, self._num_pauses) if failure.wait_s is None else failure.wait_s
+            self._num_pauses += 1
+        else:
+            return
+        self.paused_until = max(self.paused_until, now + pause_s)
+
+
+def _certificates(address: str, proxy: str | None) -> Any:
+    """The certificates that huggingface_hub's library for HTTP trusts, so that SSL_CERT_FILE and SSL_CERT_DIR hold."""
+    if not any(url and url.startswith("https:") for url in (address, proxy)):
+        return True
+    from importlib import import_module
+
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # httpx or httpx2, as the installed huggingface_hub has it.
+    return import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0]).create_ssl_context()
+
+
+def _socks_connector(proxy: str, **options: Any) -> "aiohttp.BaseConnector":
+    from aiohttp_socks import ProxyConnector
+
+    # Names are resolved by the proxy, as httpx has it for both kinds.
+    connector: aiohttp.BaseConnector = ProxyConnector.from_url(
+        proxy.replace("socks5h://", "socks5://", 1), rdns=True, **options
+    )
+    return connector
+
+
+def _said(error: Exception) -> str:
+    """What failed, in a line: for a connection, the words of the system alone."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return shown(f"{type(error).__name__}: {cause}")

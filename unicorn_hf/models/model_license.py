@@ -1,0 +1,42 @@
+"""Under what licence a model is, by its own card."""
+
+from pathlib import Path
+
+from unicorn_hf.core.model_source import DEMO
+
+_CARD = "README.md"
+_TIMEOUT_S = 5
+_DEMO_LICENSE = "apache-2.0"
+"""SmolLM2's, which the demonstration models are."""
+
+
+def model_license(model: str, revision: str | None) -> str | None:
+    """The licence that the card of a model states, in its folder or on the Hub.
+
+    A licence that the card calls `other` is known by its `license_name`. None where no card states one.
+    """
+    if model.startswith(DEMO):
+        return _DEMO_LICENSE
+    folder = Path(model).expanduser()
+    return _stated_in(folder / _CARD if folder.is_dir() else _downloaded(model, revision))
+
+
+def _downloaded(model: str, revision: str | None) -> Path | None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(model, _CARD, revision=revision, etag_timeout=_TIMEOUT_S))
+    except (OSError, ValueError):  # no such model, no network, no name of the Hub
+        return None
+
+
+def _stated_in(card: Path | None) -> str | None:
+    import yaml
+    from huggingface_hub import metadata_load
+
+    try:
+        stated = (metadata_load(card) if card else None) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    names = [stated.get("license_name") if stated.get("license") == "other" else None, stated.get("license")]
+    return next((name for name in names if isinstance(name, str) and name), None)
