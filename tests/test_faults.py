@@ -103,7 +103,7 @@ class Faults:
                 times=times,
             )
 
-        self.monkeypatch.setattr("unicorn_hf.pipeline.run.resolve_generator", resolve)
+        self.monkeypatch.setattr("unicorn_hf.pipeline.parts.resolve_generator", resolve)
 
     def recipe(self, **more: object) -> Recipe:
         seeds = self.folder / "seeds.txt"
