@@ -46,7 +46,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str, home: str, group: str) -> None:
         self.kind, self.group = kind, group
-        self._home = home
+        self.home = home
         self._ours: dict[str, T] = {}
         self._is_complete = False
         self._found: dict[str, EntryPoint] | None = None
@@ -125,8 +125,8 @@ class Registry(Generic[T]):
     def _import_ours(self) -> None:
         if self._is_complete:
             return
-        home = importlib.import_module(self._home)
-        for module in pkgutil.iter_modules(getattr(home, "__path__", ()), f"{self._home}."):
+        home = importlib.import_module(self.home)
+        for module in pkgutil.iter_modules(getattr(home, "__path__", ()), f"{self.home}."):
             importlib.import_module(module.name)
         self._is_complete = True
 
