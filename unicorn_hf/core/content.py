@@ -53,7 +53,9 @@ _ANYWHERE = """
     """
 
 
-def content_words(text: str, language: str = ENGLISH) -> list[str]:
+# Filters ask for those of the same few texts.
+@lru_cache(maxsize=1024)
+def content_words(text: str, language: str = ENGLISH) -> tuple[str, ...]:
     """Stems of the words of `text` that carry its meaning, in order, function words left out.
 
     Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`. Of other languages by
@@ -62,12 +64,12 @@ def content_words(text: str, language: str = ENGLISH) -> list[str]:
     """
     if base(language) == ENGLISH:
         english = map(_content_stem, words(text.replace("’", "'")))
-        return [stem for stem in english if stem is not None]
+        return tuple(stem for stem in english if stem is not None)
     if not has_content_words(language):
-        return []
+        return ()
     found = [*words(_KATAKANA.sub(" ", text)), *_KATAKANA.findall(text)]
     stems = (_stem(word, base(language)) for word in found)
-    return [stem for stem in stems if stem is not None]
+    return tuple(stem for stem in stems if stem is not None)
 
 
 def telling_words(text: str, language: str = ENGLISH) -> list[str]:
@@ -75,14 +77,19 @@ def telling_words(text: str, language: str = ENGLISH) -> list[str]:
     return [word for word in content_words(text, language) if word not in _suit_any_scene(base(language))]
 
 
-def is_plainly_english(text: str) -> bool:
-    """Whether a text has the function words of English prose: told at once, without a model.
+def is_plainly_english(*texts: str) -> bool:
+    """Whether texts have together the function words of English prose: told at once, without a model.
 
-    A quarter of its words are such, and a tenth are such as no other language has: Portuguese has `a`, `do`, `no`.
+    A quarter of their words are such, and a tenth are such as no other language has: Portuguese has `a`, `do`, `no`.
     """
+    num_words, num_alone, num_all = map(sum, zip(*map(_function_word_counts, texts), strict=True))
+    return num_alone > _SOME * num_words and num_all > _MANY * num_words
+
+
+def _function_word_counts(text: str) -> tuple[int, int, int]:
+    """How many words there are, and how many English function words: those of no other language, and all."""
     found = words(text)
-    num_alone, num_all = (sum(map(listed.__contains__, found)) for listed in (_ENGLISH_ALONE, _FUNCTION_WORDS))
-    return num_alone > _SOME * len(found) and num_all > _MANY * len(found)
+    return len(found), sum(map(_ENGLISH_ALONE.__contains__, found)), sum(map(_FUNCTION_WORDS.__contains__, found))
 
 
 @lru_cache(maxsize=16)

@@ -177,6 +177,7 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         settings |= {"distributed.scheduler.http.routes": []}
         # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
         settings |= {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
+        settings |= {"distributed.admin.system-monitor.interval": "5s"}
     options: dict[str, Any] = {
         "threads_per_worker": num_threads,
         "memory_limit": 0,

@@ -17,7 +17,7 @@ from unicorn_hf.runtime.stopwatch import Lap
 log = logging.getLogger(__name__)
 
 STUCK, ENDED_BADLY, NO_USAGE, ANSWERS = "stuck", "ended_badly", "no_usage", "answers"
-_REPORT_EVERY_S = 0.25
+_REPORT_EVERY_S = 1.0
 
 
 class Listener(Protocol):

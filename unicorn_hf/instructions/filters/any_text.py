@@ -137,9 +137,12 @@ class Language(ConversationFilter):
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         # As a whole: a few words are taken for any language. The letter of a choice is not among them.
-        text = unquoted(" ".join((turn.question, *(turn.options or (turn.answer,)))))
-        # English about a caption that is in another script may name what that script writes.
-        if ENGLISH in scene.languages and is_plainly_english(text):
+        texts = (turn.question, *(turn.options or (turn.answer,)))
+        joined = " ".join(texts)
+        text = unquoted(joined)
+        # English about a caption that is in another script may name what that script writes. Other filters know the
+        # words of each text.
+        if ENGLISH in scene.languages and is_plainly_english(*(texts if text == joined else (text,))):
             return None
         return foreign(text, scene.languages)
 
