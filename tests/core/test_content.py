@@ -20,7 +20,7 @@ from unicorn_hf.core.content import content_words, is_plainly_english, telling_w
     ],
 )
 def test_function_words_are_left_out(text: str, found: list[str]) -> None:
-    assert content_words(text) == found
+    assert list(content_words(text)) == found
 
 
 @pytest.mark.parametrize(
