@@ -10,11 +10,11 @@ ARGS ?=
 CASE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz lint docs
+.PHONY: help setup demo test test-all soak fuzz lint docs
 
 help:
 	@echo "make demo   build a small data set with real models, show it and how to load it"
-	@echo "make test   run the tests"
+	@echo "make test   run the tests, without those marked slow; make test-all runs all"
 	@echo "make soak   kill all processes of a build 20 times; some 10 minutes"
 	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; some 30 minutes"
 	@echo "make lint   ruff, mypy and the rules between the layers"
@@ -26,8 +26,14 @@ setup:
 demo: setup
 	@.venv/bin/unicorn-hf build $(ARGS)
 
+# The tests of a file share builds and engines, so they stay in one process.
+PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: setup
-	@.venv/bin/python -m pytest $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: setup
+	@$(PYTEST) $(ARGS)
 
 soak: setup
 	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py --timeout 3600 $(ARGS)

@@ -17,6 +17,8 @@ from unicorn_hf.needed import requests_needed
 from unicorn_hf.pipeline import build, plan
 from unicorn_hf.runtime.answers import store_at
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [f"a jar number {number} on a shelf" for number in range(90)]
 CAPTIONS, INSTRUCTIONS = 60, 18
 TASK = "instructions.tasks.multiple_choice"

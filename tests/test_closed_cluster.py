@@ -22,6 +22,8 @@ from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
 from unicorn_hf.cli import main
 from unicorn_hf.runtime import launch
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("health", "metrics", "info/main/workers.html", "json/counts.json", "statics/css/base.css")
 
 

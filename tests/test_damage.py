@@ -33,6 +33,8 @@ from unicorn_hf.runtime.files import DamagedShardError
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.views.status import status
 
+pytestmark = pytest.mark.slow
+
 SHARDS = [
     "seeds-*/seeds.00001.parquet",
     "answers/*/segments/*.parquet",

@@ -22,7 +22,7 @@ from unicorn_hf.core.recipe_file import BUNDLED
 from unicorn_hf.core.scoring import parse_score
 from unicorn_hf.runtime.answers.store import stores
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PACKAGE = Path(unicorn_hf.__file__).parent
 NUM_CAPTIONS, NUM_INSTRUCTIONS = 20, 8

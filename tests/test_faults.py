@@ -21,6 +21,8 @@ from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.engines.generators.echo import EchoGenerator
 
+pytestmark = pytest.mark.slow
+
 Fault = Literal["refuses", "kill", "stop", "hang", "die"]
 TIMEOUT_S = 10.0
 """More than anything takes that a partition of eight rows does, on a machine that has other things to do."""

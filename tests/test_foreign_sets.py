@@ -33,6 +33,8 @@ from unicorn_hf.core.registry import SectionOf
 from unicorn_hf.hub.regenerate import Published, child_recipe
 from unicorn_hf.pipeline import plan
 
+pytestmark = pytest.mark.slow
+
 MARK = "planted-content-zyx"
 KEY = "sk-marked-key-0123456789"
 SCENARIOS: dict[str, dict[str, object]] = {

@@ -18,6 +18,8 @@ from unicorn_hf.hub.files import published_paths
 from unicorn_hf.pipeline import write_card
 from unicorn_hf.seeds.normalise import normalise
 
+pytestmark = pytest.mark.slow
+
 LONG_WORD, ENDLESS_WORD = "w" * 1900, "x" * 1_000_000
 SEEDS = [
     *HOSTILE,

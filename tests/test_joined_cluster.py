@@ -14,6 +14,8 @@ from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.views.status import status
 
+pytestmark = pytest.mark.slow
+
 
 def recipe(folder: Path, where: str, num_workers: int | None = 2, **overrides: object) -> Recipe:
     return load_recipe(

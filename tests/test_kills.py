@@ -19,6 +19,8 @@ from tests.builds import rows, start, unicorn, write_seeds
 from tests.engines.chat_server import Body, ChatServer, Reply
 from unicorn_hf.runtime.answers.journal import PUT_S
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = int(os.environ.get("SOAK_KILLS", "2"))
 CONCURRENCY, LATENCY_S = 256, 0.3
 ROWS = 300 * (NUM_KILLS + 1)

@@ -23,6 +23,8 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.pipeline import build
 from unicorn_hf.runtime.progress import NoProgress
 
+pytestmark = pytest.mark.slow
+
 TEXTS = Path(__file__).parent / "language_texts"
 LANGUAGES = sorted(path.stem for path in TEXTS.glob("*.yaml"))
 TASKS = ("question_answering", "multiple_choice", "complex_reasoning")

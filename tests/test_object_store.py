@@ -15,6 +15,8 @@ from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.pipeline import build, clean, plan
 from unicorn_hf.runtime.storage import place
 
+pytestmark = pytest.mark.slow
+
 
 def recipe(folder: Path) -> Path:
     path = folder / "small.yaml"

@@ -12,6 +12,8 @@ import pytest
 
 from tests.builds import published_bytes, start, unicorn, write_seeds
 
+pytestmark = pytest.mark.slow
+
 
 def arguments(folder: Path) -> list[object]:
     recipe = folder / "small_partitions.yaml"

@@ -24,6 +24,8 @@ from unicorn_hf.engines.generators.vllm import VllmGenerator, environment
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.runtime.work import Work
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 90
 ENGINE = VllmEngine(model="demo:smollm2-135m-instruct", dtype="bfloat16", max_model_len=256, cpu_kvcache_gib=1)
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from tests.builds import unicorn, write_seeds
 from tests.hub.fixtures import ROOT
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples" / "train_projector.py"
 NUM_STEPS = 16

@@ -23,7 +23,7 @@ from unicorn_hf.runtime.progress import NoProgress
 
 DIM, NUM, SAID = 384, len(PICTURES), 20
 ENCODER = "open_clip:demo:minilm"
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from unicorn_hf.engines.generators.endpoint import EndpointGenerator
 from unicorn_hf.engines.generators.vllm import environment
 from unicorn_hf.models.demo_models import demo_llm
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 KEY = "sk-of-the-test"
 MODEL = "SmolLM2-135M-Instruct"
