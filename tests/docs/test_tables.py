@@ -7,6 +7,7 @@ import pytest
 
 from tests.docs.blocks import ROOT
 from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, EXPORTS, SOURCES, TASKS
+from unicorn_hf.core.plugins import REGISTRIES
 from unicorn_hf.core.registry import Registry
 
 TABLES: dict[tuple[str, str], Registry[Any]] = {
@@ -15,6 +16,11 @@ TABLES: dict[tuple[str, str], Registry[Any]] = {
     ("instructions.md", "task"): TASKS,
 }
 """The registry whose names are the first column of a page's table, by the page and the head of that column."""
+
+
+def test_the_page_for_extensions_names_each_group() -> None:
+    groups = re.findall(r"^\| [\w ]+ \| `([\w.]+)` \|", (ROOT / "docs" / "extend.md").read_text(), re.MULTILINE)
+    assert sorted(groups) == sorted(registry.group for registry in REGISTRIES)
 
 
 @pytest.mark.parametrize(("page", "head"), TABLES, ids=str)

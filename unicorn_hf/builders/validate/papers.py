@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS
 from unicorn_hf.builders.validate.report import Findings, quoted
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.core.yaml_text import read_yaml
@@ -54,6 +54,9 @@ def checked_recipe(folder: Path, findings: Findings) -> Recipe | None:
         return None
     try:
         return read_recipe(folder / RECIPE)
+    except MissingPackageError as error:
+        findings.add("recipe", RECIPE, f"it takes choices from a package that is not installed. {error.advice!a}")
+        return None
     except InputError as error:
         findings.add("recipe", RECIPE, quoted(error.message.replace(str(folder), "")))
         return None
