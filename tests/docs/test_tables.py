@@ -31,7 +31,9 @@ def test_a_table_names_each_choice_once(page: str, head: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "filters"), [("captions.md", CAPTION_FILTERS), ("instructions.md", CONVERSATION_FILTERS)], ids=str
+    ("page", "filters"),
+    [("captions.md", CAPTION_FILTERS), ("instructions.md", CONVERSATION_FILTERS)],
+    ids=["captions", "conversations"],
 )
 def test_a_table_tells_what_each_filter_rejects(page: str, filters: Registry[Any]) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

@@ -14,6 +14,8 @@ from tests.builds import rows, unicorn
 from tests.docs.blocks import ROOT
 from tests.test_params import completed
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = ROOT / "examples" / "plugin"
 PACKAGE, VERSION = "unicorn-hf-example", "0.1.0"
 INSTALL = f"pip install {PACKAGE}=={VERSION}"
