@@ -58,6 +58,12 @@ class Plan:
         return self.answers / generator.identity
 
     @property
+    def told_out(self) -> Path:
+        """`out` as messages and advice name it: from the current folder on, where it lies in it."""
+        here = Path.cwd()
+        return self.out.relative_to(here) if self.out.is_relative_to(here) else self.out
+
+    @property
     def local_dir(self) -> Path:
         """What of it takes room on this machine."""
         return self.out if is_remote(self.work_dir) else self.work_dir

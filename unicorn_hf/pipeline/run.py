@@ -101,7 +101,7 @@ def execute(
         raise InputError(
             "--max-cost needs a price, and the recipe has none", "For example: --set price.per_worker_hour=2.5"
         )
-    if push and (problem := check_access(push, options, folder=planned.out)):
+    if push and (problem := check_access(push, options, folder=planned.told_out)):
         progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
     parts = resolve(planned, progress)
     with exclusive(planned.work_dir), disk_errors():
@@ -113,10 +113,10 @@ def execute(
     if not push:
         return result
     try:
-        return replace(result, pushed=push_dataset(planned.out, push, options, progress=progress))
+        return replace(result, pushed=push_dataset(planned.told_out, push, options, progress=progress))
     except UnicornError as error:
         raise RunError(
-            f"the data set is whole in {planned.out}, but not pushed: {error.message}", error.advice
+            f"the data set is whole in {planned.told_out}, but not pushed: {error.message}", error.advice
         ) from error
 
 
