@@ -59,6 +59,7 @@ class Leaf:
 
 
 def leaves(model: type[BaseModel] = Recipe, above: Leaf = Leaf(())) -> Iterator[Leaf]:
+    model.model_rebuild()  # Keys that registries give are there when the model is.
     for name, info in model.model_fields.items():
         leaf = Leaf((*above.path, name), above.kinds)
         sections = list(sections_in(Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation))

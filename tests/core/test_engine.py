@@ -31,18 +31,18 @@ class Tin(AnyEncoder):
 
 
 class Brush(AnyEngine):
-    kind: Literal["other-paint:brush"] = "other-paint:brush"
+    kind: Literal["tin-paint:brush"] = "tin-paint:brush"
     width: int = 1
 
 
 def installed(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package `other-paint`, of this version, found before any that is installed already."""
-    metadata = folder / version / f"other_paint-{version}.dist-info"
+    """The package `tin-paint`, of this version, found before any that is installed already."""
+    metadata = folder / version / f"tin_paint-{version}.dist-info"
     metadata.mkdir(parents=True)
-    (folder / version / "other_paint.py").write_text(ENCODER)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: other-paint\nVersion: {version}\n")
+    (folder / version / "tin_paint.py").write_text(ENCODER)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tin-paint\nVersion: {version}\n")
     (metadata / "entry_points.txt").write_text(
-        "[unicorn_hf.engines]\nbrush = tests.core.test_engine:Brush\n[unicorn_hf.encoders]\ntin = other_paint:Tin\n"
+        "[unicorn_hf.engines]\nbrush = tests.core.test_engine:Brush\n[unicorn_hf.encoders]\ntin = tin_paint:Tin\n"
     )
     monkeypatch.syspath_prepend(folder / version)
     for registry in (ENCODERS, ENGINES):
@@ -71,14 +71,14 @@ def test_another_version_of_its_package_is_another_engine_and_encoder(
     found = []
     for version in ("1.0", "1.1"):
         installed(tmp_path, version, monkeypatch)
-        found.append((resolve_generator(Brush()).identity, resolve_encoder("other-paint:tin", 8).identity))
+        found.append((resolve_generator(Brush()).identity, resolve_encoder("tin-paint:tin", 8).identity))
     assert len({*found[0], *found[1]}) == 4
     assert resolve_generator(Brush(width=2)).identity not in (found[0][0], found[1][0])
 
 
 def test_what_a_new_engine_need_not_say() -> None:
     engine = Brush()
-    assert (engine.title, engine.full_title, engine.model_name) == ("other-paint:brush", "other-paint:brush", "")
+    assert (engine.title, engine.full_title, engine.model_name) == ("tin-paint:brush", "tin-paint:brush", "")
     assert (engine.author, engine.rehearsal, engine.model_license()) == ("model", "", None)
     assert engine.published() == engine
     assert (engine.gpus_per_worker, engine.workers_on_cpu(8, 4), engine.partitions_at_once(512)) == (1, 1, 1)

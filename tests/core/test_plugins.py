@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from unicorn_hf import InputError
-from unicorn_hf.core.plugins import package_of, plugins, to_install, why_unknown
+from unicorn_hf.core.plugins import REGISTRIES, package_of, plugins, to_install, why_unknown
 from unicorn_hf.core.recipe_file import read_document, validate
 
 
@@ -26,6 +26,8 @@ def _paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "[unicorn_hf.exports]\nmural = other_paint:Mural\nbroken = other_paint:Missing\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_found", None)
 
 
 @pytest.mark.usefixtures("_paint")
