@@ -4,8 +4,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.fields import FieldInfo
+from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import CoreSchema
 
 from unicorn_hf.core.registry import Registry
