@@ -26,14 +26,16 @@ setup:
 demo: setup
 	@.venv/bin/unicorn-hf build $(ARGS)
 
-# The tests of a file share builds and engines, so they stay in one process.
-PYTEST = .venv/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# The tests of a file share builds and engines, so they stay in one process. Slow ones start engines and clusters that use
+# all cores, so they run one after the other.
+FAST = .venv/bin/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
 
 test: setup
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(FAST) $(ARGS)
 
 test-all: setup
-	@$(PYTEST) $(ARGS)
+	@$(FAST) $(ARGS)
+	@.venv/bin/python -m pytest -m slow $(ARGS)
 
 soak: setup
 	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py --timeout 3600 $(ARGS)
