@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from unicorn_hf.core import choices
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.registry import Registry, normalised
+from unicorn_hf.core.registry import PACKAGE, Registry, normalised
 
 REGISTRIES: tuple[Registry[Any], ...] = tuple(kind for kind in vars(choices).values() if isinstance(kind, Registry))
-_NAME = re.compile(r"(?P<package>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?):[\w.-]+")
+_NAME = re.compile(rf"(?P<package>{PACKAGE}):[\w.-]+")
 
 
 def plugins(recipe: BaseModel) -> dict[str, str]:

@@ -136,7 +136,7 @@ class Registry(Generic[T]):
         return self._found
 
     def _look(self) -> dict[str, EntryPoint]:
-        found = (entry for entry in entry_points(group=self.group) if entry.dist)
+        found = entry_points(group=self.group)
         return {f"{normalised(entry.dist.name)}:{entry.name}": entry for entry in found if entry.dist}
 
     def _load(self, entry: EntryPoint) -> T:
@@ -156,7 +156,7 @@ class Registry(Generic[T]):
         package, colon, rest = name.partition(":")
         near = get_close_matches(name.lower(), known, n=1) or [other for other in known if other.endswith(f":{name}")]
         hint = f"Did you mean {near[0]}? " if near else ""
-        if colon and rest and _PACKAGE.fullmatch(package) and not near:
+        if colon and rest and re.fullmatch(PACKAGE, package) and not near:
             return MissingPackageError(
                 f"no {self.kind} {name}: the package {package} is not installed, or has none of that name",
                 f"Install the package if you trust it: pip install {package}",
@@ -208,4 +208,5 @@ def normalised(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
-_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+PACKAGE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+"""A regular expression of the names that distributions may have."""

@@ -176,8 +176,11 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
     if not place.dashboard:
         settings |= {"distributed.scheduler.http.routes": []}
         # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
-        settings |= {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s"}
-        settings |= {"distributed.admin.system-monitor.interval": "5s"}
+        settings |= {
+            "distributed.worker.profile.enabled": False,
+            "distributed.admin.tick.interval": "1s",
+            "distributed.admin.system-monitor.interval": "5s",
+        }
     options: dict[str, Any] = {
         "threads_per_worker": num_threads,
         "memory_limit": 0,

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,9 @@ def text_tower(spec: OpenClip) -> TextTower:
         InputError: open_clip knows no such encoder.
         RunError: its weights cannot be had or do not fit.
     """
-    check(spec)
-    with quiet():
-        try:
-            tokenizer = _open_clip().get_tokenizer(spec.model)
-            model = _load(spec)
-        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
-            raise _cannot_load(spec, error) from None
+    with _loading(spec):
+        tokenizer = _open_clip().get_tokenizer(spec.model)
+        model = _load(spec)
     # Half of the weights or more, and no caption needs them.
     model.visual = None
     model.text_decoder = None
@@ -88,19 +85,28 @@ def image_tower(spec: OpenClip) -> ImageTower:
         InputError: open_clip knows no such encoder.
         RunError: its weights cannot be had or do not fit.
     """
-    check(spec)
-    with quiet():
-        try:
-            from open_clip.transform import PreprocessCfg, image_transform_v2
+    with _loading(spec):
+        from open_clip.transform import PreprocessCfg, image_transform_v2
 
-            model = _load(spec)
-            preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-        except Exception as error:  # noqa: BLE001 - open_clip, torch, safetensors and the Hub raise what they like
-            raise _cannot_load(spec, error) from None
+        model = _load(spec)
+        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     model.text = None
     device, dtype = device_and_dtype()
     model = model.to(device, dtype).eval().requires_grad_(False)
     return ImageTower(model.encode_image, preprocess, device, dtype)
+
+
+@contextmanager
+def _loading(spec: OpenClip) -> Iterator[None]:
+    """Checks the encoder; whatever goes wrong inside becomes an error of ours about it."""
+    check(spec)
+    with quiet():
+        try:
+            yield
+        except Exception as error:
+            log.debug("open_clip cannot load the encoder", exc_info=error)
+            name = f"{spec.model}/{spec.pretrained}" if spec.pretrained else spec.model
+            raise RunError(f"the encoder open_clip:{name} cannot be loaded: {str(error)[:600]}", _LOAD_ADVICE) from None
 
 
 def _load(spec: OpenClip) -> Any:
@@ -230,9 +236,3 @@ def _did_you_mean(name: str, names: Sequence[str]) -> str:
     by_lower = {known.lower(): known for known in names}
     near = [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
     return f" Did you mean {' or '.join(near)}?" if near else ""
-
-
-def _cannot_load(spec: OpenClip, error: Exception) -> RunError:
-    log.debug("open_clip cannot load the encoder", exc_info=error)
-    name = f"{spec.model}/{spec.pretrained}" if spec.pretrained else spec.model
-    return RunError(f"the encoder open_clip:{name} cannot be loaded: {str(error)[:600]}", _LOAD_ADVICE)
