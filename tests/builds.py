@@ -4,14 +4,18 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ECHO = ["--engine", "echo", "--encoder", "hashing:64"]
+from tests import warm
+from tests.runtime.dask_cluster import SHARED_WORKERS
+
+SHARED = ["--cluster", str(SHARED_WORKERS)]
+"""For who tests nothing of a build's own workers: it uses those that all tests share."""
+ECHO = ["--engine", "echo", "--encoder", "hashing:64", *SHARED]
 
 
 def write_seeds(path: Path, number: int = 300) -> Path:
@@ -21,9 +25,7 @@ def write_seeds(path: Path, number: int = 300) -> Path:
 
 def unicorn(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user would."""
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
-    )
+    return warm.run([*map(str, arguments)], cwd=cwd, environment={**os.environ, **environment})
 
 
 def start(*arguments: object, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
@@ -44,7 +46,7 @@ def start(*arguments: object, cwd: Path, **environment: str) -> "subprocess.Pope
 
 
 def command(*arguments: object) -> list[str]:
-    return [str(Path(sys.executable).parent / "unicorn-hf"), *map(str, arguments)]
+    return warm.cold([*map(str, arguments)])
 
 
 def rows(folder: Path, config: str) -> list[dict[str, Any]]:

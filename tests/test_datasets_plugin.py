@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.builders.originals import release, zipped
-from tests.builds import unicorn, write_seeds
-from tests.hub.fixtures import ROOT, TIMEOUT_S, HubClient
+from tests.builds import SHARED, unicorn, write_seeds
+from tests.hub.fixtures import HubClient
 from tests.hub.server import Fault, HubServer
+from tests.warm import ROOT
 
 VERSIONS = ("installed", "4.8", "3.6")
 LIGHT_DEPENDENCIES = ("pydantic", "pyyaml")
@@ -25,6 +26,7 @@ OURS = "unicorn-lab/unicorn"
 NUM_PRETRAIN, NUM_INSTRUCTION = 60, 24
 NUM_ORIGINAL = 10_000
 ORIGINAL_PEAK_MB = 500
+TIMEOUT_S = 300
 
 START = """
 import json, logging, os, re, sys, warnings
@@ -117,7 +119,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
     arguments = ["--seeds", write_seeds(folder / "seeds.txt"), "--captions", NUM_PRETRAIN]
     arguments += ["--instructions", NUM_INSTRUCTION, "--engine", "echo", "--encoder", "hashing:8"]
-    done = unicorn("build", *arguments, "--out", folder / "unicorn", cwd=folder)
+    done = unicorn("build", *arguments, *SHARED, "--out", folder / "unicorn", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "unicorn"
 

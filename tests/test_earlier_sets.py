@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.builds import ECHO, rows, unicorn
+from tests.builds import ECHO, SHARED, rows, unicorn
 from unicorn_hf.cli import main
 
 FORMS = sorted((Path(__file__).parent / "golden" / "published").iterdir())
@@ -39,7 +39,7 @@ def test_every_command_that_reads_sets_takes_it(earlier: Path, tmp_path: Path) -
 
 def test_its_text_is_encoded_anew_and_its_recipe_written_again(earlier: Path) -> None:
     folder = earlier.parent
-    done = unicorn("build", "--from", "set", "--encoder", "hashing:6", "--out", "moved", cwd=folder)
+    done = unicorn("build", "--from", "set", "--encoder", "hashing:6", "--out", "moved", *SHARED, cwd=folder)
     assert done.returncode == 0, done.stderr
     captions = [(row["id"], row["caption"]) for row in rows(folder / "moved", "pretrain")]
     assert captions == [(row["id"], row["caption"]) for row in rows(earlier, "pretrain")]

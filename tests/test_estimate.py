@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.estimate import Amount, estimate
@@ -26,7 +27,7 @@ def recipe(folder: Path, **more: object) -> Recipe:
             "instructions.num": NUM_INSTRUCTIONS,
             "representations.encoder": "hashing:16",
             "partition_rows": 20,
-            "cluster.workers": 1,
+            "cluster.kind": share_workers(),
             "price": PRICE,
             **more,
         },

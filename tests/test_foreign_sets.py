@@ -19,7 +19,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tests.builds import ECHO, rows, unicorn, write_seeds
+from tests.builds import ECHO, SHARED, rows, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from tests.inotify import Watch
@@ -325,8 +325,8 @@ def test_commands_on_the_worst_set_that_is_not_refused(
     sent = Path(shutil.copytree(copy, home / "sent"))
     mine = ["--engine", "echo", "--encoder", "hashing:8"]
     commands = [
-        ["build", "--from", repo_id, "--transfer", "none", "--out", "kept", "--workers", "1"],
-        ["build", "--from", repo_id, *mine, "--out", "written", "--workers", "1"],
+        ["build", "--from", repo_id, "--transfer", "none", "--out", "kept", *SHARED],
+        ["build", "--from", repo_id, *mine, "--out", "written", *SHARED],
         ["build", "--from", "sent", "--random-seed", "5", "--out", "again"],
         ["build", "sent/recipe.yaml", "--out", "direct"],
         ["plan", "--from", repo_id, "--random-seed", "5"],
@@ -338,7 +338,7 @@ def test_commands_on_the_worst_set_that_is_not_refused(
         ["report", "sent", "--out", "page.html"],
         ["card", "sent"],
         ["export", "sent", "--format", "llava", "--out", "exported"],
-        ["import", "sent", "--out", "imported", "--encoder", "hashing:8", "--workers", "1"],
+        ["import", "sent", "--out", "imported", "--encoder", "hashing:8", *SHARED],
         ["push", "sent", f"{hub.user}/pushed"],
     ]
     # Those that start no worker and ask nobody read all keys in one way, whatever the engine.
@@ -407,7 +407,7 @@ def test_a_card_that_names_other_data_is_not_obeyed(place: str, here: Scene, hub
     other = str(here.planted["table"]) if place == "file" else f"http://127.0.0.1:{here.trap.port}/x.parquet"
     configs = [{"config_name": name, "data_files": other} for name in ("pretrain", "instruction")]
     (copy / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
-    child = ["build", "--from", str(copy), "--random-seed", "5", "--out", "child", "--workers", "1"]
+    child = ["build", "--from", str(copy), "--random-seed", "5", "--out", "child", *SHARED]
     for command in (child, ["inspect", str(copy)], ["compare", str(copy)], ["calibrate", "--images", str(copy),
                     "--encoder", "hashing:8"]):  # fmt: skip
         done = hub_client.command(*command)
@@ -456,5 +456,5 @@ def test_models_of_others_are_shown_and_asked_for_before_they_are_downloaded(
     assert asked
     assert all(path.startswith("/api/models/") for path in asked), "nothing but what the models are"
     mine = ["--engine", "echo", "--encoder", "hashing:8", "--captions", "8", "--instructions", "0"]
-    own = hub_client.command("build", "--from", str(copy), "--random-seed", "5", *mine, "--out", "x", "--workers", "1")
+    own = hub_client.command("build", "--from", str(copy), "--random-seed", "5", *mine, "--out", "x", *SHARED)
     assert own.returncode == 0, own.stderr

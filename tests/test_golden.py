@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from tests.builds import tables, unicorn
+from tests.builds import SHARED, tables, unicorn
 
 GOLDEN = Path(__file__).parent / "golden"
 _ANIMALS = "horse dog heron goat sheep trout beetle owl mare badger".split()
@@ -65,10 +65,11 @@ def build_all(folder: Path) -> dict[str, Any]:
     (folder / "labels.txt").write_text("\n".join(labels) + "\n")
     (folder / "written.yaml").write_text((GOLDEN / "written.yaml").read_text())
     _build(folder, "written.yaml", "--out", "written")
-    _build(folder, "--from", "written", "--transfer", "mean_shift", "--encoder", "hashing:24", "--out", "moved")
+    # The workers of the first are its own, and there are several; the others use one that is there.
+    _build(folder, "--from", "written", *SHARED, "--transfer", "mean_shift", *_PLAIN, "--out", "moved")
     fewer = ["--random-seed", "6", "--captions", "70", "--instructions", "30"]
     raw = ["--transfer", "mean_shift_raw", "--set", "representations.dtype=float16"]
-    _build(folder, "--from", "written", "--engine", "echo", *fewer, *raw, "--out", "again")
+    _build(folder, "--from", "written", *SHARED, "--engine", "echo", *fewer, *raw, "--out", "again")
     rows = [row for table in tables(folder / "written", "instruction") for row in table.to_pylist()]
     keys = ("caption", "conversations", "domain")
     (folder / "others.jsonl").write_text("".join(json.dumps({k: row[k] for k in keys}) + "\n" for row in rows))

@@ -10,6 +10,7 @@ import yaml
 
 from tests.builds import rows
 from tests.cards.samples import HOSTILE, MARKDOWN, body_of, lines_of
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import build, load_recipe
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.cards.charts import draw_charts
@@ -59,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "captions.num": 2 * len(kept_seeds()),
         "instructions.num": len(kept_seeds()),
         "representations.encoder": "hashing:16",
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     build(load_recipe("demo", recipe), top / "in" / "unicorn")
     return top

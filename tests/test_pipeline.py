@@ -11,6 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.builds import published_bytes, rows, tables, write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import BuildResult, Recipe, RunError, build, load_recipe
 from unicorn_hf.pipeline import plan
 from unicorn_hf.runtime.answers.store import stores
@@ -27,6 +28,8 @@ def recipe(folder: Path, **overrides: Any) -> Recipe:
         "representations.encoder": f"hashing:{DIM}",
         "partition_rows": 32,
     }
+    if "cluster__workers" not in overrides:
+        defaults["cluster.kind"] = share_workers()
     return load_recipe("demo", {**defaults, **{key.replace("__", "."): value for key, value in overrides.items()}})
 
 

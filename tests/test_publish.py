@@ -8,6 +8,7 @@ import pytest
 from tests.builds import ECHO, published_bytes, rows, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, RunError, build, load_recipe, pipeline
 
 SMALL = ["build", *ECHO, "--captions", "9", "--instructions", "4"]
@@ -99,7 +100,7 @@ def test_no_card_of_a_damaged_build(damage: str, content: bytes | None, tmp_path
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "unicorn"
-    recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 4, "cluster.workers": 1}
+    recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 4, "cluster.kind": share_workers()}
     build(load_recipe("demo", {**recipe, "representations.encoder": "hashing:8"}), out)
     return out
 

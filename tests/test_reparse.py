@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builds import published_bytes, rows, unicorn, write_seeds
+from tests.builds import SHARED, published_bytes, rows, unicorn, write_seeds
 from tests.engines.chat_server import Body, ChatServer
 
 
@@ -32,7 +32,7 @@ def build(server: ChatServer, folder: Path, filters: dict[str, Any], *more: obje
     recipe.write_text(yaml.safe_dump(data))
     write_seeds(folder / "seeds.txt", 100)
     server.bodies.clear()
-    done = unicorn("build", recipe, *more, cwd=folder, NO_PROXY="127.0.0.1")
+    done = unicorn("build", recipe, *SHARED, *more, cwd=folder, NO_PROXY="127.0.0.1")
     assert done.returncode == 0, done.stderr
     return list(server.bodies)
 

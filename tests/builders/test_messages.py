@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.builds import write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import build, load_recipe
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.messages import as_messages
@@ -23,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "instructions.num": 6,
         "representations.encoder": "hashing:8",
         "packaging.messages": True,
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     build(load_recipe("demo", recipe), folder / "unicorn")
     return folder / "unicorn"

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tests.builds import published_bytes, unicorn, write_seeds
+from tests.builds import SHARED, published_bytes, unicorn, write_seeds
 from unicorn_hf.builders.reuse import StageFolders, remember, told
 from unicorn_hf.core.recipe_file import load_recipe
 
@@ -68,7 +68,7 @@ def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
     def told_by_a_build(*options: str) -> str:
-        done = unicorn("build", "recipe.yaml", *options, cwd=tmp_path)
+        done = unicorn("build", "recipe.yaml", *SHARED, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stderr.partition("captions: 0 of")[0]
 

@@ -18,6 +18,7 @@ import pytest
 from tests.builds import published_bytes, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.builders.validate import Report, validate_folder
 
@@ -37,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "representations.encoder": f"hashing:{DIM}",
         "partition_rows": 16,
         "packaging.rows_per_shard": 20,
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     build(load_recipe("demo", recipe), folder / "unicorn")
     return folder / "unicorn"
@@ -101,7 +102,7 @@ def test_a_good_build_is_valid(made: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"dtype": "float32"}, {"transfer": "none"}])
 def test_other_forms_are_valid(settings: dict[str, str], tmp_path: Path) -> None:
-    recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 3, "cluster.workers": 1}
+    recipe = {"engine": {"kind": "echo"}, "captions.num": 9, "instructions.num": 3, "cluster.kind": share_workers()}
     more = {f"representations.{key}": value for key, value in settings.items()}
     build(load_recipe("demo", {**recipe, "representations.encoder": "hashing:64", **more}), tmp_path / "unicorn")
     assert found(validate_folder(tmp_path / "unicorn")) == []

@@ -1,6 +1,7 @@
 """Sections that are made of a registry: our keys, and those of other packages where a recipe gives them."""
 
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any, Self
@@ -8,6 +9,7 @@ from typing import Any, Self
 import pytest
 from pydantic import PositiveInt, ValidationError, model_validator
 
+from unicorn_hf import load_recipe
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.gathered import Filters
 from unicorn_hf.core.registry import Registry
@@ -78,6 +80,16 @@ def test_those_of_other_packages_are_there_in_the_order_of_the_recipe() -> None:
         assert sieves.filter(ROUND).width == 7
         assert Sieves.model_validate(sieves.model_dump(mode="json")) == sieves
         assert pickle.loads(pickle.dumps(sieves)).others == sieves.others  # noqa: S301 - as jobs take it
+
+
+def test_where_they_are_only_unpickled_others_are_not_equal() -> None:
+    """As in a worker that several builds use: what it keeps for the filters of one is not for those of another."""
+    few, many = (load_recipe("demo", {"captions.filters.min_words": number}).captions.filters for number in (5, 50))
+    code = "import pickle, sys; few, many = pickle.load(sys.stdin.buffer); print(few == many, few.min_words)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps((few, many)), capture_output=True, check=True
+    )
+    assert told.stdout == b"False 5\n"
 
 
 @pytest.mark.parametrize(

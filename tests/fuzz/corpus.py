@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tests.builders.originals import item, release
 from tests.builds import write_seeds
+from tests.runtime.dask_cluster import share_workers
 from tests.stages import SerialPool
 from unicorn_hf import build, load_recipe
 from unicorn_hf.core.choices import EXPORTS
@@ -107,7 +108,7 @@ def _sets(folder: Path) -> None:
         "packaging.rows_per_shard": 5,
         "packaging.row_group_rows": 3,
         "price": {"currency": "EUR", "per_worker_hour": 2.5},
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     with in_this_process():
         build(load_recipe("demo", recipe), place / "set", work_dir=folder / "work")

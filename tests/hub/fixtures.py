@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.hub.server import HubServer
-
-ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 300
-
+from tests.warm import ROOT
 
 Environment = Mapping[str, str | None]
 
@@ -46,24 +44,17 @@ class HubClient:
 
     def start(self, code: str, *args: str, env: Environment | None = None) -> "subprocess.Popen[str]":
         """Python that runs `code` with `args` in sys.argv[1:], under way."""
-        return self._start([sys.executable, "-c", code, *args], env)
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-c", code, *args]
+        return subprocess.Popen(command, env=self.environment(env), cwd=self.home, text=True, stdout=pipe, stderr=pipe)
 
     def run(self, code: str, *args: str, env: Environment | None = None) -> "subprocess.CompletedProcess[str]":
-        """The same, to its end."""
-        return _finished(self.start(code, *args, env=env))
+        """The same, to its end, in a process that has the libraries loaded already."""
+        return warm.run(["-c", code, *args], cwd=self.home, environment=self.environment(env))
 
     def command(self, *args: str, env: Environment | None = None) -> "subprocess.CompletedProcess[str]":
         """`unicorn-hf` with `args`, in the user's home, to its end."""
-        return _finished(self._start([str(Path(sys.executable).with_name("unicorn-hf")), *args], env))
-
-    def _start(self, command: list[str], env: Environment | None) -> "subprocess.Popen[str]":
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment(env), cwd=self.home, text=True, stdout=pipe, stderr=pipe)
-
-
-def _finished(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
-    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        return warm.run([*args], cwd=self.home, environment=self.environment(env))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.builds import ECHO, published_bytes, rows, unicorn, write_seeds
+from tests.builds import ECHO, SHARED, published_bytes, rows, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from unicorn_hf import InputError
@@ -50,7 +50,7 @@ def test_another_transfer_keeps_the_text(hub: HubServer, hub_client: HubClient, 
     repo_id = published(hub, parent)
     child_id = f"{hub.user}/child"
     done = hub_client.command(
-        "build", "--from", repo_id, "--transfer", "none", "--out", "child", "--push", child_id, "--workers", "1"
+        "build", "--from", repo_id, "--transfer", "none", "--out", "child", "--push", child_id, *SHARED
     )
     assert done.returncode == 0, done.stderr
     child = hub_client.home / "child"
@@ -76,7 +76,7 @@ def test_another_transfer_keeps_the_text(hub: HubServer, hub_client: HubClient, 
     assert f"](https://huggingface.co/datasets/{repo_id}/tree/{commit}) at revision `{commit}`" in card
     assert "Changed in the recipe: representations.transfer." in card
 
-    again = hub_client.command("build", "child/recipe.yaml", "--out", "again", "--workers", "1")
+    again = hub_client.command("build", "child/recipe.yaml", "--out", "again", *SHARED)
     assert again.returncode == 0, again.stderr
     assert published_bytes(hub_client.home / "again") == published_bytes(child)
 
@@ -86,7 +86,7 @@ def test_another_draw_is_written_from_the_seeds_of_the_rows(
 ) -> None:
     repo_id = published(hub, parent)
     done = hub_client.command(
-        "build", "--from", repo_id, "--random-seed", "5", "--captions", "20", "--out", "child", "--workers", "1"
+        "build", "--from", repo_id, "--random-seed", "5", "--captions", "20", "--out", "child", *SHARED
     )
     assert done.returncode == 0, done.stderr
     child = hub_client.home / "child"
@@ -126,7 +126,7 @@ def test_what_the_hub_does_not_give(
     parent: Path,
 ) -> None:
     repo_id = published(hub, parent, private=True)
-    done = hub_client.command("build", "--from", repo_id, "--out", "child", *options, env=environment)
+    done = hub_client.command("build", "--from", repo_id, "--out", "child", *options, *SHARED, env=environment)
     assert done.returncode in (1, 2)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -136,7 +136,7 @@ def test_what_the_hub_does_not_give(
 def test_a_repository_that_is_none_of_ours(hub: HubServer, hub_client: HubClient) -> None:
     repo_id = f"{hub.user}/other"
     hub.add_repository(repo_id, {"README.md": b"mine", "data.csv": b"a"})
-    done = hub_client.command("build", "--from", repo_id, "--out", "child")
+    done = hub_client.command("build", "--from", repo_id, "--out", "child", *SHARED)
     assert done.returncode == 2
     assert f"{repo_id} is no data set that unicorn-hf made" in done.stderr
 
@@ -204,8 +204,7 @@ def test_of_a_folder(parent: Path, tmp_path: Path) -> None:
         10,
         "--out",
         "x",
-        "--workers",
-        1,
+        *SHARED,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -213,6 +212,6 @@ def test_of_a_folder(parent: Path, tmp_path: Path) -> None:
     assert recipe_of(tmp_path / "x")["parent"]["dataset"] == "unicorn"
     for name in ("README.md", "recipe.yaml", "statistics.json"):
         assert str(tmp_path) not in (tmp_path / "x" / name).read_text()
-    grandchild = unicorn("build", "--from", "x", "--transfer", "none", "--out", "z", "--workers", 1, cwd=tmp_path)
+    grandchild = unicorn("build", "--from", "x", "--transfer", "none", "--out", "z", *SHARED, cwd=tmp_path)
     assert grandchild.returncode == 0, grandchild.stderr
     assert text(tmp_path / "z", "instruction") == text(tmp_path / "x", "instruction")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from tests.builders.originals import release
-from tests.builds import ECHO, published_bytes, rows, unicorn
+from tests.builds import ECHO, SHARED, published_bytes, rows, unicorn
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from unicorn_hf import InputError, RunError
@@ -99,7 +99,7 @@ def test_import_of_an_export(format: str, made: Path, tmp_path: Path) -> None:
     export(made, format, tmp_path / "export")
     given_vectors = format != "bunny"
     options = [] if given_vectors else ["--encoder", "hashing:64"]
-    done = unicorn("import", "export", "--out", "back", *options, cwd=tmp_path)
+    done = unicorn("import", "export", "--workers", 1, "--out", "back", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     columns = ["id", "caption", "conversations", *(["seed", "domain"] if given_vectors else [])]
     for config in ("pretrain", "instruction"):
@@ -123,7 +123,7 @@ def test_import_of_an_export_whose_instructions_bring_no_captions(made: Path, tm
     path.write_text(
         json.dumps([{key: row[key] for key in ("id", "conversations")} for row in json.loads(path.read_text())])
     )
-    done = unicorn("import", "export", "--out", "back", "--encoder", "hashing:64", cwd=tmp_path)
+    done = unicorn("import", "export", "--workers", 1, "--out", "back", "--encoder", "hashing:64", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found, wanted = rows(tmp_path / "back", "instruction"), rows(made, "instruction")
     assert [row["conversations"] for row in found] == [row["conversations"] for row in wanted]
@@ -131,11 +131,11 @@ def test_import_of_an_export_whose_instructions_bring_no_captions(made: Path, tm
 
 def test_the_published_recipe_imports_the_same_again(made: Path, tmp_path: Path) -> None:
     export(made, "llava", tmp_path / "export")
-    assert unicorn("import", "export", "--out", "back", cwd=tmp_path).returncode == 0
+    assert unicorn("import", "export", "--workers", 1, "--out", "back", cwd=tmp_path).returncode == 0
     recipe = (tmp_path / "back" / "recipe.yaml").read_text()
     assert str(tmp_path) not in recipe
     (tmp_path / "export" / "recipe.yaml").write_text(recipe)
-    done = unicorn("build", "export/recipe.yaml", "--out", "again", cwd=tmp_path)
+    done = unicorn("build", "export/recipe.yaml", *SHARED, "--out", "again", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert published_bytes(tmp_path / "again") == published_bytes(tmp_path / "back")
     with (tmp_path / "export" / "pretrain.json").open("a") as file:

@@ -36,7 +36,6 @@ def small(folder: Path, transfer: str, **more: object) -> Recipe:
         representations__encoder=f"hashing:{DIM}",
         representations__transfer=transfer,
         representations__dtype="float32",
-        cluster__workers=1,
         **more,
     )
 

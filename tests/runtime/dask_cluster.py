@@ -1,18 +1,24 @@
 """A scheduler and workers that somebody else started, as processes of this machine."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 from distributed import Security
 
 PATIENCE_S = 60
+SHARED_WORKERS = Path(tempfile.gettempdir()) / f"unicorn-hf-tests-{os.getpid()}" / "scheduler.json"
+"""The scheduler of workers that all tests of this process may use; see `share_workers`."""
 
 
 @dataclass
@@ -71,6 +77,19 @@ class Cluster:
     def close(self) -> None:
         for name in list(self.processes):
             self.kill(name)
+
+
+@cache
+def share_workers() -> str:
+    """The path of `SHARED_WORKERS`, whose workers have been started."""
+    folder = SHARED_WORKERS.parent
+    folder.mkdir()
+    shared = Cluster(folder)
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(shared.close)
+    shared.start_scheduler()
+    shared.start_worker()
+    return str(SHARED_WORKERS)
 
 
 def certificates(folder: Path) -> dict[str, str]:

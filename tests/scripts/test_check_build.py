@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.builds import write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import build, load_recipe
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "check_build.py"
@@ -39,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "instructions.num": 45,
         "representations.encoder": "hashing:8",
         "packaging.messages": True,
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     build(load_recipe("demo", recipe), folder / "unicorn")
     return folder / "unicorn"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds import write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import build, load_recipe
 
 
@@ -19,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "captions.filters.min_words": 110,
         "instructions.num": 25,
         "representations.encoder": "hashing:16",
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     build(load_recipe("demo", recipe), folder / "unicorn")
     return folder / "unicorn"

@@ -12,6 +12,7 @@ from tests.builders.originals import release
 from tests.builds import published_bytes, rows, unicorn
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.runtime.progress import NoProgress
@@ -22,7 +23,12 @@ HOSTILE = "</table><script>alert(1)</script> [bold]|`x` \x1b[31m\u202eevil $x^2$
 
 
 def made(folder: Path, random_seed: int, captions: int) -> Path:
-    recipe = {"engine": {"kind": "echo"}, "captions.num": captions, "instructions.num": 9, "cluster.workers": 1}
+    recipe = {
+        "engine": {"kind": "echo"},
+        "captions.num": captions,
+        "instructions.num": 9,
+        "cluster.kind": share_workers(),
+    }
     out = folder / f"set-{random_seed}"
     build(load_recipe("demo", {**recipe, "random_seed": random_seed, "representations.encoder": "hashing:8"}), out)
     return out

@@ -47,6 +47,11 @@ class Gathered(Section):
         cls.__pydantic_fields__.update(cls.own_keys() | others)
         return handler(source)
 
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        # A worker may unpickle one before anything has asked for the keys, and without keys all would be equal.
+        type(self).model_rebuild()
+        super().__setstate__(state)
+
     @model_validator(mode="wrap")
     @classmethod
     def _others_are_those_that_are_given(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:

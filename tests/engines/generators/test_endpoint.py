@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.builds import unicorn, write_seeds
+from tests.builds import SHARED, unicorn, write_seeds
 from tests.engines.chat_server import Body, ChatServer, Reply, Script, completion, subject
 from tests.engines.proxy import LoopbackProxy
 from tests.stages import answers_of
@@ -667,6 +667,8 @@ def build(server: ChatServer, folder: Path, *options: str, **environment: str) -
     )
     write_seeds(folder / "seeds.txt", 40)
     served = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model", *options]
+    if not environment and "--workers" not in options:
+        served += SHARED
     return unicorn("build", recipe, *served, cwd=folder, NO_PROXY="127.0.0.1", **environment)
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.builds import rows, unicorn, write_seeds
+from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.views.report import write_report
@@ -124,7 +125,7 @@ def test_vectors_before_a_transfer_that_cannot_be_undone_come_from_the_work_file
         "instructions.num": 10,
         "representations.encoder": "hashing:32",
         "representations.transfer": "c3",
-        "cluster.workers": 1,
+        "cluster.kind": share_workers(),
     }
     folder, work_dir = tmp_path / "unicorn", tmp_path / "unicorn.work"
     build(load_recipe("demo", recipe), folder)
