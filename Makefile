@@ -26,16 +26,14 @@ setup:
 demo: setup
 	@.venv/bin/unicorn-hf build $(ARGS)
 
-# The tests of a file share builds and engines, so they stay in one process. Slow ones start engines and clusters that use
-# all cores, so they run one after the other.
-FAST = .venv/bin/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
+# A process more than cores: some tests wait for processes that they have started or killed.
+TESTS = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadgroup
 
 test: setup
-	@$(FAST) $(ARGS)
+	@$(TESTS) -m "not slow" $(ARGS)
 
 test-all: setup
-	@$(FAST) $(ARGS)
-	@.venv/bin/python -m pytest -m slow $(ARGS)
+	@$(TESTS) $(ARGS)
 
 soak: setup
 	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py --timeout 3600 $(ARGS)

@@ -24,6 +24,13 @@ settings.register_profile(
 settings.load_profile("unicorn")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share builds, so they stay in one process; so do those with real models, which use all cores."""
+    for item in items:
+        group = "real models" if item.get_closest_marker("real") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
