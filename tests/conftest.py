@@ -24,6 +24,7 @@ settings.register_profile(
 settings.load_profile("unicorn")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file share builds, so they stay in one process; so do those with real models, which use all cores."""
     for item in items:
