@@ -11,7 +11,7 @@ from unicorn_hf.core.plugins import REGISTRIES
 from unicorn_hf.core.registry import Registry
 
 TABLES: dict[tuple[str, str], Registry[Any]] = {
-    ("exchange.md", "form"): EXPORTS,
+    ("exchange.md", "format"): EXPORTS,
     ("seeds.md", "kind"): SOURCES,
     ("instructions.md", "task"): TASKS,
 }
