@@ -27,7 +27,7 @@ demo: setup
 	@.venv/bin/unicorn-hf build $(ARGS)
 
 # A process more than cores: some tests wait for processes that they have started or killed.
-TESTS = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1) --dist loadgroup
+TESTS = .venv/bin/python -m pytest --numprocesses $(shell expr $$(nproc) + 1)
 
 test: setup
 	@$(TESTS) -m "not slow" $(ARGS)

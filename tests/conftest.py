@@ -3,9 +3,13 @@
 import os
 import tempfile
 from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = ["tests.runtime.dask_cluster", "tests.hub.fixtures", "tests.runtime.object_store"]
 
@@ -24,12 +28,20 @@ settings.register_profile(
 settings.load_profile("unicorn")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file share builds, so they stay in one process; so do those with real models, which use all cores."""
-    for item in items:
-        group = "real models" if item.get_closest_marker("real") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class _ByFile(LoadFileScheduling):  # type: ignore[misc, no-any-unimported] - xdist has no types
+    """Tests of a file share builds, so they stay in one process; so do files with real models, which use all cores."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid.partition("::")[0])
+
+
+@cache
+def _group(file: str) -> str:
+    return "real models" if "pytest.mark.real" in (Path(__file__).parents[1] / file).read_text() else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:  # type: ignore[no-any-unimported]
+    return _ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
