@@ -163,7 +163,8 @@ COMMANDS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_ends_with_one_message(command: str, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    done = unicorn(*COMMANDS[command], cwd=tmp_path, ALL_PROXY="socks5://me:pass-word@127.0.0.1:1080", HF_TOKEN="hf_x")
+    environment = {"ALL_PROXY": "socks5://me:pass-word@127.0.0.1:1080", "HF_TOKEN": "hf_x", "HF_HUB_OFFLINE": "0"}
+    done = unicorn(*COMMANDS[command], cwd=tmp_path, **environment)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert "pass-word" not in done.stdout + done.stderr

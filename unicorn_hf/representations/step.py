@@ -31,6 +31,7 @@ from unicorn_hf.runtime.steps import PartitionJob, Record, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE, ALIGNMENT = "representations", "alignment"
+_MERGED = "all"
 CODE = 3
 """Raise it when what is kept of a partition changes: captions are then encoded again."""
 
@@ -237,8 +238,16 @@ class RepresentationStage:
         return replace(statistics, aligned=SetMean.merged([SetMean.from_table(table) for table in tables]))
 
     def _text_moments(self) -> DomainMoments:
+        """Of all partitions together: a shard of its own, since a build that resumes has thousands of them to read."""
+        step = Step.of(self.work_dir, "moments", self.step.folder.name)
+        inputs = fingerprint(*(picked.identity for picked in self.captions))
+        if step.find(_MERGED, inputs, Record):
+            return DomainMoments.from_table(read_table(step.shard(_MERGED, "moments"), MOMENTS))
         tables = (read_table(self.step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
-        return DomainMoments.merged(DomainMoments.from_table(table) for table in tables)
+        merged = DomainMoments.merged(DomainMoments.from_table(table) for table in tables)
+        write_table(step.shard(_MERGED, "moments"), merged.to_table(), MOMENTS)
+        step.finish(_MERGED, Record(inputs=inputs, num_bytes=step.sizes(_MERGED, "moments")))
+        return merged
 
 
 def image_side(recipe: Recipe) -> ImageStatistics | None:
