@@ -1,4 +1,4 @@
-"""What holds for the tests of engines."""
+"""What holds for the tests of encoders."""
 
 from collections.abc import Iterator
 
