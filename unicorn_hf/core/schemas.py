@@ -101,9 +101,9 @@ def embeddings(dim: int) -> pa.Schema:
 def pretrain(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:
     """The published `pretrain` config; `messages` says whether it has the column of that name.
 
-    A new column also belongs into `builders/package.py` (which writes it), `builders/rows.py`, `builders/validate/rows.py`
-    and `identity.py`, `cards/metadata.py` and `card.py`, `pipeline/publish.py`, the exports, `interchange/reading.py`,
-    `views/inspect.py`, `views/report/rows.py`, and docs/data.md.
+    A new column also belongs into `builders/package.py` (which writes it), `builders/rows.py`, the modules rows and
+    identity of `builders/validate`, `cards/metadata.py`, `cards/card.py`, `pipeline/publish.py`, the exports,
+    `interchange/reading.py`, `views/inspect.py`, `views/report/rows.py`, and docs/data.md.
     """
     return pa.schema(
         [
