@@ -35,7 +35,7 @@ def intrude(folder: Path, ports: set[int], settings: Mapping[str, str] | None = 
     command = [sys.executable, "-m", "tests.intruder", str(traces), *addresses]
     variables = {**os.environ, **variables_of(settings or {})}
     root = Path(__file__).parent.parent
-    subprocess.run(command, check=True, timeout=3 * PATIENCE_S, cwd=root, env=variables, capture_output=True)
+    subprocess.run(command, check=True, timeout=PATIENCE_S, cwd=root, env=variables, capture_output=True)
     return sorted(path.name for path in traces.iterdir())
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from distributed import Security
 
-PATIENCE_S = 60
+PATIENCE_S = 240
 SHARED_WORKERS = Path(tempfile.gettempdir()) / f"unicorn-hf-tests-{os.getpid()}" / "scheduler.json"
 """The scheduler of workers that all tests of this process may use; see `share_workers`."""
 

@@ -10,7 +10,7 @@ from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.work import Work
 
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
 @dataclass(frozen=True)
