@@ -98,6 +98,7 @@ def test_a_hubs_model_is_known_by_its_commit_whether_the_hub_is_in_reach_or_not(
     environment = {
         **os.environ,
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HUB_OFFLINE": "0",
         "HF_HOME": str(tmp_path),
         "NO_PROXY": "127.0.0.1",
     }
