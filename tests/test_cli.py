@@ -84,7 +84,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--language", "fr"], ["echo has no sentences of French", "German"]),
     (["--language", "Chinese"], ["language", "zh, not Chinese"]),
     (["--seeds", "seeds.docx"], ["seeds.docx", ".parquet"]),
-    (["--seed-column", "prompt"], ["--seed-column goes with --seeds"]),
+    (["--seed-column", "prompt"], ["--seed-column requires --seeds"]),
     (["--captions", "0"], ["--captions"]),
     (["--captions", "-5"], ["--captions"]),
     (["--captions", "5", "--instructions", "6"], ["instructions (6) are more than captions (5)"]),
@@ -236,9 +236,9 @@ def test_any_key_of_a_recipe_can_be_set(recipe_of_build: Callable[..., Recipe]) 
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("captions.num", "not KEY=VALUE"),
-        ("=3", "not KEY=VALUE"),
-        ("captions.num=[", "not KEY=VALUE"),
+        ("captions.num", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("captions.num=[", "expected KEY=VALUE"),
         ("captions.sampling.temprature=1", "temperature"),
         ("captions.num=many", "captions.num"),
     ],
@@ -271,4 +271,4 @@ def test_a_recipe_without_a_model_takes_one(recipe_of_build: Callable[..., Recip
     assert recipe_of_build(path, "--llm", "org/two").engine == VllmEngine(model="org/two")
     told = CliRunner().invoke(main, ["build", str(path), "--engine", "vllm"])
     assert told.exit_code == 2
-    assert "names no model for vllm" in told.stderr
+    assert "has no model for vllm" in told.stderr

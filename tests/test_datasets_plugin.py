@@ -305,7 +305,7 @@ def test_nothing_anywhere_is_one_clear_error(loader: Loader) -> None:
     ("call", "said"),
     [
         ("load_dataset, 'unicorn', data_dir='absent'", "is not a folder"),
-        ("load_dataset, 'unicorn', data_files='x.json'", "data_files= cannot choose"),
+        ("load_dataset, 'unicorn', data_files='x.json'", "takes no data_files="),
         ("load_dataset, 'unicorn', 'no-config'", "Available: ['pretrain', 'instruction']"),
         ("unicorn_hf.datasets_plugin.register, 'unicorn'", "is not the name of a repository"),
     ],
@@ -345,7 +345,7 @@ def test_a_hub_that_fails_halfway_gives_no_stale_copy(installed: Loader, built: 
     installed.hub.faults = [Fault("HEAD", "README.md", status=403, times=1e9)]
     error = installed.run(code).value
     assert error["type"] == "RunError"
-    assert "an older copy from the cache is not passed off as it" in error["message"]
+    assert "the cached copy may be older" in error["message"]
 
 
 def test_a_hostile_release_is_a_clear_error(loader: Loader) -> None:
@@ -385,7 +385,7 @@ print(json.dumps([before == state(), [str(w.message) for w in caught if "taught"
     unchanged, said = installed.run(code).value
     assert unchanged
     assert len(said) == 1
-    assert 'cannot be taught the name "unicorn"' in said[0]
+    assert 'cannot add the name "unicorn"' in said[0]
 
 
 def test_importing_the_package_leaves_datasets_alone(installed: Loader) -> None:

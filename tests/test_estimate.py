@@ -108,5 +108,5 @@ def test_a_build_ends_when_it_has_run_long_enough(tmp_path: Path) -> None:
 
 
 def test_a_cost_without_a_price_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs a price"):
+    with pytest.raises(InputError, match="requires a price"):
         build(recipe(tmp_path, price={}), tmp_path / "unicorn", max_cost=1)

@@ -45,7 +45,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for: the command's help must not wait for pyarrow."""
+    """Import each name at its first use, so that `--help` does not wait for pyarrow."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""The command `unicorn-hf`: options to recipe, errors to messages."""
+"""The command `unicorn-hf`: turns options into a recipe and errors into messages."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _DEMO_MODELS = """
-Small models for demonstration made this set: it shows the road, not the quality. Do not train on it.
-A real run takes a GPU, an instruction model of 7 B parameters or more, and a CLIP text tower:
+Small demonstration models made this set: it shows the steps, not the quality. Do not train on it.
+A real run needs a GPU, an instruction model with at least 7 B parameters, and a CLIP text tower:
   unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
 _ENGINE_OPTIONS = {"model": "--llm", "base_url": "--base-url"}
-"""By the keys of an engine that they set."""
+"""Engine key: the option that sets it."""
 _IMPORT_KEYS = {
     "captions": "captions.num",
     "instructions": "instructions.num",
@@ -58,7 +58,7 @@ _BUILD_KEYS = {
     "languages": "language",
     "exclude_benchmarks": "seeds.exclude_benchmarks",
 }
-"""Keys of the recipe by the options that set them."""
+"""Option: the recipe key that it sets."""
 _DIR = click.Path(path_type=Path, file_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
@@ -68,7 +68,7 @@ _RECIPE_OPTIONS = (
         "seed_files",
         type=click.Path(path_type=Path),
         multiple=True,
-        help="A file of seeds instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
+        help="A seed file to use instead of the recipe's (.txt, .csv, .tsv, .jsonl, .json, .parquet); repeatable.",
     ),
     click.option("--seed-column", help="The column of --seeds that holds the seeds."),
     click.option(
@@ -76,69 +76,63 @@ _RECIPE_OPTIONS = (
         "languages",
         multiple=True,
         metavar="CODE",
-        help="What captions and conversations are written in, as zh; repeatable.  [default: the recipe's, mostly en]",
+        help="Language of captions and conversations, such as zh; repeatable.  [default: the recipe's, mostly en]",
     ),
     click.option(
         "--exclude-benchmarks",
         is_flag=True,
         default=None,
-        help="Leave out the recipe's seeds that are labels of evaluation benchmarks.",
+        help="Exclude the recipe's seeds that are labels of evaluation benchmarks.",
     ),
-    click.option("--captions", type=click.IntRange(min=1), help="Captions to keep."),
-    click.option("--instructions", type=click.IntRange(min=0), help="Conversations to keep; 0 for captions alone."),
+    click.option("--captions", type=click.IntRange(min=1), help="Number of captions to keep."),
     click.option(
-        "--engine",
-        type=WritingEngine(),
-        help="Text generator.",
+        "--instructions", type=click.IntRange(min=0), help="Number of conversations to keep; 0 for captions only."
     ),
+    click.option("--engine", type=WritingEngine(), help="Text generator."),
     click.option(
         "--llm",
-        help="The model: a Hub name, a folder, or a server's name for it. Other engine settings stay the recipe's.",
+        help="The model: a Hub name, a folder, or the server's name for it. Other engine settings stay the recipe's.",
     ),
     click.option(
         "--base-url",
         metavar="URL",
         multiple=True,
-        help="The server of --engine endpoint; its key: UNICORN_HF_API_KEY. Repeat it for several of the same model.",
+        help="URL of the server for --engine endpoint; UNICORN_HF_API_KEY holds its key. Repeatable, for servers with"
+        " the same model.",
     ),
-    click.option(
-        "--encoder",
-        type=EncoderName(),
-        help="Encodes the captions.",
-    ),
-    click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="From text to image representations."),
+    click.option("--encoder", type=EncoderName(), help="Text encoder."),
+    click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="Moves text vectors to image space."),
     click.option(
         "--image-statistics",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="The image side for the transfer: a file that `calibrate` made.",
+        help="Image statistics for the transfer: a file that `calibrate` wrote.",
     ),
     click.option(
         "--cluster",
         type=ClusterName(),
         metavar="WHERE",
-        help="Where the workers run: auto (a worker a GPU where there are some), local, cuda, or the address"
-        " (tls://HOST:8786) or file of a Dask scheduler.",
+        help="Where the workers run: auto (one per GPU, if there is one), local, cuda, or a Dask scheduler's address"
+        " (tls://HOST:8786) or file.",
     ),
-    click.option("--workers", type=click.IntRange(min=1), help="Worker processes."),
+    click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes."),
     click.option(
         "--dashboard",
         is_flag=True,
         default=None,
-        help="Show Dask's page about the workers that are started here. Every user of the machine can open it.",
+        help="Serve Dask's dashboard for the workers that this command starts. Every user of the machine can open it.",
     ),
-    click.option("--random-seed", type=int, help="Random seed: with another one, the same recipe gives another set."),
+    click.option("--random-seed", type=int, help="Random seed: the same recipe with another seed gives another set."),
     click.option(
         "--set",
         "settings",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Any other key of the recipe, as in captions.sampling.temperature=0.9; repeatable.",
+        help="Any other recipe key, such as captions.sampling.temperature=0.9; repeatable.",
     ),
 )
-
-"""What overrides a recipe."""
+"""Options that override the recipe."""
 _yes = click.option(
-    "--yes", is_flag=True, help="Download the models that the recipe of a published set names without asking."
+    "--yes", is_flag=True, help="Download without asking the models that a published set's recipe names."
 )
 _SET_OPTIONS = (
     click.option(
@@ -146,12 +140,12 @@ _SET_OPTIONS = (
         "parent",
         type=SetName(),
         metavar="ORG/NAME|DIR",
-        help="Make this published set again, in place of RECIPE: what the other options do not change is taken over.",
+        help="Regenerate this published set instead of RECIPE; other options override its recipe.",
     ),
     click.option("--revision", help="A branch, tag or commit of --from ORG/NAME."),
     _yes,
 )
-"""Of commands that work from a recipe or from a published set."""
+"""Options of commands that take a recipe or a published set."""
 _PLACES = (
     click.option(
         "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
@@ -160,27 +154,28 @@ _PLACES = (
         "--work-dir",
         type=PlaceName(),
         metavar="DIR|URL",
-        help="Work files: answers, shards, records; s3://BUCKET/PATH and the like too.  [default: OUT.work]",
+        help="The folder for work files (answers, shards, records), or a URL such as s3://BUCKET/PATH."
+        "  [default: OUT.work]",
     ),
     click.option(
         "--answers",
         type=PlaceName(),
         metavar="DIR|URL",
-        help="Where answers of models are stored and found; builds may share it.  [default: in the work folder]",
+        help="The store for model answers; builds can share it.  [default: in the work folder]",
     ),
 )
 _PUSH_OPTIONS = (
-    click.option("--push", "repo_id", metavar="ORG/NAME", help="Publish to this repository of the Hub when done."),
-    click.option("--private", is_flag=True, help="Make the repository private, if --push creates it."),
-    click.option("--overwrite", is_flag=True, help="Let --push replace what unicorn-hf did not make."),
+    click.option("--push", "repo_id", metavar="ORG/NAME", help="Push the finished set to this Hub repository."),
+    click.option("--private", is_flag=True, help="Make the repository private if --push creates it."),
+    click.option("--overwrite", is_flag=True, help="Let --push replace files that unicorn-hf did not make."),
 )
-"""Of commands that make a set and may publish it."""
+"""Options of commands that build a set and can push it."""
 
 _Command = Callable[..., None]
 
 
 def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
-    """Options that several commands have."""
+    """Add options that several commands share."""
 
     def decorated(command: _Command) -> _Command:
         for option in reversed(options):
@@ -209,22 +204,22 @@ def main() -> None:
 @_with(_PUSH_OPTIONS)
 @click.option(
     "--max-cost", type=click.FloatRange(min=0, min_open=True),
-    help="Stop when the total cost of all runs of this build exceeds this, by the recipe's price.",
+    help="Stop when the total cost of all runs of this build, at the recipe's price, exceeds this.",
 )  # fmt: skip
+@click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="Stop this run after this many hours.")
 @click.option(
-    "--max-hours", type=click.FloatRange(min=0, min_open=True), help="End this run when it has lasted so many hours."
+    "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
 )
-@click.option("--dry-run", is_flag=True, help="As `unicorn-hf plan --sample 0`: show what would be done; ask nothing.")
 def build(
     recipe: str, parent: str | None, revision: str | None, yes: bool,
     out: str, work_dir: str | None, answers: str | None,
     repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Make the data sets that RECIPE describes.
+    """Build the data set that RECIPE describes.
 
-    RECIPE is a YAML file, or a name: `demo`, `parti` or `unicorn-1.2m`. Options override what it says. Stopped in the
-    middle, the same command goes on where it was.
+    RECIPE is a YAML file or a bundled recipe: `demo`, `parti` or `unicorn-1.2m`. Options override its keys. If a build
+    stops, run the same command again: it resumes.
 
     \b
     Example:
@@ -247,19 +242,19 @@ def build(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """A recipe with the options set."""
+    """A recipe with the options applied."""
 
     recipe: "Recipe"
     keys: frozenset[str]
-    """What the options set."""
+    """Keys that the options set."""
     published: str = ""
-    """The published set that the recipe is of, if it is of one."""
+    """The published set that the recipe comes from, if any."""
 
     def ask(self, yes: bool) -> None:
-        """Ask before models are downloaded that somebody else chose.
+        """Ask before downloading models that someone else chose.
 
         Raises:
-            InputError: nobody answers, or the answer is no.
+            InputError: there is no terminal to ask at, or the answer is no.
         """
         from unicorn_hf.hub.consent import models_to_download
 
@@ -274,7 +269,7 @@ def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict
     from unicorn_hf.core.recipe_file import load_recipe, read_document
 
     if revision:
-        raise InputError("--revision goes with --from ORG/NAME")
+        raise InputError("--revision requires --from ORG/NAME")
     document = read_document(recipe)
     overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
@@ -285,7 +280,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
-        raise InputError("--from brings the recipe of its set", "Omit RECIPE.")
+        raise InputError("--from already provides a recipe", "Omit RECIPE.")
     published = read_published(parent, revision)
     if published.taken.told:
         _tell(published.taken.told)
@@ -301,10 +296,10 @@ def _ask(source: str, models: "Sequence[MissingModel]") -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(
             f"{question}Nothing was downloaded.",
-            "--yes downloads them; --llm MODEL and --encoder ENCODER name your own.",
+            "Add --yes to download them, or choose your own with --llm MODEL and --encoder ENCODER.",
         )
     if not click.confirm(visible_lines(f"{question}Download them?"), err=True):
-        raise InputError("nothing was downloaded", "--llm MODEL and --encoder ENCODER name your own.")
+        raise InputError("nothing was downloaded", "Choose your own models with --llm MODEL and --encoder ENCODER.")
 
 
 def _tell(line: str) -> None:
@@ -330,7 +325,7 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     type=click.IntRange(min=0),
     default=64,
     show_default=True,
-    help="Captions to make for the estimate; with 0 nothing is asked.",
+    help="Captions to generate for the estimate; 0 sends no requests.",
 )
 @_with(_SET_OPTIONS)
 @_with(_PLACES)
@@ -340,10 +335,10 @@ def plan(
     recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int,
     out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Show what a build of RECIPE would do and take.
+    """Show the plan and the estimated cost of a build of RECIPE.
 
-    First what is planned, and how many requests have no stored answer. Then requests, tokens, hours, price, disk,
-    upload, each with its error: a sample is made with the recipe's own engine and encoder, and deleted.
+    First the plan, with the number of requests that have no stored answer. Then requests, tokens, hours, price, disk
+    and upload, with error bounds: the command generates a sample with the recipe's engine and encoder, and deletes it.
     --workers is the number of workers to assume for the wall time.
 
     \b
@@ -368,7 +363,7 @@ def _plan(planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -
     if not as_json:
         _show_plan(planned, need)
     if not sample:
-        _print_json({"needed": need}) if as_json else _echo("Nothing was asked, and nothing was done.")
+        _print_json({"needed": need}) if as_json else _echo("No requests were sent, and nothing was written.")
         return
     from unicorn_hf.estimate import estimate, lines
 
@@ -383,18 +378,18 @@ def _plan(planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @click.argument("repo_id", metavar="ORG/NAME")
-@click.option("--private", is_flag=True, help="Make the repository private, if it is created.")
+@click.option("--private", is_flag=True, help="Make the repository private if it is created.")
 @click.option("--overwrite", is_flag=True, help="Replace card and data of a repository that unicorn-hf did not make.")
-@click.option("--branch", metavar="NAME", help="Push to this branch, created from main if need be.  [default: main]")
+@click.option("--branch", metavar="NAME", help="Push to this branch; create it from main if needed.  [default: main]")
 @click.option("--tag", metavar="NAME", help="Tag the commit that holds the data set.")
 @click.option("--pr", is_flag=True, help="Open a pull request instead of writing to main.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, deleted and kept; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show which files would be sent, deleted and kept; change nothing.")
 @_json
 def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: Any) -> None:
-    """Publish the built folder DIR as ORG/NAME on the Hub.
+    """Push the built folder DIR to ORG/NAME on the Hub.
 
-    A set that is not valid is refused: its card, counts, schemas and first rows are checked before anything is sent.
-    Stopped in the middle, the same command sends only what is missing.
+    The command first checks card, counts, schemas and first rows, and rejects an invalid set. If a push stops, run the
+    same command again: it sends only what is missing.
 
     \b
     Example:
@@ -421,9 +416,9 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 def validate(source: str, revision: str | None, as_json: bool) -> None:
     """Check a published data set, row by row.
 
-    A folder, or a repository of the Hub, which is downloaded. Schemas, counts, ids, conversations, vectors, hashes, and
-    the card against the data. The exit code is 0 where all is as it must be, and 1 where it is not; every problem is
-    told with its file, row (from 0) and field.
+    Checks a folder, or downloads and checks a Hub repository: schemas, counts, ids, conversations, vectors, hashes, and
+    the card against the data. Reports every problem with its file, row (from 0) and field. The exit code is 0 if the
+    set is valid, else 1.
 
     \b
     Example:
@@ -443,10 +438,9 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 def card(folder: Path) -> None:
-    """Make the card of the built folder DIR again.
+    """Regenerate the card of the built folder DIR.
 
-    README.md is made out of its recipe, statistics and first rows. What was changed in it by hand is lost. Nothing else
-    is touched.
+    Writes README.md and its charts from recipe, statistics and first rows. This overwrites manual changes.
 
     \b
     Example:
@@ -458,27 +452,20 @@ def card(folder: Path) -> None:
         _echo(f"Written: {write_card(folder)}")
 
 
-def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]":
-    """The options that say which pictures, `num` of them unless said otherwise."""
-    options = (
-        click.option("--images", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no texts needed."),
+def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
+    """Options that select pictures, by default at most `num`."""
+    return (
+        click.option("--images", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no text needed."),
         click.option(
-            "--num-images", type=click.IntRange(min=2), default=num, show_default=True, help="Pictures to take at most."
+            "--num-images", type=click.IntRange(min=2), default=num, show_default=True, help="Maximum number."
         ),
-        click.option("--images-config", help="The config, of a data set."),
-        click.option("--images-split", default="train", show_default=True, help="The split, of a data set."),
+        click.option("--images-config", help="The config of a data set."),
+        click.option("--images-split", default="train", show_default=True, help="The split of a data set."),
     )
-
-    def with_options(command: "Callable[..., None]") -> "Callable[..., None]":
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return with_options
 
 
 @main.command()
-@_pictures(10_000)
+@_with(_pictures(10_000))
 @click.option("--encoder", type=EncoderName(), metavar="ENCODER", required=True, help="The encoder, as for build.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("image_statistics.safetensors"),
@@ -488,10 +475,10 @@ def _pictures(num: int) -> "Callable[[Callable[..., None]], Callable[..., None]]
 def calibrate(
     images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path, as_json: bool
 ) -> None:
-    """Measure where an encoder's images are, for a transfer.
+    """Measure image statistics of an encoder, for a transfer.
 
-    Mean and variance of pictures are written to a file for `build --image-statistics`. The pictures need not have
-    anything to do with the seeds, but should be of the kind that the model will see.
+    Writes mean and variance of picture vectors to a file for `build --image-statistics`. The pictures need no relation
+    to the seeds, but should be of the kind that the model will see.
 
     \b
     Example:
@@ -513,15 +500,15 @@ def calibrate(
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
-@_pictures(2000)
+@_with(_pictures(2000))
 @click.option(
     "--encoder",
     type=EncoderName(),
     metavar="ENCODER",
-    help="The set's encoder, if it lies elsewhere than its recipe says.",
+    help="The set's encoder, if it is not where the recipe says.",
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
-@click.option("--plot/--no-plot", default=True, help="Draw the picture.")
+@click.option("--plot/--no-plot", default=True, help="Draw the plot.")
 @_yes
 @_json
 def gap(
@@ -536,10 +523,10 @@ def gap(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Measure how far a set's vectors are from real pictures.
+    """Measure the distance between a set's vectors and real pictures.
 
-    Of the built folder DIR, before and after the transfer. The figures go into its statistics and its card, the picture
-    into assets/.
+    Measures the built folder DIR before and after the transfer. Writes the figures to its statistics and card, and the
+    plot to assets/.
 
     \b
     Example:
@@ -565,20 +552,20 @@ def gap(
     "evaluation",
     required=True,
     metavar="FILE|DATASET",
-    help="The evaluation set's texts: a .txt, .csv, .tsv, .jsonl, .json or .parquet file, or a data set of the Hub.",
+    help="The evaluation set's texts: a .txt, .csv, .tsv, .jsonl, .json or .parquet file, or a Hub data set.",
 )
-@click.option("--column", help="The column with its texts; needed of a data set, and of a file with several.")
-@click.option("--config", help="Of a data set: its config.")
-@click.option("--split", default="test", show_default=True, help="Of a data set: its split.")
-@click.option("--name", help="What the card calls it.  [default: the file's or the data set's name]")
+@click.option("--column", help="The text column; required for a data set and for a file with several columns.")
+@click.option("--config", help="The config of a data set.")
+@click.option("--split", default="test", show_default=True, help="The split of a data set.")
+@click.option("--name", help="The name in the card.  [default: the name of the file or data set]")
 @_json
 def overlap(
     folder: Path, evaluation: str, column: str | None, config: str | None, split: str, name: str | None, as_json: bool
 ) -> None:
     """Count rows that share text with an evaluation set.
 
-    Of the built folder DIR, those that have eight words in a row with a text of it. The figures go into its statistics
-    and its card, beside those of other evaluation sets.
+    Counts the rows of the built folder DIR that share eight consecutive words with a text of the evaluation set. Adds
+    the figures to its statistics and card.
 
     \b
     Example:
@@ -596,24 +583,18 @@ def overlap(
             return
         _echo(
             f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
-            f"{facts.run_words} words in a row with one of the {facts.num_texts:,} texts of {facts.name}"
+            f"{facts.run_words} consecutive words with one of the {facts.num_texts:,} texts of {facts.name}"
         )
         if examples:
-            _echo(f"The first of them: {', '.join(examples)}")
+            _echo(f"First ids: {', '.join(examples)}")
 
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
-@click.option(
-    "--format",
-    "form",
-    required=True,
-    type=ChoiceOf("EXPORTS"),
-    cls=DescribedOption,
-)
+@click.option("--format", "form", required=True, type=ChoiceOf("EXPORTS"), cls=DescribedOption)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to write; it must not exist.")
 def export(folder: Path, form: str, out: Path) -> None:
-    """Write the built folder DIR in a form that a trainer reads.
+    """Write the built folder DIR in a format that a trainer reads.
 
     \b
     Example:
@@ -624,46 +605,49 @@ def export(folder: Path, form: str, out: Path) -> None:
 
         with _progress() as progress:
             run(folder, form, out, progress=progress)
-        _echo(f"{out}/ holds the set in the form {form}")
+        _echo(f"Written in the format {form}: {out}/")
 
 
 @main.command("import")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=PlaceName(), metavar="DIR", required=True, help="The folder to publish.")
 @click.option(
-    "--work-dir", type=PlaceName(), metavar="DIR|URL", help="Work files: shards, records.  [default: OUT.work]"
+    "--work-dir",
+    type=PlaceName(),
+    metavar="DIR|URL",
+    help="The folder for work files (shards, records), or a URL.  [default: OUT.work]",
 )
 @click.option("--column", help="The column or key of the captions.  [default: caption or text]")
-@click.option("--domain", default="open-domain", show_default=True, help="The domain of captions that name none.")
-@click.option("--license", "license_name", default="unknown", show_default=True, help="The files' licence, an id.")
-@click.option("--llm", help="The model that wrote the text, for the card. Nothing is written here.")
+@click.option("--domain", default="open-domain", show_default=True, help="The domain of captions without one.")
+@click.option("--license", "license_name", default="unknown", show_default=True, help="The licence id of the files.")
+@click.option("--llm", help="The model that wrote the text, for the card. This command does not run it.")
 @click.option(
     "--language", "languages", multiple=True, default=("en",), show_default=True, metavar="CODE",
     help="The text's language; repeatable.",
 )  # fmt: skip
 @click.option("--title", default="Imported captions", show_default=True, help="The card's title.")
-@click.option("--captions", type=click.IntRange(min=1), help="Captions to take, the first ones.  [default: all]")
-@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to take.  [default: all]")
+@click.option("--captions", type=click.IntRange(min=1), help="Import the first so many captions.  [default: all]")
+@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to import.  [default: all]")
 @click.option(
     "--encoder", type=EncoderName(), metavar="ENCODER",
-    help="Encodes the captions, as for build.  [default: the vectors in the files, as they are]",
+    help="Text encoder, as for build.  [default: use the vectors in the files]",
 )  # fmt: skip
 @click.option(
     "--transfer", type=ChoiceOf("TRANSFERS"),
-    help="From text to image representations.  [default: mean_shift with --encoder, else none]",
+    help="Moves text vectors to image space.  [default: mean_shift with --encoder, else none]",
 )  # fmt: skip
 @click.option(
     "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
-    help="The image side for the transfer: a file that `calibrate` made.",
+    help="Image statistics for the transfer: a file that `calibrate` wrote.",
 )  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.")
 @_with(_PUSH_OPTIONS)
 def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
-    """Make a set of captions and conversations of others.
+    """Build a set from existing captions and conversations.
 
-    They are encoded and packaged, with a card. FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet), lists of
-    conversations in the form of LLaVA, the original release, a folder that `export` wrote, or a built one. Ids are
-    kept; rows that hold no caption are counted.
+    Encodes and packages them, and writes a card. FILES are captions (.txt, .csv, .tsv, .jsonl, .json, .parquet),
+    conversations in LLaVA's format, the original release, a folder that `export` wrote, or a built folder. Ids are
+    kept; rows without a caption are skipped and counted.
 
     \b
     Example:
@@ -692,13 +676,13 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 @main.command()
 @click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
 @_json
-@click.option("--markdown", "as_markdown", is_flag=True, help="The same as tables in Markdown.")
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it too, into this PNG file.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
+@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw it, into this PNG file.")
 def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
     """Compare data sets.
 
-    Counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains. Figures are those of their
-    statistics; of a set without, rows are counted. Captions that sets share are looked for in the rows.
+    Compares counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains, and counts captions
+    that the sets share. Figures come from each set's statistics, or from its rows if it has none.
 
     \b
     Example:
@@ -710,7 +694,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
         from unicorn_hf.views.compare import markdown, show
 
         if as_json and as_markdown:
-            raise InputError("--json and --markdown are two forms of the same", "Take one.")
+            raise InputError("--json and --markdown exclude each other", "Use one of them.")
         with _progress() as progress:
             comparison = run([local_folder(source, patterns=COMPARED) for source in sources], sources, progress)
         if picture:
@@ -730,16 +714,14 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 @main.command()
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
-@click.option(
-    "--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows of each config."
-)
-@click.option("--filter", "having", metavar="TEXT", help="Only rows that have this in caption, seed or conversation.")
+@click.option("--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows per config.")
+@click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
 @_json
 def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
-    """Look at a set in the terminal.
+    """Show a set in the terminal.
 
-    Figures, rows with their conversations, and rejections with examples. Examples of rejections are in the work files
-    of a build, beside its folder.
+    Shows figures, rows with their conversations, and rejections with examples. Examples of rejections come from the
+    build's work folder, if it is beside the set.
 
     \b
     Example:
@@ -764,16 +746,16 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 @click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
-    help="The page to write.  [default: the set's name and -report.html, in this folder]",
+    help="The file to write.  [default: NAME-report.html in the current folder]",
 )  # fmt: skip
 @click.option(
-    "--sample", "number", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows of each config."
+    "--sample", "number", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows per config."
 )
 def report(source: str, revision: str | None, out: Path | None, number: int) -> None:
-    """Write a page about a set, to open in a browser.
+    """Write a report about a set, to open in a browser.
 
-    Figures, charts, a map of its vectors, rows to search, and rejections with examples, in one HTML file that needs no
-    network and no other file. Examples of rejections are in the work files of a build, beside its folder.
+    One HTML file, which needs no network, holds figures, charts, a map of the vectors, rows to search, and rejections
+    with examples. Examples of rejections come from the build's work folder, if it is beside the set.
 
     \b
     Example:
@@ -793,13 +775,13 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 
 @main.command()
 @click.argument("folder", metavar="DIR|URL", type=PlaceName())
-@click.option("--watch", is_flag=True, help="Show it again and again until the build ends.")
+@click.option("--watch", is_flag=True, help="Refresh until the build ends.")
 @_json
 def status(folder: str, watch: bool, as_json: bool) -> None:
-    """Show where a build is, and how long its stage will take.
+    """Show a build's progress and the remaining time of its stage.
 
-    DIR is the folder of --out, whether it is there already or not, or the work folder. Only the work folder is read: it
-    may be read from any machine, and it is safe while the build runs.
+    DIR is the folder of --out, even if it does not exist yet, or the work folder. The command only reads the work
+    folder: run it on any machine that can, also while the build runs.
 
     \b
     Example:
@@ -822,19 +804,22 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 @click.argument("recipe", type=RecipeName(), default="demo")
 @_with(_SET_OPTIONS[:2])
 @click.option(
-    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="Where the set would be built."
+    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
 )
 @click.option(
-    "--work-dir", type=PlaceName(), metavar="DIR|URL", help="Where its work files would lie.  [default: OUT.work]"
+    "--work-dir",
+    type=PlaceName(),
+    metavar="DIR|URL",
+    help="The folder for work files, or a URL.  [default: OUT.work]",
 )
 @_json
 def doctor(
     recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
 ) -> None:
-    """Check whether RECIPE can be built here, and how to fix it.
+    """Check whether RECIPE can be built here, and show fixes.
 
-    Versions and whether they go together, GPUs, memory, disk, the Hub and whom its token belongs to; neither token nor
-    key is shown. The exit code is 0 where the recipe can be built, and 1 where it cannot.
+    Checks versions and their compatibility, GPUs, memory, disk, the Hub, and the owner of its token. Never shows tokens
+    or keys. The exit code is 0 if the recipe can be built, else 1.
 
     \b
     Example:
@@ -848,7 +833,7 @@ def doctor(
         from unicorn_hf.views.doctor import examine, show
 
         loaded = _chosen(recipe, parent, revision, {}).recipe
-        with Console(stderr=True).status("Importing what the recipe needs, asking the Hub"):
+        with Console(stderr=True).status("Importing packages, contacting the Hub"):
             try:
                 planned = plan(loaded, out, work_dir)
             except InputError as error:
@@ -861,11 +846,11 @@ def doctor(
 
 @main.command()
 @click.argument("folder", metavar="DIR|URL", type=PlaceName())
-@click.option("--keep-answers", is_flag=True, help="Leave the answers of models: they are what a build costs.")
+@click.option("--keep-answers", is_flag=True, help="Keep the model answers, the costly part of a build.")
 def clean(folder: str, keep_answers: bool) -> None:
     """Delete the work files of the build in DIR.
 
-    The published folder stays. Work files elsewhere are named by their own URL.
+    The published folder stays. If the work folder is elsewhere, give its URL instead of DIR.
 
     \b
     Example:
@@ -879,12 +864,12 @@ def clean(folder: str, keep_answers: bool) -> None:
 
 
 def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Lines for a person; what is shown of sets and files of others does nothing to a terminal."""
+    """Print for a person; escape control characters, which untrusted sets and files may hold."""
     click.echo(visible_lines(text), err=err, nl=nl)
 
 
 def _print_json(result: object) -> None:
-    """A model, a dataclass or a dictionary; in ASCII, so that nothing of a row reaches a terminal but as an escape."""
+    """Print a model, dataclass or dictionary in ASCII, so that control characters of a row are escaped."""
     import json
 
     from pydantic_core import to_jsonable_python
@@ -893,21 +878,21 @@ def _print_json(result: object) -> None:
 
 
 def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, object]:
-    """Dotted recipe keys for the options that were given; `kind` is that of the recipe's engine."""
+    """Dotted recipe keys for the options given; `kind` is the kind of the recipe's engine."""
     engine = _engine_overrides(recipe, kind, options) if _names_engine(options) else {}
     given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | engine | _seed_overrides(options)
     return given | dict(map(_setting, options.get("settings", ())))
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """A key and its value, which is read as YAML."""
+    """A key and its value, parsed as YAML."""
     from unicorn_hf.core.yaml_text import read_yaml
 
     key, equals, value = text.partition("=")
     if key and equals:
         with suppress(InputError):
             return key.strip(), read_yaml(value, key)[0]
-    raise InputError(f"--set {text}: not KEY=VALUE", "For example: --set captions.sampling.temperature=0.9")
+    raise InputError(f"--set {text}: expected KEY=VALUE", "For example: --set captions.sampling.temperature=0.9")
 
 
 def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
@@ -922,7 +907,7 @@ def _names_engine(options: dict[str, Any]) -> bool:
 
 
 def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:
-    """The recipe's engine with another model or address, or an engine of another kind with its defaults."""
+    """The recipe's engine with another model or URL, or an engine of another kind with its defaults."""
     from unicorn_hf.core.choices import ENGINES
 
     urls = options["base_url"]
@@ -933,20 +918,20 @@ def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dic
     for key in given.keys() - engine.options.keys():
         option = _ENGINE_OPTIONS[key]
         raise InputError(
-            f"--engine {kind} takes no {option}", f"Omit {option}, or take --engine {_engine_taking(given, current)}."
+            f"--engine {kind} takes no {option}", f"Omit {option}, or use --engine {_engine_taking(given, current)}."
         )
     if kind != current:
         for key, option in engine.options.items():
             if key not in given:
-                raise InputError(f"the recipe {recipe} names no {key} for {kind}", f"Specify it: {option}.")
+                raise InputError(f"the recipe {recipe} has no {key} for {kind}", f"Add {option}.")
         return {"engine": {"kind": kind, **given}}
     if "model" in given and "revision" in engine.model_fields:
-        given["revision"] = None  # The recipe's is that of its own model.
+        given["revision"] = None  # The recipe's revision belongs to its own model.
     return {f"engine.{key}": value for key, value in given.items()}
 
 
 def _engine_taking(given: dict[str, Any], current: str) -> str:
-    """The kind of engine that takes these keys: the recipe's own, else the one that takes the fewest others."""
+    """The kind of engine that takes these keys: the recipe's own, else the one with the fewest other keys."""
     from unicorn_hf.core.choices import ENGINES
 
     taking = {name: engine for name, engine in ENGINES.loadable().items() if engine.options.keys() >= given.keys()}
@@ -957,7 +942,7 @@ def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
     files, column = options.get("seed_files"), options.get("seed_column")
     if not files:
         if column:
-            raise InputError("--seed-column goes with --seeds")
+            raise InputError("--seed-column requires --seeds")
         return {}
     paths = [str(path.expanduser().absolute()) for path in files]
     return {"seeds.sources": [{"kind": "file", "path": path, "column": column} for path in paths]}
@@ -992,7 +977,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
         "requests": need.words,
         "work folder": str(planned.work_dir),
-        "answers": f"{planned.answers} ({need.num_answers:,} are stored)",
+        "answers": f"{planned.answers} ({need.num_answers:,} stored)",
         "data set": str(planned.out),
     }
     for name, value in lines.items():
@@ -1027,7 +1012,7 @@ def _evaluation_source(path: str, column: str | None, config: str | None, split:
     if Path(path).suffix.lower() in SUFFIXES:
         return FileSource(path=path, column=column, name=name)
     if not column:
-        raise InputError(f"--column is needed: which column of {path} holds its texts?")
+        raise InputError(f"--column is required: the column of {path} that holds the texts")
     return DatasetSource(kind="dataset", path=path, config=config, split=split, column=column, name=name)
 
 
@@ -1038,7 +1023,7 @@ def _show_gap(facts: "GapFacts") -> None:
     for name, before, after in gap_of(facts):
         _echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
     _echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
-    _echo(f"{f'of {facts.num_neighbours} nearest texts, kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
+    _echo(f"{f'share of {facts.num_neighbours} nearest texts kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
 
 
 def _uses_demo_models(recipe: "Recipe") -> bool:
@@ -1048,33 +1033,33 @@ def _uses_demo_models(recipe: "Recipe") -> bool:
 
 
 def _show_push(result: "PushResult") -> None:
-    sent = f"{result.num_files_sent} files sent" if result.changed else "nothing had changed"
+    sent = f"{result.num_files_sent} files sent" if result.changed else "no changes"
     done = f"Proposed: {result.pull_request}" if result.pull_request else f"Published: {result.url}"
     _echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
     if result.left_out:
-        _echo(f"Not part of a data set, and left out: {', '.join(result.left_out)}")
+        _echo(f"Skipped, because not part of the data set: {', '.join(result.left_out)}")
 
 
 def _show_push_plan(planned: "PushPlan") -> None:
     if planned.creates_repository:
         _echo(f"create  the data set {planned.repo_id}")
     if planned.creates_branch:
-        _echo("create  the branch, from main")
+        _echo("create  the branch from main")
     for file in planned.to_send:
         _echo(f"send    {file.path} ({file.size:,} bytes)")
-    for what, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("leave out", planned.left_out)):
+    for action, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("skip", planned.left_out)):
         for path in paths:
-            _echo(f"{what:<7} {path}")
+            _echo(f"{action:<7} {path}")
     num_bytes = sum(file.size for file in planned.to_send)
     _echo(
         f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"
-        f" {len(planned.to_keep)} to keep. Nothing was done: --dry-run."
+        f" {len(planned.to_keep)} to keep. Nothing was changed (--dry-run)."
     )
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Turn errors that a user can do something about into a message and an exit code; let bugs keep their traceback."""
+    """Turn errors that a user can fix into a message and an exit code; bugs keep their traceback."""
     try:
         yield
     except UnicornError as error:
@@ -1086,11 +1071,10 @@ def _errors() -> Iterator[None]:
             raise
         _fail(str(problem), problem.exit_code)
     except KeyboardInterrupt:
-        _fail("Stopped. What is done is kept: the same command goes on from here.", _INTERRUPTED)
+        _fail("Stopped. Finished work is kept: run the same command again to resume.", _INTERRUPTED)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    # A message may show what a file of others holds: nothing of it reaches the terminal as an order.
     _echo(message, err=True)
     raise SystemExit(exit_code)

@@ -1,13 +1,13 @@
-"""`load_dataset("unicorn", ...)` by the bare name, once this module is imported, before or after `datasets`.
+"""Importing this module, before or after `datasets`, makes `load_dataset("unicorn", ...)` work by the bare name.
 
 >>> import unicorn_hf.datasets_plugin  # doctest: +SKIP
 >>> load_dataset("unicorn", "pretrain", split="train")  # doctest: +SKIP
 
-In this order: a folder `unicorn` in the working directory, just as without the plugin; the folder `data_dir=`; the
-repository given to `unicorn_hf.register`; the original authors' release on the Hub. What is found is loaded and cached
-as under its own name; only the original release, which `datasets` cannot read by itself, goes to our builder.
+The name resolves in this order: a folder `unicorn` in the working directory, as without the plugin; the folder
+`data_dir=`; the repository given to `unicorn_hf.register`; the original authors' release on the Hub. `datasets` loads
+and caches the result under its own name, except the original release, which needs our builder.
 
-`datasets` has no entry points: its function that finds a data set is wrapped, and looks at this one name only.
+`datasets` has no entry points, so this module wraps its function that finds a data set, for this one name.
 """
 
 import inspect
@@ -31,17 +31,17 @@ _FINDER = "dataset_module_factory"
 _PARAMETERS = {"path", "revision", "download_config", "data_dir", "data_files"}
 _MODULE_FIELDS = {"module_path", "hash", "builder_kwargs", "builder_configs_parameters"}
 _WAYS = (
-    f'What "{NAME}" can be: a build in a folder `{NAME}` here; data_dir="FOLDER"; '
-    'a repository on the Hub, after unicorn_hf.register("ORG/NAME"); without these, the original release on the Hub.'
+    f'"{NAME}" loads one of these: a build in a folder `{NAME}` here; data_dir="FOLDER"; '
+    'a Hub repository, after unicorn_hf.register("ORG/NAME"); else the original release on the Hub.'
 )
 _repo_id = original.REPOSITORY
 
 
 def register(repo_id: str) -> None:
-    """Have the bare name "unicorn" mean this repository on the Hub, in this process, from now on.
+    """Make the bare name "unicorn" load this Hub repository, in this process.
 
     Raises:
-        InputError: It is not of the form ORG/NAME; nothing has changed. Whether it exists is seen when it is loaded.
+        InputError: `repo_id` does not have the form ORG/NAME. Whether it exists is checked at loading.
     """
     global _repo_id
     check_repo_id(repo_id)
@@ -49,12 +49,12 @@ def register(repo_id: str) -> None:
 
 
 def _find(find: Callable[..., Any], **asked: Any) -> Any:
-    """What `datasets` calls a module: the builder, its settings, and what the cache knows the data by."""
+    """What `datasets` calls a module: the builder, its settings, and the cache key."""
     if Path(NAME).is_dir():
         return find(NAME, **asked)
     data_dir = asked.pop("data_dir", None)
     module = _in_folder(find, Path(data_dir), asked) if data_dir else _on_hub(find, asked)
-    module.builder_kwargs["data_dir"] = None  # else `datasets` hands the user's to the builder
+    module.builder_kwargs["data_dir"] = None  # else `datasets` passes the user's to the builder
     return module
 
 
@@ -75,8 +75,7 @@ def _on_hub(find: Callable[..., Any], asked: Mapping[str, Any]) -> Any:
     from datasets import config
 
     if config.HF_HUB_OFFLINE:
-        # What is cached is what was asked for, and `datasets` says that it is.
-        return find(_repo_id, **asked)
+        return find(_repo_id, **asked)  # `datasets` says that it uses the cache.
     commit, names = _ask_hub(asked)
     if files := original.found_in(names):
         base_path = f"hf://datasets/{_repo_id}@{commit}"
@@ -85,14 +84,14 @@ def _on_hub(find: Callable[..., Any], asked: Mapping[str, Any]) -> Any:
     module = find(_repo_id, **{**asked, "revision": commit})
     if module.module_path.startswith("datasets.packaged_modules.cache"):
         raise RunError(
-            f"{_repo_id} cannot be read from the Hub now; an older copy from the cache is not passed off as it",
-            "Try again, or set HF_HUB_OFFLINE=1 to load what is cached.",
+            f"{_repo_id} cannot be read from the Hub now, and the cached copy may be older",
+            "Try again, or set HF_HUB_OFFLINE=1 to load the cached copy.",
         )
     return module
 
 
 def _ask_hub(asked: Mapping[str, Any]) -> tuple[str, set[str]]:
-    """The repository's commit at the revision asked for, and the names of its files."""
+    """The repository's commit at the requested revision, and its file names."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -103,7 +102,7 @@ def _ask_hub(asked: Mapping[str, Any]) -> tuple[str, set[str]]:
     except RevisionNotFoundError as error:
         raise InputError(f"{_repo_id} on the Hub has no revision {revision}") from error
     except RepositoryNotFoundError as error:
-        raise InputError(f"there is no data set {_repo_id} on the Hub, or it is not shown to you", _WAYS) from error
+        raise InputError(f"the Hub has no data set {_repo_id}, or you have no access to it", _WAYS) from error
     except Exception as error:
         if failure := diagnose(error):
             raise RunError(f"{_repo_id}: {failure.reason}", f"{failure.advice}\n{_WAYS}") from error
@@ -121,7 +120,7 @@ def _original_module(
     from unicorn_hf.builders.unicorn import UnicornConfig
 
     if asked.get("data_files"):
-        raise InputError("the original release has its own files; data_files= cannot choose among them", _WAYS)
+        raise InputError("the original release has fixed files and takes no data_files=", _WAYS)
     configs = [
         UnicornConfig(name=config, data_files=DataFilesPatternsDict.from_patterns({"train": [name]}))
         for config, name in files.items()
@@ -137,7 +136,7 @@ def _original_module(
 
 
 def _unfit() -> str:
-    """Why the installed `datasets` cannot be taught the name; empty where it can."""
+    """Why the installed `datasets` cannot resolve the name; empty if it can."""
     try:
         load, _ = import_module("datasets.load"), import_module("datasets.inspect")
         if missing := _PARAMETERS - set(inspect.signature(getattr(load, _FINDER)).parameters):
@@ -169,8 +168,8 @@ def _wrapped(find: Callable[..., Any]) -> Callable[..., Any]:
 def _install() -> None:
     if reason := _unfit():
         warnings.warn(
-            f'This version of datasets cannot be taught the name "{NAME}" ({reason}); it is left as it was. '
-            'load_dataset("FOLDER" or "ORG/NAME") works as ever.',
+            f'unicorn-hf cannot add the name "{NAME}" to this version of datasets ({reason}). '
+            'Use load_dataset("FOLDER") or load_dataset("ORG/NAME").',
             stacklevel=2,
         )
         return

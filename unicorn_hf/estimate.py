@@ -1,4 +1,4 @@
-"""What a build would take: a sample of it is made, and its figures are carried over to the whole."""
+"""Estimates the cost of a build: builds a sample and extrapolates its figures."""
 
 import json
 import math
@@ -37,21 +37,21 @@ from unicorn_hf.seeds.step import prepare_seeds
 
 _HOUR_S = 3600
 _REHEARSED = 1_000
-"""Captions of the rehearsal that tells what everything but the models takes."""
+"""Captions of the rehearsal, which measures the time of everything but the models."""
 _REHEARSED_PARTITION = 125
-"""So that most of its partitions are not a worker's first, in which it loads what it needs."""
+"""Small, so that most partitions are not a worker's first, which includes its imports."""
 _DEVIATIONS = 2.0
-"""An error that is told holds in 95 builds of 100, if the sample is as the rest."""
+"""Standard deviations of a 95 % interval, for a representative sample."""
 _SEEDS_PER_CAPTION = 20
-"""Of each source so many seeds are read for a caption of the sample."""
+"""Seeds read from each source per caption of the sample."""
 
 
 class Amount(BaseModel):
-    """An estimate, and how far off it may be."""
+    """An estimate and its error."""
 
     value: float
     error: float
-    """Half the width of the 95 % interval, in the same unit. It knows of the sample's chance alone."""
+    """Half the width of the 95 % interval, in the same unit. Covers only the sampling error."""
 
     @classmethod
     def of(cls, value: float, relative_error: float) -> "Amount":
@@ -63,20 +63,20 @@ class Amount(BaseModel):
 
 
 class StageEstimate(BaseModel):
-    """A stage that asks the engine."""
+    """A stage that uses the engine."""
 
     rows: int
     candidates: Amount
-    """Rows and what is rejected on the way to them."""
+    """Rows plus rejections."""
     requests: Amount
     prompt_tokens: Amount
     output_tokens: Amount
     engine_hours: Amount
-    """Of one worker."""
+    """Worker hours."""
 
 
 class Estimate(BaseModel):
-    """What a build would take."""
+    """The estimated cost of a build."""
 
     num_sample: int
     """Captions of the sample."""
@@ -84,18 +84,18 @@ class Estimate(BaseModel):
     captions: StageEstimate
     instructions: StageEstimate
     encoder_hours: float
-    """Of one worker."""
+    """Worker hours."""
     own_hours: float
-    """Of one worker: filters, stored answers, packaging. From a rehearsal without models on this machine; 0 where there
-    is none, in a language that `echo` has no sentences of."""
+    """Worker hours for filters, stored answers and packaging, from a rehearsal without models on this machine; 0 for a
+    language that `echo` cannot write."""
     start_hours: float
-    """Start and end of a build, whatever its size. Without the start of the models."""
+    """Fixed time at start and end of a build, without the start of the models."""
     workers: int
     hours: Amount
-    """Wall time with so many workers, each as fast as the sample's. A small sample does not fill an engine, which then
-    gives less than it can: the true time is shorter rather than longer."""
+    """Wall time with `workers` workers, each as fast as the sample's. A small sample does not fill an engine, so the
+    true time is rather shorter."""
     cost: Amount | None
-    """By the recipe's price."""
+    """At the recipe's price."""
     currency: str
     disk_bytes: int
     upload_bytes: int
@@ -104,21 +104,21 @@ class Estimate(BaseModel):
 def estimate(
     planned: Plan, *, sample: int = 64, workers: int | None = None, progress: Progress | None = None
 ) -> Estimate:
-    """Make `sample` captions and as many conversations as belong to them, in a folder that is deleted again.
+    """Build `sample` captions and their share of conversations in a temporary folder, and extrapolate.
 
     Args:
-        planned: the whole build. Its own engine and encoder are asked, and cost what they cost.
-        sample: captions; the error falls with its square root.
-        workers: those of the real build; as many as it would find here unless given.
-        progress: is told how far the sample is.
+        planned: the whole build. The sample uses its engine and encoder, at their price.
+        sample: number of captions; the error falls with its square root.
+        workers: workers of the real build; by default as many as it would start here.
+        progress: reports progress.
 
     Raises:
-        InputError: the recipe asks for what is not there, or takes its text from elsewhere.
-        RunError: as a build's.
+        InputError: something that the recipe names does not exist, or the recipe imports its text.
+        RunError: as for a build.
     """
     recipe = planned.recipe
     if recipe.takes_text:
-        raise InputError("this recipe's text is there already: nothing is to be asked", "unicorn-hf build --dry-run")
+        raise InputError("this recipe imports its text and sends no requests", "Use: unicorn-hf build --dry-run")
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name:
         folder = Path(name)
         made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or NoProgress())
@@ -130,7 +130,7 @@ def estimate(
     captions = _stage(recipe.captions.num, found.captions, asked[0])
     instructions = _stage(recipe.instructions.num, found.instructions, asked[1])
     num = found.captions.num_kept
-    # The encoder's start is no part of what a caption takes.
+    # Exclude the encoder's start from the time per caption.
     generator = resolve_generator(recipe.engine).identity
     start = sum(engine.seconds for engine in made.engines if engine.identity != generator)
     encoder_hours = max(0.0, run.representations.seconds - start) / num * recipe.captions.num / _HOUR_S
@@ -138,7 +138,7 @@ def estimate(
         encoder_hours = own.encoding_s * recipe.captions.num / _HOUR_S
     engine_hours = Amount.total([captions.engine_hours, instructions.engine_hours])
     asking_hours = own.asking_hours(captions, instructions)
-    # A rehearsal's engine works within the workers, and its time is part of theirs.
+    # A rehearsal's engine runs inside the workers: its time is part of theirs.
     engine = 0.0 if recipe.engine.rehearses and asking_hours else engine_hours.value
     total = (engine + encoder_hours + asking_hours) / num_workers + own.wall_hours(recipe, num_workers)
     return Estimate(
@@ -162,7 +162,7 @@ def estimate(
 def _sample_of(recipe: Recipe, number: int) -> Recipe:
     number = min(number, recipe.captions.num)
     share = recipe.instructions.num / recipe.captions.num
-    # All tasks have a part in it.
+    # Include every task.
     num_tasks = len(recipe.instructions.tasks.by_name())
     instructions = min(recipe.instructions.num, max(math.ceil(share * number), num_tasks), number)
     few = number * _SEEDS_PER_CAPTION
@@ -181,38 +181,38 @@ def _sample_of(recipe: Recipe, number: int) -> Recipe:
 
 @dataclass(frozen=True)
 class _OwnWork:
-    """What all but the models takes."""
+    """Time of everything but the models, in worker seconds."""
 
     start_s: float = 0.0
     caption_s: float = 0.0
-    """Of one worker, for a candidate."""
+    """Per candidate."""
     conversation_s: float = 0.0
     packaging_s: float = 0.0
-    """Of one worker, for a row of either config."""
+    """Per row of either config."""
     seed_s: float = 0.0
-    """Of the process that builds, for a seed."""
+    """Per seed, in the main process."""
     encoding_s: float | None = None
-    """Of one worker, for a caption; None where the recipe's encoder is a model."""
+    """Per caption; None if the recipe's encoder is a model."""
 
     def asking_hours(self, captions: StageEstimate, instructions: StageEstimate) -> float:
-        """Of one worker: all that is done about answers."""
+        """Worker hours for processing answers."""
         return (
             captions.candidates.value * self.caption_s + instructions.candidates.value * self.conversation_s
         ) / _HOUR_S
 
     def packaging_hours(self, recipe: Recipe) -> float:
-        """Of one worker."""
+        """Worker hours."""
         return (recipe.captions.num + recipe.instructions.num) * self.packaging_s / _HOUR_S
 
     def wall_hours(self, recipe: Recipe, num_workers: int) -> float:
-        """What a build takes beside what its workers share, and packaging: a shard is one worker's."""
+        """Hours of the work that workers do not share, and of packaging, where one worker writes each shard."""
         shard = min(recipe.captions.num, recipe.packaging.rows_per_shard) * self.packaging_s
         packaging = max(shard / _HOUR_S, self.packaging_hours(recipe) / num_workers)
         return packaging + (self.start_s + recipe.captions.num * self.seed_s) / _HOUR_S
 
 
 def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _OwnWork:
-    """Build a rehearsal over the seeds of the sample in `folder`: the recipe without its models."""
+    """Time a rehearsal, the recipe without its models, on the seeds of the sample in `folder`."""
     if any(base(language) not in listed() for language in recipe.language):
         return _OwnWork()
     seeds = pa.concat_tables(
@@ -269,13 +269,13 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
 
 
 def _per_row(partitions: Sequence[tuple[int, float]]) -> float:
-    """The median, which knows nothing of the partitions in which a worker loads what it needs."""
+    """The median, which ignores partitions that include a worker's imports."""
     return max(0.0, median([seconds / num_rows for num_rows, seconds in partitions if num_rows] or [0.0]))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the sample's candidates took, those too that it made beyond what it needed: shards are asked whole."""
+    """Totals of the sample's candidates, including surplus ones: partitions are always complete."""
 
     num_candidates: int
     num_requests: int
@@ -283,7 +283,7 @@ class _Asked:
     num_output_tokens: int
     seconds: float
     spread: dict[str, float]
-    """Standard error of the mean of an answer's tokens, relative to it."""
+    """Relative standard error of the mean tokens per answer."""
 
     @classmethod
     def read(cls, work_dir: Path, stage: str) -> "_Asked":
@@ -305,7 +305,7 @@ class _Asked:
 
 
 def _spread(num: int, total: int, squares: float) -> float:
-    """Standard error of a mean, relative to it."""
+    """Relative standard error of a mean."""
     if num < 2 or not total:
         return 0.0
     variance = max(0.0, squares - total * total / num) / (num - 1)
@@ -321,9 +321,9 @@ def _stage(num: int, facts: Counts, asked: _Asked) -> StageEstimate:
         )  # fmt: skip
     kept = facts.num_kept / facts.num_candidates
     candidates = num / kept
-    # Of a share that is estimated from so many candidates; with nothing rejected, as if half a candidate had been.
+    # Relative error of the share kept; without rejections, count half a candidate as rejected.
     off = math.sqrt(max(1 - kept, 0.5 / facts.num_candidates) / (kept * facts.num_candidates))
-    # What is already in the sample is known.
+    # The sample's own rows are known.
     unknown = math.sqrt(max(0.0, 1 - facts.num_kept / num))
 
     def amount(per_sample: float, more: float = 0.0) -> Amount:
@@ -359,20 +359,20 @@ def _file_bytes(statistics: Statistics, config: str) -> float:
 
 
 def lines(found: Estimate) -> list[str]:
-    """For the terminal."""
+    """The estimate as text for the terminal."""
     stages = {"captions": found.captions, "instructions": found.instructions}
-    told = [f"From a sample of {found.num_sample:,} captions; ± tells where 95 of 100 builds would lie.", ""]
+    told = [f"From a sample of {found.num_sample:,} captions; ± is the 95 % interval.", ""]
     for name, stage in stages.items():
         told += [
-            f"{name:>15}  {stage.rows:,} rows of {_number(stage.candidates)} candidates",
+            f"{name:>15}  {stage.rows:,} rows from {_number(stage.candidates)} candidates",
             f"{'':15}  {_number(stage.requests)} requests, {_number(stage.prompt_tokens)} tokens in,"
             f" {_number(stage.output_tokens)} out",
-            f"{'':15}  {_hours(stage.engine_hours)} of one worker's engine",
+            f"{'':15}  {_hours(stage.engine_hours)} of engine time, summed over workers",
         ]
     told += [
         f"{'partitions':>15}  {found.partitions:,} of captions",
-        f"{'representations':>15}  {found.encoder_hours:,.2f} hours of one worker's encoder",
-        f"{'own work':>15}  {found.own_hours:,.2f} hours of one worker: filters, stored answers, packaging",
+        f"{'representations':>15}  {found.encoder_hours:,.2f} hours of encoder time, summed over workers",
+        f"{'own work':>15}  {found.own_hours:,.2f} hours of filters, stored answers, packaging, summed over workers",
         f"{'wall time':>15}  {_hours(found.hours)} with {found.workers:,} workers as fast as the sample's",
         f"{'cost':>15}  "
         + (f"{found.cost.value:,.2f} ± {found.cost.error:,.2f} {found.currency}" if found.cost else "no price given"),

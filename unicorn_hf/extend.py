@@ -1,10 +1,10 @@
-"""What a package needs to bring choices of its own: the classes to derive from, and what they are given and give.
+"""The API for plugins: the classes to derive from, and the types of their arguments and results.
 
     import unicorn_hf.extend as hf
 
     class Lines(hf.ExportFormat): ...
 
-See the page "Extend it" of the documentation.
+See "Extend it" in the documentation.
 """
 
 from unicorn_hf.captions.filters import CaptionFilter, Draft

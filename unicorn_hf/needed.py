@@ -1,4 +1,4 @@
-"""How many requests a build would send, by the answers that are stored: the stages are run without their engine."""
+"""Counts the requests that a build would send: runs the stages on stored answers, without their engine."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,40 +26,40 @@ from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
 _MOST_CANDIDATES = 20_000
-"""Of more captions each n-th partition is looked at."""
+"""For more captions, every n-th partition is counted and the result multiplied."""
 
 
 class StageNeed(BaseModel):
     """Requests of one stage."""
 
     stored: int
-    """That have an answer in store."""
+    """Requests with a stored answer."""
     asked: int
-    """That have none. A row whose answer is rejected needs further ones."""
+    """Requests without one. A row whose answer is rejected needs more."""
 
 
 class Need(BaseModel):
     """Requests of a build."""
 
     num_answers: int
-    """Answers of the engine that are stored, whatever for."""
+    """All stored answers of the engine."""
     captions: StageNeed
     instructions: StageNeed
     is_exact: bool
-    """Whether all partitions were looked at."""
+    """Whether all partitions were counted."""
 
     @property
     def words(self) -> str:
         stages = {"captions": self.captions, "conversations": self.instructions}
-        parts = [f"{need.asked:,} for {name} ({need.stored:,} are stored)" for name, need in stages.items()]
-        return f"{'' if self.is_exact else 'about '}{' and '.join(parts)}; more where an answer is rejected"
+        parts = [f"{need.asked:,} for {name} ({need.stored:,} stored)" for name, need in stages.items()]
+        return f"{'' if self.is_exact else 'about '}{' and '.join(parts)}; more if answers are rejected"
 
 
 def requests_needed(planned: Plan) -> Need:
-    """Count the requests of a build that have no stored answer. Nothing is asked; what is written is deleted again.
+    """Count the requests of a build that have no stored answer. Sends no requests and deletes its temporary files.
 
-    For a request without an answer a rehearsal's is taken, which passes the filters: a build asks for more where its
-    engine's answers do not.
+    A missing answer is replaced by a rehearsed one, which passes the filters. A build sends more requests if the
+    engine's answers fail them.
 
     Raises:
         InputError: the seeds or the engine's model cannot be read.
@@ -99,7 +99,7 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
         of_captions = need(captions.counts)
         instructions = InstructionStage(recipe, captions.picked, rehearsal, scratch, store).run(pool, progress)
     except RunError as error:
-        raise RunError(f"the build would end so: {error.message}", error.advice) from error
+        raise RunError(f"the build would fail: {error.message}", error.advice) from error
     finally:
         pool.work.slot.let_go(pool.work.terms.build)
     return Need(
@@ -111,14 +111,14 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
 
 
 def _seeds(recipe: Recipe, work_dir: Path, scratch: Path) -> SeedShards:
-    """Those that are prepared in the work folder, or are prepared here."""
+    """The seeds in the work folder; if there are none, prepare them in `scratch`."""
     how = {"random_seed": recipe.random_seed, "partition_rows": recipe.partition_rows}
     folder = work_dir if are_prepared(recipe.seeds, **how, work_dir=work_dir) else scratch
     return prepare_seeds(recipe.seeds, **how, work_dir=folder)[0]
 
 
 def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int]:
-    """Each n-th shard of seeds with an n-th of the counts, and n. Meaning is not compared: it takes an encoder."""
+    """Every n-th shard of seeds with an n-th of the counts, and n; without semantic deduplication, which encodes."""
     share = min(-(-recipe.captions.num // _MOST_CANDIDATES), len(seeds.paths))
     captions = recipe.captions.model_copy(
         update={
@@ -147,10 +147,10 @@ class _Counting(EchoGenerator):
 
 @dataclass(frozen=True, slots=True)
 class _Rehearsal(GeneratorSpec):
-    """Stands for an engine whose answers are stored: says what the rehearsal's engine says, and keeps none of it."""
+    """Replaces an engine whose answers are stored: answers like `echo`, and stores nothing."""
 
     asked: list[str] = field(default_factory=list)
-    """Ids of the rows that it was asked for."""
+    """Ids of the requested rows."""
 
     @classmethod
     def of(cls, generator: GeneratorSpec) -> "_Rehearsal":

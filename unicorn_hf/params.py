@@ -1,4 +1,4 @@
-"""Kinds of parameters of the command: what is not one of them is told the nearest, and shells complete them."""
+"""Parameter types of the command: they suggest the nearest valid value, and shells complete them."""
 
 import inspect
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Choice(click.Choice[str]):
-    """One of some words."""
+    """A choice of words that suggests the nearest one."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         near = get_close_matches(str(value).lower(), self.choices, n=1)
@@ -22,10 +22,10 @@ class Choice(click.Choice[str]):
 
 
 class ChoiceOf(Choice):
-    """A choice of a registry, which is asked when the parameter is looked at: for help, completion or a value.
+    """A choice from a registry, read lazily: for help, completion or a value.
 
     Args:
-        registry: its name in `unicorn_hf.core.choices`, as in `EXPORTS`.
+        registry: its name in `unicorn_hf.core.choices`, such as `EXPORTS`.
     """
 
     def __init__(self, registry: str) -> None:
@@ -45,7 +45,7 @@ class ChoiceOf(Choice):
 
 
 class DescribedOption(click.Option):
-    """An option of the type `ChoiceOf`. Its help is the first line of each choice's docstring."""
+    """An option of the type `ChoiceOf`. Its help lists the first docstring line of each choice."""
 
     @property
     def help(self) -> str:
@@ -56,7 +56,7 @@ class DescribedOption(click.Option):
 
     @help.setter
     def help(self, given: str | None) -> None:
-        """Nothing: click sets what it is given."""
+        """Ignore the help that click sets."""
 
 
 class RecipeName(click.ParamType[str]):
@@ -72,7 +72,7 @@ class RecipeName(click.ParamType[str]):
 
 
 class WritingEngine(ChoiceOf):
-    """An engine that can be asked for text; one of another package that cannot be loaded is told by the recipe."""
+    """An engine that writes text, or one that cannot be loaded: the recipe then reports the reason."""
 
     def __init__(self) -> None:
         super().__init__("ENGINES")
@@ -84,7 +84,7 @@ class WritingEngine(ChoiceOf):
 
 
 class EncoderName(click.ParamType[str]):
-    """An encoder, as `representations.encoder` in a recipe. Its kind is completed; models are known to torch alone."""
+    """An encoder, as `representations.encoder` in a recipe. Shells complete its kind; only torch knows the models."""
 
     name = "encoder"
 
@@ -100,7 +100,7 @@ class EncoderName(click.ParamType[str]):
 
 
 class ClusterName(click.ParamType[str]):
-    """Where workers run: a word, the address of a scheduler, or its file."""
+    """Where workers run: a word, or a scheduler's address or file."""
 
     name = "cluster"
 
@@ -110,7 +110,7 @@ class ClusterName(click.ParamType[str]):
 
 
 class SetName(click.ParamType[str]):
-    """A published set: a folder, which is completed, or a repository of the Hub."""
+    """A published set: a folder, which shells complete, or a Hub repository."""
 
     name = "set"
 
@@ -119,13 +119,13 @@ class SetName(click.ParamType[str]):
 
 
 class PlaceName(click.ParamType[str]):
-    """A folder by its path, which is completed, or by a URL of fsspec where that will do."""
+    """A folder: a path, which shells complete, or an fsspec URL."""
 
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if "://" not in str(value) and Path(value).is_file():
-            self.fail(f"Directory {str(value)!r} is a file.", param, ctx)
+            self.fail(f"{str(value)!r} is a file, not a folder.", param, ctx)
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -87,7 +87,7 @@ def test_the_command_counts_and_tells_the_card(made: Path) -> None:
     [
         (["unicorn", "--with", "missing.txt"], "missing.txt"),
         (["unicorn", "--with", "empty.txt"], "no text in empty.txt"),
-        (["unicorn", "--with", "ORG/NAME"], "--column is needed"),
+        (["unicorn", "--with", "ORG/NAME"], "--column is required"),
         ([".", "--with", "empty.txt"], "not a folder that unicorn-hf built"),
     ],
 )

@@ -86,7 +86,7 @@ def test_the_reference_is_made_of_the_code(site: Path) -> None:
     api = (site / "api" / "index.html").read_text(encoding="utf-8")
     for name in public:
         assert f'id="unicorn_hf.{name}"' in api, name
-    assert "folder to publish; it appears when it is whole" in " ".join(api.split())
+    assert "folder to publish, by an atomic rename at the end" in " ".join(api.split())
     commands = (site / "cli" / "index.html").read_text(encoding="utf-8")
     assert "--image-statistics" in commands
     settings = (site / "recipe" / "index.html").read_text(encoding="utf-8")

@@ -795,7 +795,7 @@ def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClien
     lines = done.stdout.splitlines()
     assert lines[:2] == [f"create  the data set {REPO}", "create  the branch, from main"]
     assert f"{len(published(folder)) - 1} files to send" in lines[-1]
-    assert "leave out work.log" in lines
+    assert "skip    work.log" in lines
     assert hub.repositories == {}
 
     push(hub_client, folder)

@@ -191,7 +191,7 @@ def test_of_a_folder(parent: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(parent, tmp_path / "unicorn"))
     refused = unicorn("build", "--from", "unicorn", "--transfer", "none", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "is the set that this one is made from" in refused.stderr
+    assert "is the parent of this set" in refused.stderr
     clash = unicorn("build", "demo", "--from", "unicorn", "--out", "x", cwd=tmp_path)
     assert "Omit RECIPE" in clash.stderr
     done = unicorn(

@@ -1,4 +1,4 @@
-"""The one place where the stages meet: recipe to seeds, captions, instructions, representations, published folder."""
+"""Composes the stages: recipe to seeds, captions, instructions, representations, published folder."""
 
 from unicorn_hf.pipeline.cleaning import clean
 from unicorn_hf.pipeline.events import EngineBuilt

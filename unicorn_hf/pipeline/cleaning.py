@@ -1,4 +1,4 @@
-"""The removal of work files."""
+"""Deletes work files."""
 
 from pathlib import Path
 
@@ -11,21 +11,21 @@ from unicorn_hf.runtime.storage import is_remote, place, remove_tree
 
 
 def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
-    """Delete the work files of the build at `folder`; returns how many bytes that freed.
+    """Delete the work files of the build at `folder`; returns the number of bytes freed.
 
-    Work files elsewhere are named themselves, by their URL. Answers that are stored in a place of their own stay.
+    Answers stored outside the work folder stay.
 
     Args:
         folder: the published folder, or the URL of the work folder.
-        keep_answers: leave the answers of models in the work folder.
+        keep_answers: keep the model answers in the work folder.
 
     Raises:
-        InputError: there are none, or `folder` is neither a build nor a work folder's place.
+        InputError: there are no work files, or `folder` is neither a build nor a work folder.
     """
     out = place(folder).expanduser().absolute()
     work_dir = out if is_remote(out) else work_dir_of(out)
     if not work_dir.is_dir():
-        raise InputError(f"{folder} has no work files: there is no folder {work_dir}")
+        raise InputError(f"{folder} has no work files: the folder {work_dir} does not exist")
     with disk_errors(), exclusive(work_dir):
         before = _num_bytes(work_dir)
         if not keep_answers:

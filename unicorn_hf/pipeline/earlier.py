@@ -1,4 +1,4 @@
-"""What earlier runs left that a build uses."""
+"""Work of earlier runs that a build reuses."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from unicorn_hf.seeds.step import are_prepared
 
 
 def earlier_work(parts: Parts) -> list[str]:
-    """Lines that tell the user what is found; stored answers of an earlier version are moved to the store."""
+    """Describe reusable work, a line each; move stored answers of an earlier version to the store."""
     recipe = parts.recipe
 
     def has_seeds() -> bool:
@@ -30,7 +30,7 @@ def earlier_work(parts: Parts) -> list[str]:
 
 
 def _folders(parts: Parts) -> Iterator[StageFolders]:
-    """Of the stages that cost something."""
+    """The folders of the expensive stages."""
     recipe = parts.recipe
     if not recipe.takes_text:
         yield StageFolders(CAPTIONS, parts.captions(recipe, NO_SEEDS).step.folder, asks=True)
@@ -39,7 +39,7 @@ def _folders(parts: Parts) -> Iterator[StageFolders]:
 
 
 def _stored(parts: Parts) -> int:
-    """How many answers of the engine are stored."""
+    """Number of stored answers of the engine."""
     if parts.recipe.takes_text:
         return 0
     if parts.work_dir not in parts.plan.answers.parents:

@@ -1,4 +1,4 @@
-"""What the workers of a build tell it."""
+"""Handles the events that workers send."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _MACHINES = "machines.json"
 
 @dataclass(frozen=True)
 class EngineBuilt:
-    """An engine that a worker process built; it keeps one until it needs another."""
+    """An engine that a worker process built; the process keeps it until it needs another."""
 
     identity: str
     pid: int
@@ -24,7 +24,7 @@ class EngineBuilt:
 
 @dataclass
 class Events:
-    """Writes events to the journal, and those that a user should know of as notes."""
+    """Writes events to the journal, and notes for the user."""
 
     plan: Plan
     journal: Journal
@@ -42,7 +42,7 @@ class Events:
                 who = "" if self.plan.place.scheduler else " (every user of this machine can open it)"
                 self.journal.note(f"Dask's dashboard: {event['link']}{who}")
             case "stuck":
-                self.journal.note(f"a worker is replaced: {event['seconds']:g} s without a row of {event['partition']}")
+                self.journal.note(f"replacing a worker: no new row of {event['partition']} for {event['seconds']:g} s")
             case "ended_badly":
                 self.journal.note(
                     f"{event['partition']}: {event['requests']} requests will be retried in smaller batches:"
@@ -52,15 +52,15 @@ class Events:
                 self._tell_no_usage()
 
     def _tell_no_usage(self) -> None:
-        """Once a build, at the first answer."""
+        """Once per build, at the first answer."""
         if self.told_no_usage:
             return
         self.told_no_usage = True
         by_token = self.plan.recipe.price.is_by_token
-        cost = ", and the cost is an estimate too: --max-cost goes by it" if by_token and self.max_cost else ""
+        cost = "; --max-cost uses this estimate too" if by_token and self.max_cost else ""
         self.journal.note(
-            f"the server does not report token counts (usage): they are estimated from the length of the texts,"
-            f" a token for three bytes, rather too many than too few{cost}"
+            "the server does not report token counts (usage); they are estimated from text length, one per three bytes,"
+            f" rather too many than too few{cost}"
         )
 
     def _remember_machine(self, machine: str) -> None:
@@ -70,8 +70,8 @@ class Events:
 
 
 def machines(work_dir: Path) -> list[str]:
-    """What a build's engines ran on, all runs together."""
+    """The machines that a build's engines ran on, in all runs."""
     try:
         return sorted(json.loads((work_dir / _MACHINES).read_bytes()))
-    except (FileNotFoundError, ValueError):  # A card names no machine then; nothing else depends on it.
+    except (FileNotFoundError, ValueError):  # Only the card uses it, and names no machine then.
         return []

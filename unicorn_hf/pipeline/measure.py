@@ -1,4 +1,4 @@
-"""What is measured of a published set afterwards, and told in its card."""
+"""Measurements of a published set, added to its statistics and card."""
 
 from pathlib import Path
 
@@ -33,18 +33,19 @@ def measure_gap(
     plot: bool = True,
     progress: Progress | None = None,
 ) -> GapFacts:
-    """Measure how far the set in `folder` is from real images, before and after its transfer, and tell it in the card.
+    """Measure how far the set in `folder` is from real images, before and after its transfer; add it to the card.
 
     Args:
-        folder: a published folder; its statistics, card and assets/ are written anew.
-        pictures: real images; of those whose own text is known, what pairs tell is measured too.
-        encoder: the set's encoder, where its name in the recipe is not to be found on this machine.
-        num_texts: rows that are compared, from all over the set.
+        folder: a published folder; its statistics, card and assets/ are rewritten.
+        pictures: real images; pair figures are measured too for images with text.
+        encoder: the set's encoder, if this machine cannot find it by the name in the recipe.
+        num_texts: rows to compare, spread over the set.
         plot: draw both clouds.
-        progress: is told how far it is.
+        progress: reports progress.
 
     Raises:
-        InputError: `folder` is no build, the encoder has no image side or is another one, or the images cannot be had.
+        InputError: `folder` is no build, the encoder has no image side or is not the set's, or the images cannot be
+            read.
         RunError: the encoder cannot be loaded.
     """
     folder, progress = Path(folder), progress or NoProgress()
@@ -77,15 +78,15 @@ def set_encoder(folder: Path) -> str:
 def measure_overlap(
     folder: str | Path, evaluation: SeedSource, *, progress: Progress | None = None
 ) -> tuple[OverlapFacts, list[str]]:
-    """Count the rows of the set in `folder` that share text with an evaluation set, and tell it in the card.
+    """Count the rows of the set in `folder` that share text with an evaluation set; add it to the card.
 
     Args:
-        folder: a published folder; its statistics and card are written anew.
-        evaluation: where the evaluation set's texts are; one of the same name that was measured before is replaced.
-        progress: is told how far it is.
+        folder: a published folder; its statistics and card are rewritten.
+        evaluation: the evaluation set's texts; replaces figures of an earlier one with the same name.
+        progress: reports progress.
 
     Returns:
-        What was found, and the ids of the first such rows.
+        The figures, and the ids of the first overlapping rows.
 
     Raises:
         InputError: `folder` is no build, or the evaluation set cannot be read or holds no text.

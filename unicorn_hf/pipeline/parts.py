@@ -1,4 +1,4 @@
-"""What the stages of one build share, and the stages themselves, ready to be run."""
+"""A build's resolved models, and its stages, ready to run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -52,11 +52,11 @@ class Parts:
 
 
 def resolve(planned: Plan, progress: Progress) -> Parts:
-    """Find the models of a plan; its recipe then names their revisions.
+    """Resolve the models of a plan; its recipe then names their revisions.
 
     Raises:
-        InputError: there is no such model, or the image statistics are of another encoder.
-        RunError: the Hub or the server cannot be asked.
+        InputError: there is no such model, or the image statistics belong to another encoder.
+        RunError: the Hub or the server cannot be reached.
     """
     recipe = planned.recipe
     generator = no_generator(recipe.engine) if recipe.takes_text else resolve_generator(recipe.engine)
@@ -69,5 +69,5 @@ def resolve(planned: Plan, progress: Progress) -> Parts:
 
 
 def no_generator(engine: AnyEngine) -> GeneratorSpec:
-    """For text that is there already: the engine that wrote it, which is not started."""
+    """For existing text: the engine that wrote it, which is not started."""
     return GeneratorSpec(engine, fingerprint(engine), deterministic=True)

@@ -1,4 +1,4 @@
-"""What a build would be: everything resolved that can be without doing any of it."""
+"""Plans a build: resolves and checks all that is possible without writing anything."""
 
 import shutil
 from collections.abc import Sequence
@@ -8,9 +8,7 @@ from pathlib import Path
 import psutil
 
 from unicorn_hf.builders.places import work_dir_of
-from unicorn_hf.builders.repository import (
-    check_out,
-)
+from unicorn_hf.builders.repository import check_out
 from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import InputError, RunError
@@ -21,9 +19,7 @@ from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.interchange.reading import imported_files
 from unicorn_hf.reading.files import DataFile
-from unicorn_hf.representations.transfer_file import (
-    load_image_statistics,
-)
+from unicorn_hf.representations.transfer_file import load_image_statistics
 from unicorn_hf.runtime.answers import FOLDER as ANSWERS
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.launch import Place, find_place
@@ -33,74 +29,77 @@ from unicorn_hf.seeds.step import check_sources
 
 _USUAL_DIM = 1280
 _ENCODER_BYTES = 8 * 2**30
-"""Memory of a machine for each worker that encodes on its processor: the weights, and what it computes."""
+"""Memory for each worker that encodes on the CPU: weights and activations."""
 _IMPORTED_ROW_BYTES = 700
-"""A caption and its conversation, in others' files."""
+"""A caption and its conversation in an imported file."""
 _ROW_BYTES = 6_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A build with everything resolved that can be without doing any of it."""
+    """A build, resolved and checked, before anything is written."""
 
     recipe: Recipe
     out: Path
     work_dir: Path
     place: Place
-    """What the workers run on."""
+    """Where the workers run."""
     num_disk_bytes: int
-    """About what the build needs on disk, work files and published folder together."""
+    """Estimated disk use of work files and published folder together."""
     answers: Path
-    """Where answers are stored, in a folder for each engine."""
+    """The answer store, with a folder for each engine."""
 
     def store(self, generator: GeneratorSpec) -> Path:
-        """Where the answers of an engine are stored."""
+        """The folder of an engine's stored answers."""
         return self.answers / generator.identity
 
     @property
     def told_out(self) -> Path:
-        """`out` as messages and advice name it: from the current folder on, where it lies in it."""
+        """`out` as messages show it: relative, if it is in the current folder."""
         here = Path.cwd()
         return self.out.relative_to(here) if self.out.is_relative_to(here) else self.out
 
     @property
     def local_dir(self) -> Path:
-        """What of it takes room on this machine."""
+        """The folder that takes disk space on this machine."""
         return self.out if is_remote(self.work_dir) else self.work_dir
 
 
 def plan(
     recipe: Recipe, out: str | Path = "unicorn", work_dir: str | Path | None = None, answers: str | Path | None = None
 ) -> Plan:
-    """Resolve a build, writing nothing.
+    """Resolve a build without writing anything.
 
     Raises:
-        InputError: the recipe asks for what is not there, or `out` holds something that is not a build.
+        InputError: something that the recipe names does not exist, or `out` holds something that is not a build.
     """
     out = local_place(out)
     check_out(out)
     work_dir = place(work_dir).expanduser().absolute() if work_dir else work_dir_of(out)
     if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
-        raise InputError(f"{out} is the set that this one is made from", "Another --out DIR.")
+        raise InputError(f"{out} is the parent of this set", "Choose another --out DIR.")
     if work_dir == out or out in work_dir.parents:
-        raise InputError(f"the work folder {work_dir} lies in the published folder {out}", "Another --work-dir.")
+        raise InputError(
+            f"the work folder {work_dir} is inside the published folder {out}", "Choose another --work-dir."
+        )
     stored = place(answers).expanduser().absolute() if answers else work_dir / ANSWERS
     if out in (stored, *stored.parents):
-        raise InputError(f"the answers' folder {stored} lies in the published folder {out}", "Another --answers.")
+        raise InputError(
+            f"the answer store {stored} is inside the published folder {out}", "Choose another --answers folder."
+        )
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
     if recipe.takes_text:
         files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
         return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
     recipe.engine.check(recipe)
-    with disk_errors():  # What tells languages is unpacked to a temporary file.
+    with disk_errors():  # Language detection unpacks its model to a temporary file.
         check_sources(recipe.seeds, recipe.language)
     load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     load_instruction_prompts(recipe.instructions)
     load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
     load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
-    # From here on their files do not matter, and what is published has their text.
-    recipe = with_prompts(recipe)
+    recipe = with_prompts(recipe)  # The published recipe holds their text.
     return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []), stored)
 
 
@@ -117,7 +116,7 @@ def _place(recipe: Recipe) -> Place:
 
 
 def _workers_on_cpu(recipe: Recipe, *, encodes: bool) -> int:
-    """Workers for the processor of this machine; `encodes` where each of them holds the weights of an encoder."""
+    """Number of workers for this machine's CPU; `encodes`: each holds the weights of an encoder."""
     cores = cpu_count()
     if recipe.takes_text:
         return 1 if encodes else cores
@@ -144,5 +143,5 @@ def check_disk(planned: Plan) -> None:
         raise RunError(
             f"{planned.work_dir}: {free / 2**30:.1f} GiB are free, the build needs about "
             f"{planned.num_disk_bytes / 2**30:.1f} GiB",
-            "Another --work-dir, fewer --captions, or make room.",
+            "Choose another --work-dir or fewer --captions, or free disk space.",
         )

@@ -1,4 +1,4 @@
-"""The published folder: its shards, transfer, recipe, statistics and card; its check and its push."""
+"""Writes, checks and pushes the published folder: shards, transfer, recipe, statistics and card."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Published:
 
 
 def publish(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Published:
-    """Put the published folder together; it appears when it is whole."""
+    """Write the published folder; an atomic rename publishes it."""
     out, examples = parts.plan.out, Examples()
     statistics = _statistics(parts, text, vectors, packaged)
     published = published_recipe(text.recipe.model_copy(update={"plugins": plugins(text.recipe)}))
@@ -108,18 +108,18 @@ def _run(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[
 
 
 def _versions(recipe: Recipe) -> dict[str, str]:
-    """The installed packages that had a part in the data."""
+    """Versions of the installed packages that the data depends on."""
     names = sorted({*_ALWAYS_USED, *packages_of(recipe)})
     return {name: version for name in names if (version := installed_version(name))}
 
 
 def write_card(folder: str | Path) -> Path:
-    """Make card and charts of a published folder out of its recipe, statistics and first rows, as a build does.
+    """Write card and charts of a published folder from its recipe, statistics and first rows, as a build does.
 
-    The same folder gives the same card, byte for byte; one that is there already is replaced.
+    The same folder gives the same card, byte for byte. An existing card is overwritten.
 
     Raises:
-        InputError: `folder` is no build, or a file of it cannot be read.
+        InputError: `folder` is no build, or one of its files cannot be read.
     """
     folder = Path(folder)
     check_build(folder)
@@ -131,9 +131,7 @@ def write_card(folder: str | Path) -> Path:
         run = read_run(folder / RUN)
         card = render_card(recipe, statistics, rows, run)
     except (ValueError, OSError, LookupError, StopIteration) as error:
-        raise InputError(
-            f"{folder}: no card can be made of it: {error}", f"Try: unicorn-hf validate {folder}"
-        ) from error
+        raise InputError(f"{folder}: cannot write its card: {error}", f"Try: unicorn-hf validate {folder}") from error
     for name, chart in draw_charts(statistics).items():
         write_bytes(folder / name, chart)
     write_text(folder / CARD, card)
@@ -141,7 +139,7 @@ def write_card(folder: str | Path) -> Path:
 
 
 def tell_in_card(folder: Path, **facts: object) -> None:
-    """Put figures into the statistics of a published folder, and write its card anew."""
+    """Add figures to the statistics of a published folder, and rewrite its card."""
     statistics = read_statistics(folder / STATISTICS)
     write_json(folder / STATISTICS, statistics.model_copy(update=facts).model_dump(mode="json"))
     write_card(folder)
@@ -153,7 +151,7 @@ def check_build(folder: Path) -> None:
         InputError: `folder` is no build.
     """
     if not is_build(folder):
-        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"{RECIPE} and {STATISTICS} are needed.")
+        raise InputError(f"{folder} is not a folder that unicorn-hf built", f"It needs {RECIPE} and {STATISTICS}.")
     check_links(folder)
 
 
@@ -165,10 +163,10 @@ def first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[s
 
 
 def check_set(folder: str | Path) -> None:
-    """See that a folder is a valid set, as far as that can be seen without reading all of its rows.
+    """Check that a folder is a valid set, without reading all rows.
 
     Raises:
-        InputError: it is not; the first problem is named.
+        InputError: it is not; the message names the first problem.
     """
     published_paths(Path(folder))
     report = validate_folder(folder, whole=False)
@@ -176,17 +174,17 @@ def check_set(folder: str | Path) -> None:
         more = f", and {report.num_problems - 1:,} more problems" if report.num_problems > 1 else ""
         raise InputError(
             f"{folder} is not a valid set: {report.problems[0].first[0]}{more}",
-            f"All problems, row by row: unicorn-hf validate {folder}",
+            f"List all problems, row by row: unicorn-hf validate {folder}",
         )
 
 
 def push_dataset(
     folder: str | Path, repo_id: str, options: PushOptions = DEFAULTS, *, progress: Progress
 ) -> PushResult:
-    """Push a published folder to the Hub, telling `progress`; see `unicorn_hf.hub.push.push_folder`.
+    """Push a published folder to the Hub; see `unicorn_hf.hub.push.push_folder`.
 
     Raises:
-        InputError: besides, where `check_set` finds a problem.
+        InputError: also if `check_set` finds a problem.
     """
     check_set(folder)
     started = False

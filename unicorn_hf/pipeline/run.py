@@ -1,4 +1,4 @@
-"""A build, from top to bottom: seeds, captions, conversations, representations, packaging, published folder."""
+"""Runs a build: seeds, captions, conversations, representations, packaging, published folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from unicorn_hf.seeds.step import check_prepared, prepare_seeds
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build made, and where."""
+    """The result of a build."""
 
     out: Path
     """The published folder."""
@@ -41,7 +41,7 @@ class BuildResult:
     examples: Examples
     """The first rows of each config, without their embeddings."""
     engines: tuple[EngineBuilt, ...]
-    """Every engine that was built for it: none where all was found done."""
+    """Every engine that this run built: none if all work was done before."""
     pushed: PushResult | None = None
 
 
@@ -58,28 +58,28 @@ def build(
     max_hours: float | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Make the data sets that a recipe describes; what an earlier run of the same recipe did is found and used.
+    """Build the data set that a recipe describes; resumes earlier runs of the same recipe.
 
-    Worker processes are started: a script must call this under `if __name__ == "__main__":`.
+    This starts worker processes: a script must call it under `if __name__ == "__main__":`.
 
     Args:
         recipe: see `load_recipe`.
-        out: the folder to publish; it appears when it is whole. A build of ours that is there already is replaced.
-        work_dir: stored answers, shards and records; beside `out`, with `.work` added, unless given. It is never
-            published, and another build with the same folder goes on from what it holds. A path, or a URL of fsspec.
-        answers: where answers of models are stored and found; `answers` in the work folder unless given. A path, or a
-            URL of fsspec; any number of builds may use it at once.
-        push: `ORG/NAME`, a repository of the Hub that the folder is pushed to at the end. What stands against that is
-            looked for at the start, and told to `progress`: the build runs all the same.
-        private: whether the repository is made private, if the push creates it.
-        overwrite: whether card and data of a repository that unicorn-hf did not make are replaced.
-        max_cost: by the recipe's price, of all runs of the build together; see `Budget`.
-        max_hours: of this run.
-        progress: is told how far the build is.
+        out: the folder to publish, by an atomic rename at the end. It replaces an earlier build.
+        work_dir: the folder for stored answers, shards and records, a path or an fsspec URL; by default `out` with
+            `.work` added. It is never published, and another build with the same folder reuses its content.
+        answers: the store for model answers, a path or an fsspec URL; by default `answers` in the work folder. Any
+            number of builds can use it at once.
+        push: `ORG/NAME`, the Hub repository to push the folder to at the end. Obstacles are checked at the start and
+            reported to `progress`, but do not stop the build.
+        private: make the repository private if the push creates it.
+        overwrite: replace card and data of a repository that unicorn-hf did not make.
+        max_cost: limit for all runs of the build together, at the recipe's price; see `Budget`.
+        max_hours: limit for this run.
+        progress: reports progress.
 
     Raises:
-        InputError: what is asked for cannot be; nothing is written.
-        RunError: disk, engine, budget, too many rejections, or the push at the end; the work done so far is kept.
+        InputError: the request cannot be met; nothing is written.
+        RunError: disk, engine, budget, too many rejections, or the final push; finished work is kept.
     """
     planned = plan(recipe, out, work_dir, answers)
     options = PushOptions(private=private, overwrite=overwrite)
@@ -95,14 +95,12 @@ def execute(
     max_hours: float | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Do what is planned, and push it; see `build`."""
+    """Execute a plan and push the result; see `build`."""
     progress = progress or NoProgress()
     if max_cost is not None and planned.recipe.price == Price():
-        raise InputError(
-            "--max-cost needs a price, and the recipe has none", "For example: --set price.per_worker_hour=2.5"
-        )
+        raise InputError("--max-cost requires a price in the recipe", "For example: --set price.per_worker_hour=2.5")
     if push and (problem := check_access(push, options, folder=planned.told_out)):
-        progress.note(f"warning: as things stand, the push at the end will fail: {problem}")
+        progress.note(f"warning: the push at the end would fail: {problem}")
     parts = resolve(planned, progress)
     with exclusive(planned.work_dir), disk_errors():
         check_disk(planned)
@@ -116,7 +114,7 @@ def execute(
         return replace(result, pushed=push_dataset(planned.told_out, push, options, progress=progress))
     except UnicornError as error:
         raise RunError(
-            f"the data set is whole in {planned.told_out}, but not pushed: {error.message}", error.advice
+            f"the data set is complete in {planned.told_out}, but the push failed: {error.message}", error.advice
         ) from error
 
 
@@ -125,8 +123,8 @@ def _warn(planned: Plan, progress: Progress) -> None:
         progress.note(f"warning: {planned.place.warning}")
     if is_open_to_others(planned.work_dir):
         progress.note(
-            f"warning: other users can read the work folder {planned.work_dir}, which holds things of yours too:"
-            f" chmod 700 {planned.work_dir}, or another --work-dir"
+            f"warning: other users can read the work folder {planned.work_dir}, which also holds other files of yours:"
+            f" run chmod 700 {planned.work_dir}, or choose another --work-dir"
         )
 
 
@@ -153,17 +151,17 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
 
 
 def _stages(parts: Parts, pool: WorkerPool, progress: Progress) -> Published:
-    """From the recipe to the published folder. What is found done is not done again."""
+    """From the recipe to the published folder. Finished work is reused."""
     text = imported(parts, progress) if parts.recipe.takes_text else _written(parts, pool, progress)
     captions, instructions = text.captions.picked, text.instructions.picked
     vectors = parts.representations(text.recipe, captions, text.vectors).run(pool, progress)
-    load_matplotlib()  # Workers package meanwhile.
+    load_matplotlib()  # Overlaps with packaging in the workers.
     packaged = package(text.recipe, captions, instructions, vectors, parts.work_dir, pool, progress)
     return publish(parts, text, vectors, packaged)
 
 
 def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
-    """Seeds, the captions that the engine writes of them, and its conversations about these."""
+    """Seeds, the captions that the engine writes from them, and the conversations about these."""
     recipe = parts.recipe
     seeds, record = prepare_seeds(
         recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=parts.work_dir
@@ -171,7 +169,7 @@ def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
     check_prepared(recipe.seeds, seeds, recipe.language)
     for remark in remarks(recipe.language):
         progress.note(remark)
-    remember(parts.work_dir, recipe)  # Not before: of a recipe that cannot be built nothing is left.
+    remember(parts.work_dir, recipe)  # Not earlier: a recipe that cannot be built leaves no trace.
     tell(record.took, record.left_out, progress)
     captions = parts.captions(recipe, seeds).run(pool, progress)
     instructions = parts.instructions(recipe, captions.picked).run(pool, progress)
@@ -179,16 +177,15 @@ def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
 
 
 def _undamaged(make: Callable[[], Published], pool: Budget, journal: Journal) -> Published:
-    """What `make` gives, begun again where a shard turns out to be damaged: that one is made again."""
+    """The result of `make`; regenerates each damaged shard once."""
     made_again: set[Path] = set()
     while True:
         try:
             return make()
         except DamagedShardError as error:
-            # Whatever it was made from is found, so starting over costs a look at each record.
             if error.path in made_again:
                 raise
             made_again.add(error.path)
-            journal.note(f"{error.message}: it is made again")
+            journal.note(f"{error.message}: regenerating it")
             Step.forget(error.path)
             pool.start_over()

@@ -1,4 +1,4 @@
-"""Captions and conversations of a build: those that an engine writes, and those of files or of the parent."""
+"""Captions and conversations of a build: written by an engine, or taken from files or the parent."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,24 +29,24 @@ from unicorn_hf.seeds.language import another_language
 
 @dataclass(frozen=True)
 class Text:
-    """Captions and conversations, and what is known of how they came about."""
+    """Captions and conversations, with their origin."""
 
     recipe: Recipe
-    """With what was found out on the way."""
+    """The recipe, with facts found while reading."""
     captions: CaptionSet
     instructions: InstructionSet
     seeds: SeedFacts
     model_license: str | None
     left_out: Sequence[LeftOut] = ()
     vectors: Callable[[str], Path | None] | None = None
-    """Where those of a partition are, of captions that came with vectors."""
+    """The vector file of a partition, if the captions came with vectors."""
 
 
 def imported(parts: Parts, progress: Progress) -> Text:
-    """Captions and conversations of files, or of the parent.
+    """Import captions and conversations from files or the parent.
 
     Raises:
-        InputError: a file cannot be read, or holds too little.
+        InputError: a file cannot be read, or holds too few rows.
     """
     recipe = parts.recipe
     parent = local_folder(recipe.parent.dataset, recipe.parent.revision) if recipe.parent else None
@@ -69,7 +69,7 @@ def imported(parts: Parts, progress: Progress) -> Text:
     )
     remember(parts.work_dir, recipe)
     _tell_language(recipe, taken, progress)
-    # Of a parent it is known how it is read, and that its vectors are made anew.
+    # No notes for a parent: its format is known, and its vectors are always computed again.
     left_out = () if parent else taken.record.left_out
     tell(() if parent else taken.record.took, left_out, progress)
     return Text(
@@ -84,23 +84,23 @@ def imported(parts: Parts, progress: Progress) -> Text:
 
 
 def tell(took: Sequence[str], left_out: Sequence[LeftOut], progress: Progress) -> None:
-    """How files were read, and what was left out of them."""
+    """Report how files were read, and what was skipped."""
     for line in (*took, *left_out):
         progress.note(str(line))
 
 
 def _tell_language(recipe: Recipe, taken: Taken, progress: Progress) -> None:
-    """Say so where imported captions are in another language than the card will tell."""
+    """Warn if imported captions are in another language than the card will say."""
     first = read_table(taken.captions[0].path, CAPTIONS, ["caption"]) if taken.captions else None
     if first and (code := another_language(first.column("caption").to_pylist(), recipe.language)):
         says = " and ".join(map(english_name, recipe.language))
         progress.note(
-            f"warning: the captions are in {english_name(code)}, and the card says {says}. Give --language {code}"
+            f"warning: the captions are in {english_name(code)}, but the card will say {says}. Use --language {code}"
         )
 
 
 def _no_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
-    """The files in the place of sources; their captions have no seeds, or seeds that are told in the rows."""
+    """The files as sources; their captions have no seeds, or their rows hold them."""
     assert recipe.imported
     sources = tuple(
         SourceFacts(
@@ -115,16 +115,16 @@ def _no_seeds(recipe: Recipe, taken: Taken) -> SeedFacts:
 
 
 def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recipe:
-    """The recipe with the numbers that the files turned out to hold, and what they were.
+    """The recipe with the files' hashes and row counts.
 
     Raises:
-        InputError: they hold one caption, and the transfer takes several.
+        InputError: the files hold one caption, and the transfer needs several.
     """
     if recipe.representations.moves_texts and taken.num_captions < 2:
         raise InputError(
-            f"1 caption in {', '.join(file.name for file in files)}, and {recipe.representations.transfer} takes 2 or "
-            "more: one alone is its own mean",
-            "--transfer none keeps it.",
+            f"{', '.join(file.name for file in files)}: only 1 caption, but {recipe.representations.transfer} needs"
+            " at least 2 to compute a mean",
+            "Use --transfer none.",
         )
     changes: dict[str, object] = {
         "captions": recipe.captions.model_copy(update={"num": taken.num_captions}),
@@ -140,5 +140,5 @@ def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recip
 
 
 def _cut(counts: Counts, num: int) -> Counts:
-    """The counts of an import of which `num` rows are used: the others are no candidates."""
+    """The counts of an import that uses `num` rows; the others do not count as candidates."""
     return counts.model_copy(update={"num_kept": num, "num_candidates": counts.num_candidates - counts.num_kept + num})

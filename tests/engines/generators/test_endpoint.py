@@ -702,7 +702,7 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     assert statistics["captions"]["num_estimated"] == 33
     assert statistics["engine"] == "org/model"
     assert first.stderr.count("does not report token counts") == 1
-    assert "--max-cost goes by it" in first.stderr
+    assert "--max-cost uses this estimate" in first.stderr
     card = (tmp_path / "unicorn/README.md").read_text()
     assert "The server did not report the tokens" in card
     assert re.search(r"\| about [\d,]+ prompt tokens \| \d+\.\d\d \|", card)
