@@ -64,7 +64,7 @@ class Notes(NoProgress):
         self.said: list[str] = []
 
     def note(self, message: str) -> None:
-        if "made again" in message:
+        if "regenerating" in message:
             self.said.append(message)
 
 
