@@ -272,7 +272,7 @@ def test_the_card_and_the_recipe_name_an_engine_and_an_encoder(place: Path) -> N
 def test_keys_of_an_engine_that_are_not_named_are_left_aside(place: Path) -> None:
     done = run(place, "build", "set/recipe.yaml", "--out", "quiet")
     assert done.returncode == 0, done.stderr
-    assert "not taken from the published recipe: engine.loudness" in done.stderr
+    assert "ignored keys of the published recipe: engine.loudness" in done.stderr
     assert yaml.safe_load((place / "quiet" / "recipe.yaml").read_text())["engine"]["loudness"] == 1
 
 

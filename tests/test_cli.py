@@ -87,7 +87,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--seed-column", "prompt"], ["--seed-column requires --seeds"]),
     (["--captions", "0"], ["--captions"]),
     (["--captions", "-5"], ["--captions"]),
-    (["--captions", "5", "--instructions", "6"], ["instructions (6) are more than captions (5)"]),
+    (["--captions", "5", "--instructions", "6"], ["more instructions (6) than captions (5)"]),
     (["--out", "full"], ["full", "not a build of unicorn-hf"]),
     (["--out", "full/notes.txt"], ["full/notes.txt"]),
     (["--work-dir", "unicorn/work"], ["work folder"]),

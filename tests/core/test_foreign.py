@@ -64,7 +64,7 @@ def test_a_file_is_known_by_its_name(
     taken = taken_over(recipe(**given), tmp_path)
     assert list(taken.files) == ([key] if key else [])
     if key:
-        with pytest.raises(InputError, match=f"as {key}: a file that a published recipe names is not opened"):
+        with pytest.raises(InputError, match=f"as {key}; files that a published recipe names are never opened"):
             refuse_files(taken, taken.recipe, (), "ORG/NAME")
         refuse_files(taken, taken.recipe, (key,), "ORG/NAME")
         assert "/home/me" not in dump_recipe(taken.recipe)
@@ -81,8 +81,8 @@ def test_what_is_left_is_told_in_a_line(tmp_path: Path) -> None:
     engine = {"kind": "endpoint", "model": "m", "base_url": "http://h/v1", "extra_body": {"a": 1}, "retries": 3}
     taken = taken_over(recipe(engine=engine, price={"per_worker_hour": 2.0}), tmp_path)
     assert taken.told == (
-        "not taken from the published recipe: engine.base_url, engine.retries, engine.extra_body, "
-        "price.per_worker_hour. Set your own by options or --set"
+        "ignored keys of the published recipe: engine.base_url, engine.retries, engine.extra_body, "
+        "price.per_worker_hour. Set your own with options or --set"
     )
     assert taken_over(taken.recipe, tmp_path).told == ""
 
@@ -103,7 +103,7 @@ def test_a_recipe_beside_statistics_is_one_of_a_set(tmp_path: Path) -> None:
     lines.pop()
     own = load_recipe(path, {"engine.base_url": "http://mine/v1"}, tell=lines.append)
     assert own.engine.base_url == "http://mine/v1"  # type: ignore[union-attr]
-    assert lines == ["not taken from the published recipe: engine.base_url. Set your own by options or --set"] * 2
+    assert lines == ["ignored keys of the published recipe: engine.base_url. Set your own with options or --set"] * 2
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, f"{'a' * 300}/b", "../" * 100 + "x"])

@@ -15,8 +15,8 @@ SOCKS = "pip install 'unicorn-hf[socks]'"
 BAD = {
     "socks5, no package": ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, ("ALL_PROXY", SOCKS)),
     "socks5h, no package": ({"https_proxy": "socks5h://127.0.0.1:1080"}, ("https_proxy", SOCKS)),
-    "socks": ({"ALL_PROXY": "socks://127.0.0.1:1080/"}, ("ALL_PROXY", "socks5:// in place of socks://")),
-    "socks4": ({"HTTPS_PROXY": "socks4://127.0.0.1:1080"}, ("HTTPS_PROXY", "socks5:// in place of socks4://")),
+    "socks": ({"ALL_PROXY": "socks://127.0.0.1:1080/"}, ("ALL_PROXY", "socks5:// instead of socks://")),
+    "socks4": ({"HTTPS_PROXY": "socks4://127.0.0.1:1080"}, ("HTTPS_PROXY", "socks5:// instead of socks4://")),
     "another kind": ({"HTTP_PROXY": "ftp://127.0.0.1:21"}, ("HTTP_PROXY", "http://HOST:PORT")),
     "a port that is none": ({"all_proxy": "http://127.0.0.1:port"}, ("all_proxy", "http://HOST:PORT")),
     "a port that is too large": ({"HTTPS_PROXY": "http://127.0.0.1:99999"}, ("HTTPS_PROXY", "http://HOST:PORT")),

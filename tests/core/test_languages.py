@@ -116,4 +116,4 @@ def test_what_is_not_looked_at_is_said() -> None:
     assert no_lists.startswith("There are no word lists of French")
     counted, untold = remarks(["th"])
     assert counted == "In Thai, 4 characters count as a word."
-    assert untold.startswith("Words of Thai are not told apart")
+    assert untold.startswith("The words of Thai cannot be separated")

@@ -71,8 +71,8 @@ def test_the_package_of_a_name(name: object, package: str | None) -> None:
     ("name", "why"),
     [
         ("absent-paint:mural", "the package absent-paint is not installed"),
-        ("other-paint:fresco", "the package other-paint 1.2 has none of that name"),
-        ("other-paint:mural", "it names another kind of choice: export format"),
+        ("other-paint:fresco", "the package other-paint 1.2 does not provide it"),
+        ("other-paint:mural", "it is the name of another kind of choice: export format"),
         ("other-paint:broken", "of the package Other_Paint cannot be loaded"),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_wrong_value_is_told_in_words_of_the_recipe() -> None:
             "write none, mean_shift, mean_shift_raw, mean_shift_to_image, c3",
         ),
         ("seeds.sources.2.column", "3", "write a text or a list of texts: [a, b] (got 3)"),
-        ("seeds.sources.2.where", "{1: a}", "a key is a word: put it in quotes"),
+        ("seeds.sources.2.where", "{1: a}", "a key must be a text: put it in quotes"),
         ("engine.extra_body", "{day: 2024-05-01}", "write a value that JSON has (got 2024-05-01)"),
     ],
 )

@@ -65,8 +65,8 @@ def test_there_is_a_prompt_for_each_task() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT.replace("{subject}", "it"), "`user` must hold {subject} once"),
-        (TEXT.replace("{subject}", "{subject} {subject}"), "`user` must hold {subject} once"),
+        (TEXT.replace("{subject}", "it"), "`user` must contain {subject} once"),
+        (TEXT.replace("{subject}", "{subject} {subject}"), "`user` must contain {subject} once"),
         (TEXT.replace("system: You see.\n", ""), "system: this key is missing: write a text"),
         (TEXT.replace("version", "vers"), "version: this key is missing"),
         (TEXT + "tone: dry\n", "unknown key tone; the keys here are version,"),
@@ -174,7 +174,7 @@ def test_styles_are_drawn_by_the_draw_alone_one_of_each_kind() -> None:
 )
 def test_a_prompt_has_styles_and_a_place_for_them_or_neither(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(f"version: v\nsystem: s\n{text}\n")
-    with pytest.raises(InputError, match=r"must hold \{style\} once where there are `styles`"):
+    with pytest.raises(InputError, match=r"must contain \{style\} once if there are `styles`"):
         load_prompt(str(tmp_path / "mine.yaml"), CAPTION_PROMPTS)
 
 

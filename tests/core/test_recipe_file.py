@@ -138,12 +138,12 @@ def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path) -> Non
     ("overrides", "message"),
     [
         ({"captions.num": 0}, "mine.yaml with the options given: captions.num: write a whole number above 0 (got 0)"),
-        ({"captions.num": 4}, "instructions (5) are more than captions (4)"),
+        ({"captions.num": 4}, "more instructions (5) than captions (4)"),
         ({"captions.nmu": 4}, "unknown key captions.nmu; did you mean num?"),
         ({"engine": {"kind": "ecko"}}, "engine: unknown kind 'ecko'; did you mean echo?"),
         ({"representations.transfer": "mean-shift"}, "(got 'mean-shift'); did you mean mean_shift?"),
         ({"representations.dtype": "double"}, "write float16 or float32 (got 'double')"),
-        ({"name.first": 4}, "the recipe's key name has no keys below it, and so no first"),
+        ({"name.first": 4}, "the recipe's key name is not a mapping and has no key first"),
     ],
 )
 def test_overrides_that_do_not_hold_say_so(tmp_path: Path, overrides: dict[str, object], message: str) -> None:
@@ -183,7 +183,7 @@ def test_overrides_that_do_not_hold_say_so(tmp_path: Path, overrides: dict[str, 
         ("captions:\n  num: 10\n", "", "mine.yaml: captions: this key is missing: write a mapping with the keys num, "),
         ("captions:\n  num: 10", "captions: [1]", "mine.yaml:8: captions: write a mapping with the keys num, "),
         ("captions:\n  num: 10", "captions:", "mine.yaml:8: captions: write a mapping with the keys num, "),
-        ("num: 5", "num: 11", "mine.yaml: instructions (11) are more than captions (10): each conversation needs"),
+        ("num: 5", "num: 11", "mine.yaml: more instructions (11) than captions (10): each conversation needs"),
         ("kind: file", "kind: fiel", "mine.yaml:4: seeds.sources.0: unknown kind 'fiel'; did you mean file?"),
         (
             "kind: file",
@@ -195,7 +195,7 @@ def test_overrides_that_do_not_hold_say_so(tmp_path: Path, overrides: dict[str, 
         (
             "    - kind: file\n      path: seeds.txt",
             "    []",
-            "mine.yaml: seeds.sources: one item is needed at least",
+            "mine.yaml: seeds.sources: give at least one item",
         ),
         (
             "path: seeds.txt",
@@ -212,7 +212,7 @@ def test_overrides_that_do_not_hold_say_so(tmp_path: Path, overrides: dict[str, 
             "name: mine\nlanguage: [no]",
             "mine.yaml:2: language.0: write a text (got False); put it in q",
         ),
-        ("name: mine", "name: mine\n1: 2", "mine.yaml:2: 1: a key is a word: put it in quotes"),
+        ("name: mine", "name: mine\n1: 2", "mine.yaml:2: 1: a key must be a text: put it in quotes"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -232,10 +232,10 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     [
         (RECIPE.replace("num: 10", "num: [10"), "mine.yaml:10: not valid YAML: expected ',' or ']'"),
         (RECIPE.replace("  num: 10", "\tnum: 10"), "mine.yaml:9: not valid YAML: found character '\\t'"),
-        (RECIPE + "name: other\n", "mine.yaml:14: not valid YAML: the key name stands here and in line 1"),
+        (RECIPE + "name: other\n", "mine.yaml:14: not valid YAML: duplicate key name, also in line 1"),
         (RECIPE + "note: \x01\n", "mine.yaml: not valid YAML: unacceptable character"),
         (RECIPE + "note: !!python/name:os.system x\n", "mine.yaml:14: not valid YAML: could not determine a construc"),
-        (RECIPE + "note: &a [*a]\n", "mine.yaml: not valid YAML: nested too deeply, or without end"),
+        (RECIPE + "note: &a [*a]\n", "mine.yaml: not valid YAML: nested too deeply, or recursive"),
         ("", "mine.yaml: a recipe is a mapping with the keys name, title, note"),
         ("# nothing\n", "mine.yaml: a recipe is a mapping with the keys name"),
         ("- a\n- b\n", "mine.yaml: a recipe is a mapping with the keys name"),

@@ -174,5 +174,5 @@ def test_a_recipe_imports_nothing_that_is_not_a_choice(place: Path, tmp_path: Pa
     (tmp_path / "set" / "recipe.yaml").write_text(text)
     done = with_it(tmp_path, tmp_path, "build", "set/recipe.yaml", "--out", "other")
     assert done.returncode == 2
-    assert "the package trap 1.0 has none of that name" in done.stderr
+    assert "the package trap 1.0 does not provide it" in done.stderr
     assert not (tmp_path / "sprung").exists()

@@ -23,7 +23,7 @@ def test_one_caption_has_no_mean_of_several(name: str, tmp_path: Path) -> None:
     path.write_text(ONE[name])
     with pytest.raises(InputError, match=r"one\.txt: only 1 caption, but mean_shift needs at least 2") as raised:
         build(import_recipe([path], encoder="hashing:8"), tmp_path / "out")
-    assert raised.value.advice == "--transfer none keeps it."
+    assert raised.value.advice == "Use --transfer none."
     assert not (tmp_path / "out").exists()
 
 

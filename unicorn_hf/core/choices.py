@@ -1,6 +1,6 @@
-"""Every kind of choice that a recipe or a command makes by name; one that is added appears wherever names are listed.
+"""The registries of all choices that a recipe or a command makes by name.
 
-The classes are of higher layers, which the registries import by name when they are first asked.
+The classes belong to higher layers, which the registries import by name at their first use.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Content words: what a text is about, in a form that inflections of a word share."""
+"""Content words: stems of the words that say what a text is about."""
 
 from functools import lru_cache
 from typing import Any
@@ -31,10 +31,10 @@ _ELSEWHERE_TOO = frozenset(
     up us was we were who will yes
     """.split()
 )
-"""Function words that are words of other languages in Latin script, names or numbers too."""
+"""Function words that are also words of other languages in Latin script, names or numbers."""
 _ENGLISH_ALONE = _FUNCTION_WORDS - _ELSEWHERE_TOO
 _MANY, _SOME = 1 / 4, 1 / 10
-# What takes another vowel or ending than the stemmer knows, of things and poses that are common in pictures.
+# Irregular forms that the stemmer does not know, of things and poses that are common in pictures.
 _IRREGULAR = {
     "men": "man", "women": "woman", "people": "person", "children": "child", "feet": "foot", "teeth": "tooth",
     "geese": "goose", "mice": "mouse", "wolves": "wolf", "leaves": "leaf", "knives": "knife", "shelves": "shelf",
@@ -53,14 +53,13 @@ _ANYWHERE = """
     """
 
 
-# Filters ask for those of the same few texts.
 @lru_cache(maxsize=1024)
 def content_words(text: str, language: str = ENGLISH) -> tuple[str, ...]:
-    """Stems of the words of `text` that carry its meaning, in order, function words left out.
+    """Stems of the words of `text` without function words, in order.
 
-    Stemmed by the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`. Of other languages by
-    snowball's algorithm for it, if there is one; Korean words lose their particles. In Chinese and Japanese, characters
-    stand for words: of Japanese, kanji and what is written in katakana. None at all where `has_content_words` is false.
+    English stems come from the Porter2 algorithm (snowball): `carries` and `carrying` are both `carri`. Other languages
+    use their snowball algorithm, if there is one; Korean words lose their particles. In Chinese and Japanese,
+    characters replace words: in Japanese, kanji and katakana words. Empty if `has_content_words` is false.
     """
     if base(language) == ENGLISH:
         english = map(_content_stem, words(text.replace("’", "'")))
@@ -73,21 +72,22 @@ def content_words(text: str, language: str = ENGLISH) -> tuple[str, ...]:
 
 
 def telling_words(text: str, language: str = ENGLISH) -> list[str]:
-    """Content words without those that suit any scene, whatever is in it: `weather`, `colour`, `left`, `two`."""
+    """Content words without those that fit any scene: `weather`, `colour`, `left`, `two`."""
     return [word for word in content_words(text, language) if word not in _suit_any_scene(base(language))]
 
 
 def is_plainly_english(*texts: str) -> bool:
-    """Whether texts have together the function words of English prose: told at once, without a model.
+    """Whether texts together have the function words of English prose; fast, without a model.
 
-    A quarter of their words are such, and a tenth are such as no other language has: Portuguese has `a`, `do`, `no`.
+    A quarter of their words must be function words, and a tenth must be unique to English: Portuguese has `a`, `do`,
+    `no`.
     """
     num_words, num_alone, num_all = map(sum, zip(*map(_function_word_counts, texts), strict=True))
     return num_alone > _SOME * num_words and num_all > _MANY * num_words
 
 
 def _function_word_counts(text: str) -> tuple[int, int, int]:
-    """How many words there are, and how many English function words: those of no other language, and all."""
+    """Number of words, of function words unique to English, and of all English function words."""
     found = words(text)
     return len(found), sum(map(_ENGLISH_ALONE.__contains__, found)), sum(map(_FUNCTION_WORDS.__contains__, found))
 

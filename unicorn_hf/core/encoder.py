@@ -1,7 +1,7 @@
-"""What every encoder is to the rest of the program; those that come with unicorn-hf are in `unicorn_hf.encoders`.
+"""The interface of encoders; the bundled ones are in `unicorn_hf.encoders`.
 
-An encoder is named `KIND:REST`, e.g. `open_clip:ViT-B-32/laion2b_s34b_b79k`, `hashing:512`. Each kind is one class.
-It reads the rest, says what it needs, and opens what does the work. A kind of another package is `PACKAGE:NAME`,
+The name of an encoder is `KIND:REST`, e.g. `open_clip:ViT-B-32/laion2b_s34b_b79k`, `hashing:512`. Each kind is one
+class. It parses the rest, declares its requirements, and opens the towers. A kind of another package is `PACKAGE:NAME`,
 and its encoders are `PACKAGE:NAME:REST`.
 """
 
@@ -27,41 +27,40 @@ _FOREIGN_KIND = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9._-]+(?=:|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class AnyEncoder(ABC):
-    """An encoder, as `representations.encoder` names it. A subclass is a frozen dataclass of what the name says.
+    """An encoder, as named in `representations.encoder`. A subclass is a frozen dataclass of the parts of the name.
 
-    `--help` imports it: what does the work is imported by `open`.
+    `--help` imports the class, so import heavy packages in `open`.
     """
 
     forms: ClassVar[Mapping[str, str]] = {}
-    """What may stand behind `KIND:`, with what it is; the first one stands for all of them in the help of a command.
+    """Forms of the text after `KIND:`, each with a description; `--help` shows the first one.
 
-    The empty form is the kind alone. Without forms a user cannot ask for it.
+    The empty form is the kind alone. A user cannot select an encoder without forms.
     """
     encodes: ClassVar[bool] = True
-    """False where vectors are there already, of whatever length, and nothing can be encoded."""
+    """False if the vectors exist already, of any length, and it encodes nothing."""
     uses_gpu: ClassVar[bool] = True
-    """Whether it has a use for one."""
     has_image_side: ClassVar[bool] = True
-    """Whether it has an image tower that somebody trained."""
+    """Whether it has a trained image tower."""
     cuts_texts: ClassVar[bool] = True
-    """Whether it reads so many tokens at most: `long_captions` says what becomes of the others."""
+    """Whether it has a token limit: `long_captions` decides how to encode longer texts."""
     modules: ClassVar[tuple[str, ...]] = ()
-    """Modules that it imports, beside the base dependencies, in this order."""
+    """Modules that it imports beside the base dependencies, in this order."""
     packages: ClassVar[tuple[str, ...]] = ()
-    """Distributions that its vectors may depend on: the card names their versions, and all workers need the same."""
+    """Distributions that can affect its vectors: the card names their versions, and all workers need the same."""
 
     @classmethod
     @abstractmethod
     def parse(cls, rest: str) -> Self:
-        """The encoder whose name ends so; `rest` is empty where the kind stands alone.
+        """The encoder with this rest of the name; it is empty for the kind alone.
 
         Raises:
-            InputError: there is no such name; the message is about the rest alone.
+            InputError: the rest is invalid; the message is about the rest alone.
         """
 
     @abstractmethod
     def identity(self) -> str:
-        """Fingerprint of the model, and so of the space that its vectors are in.
+        """Fingerprint of the model, and so of the space of its vectors.
 
         Raises:
             InputError: there is no such model.
@@ -69,19 +68,19 @@ class AnyEncoder(ABC):
 
     @abstractmethod
     def open(self, batch_size: int, long_captions: "LongCaptions") -> "TextEncoder":
-        """The text side. It is called in a worker.
+        """Open the text side, in a worker.
 
         Raises:
             InputError: there is no such model, or it is not installed.
-            RunError: its weights cannot be had or do not fit.
+            RunError: its weights cannot be loaded or do not fit.
         """
 
     def open_images(self, batch_size: int) -> "ImageEncoder":
-        """The image side, of an encoder that has one; raises as `open`."""
+        """Open the image side, if there is one; raises as `open`."""
         raise NotImplementedError
 
     def resolve(self) -> Self:
-        """What is opened: a demonstration model is converted on its first use.
+        """The encoder to open: a demonstration model is converted at its first use.
 
         Raises:
             InputError: there is no such model.
@@ -90,7 +89,7 @@ class AnyEncoder(ABC):
 
     @property
     def known_dim(self) -> int | None:
-        """Length of its vectors, where that is known before it is opened."""
+        """Length of its vectors, if known before it is opened."""
         return None
 
     @property
@@ -100,36 +99,36 @@ class AnyEncoder(ABC):
 
     @property
     def rehearsal(self) -> str:
-        """Why its vectors are no training data, as a sentence for the card; empty where they are."""
+        """Why its vectors are no training data, as a sentence for the card; empty if they are."""
         return ""
 
     @property
     def names_file(self) -> bool:
-        """Whether its name is that of a file or folder of this machine."""
+        """Whether its name is a file or folder of this machine."""
         return False
 
     def published(self, rest: str) -> str:
-        """`rest`, which this encoder was parsed from, without the folders above its own folder or file."""
+        """`rest`, which this encoder was parsed from, with only the name of a folder or file."""
         return rest
 
     def hub_models(self) -> list[HubModel]:
-        """The models of the Hub that it loads."""
+        """The Hub models that it loads."""
         return []
 
     def check_machine(self, machine: Machine) -> Iterator[Finding]:
-        """What stands in its way on this machine, absent modules aside."""
+        """Problems on this machine, except missing modules."""
         yield from ()
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
-    """An encoder whose sides can be opened in another process."""
+    """A resolved encoder, which another process can open."""
 
     encoder: AnyEncoder
     name: str
     batch_size: int
     identity: str
-    """Fingerprint of the model, and so of the space that its vectors are in."""
+    """Fingerprint of the model, and so of the space of its vectors."""
     long_captions: "LongCaptions" = "truncate"
 
     @property
@@ -138,7 +137,6 @@ class EncoderChoice:
 
     @property
     def uses_gpu(self) -> bool:
-        """Whether it has a use for one."""
         return self.encoder.uses_gpu
 
     @property
@@ -147,37 +145,32 @@ class EncoderChoice:
         return fingerprint(self.identity, self.long_captions)
 
     def open(self) -> "TextEncoder":
-        """The text side.
-
-        Raises:
-            InputError: there is no such model.
-            RunError: its weights cannot be had or do not fit.
-        """
+        """Open the text side; raises as `AnyEncoder.open`."""
         return self.encoder.open(self.batch_size, self.long_captions)
 
     def open_images(self) -> "ImageEncoder":
-        """The image side, which shares a space with the text side.
+        """Open the image side, which shares a space with the text side.
 
         Raises:
             InputError: there is none, or no such model.
-            RunError: its weights cannot be had or do not fit.
+            RunError: its weights cannot be loaded or do not fit.
         """
         if not self.has_image_side:
             having = [name for name, kind in _usable().items() if kind.has_image_side]
             raise InputError(
                 f"the encoder {self.name} has no image side",
-                f"These have one: {', '.join(map(example, having))}. --transfer mean_shift needs none.",
+                f"Use one of these: {', '.join(map(example, having))}. Or use --transfer mean_shift, which needs none.",
             )
         return self.encoder.open_images(self.batch_size)
 
 
 def resolve_encoder(name: str, batch_size: int, long_captions: "LongCaptions" = "truncate") -> EncoderChoice:
-    """Check the encoder's name and find its identity; a demonstration encoder is converted on its first use.
+    """Check the encoder's name and compute its identity; a demonstration encoder is converted at its first use.
 
     Args:
         name: as `representations.encoder` in a recipe.
-        batch_size: texts, or images, in one pass at most.
-        long_captions: what becomes of texts that are longer than the encoder reads.
+        batch_size: maximum number of texts or images per batch.
+        long_captions: how to encode texts beyond the encoder's token limit.
 
     Raises:
         InputError: there is no such encoder.
@@ -191,10 +184,10 @@ def resolve_encoder(name: str, batch_size: int, long_captions: "LongCaptions" = 
 
 
 def parse_encoder(name: str) -> AnyEncoder:
-    """The encoder of this name; no model is looked for.
+    """Parse the name of an encoder, without looking for its model.
 
     Raises:
-        InputError: it is not of the grammar, or the package that has it is not installed.
+        InputError: the name is invalid, or its package is not installed.
     """
     kind, rest = _split(name)
     found = ENCODERS.get(kind)
@@ -205,32 +198,32 @@ def parse_encoder(name: str) -> AnyEncoder:
 
 
 def published_encoder(name: str) -> str:
-    """An encoder's name without the folders above its own folder or file of weights.
+    """An encoder's name as published: only the name of its folder or weights file.
 
     Raises:
-        InputError: as of `parse_encoder`.
+        InputError: as for `parse_encoder`.
     """
     kind, rest = _split(name)
     return _named(kind, parse_encoder(name).published(rest))
 
 
 def example(kind: str) -> str:
-    """How encoders of a kind are named, in a word: `clip:MODEL`."""
+    """The first form of a kind's names: `clip:MODEL`."""
     return _named(kind, next(iter(ENCODERS.get(kind).forms)))
 
 
 def examples() -> list[str]:
-    """How encoders of each kind are named, in a word."""
+    """The first form of the names of each kind."""
     return [example(kind) for kind in _usable()]
 
 
 def beginnings() -> list[str]:
-    """What the names of encoders begin with: all of a name that has no rest."""
+    """The beginnings of encoders' names, or the whole name if it has no rest."""
     return [f"{kind}:" if any(encoder.forms) else kind for kind, encoder in _usable().items()]
 
 
 def grammar() -> str:
-    """All forms of encoders' names, a line each."""
+    """Help text with all forms of encoders' names, a line each."""
     lines = [
         f"  {_named(kind, form):<31} {about}"
         for kind, encoder in _usable().items()
@@ -238,7 +231,7 @@ def grammar() -> str:
     ]
     return "\n".join(
         [
-            "An encoder is one of",
+            "Encoders:",
             *lines,
             "MODEL, CLIP and LLM are ORG/NAME or ORG/NAME@REVISION on the Hub, or a folder that begins with /, . or ~.",
         ]
@@ -254,7 +247,7 @@ def _usable() -> dict[str, type[AnyEncoder]]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Kind and rest of a name.
+    """Split a name into kind and rest.
 
     Raises:
         InputError: there is no such kind.

@@ -1,6 +1,6 @@
-"""What every text generator is to the rest of the program; those that come with unicorn-hf are in `unicorn_hf.engines`.
+"""The interface of text generators; the bundled ones are in `unicorn_hf.engines`.
 
-An engine is one class: the section `engine` of a recipe, which says what it needs and opens what does the work.
+An engine is one class: the section `engine` of a recipe. It declares its requirements and opens the generator.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,48 +18,47 @@ if TYPE_CHECKING:
     from unicorn_hf.core.recipe import Recipe
 
 Author = Literal["model", "program", "unknown"]
-"""Who wrote a text: a language model, a program without one, or nobody knows."""
+"""Who wrote a text: a language model, a program without one, or unknown."""
 
 
 class AnyEngine(Kind):
     """A text generator, as the section `engine` of a recipe.
 
-    A subclass adds `kind`, settings and `open`. The keys `model`, `revision` and `license`, where it has them, mean the
-    same of every engine. `--help` imports it: what does the work is imported by `open`.
+    A subclass adds `kind`, settings and `open`. The keys `model`, `revision` and `license` mean the same in every
+    engine. `--help` imports the class, so import heavy packages in `open`.
     """
 
     writes: ClassVar[bool] = True
-    """False where the text is there already, and nothing can be asked."""
+    """False if the text exists already, and the engine takes no requests."""
     rehearses: ClassVar[bool] = False
-    """Whether it makes text up at once and for nothing, to try a recipe."""
+    """Whether it makes up text instantly and for free, to try a recipe."""
     uses_gpu: ClassVar[bool] = False
-    """Whether it has a use for one."""
     deterministic: ClassVar[bool] = False
-    """Whether the same request always gets the same text, whatever else is asked and on whatever machine."""
+    """Whether a request always gets the same text, on any machine and beside any other requests."""
     is_shared: ClassVar[bool] = False
-    """Whether all workers ask the same server, of which each has its share: see `for_one_of`."""
+    """Whether all workers share one server: see `for_one_of`."""
     modules: ClassVar[tuple[str, ...]] = ()
-    """Modules that it imports, beside the base dependencies, in this order."""
+    """Modules that it imports beside the base dependencies, in this order."""
     packages: ClassVar[tuple[str, ...]] = ()
-    """Distributions that its text may depend on: the card names their versions, and all workers need the same."""
+    """Distributions that can affect its text: the card names their versions, and all workers need the same."""
     options: ClassVar[Mapping[str, str]] = {}
     """Keys that `--llm` and `--base-url` set, with the option as a user writes it."""
     text_keys: ClassVar[tuple[str, ...]] = ()
-    """Of the keys that are not taken over from a published recipe, those without which it may write other text."""
+    """Keys that are ignored in a published recipe and can affect the text."""
 
     @property
     def model_name(self) -> str:
-        """What the Hub, a server or a folder calls the model; empty where there is none."""
+        """The model's name on the Hub, server or disk; empty if there is none."""
         return str(getattr(self, "model", ""))
 
     @property
     def title(self) -> str:
-        """What the card calls the engine: its model, if it has one."""
+        """The engine's name in the card: its model, if it has one."""
         return self.model_name or self.kind
 
     @property
     def full_title(self) -> str:
-        """The same, with the model's revision where the recipe pins one."""
+        """The title with the model's revision, if the recipe pins one."""
         revision = getattr(self, "revision", None)
         return f"{self.title} at revision {revision}" if revision else self.title
 
@@ -75,7 +74,7 @@ class AnyEngine(Kind):
 
     @property
     def rehearsal(self) -> str:
-        """Why its text is no training data, as a sentence for the card; empty where it is."""
+        """Why its text is no training data, as a sentence for the card; empty if it is."""
         return "The text was written by a small demonstration model; it is weak." if self.is_demo else ""
 
     @property
@@ -83,27 +82,27 @@ class AnyEngine(Kind):
         return 1
 
     def check(self, recipe: "Recipe") -> None:
-        """See that it can do what the recipe asks for, before anything is done.
+        """Check that it can build the recipe.
 
         Raises:
             InputError: it cannot.
         """
 
     def check_machine(self, machine: Machine) -> Iterator[Finding]:
-        """What stands in its way on this machine, absent modules aside."""
+        """Problems on this machine, except missing modules."""
         yield from ()
 
     def hub_models(self) -> list[HubModel]:
-        """The models of the Hub that it loads."""
+        """The Hub models that it loads."""
         return []
 
     def model_license(self) -> str | None:
-        """The licence of its model; None where it is not known. May ask the Hub."""
+        """The licence of its model; None if unknown. Can send a request to the Hub."""
         license: str | None = getattr(self, "license", None)
         return license
 
     def resolve(self) -> "GeneratorSpec":
-        """Check the model, and find what identifies the engine's answers.
+        """Check the model, and compute the identity of the engine's answers.
 
         Raises:
             InputError: there is no such model.
@@ -111,38 +110,38 @@ class AnyEngine(Kind):
         return GeneratorSpec(self, fingerprint(self), deterministic=self.deterministic)
 
     def notes(self, asked: Self) -> list[str]:
-        """What the user is told when a build starts with this engine, which `resolve` made of `asked`."""
+        """Notes for the user at the start of a build; `asked` is the engine before `resolve`."""
         return []
 
     def published(self) -> Self:
-        """The section as others may read it: a model's folder has its name alone. A subclass leaves its secrets out."""
+        """The section as published: only the name of a model's folder. A subclass removes its secrets."""
         if not self.model_name:
             return self
         return self.model_copy(update={"model": published_name(self.model_name)})
 
     def for_one_of(self, num_workers: int) -> Self:
-        """What one of so many workers opens, of an engine that `is_shared`."""
+        """The share of one of `num_workers` workers in an engine that `is_shared`."""
         return self
 
     def workers_on_cpu(self, num_cores: int, num_fitting: int) -> int:
-        """How many workers suit it on a machine without a GPU.
+        """The number of workers that suits it on a machine without a GPU.
 
         Args:
-            num_cores: of the machine.
-            num_fitting: workers that the machine has cores for, and memory for their encoders.
+            num_cores: cores of the machine.
+            num_fitting: workers that fit the machine's cores, and its memory with their encoders.
         """
-        # A model on the CPU uses all cores by itself, and each engine holds its weights.
+        # A model on the CPU uses all cores, and each engine holds its weights.
         return 1
 
     def partitions_at_once(self, partition_rows: int) -> int:
-        """Partitions that a worker has in flight, so that its engine always has more requests than it works on.
+        """Partitions that a worker has in flight, so that requests always wait for the engine.
 
-        One whose last answers are awaited, as many as fill the engine, and one that is being filtered and written.
+        One that waits for its last answers, as many as fill the engine, and one that is filtered and written.
         """
         return 1
 
     def environment(self, num_threads: int) -> dict[str, str]:
-        """Variables that it needs before the interpreter of a worker starts, which may use so many threads.
+        """Environment variables of a worker with `num_threads` threads, set before its interpreter starts.
 
         Raises:
             InputError: it is not installed.
@@ -150,10 +149,10 @@ class AnyEngine(Kind):
         return {}
 
     def open(self, model: str) -> "TextGenerator":
-        """What answers requests. It is called in a worker.
+        """Open the generator, in a worker.
 
         Args:
-            model: what `resolve` says is loaded.
+            model: `GeneratorSpec.model`, from `resolve`.
 
         Raises:
             InputError: it is not installed, or there is no such model.
@@ -164,17 +163,17 @@ class AnyEngine(Kind):
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
-    """An engine that was resolved, and can be opened in another process."""
+    """A resolved engine, which another process can open."""
 
     engine: AnyEngine
-    """With the commit of a Hub's model as its revision, and the address of its server."""
+    """The engine with the commit of its Hub model as revision, and its server's URL."""
     identity: str
-    """Fingerprint of all that its answers depend on; stored answers are found by it."""
+    """Fingerprint of all that its answers depend on; the key of its stored answers."""
     model: str = ""
-    """What is loaded: a folder, a name of the Hub, a server's name for it."""
+    """The model to load: a folder, a Hub name, or a server's name for it."""
     deterministic: bool = False
     keeps_answers: bool = True
-    """Whether its answers are stored."""
+    """Whether to store its answers."""
 
     @property
     def uses_gpu(self) -> bool:
@@ -185,25 +184,25 @@ class GeneratorSpec:
         return self.engine.open(self.model)
 
     def for_one_of(self, num_workers: int) -> "GeneratorSpec":
-        """What one of so many workers opens."""
+        """The share of one of `num_workers` workers."""
         return replace(self, engine=self.engine.for_one_of(num_workers))
 
     def environment(self, num_threads: int) -> dict[str, str]:
-        """Variables that a worker needs before its interpreter starts, which may use so many threads.
+        """Environment variables of a worker with `num_threads` threads, set before its interpreter starts.
 
-        For the encoder too: without a bound each worker's torch takes all cores.
+        They bound the encoder's threads too: by default each worker's torch uses all cores.
         """
         threads = {"OMP_NUM_THREADS": str(num_threads), "RAYON_NUM_THREADS": str(num_threads)}
         return threads | self.engine.environment(num_threads)
 
 
 def resolve_generator(engine: AnyEngine) -> GeneratorSpec:
-    """Check the engine's model and find its identity; a demonstration model is converted on its first use.
+    """Check the engine's model and compute its identity; a demonstration model is converted at its first use.
 
-    The identity of another package's engine has the version of that package in it.
+    The identity of another package's engine includes the version of that package.
 
     Raises:
-        InputError: there is no such model, or the engine's own settings do not hold here.
+        InputError: there is no such model, or the engine's settings are invalid here.
     """
     spec = engine.resolve()
     if ENGINES.provider(engine.kind) is None:

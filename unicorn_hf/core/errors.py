@@ -1,17 +1,17 @@
-"""The errors that a user can do something about. Anything else is a bug and keeps its traceback."""
+"""Errors that a user can fix. All other errors are bugs and keep their traceback."""
 
 import re
 
 _CREDENTIALS = re.compile(r"(?<=://)\S+@")
-"""User and password of a URL, which a message may repeat. Errors go to terminals, logs and state files."""
+"""User and password in a URL. Messages go to terminals, logs and state files."""
 _HEAD_CHARS, _TAIL_CHARS = 3000, 1000
-"""Of a message that is longer: what a file holds is shown in it, and may be of any length."""
+"""Longer messages are cut to these: they can quote the content of a file."""
 
 
 class UnicornError(Exception):
-    """An error with a message for a person and, where there is one, the thing to do about it.
+    """An error with a message and, if possible, advice.
 
-    `exit_code` is what the command ends with; library users catch the class. Credentials of a URL become `***`.
+    `exit_code` is the exit code of the command; library users catch the class. Credentials in URLs become `***`.
     """
 
     exit_code = 1
@@ -25,26 +25,26 @@ class UnicornError(Exception):
         return f"{self.message}\n{self.advice}" if self.advice else self.message
 
     def __reduce__(self) -> tuple[type["UnicornError"], tuple[object, ...]]:
-        """Pickle by both arguments, so that an error raised in a worker process arrives whole."""
+        """Pickle both arguments, so that an error raised in a worker process arrives complete."""
         return type(self), (self.message, self.advice)
 
 
 class InputError(UnicornError):
-    """What was asked for cannot be: a file, an option, a recipe. Nothing was written. Exit code 2."""
+    """Invalid input: a file, an option, a recipe. Nothing was written. Exit code 2."""
 
     exit_code = 2
 
 
 class MissingPackageError(InputError):
-    """A recipe takes a choice from another package, which is not installed here."""
+    """A recipe uses a choice of another package, which is not installed."""
 
 
 class RunError(UnicornError):
-    """The world did not play along: disk, network, engine, too many rejections. What is done is kept. Exit code 1."""
+    """A failure during a run: disk, network, engine, too many rejections. Finished work is kept. Exit code 1."""
 
 
 class EngineDiedError(RunError):
-    """An engine is gone, and with it what it was asked. A new one may do, perhaps with less at once."""
+    """An engine died with its pending requests. A new one may succeed, perhaps with smaller batches."""
 
 
 def _bounded(message: str) -> str:

@@ -1,4 +1,4 @@
-"""What is counted or measured: one model for each figure, from the worker that counts it to the card."""
+"""Base class of figures: one model for each, from the worker that counts it to the card."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,17 +8,17 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Rounded = Annotated[float, AfterValidator(partial(round, ndigits=4))]
-"""A measured number, as it is published: with four decimals."""
+"""A published measurement, with four decimals."""
 
 
 class Figures(BaseModel):
-    """Some figures of a whole, or of a part of it."""
+    """Figures of a whole, or of a part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def merged(cls, parts: Iterable[Self]) -> Self:
-        """The figures of all parts together: numbers are added, and counts by key. All fields must have a default."""
+        """The sum of the figures of all parts; counts are added by key. All fields must have a default."""
         parts = list(parts)
         return cls(**{name: _sum([getattr(part, name) for part in parts]) for name in cls.model_fields if parts})
 

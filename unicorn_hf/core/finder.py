@@ -1,4 +1,4 @@
-"""Finding phrases in texts of which few have any."""
+"""Finds phrases that are rare in texts."""
 
 import re
 from dataclasses import dataclass
@@ -7,34 +7,34 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Finder:
-    """A regular expression of phrases, asked only of texts that have a hint of them.
+    """A regular expression of phrases, used only on texts that contain a hint of them.
 
-    A look for a hint takes a hundredth of the expression's time.
+    Searching for a hint takes a hundredth of the expression's time.
     """
 
     pattern: re.Pattern[str]
     hints: tuple[str, ...] = ()
-    """Each text in which the expression finds something holds one of them. None: it is asked of all texts."""
+    """Each match contains one of these. Empty: all texts are searched."""
     cased: bool = False
-    """Whether the expression tells capitals from small letters. Else it is of lower case, which takes half the time."""
+    """Whether the expression is case-sensitive. Otherwise it is in lower case, which takes half the time."""
 
     def search(self, text: str) -> str | None:
-        """The first phrase that is found, as it stands in the text."""
+        """The first match, as written in the text."""
         if not self.hinted(text):
             return None
         searched = text if self.cased else text.lower()
         match = self.pattern.search(searched)
         if match is None:
             return None
-        # Few letters are of another length in lower case.
+        # Some letters change their length in lower case.
         return text[match.start() : match.end()] if len(searched) == len(text) else match.group()
 
     def findall(self, text: str) -> list[str]:
-        """All that is found, in lower case."""
+        """All matches, in lower case."""
         return self.pattern.findall(text.lower()) if self.hinted(text) else []
 
     def hinted(self, text: str) -> bool:
-        """Whether there may be something to find."""
+        """Whether a match is possible."""
         if not self.hints:
             return True
         folded = _folded(text)
@@ -44,10 +44,9 @@ class Finder:
         return False
 
 
-# Several finders look at a text, one after the other.
 @lru_cache(maxsize=16)
 def _folded(text: str) -> str:
-    """In lower case, with one space between words."""
+    """The text in lower case, with one space between words."""
     lowered = text.lower()
-    # Of white space, the space alone is printable.
+    # The space is the only printable white space.
     return lowered if lowered.isprintable() and "  " not in lowered else " ".join(lowered.split())

@@ -1,4 +1,4 @@
-"""Identity from content: the same inputs give the same fingerprint on every machine and in every run."""
+"""Fingerprints: the same content has the same fingerprint on every machine and in every run."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ def fingerprint(*parts: object) -> str:
     """16 hex digits that identify `parts`: JSON values, sequences, string-keyed mappings and pydantic models.
 
     Raises:
-        TypeError: a part is of another type. What cannot be hashed has no identity, and would be found again wrongly.
+        TypeError: a part has another type.
         ValueError: a float is not finite.
     """
     return hashlib.blake2b(canonical_json(parts).encode(), digest_size=8).hexdigest()

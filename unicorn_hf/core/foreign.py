@@ -1,8 +1,8 @@
-"""What is taken over from the recipe of a published set, which a stranger may have written.
+"""Filters the recipe of a published set, which a stranger may have written.
 
-A published recipe is data until somebody builds from it. From then on it must not choose what this machine opens, runs,
-asks, sends or pays: only the keys of `TAKEN` are taken over, and a key that is in neither table is left aside. Values
-that may name a file of this machine are taken over as names alone: see `Foreign.files`.
+A build from a published recipe must not let it choose what this machine opens, runs, requests, sends or pays. So only
+the keys of `TAKEN` are read, and all others are ignored. Of values that may name a file of this machine, only the name
+is kept: see `Foreign.files`.
 """
 
 import os
@@ -61,8 +61,8 @@ TAKEN: Mapping[str, tuple[str, ...]] = {
         *_below("packaging", keys="rows_per_shard row_group_rows messages"),
     ),
 }
-"""Keys that are taken over, by the reason why they may be. Classes of engines and sources name more,
-`taken_keys`; those of tasks and filters are `keys_of_choices`."""
+"""Keys that are read, by the reason why that is safe. Classes of engines and sources add theirs in `taken_keys`;
+those of tasks and filters are `keys_of_choices`."""
 
 LEFT: Mapping[str, tuple[str, ...]] = {
     "a scheduler can run code here": _below("cluster", keys="kind workers partition_timeout_s dashboard"),
@@ -70,15 +70,15 @@ LEFT: Mapping[str, tuple[str, ...]] = {
         "price", keys="currency per_million_prompt_tokens per_million_output_tokens per_worker_hour"
     ),
 }
-"""Keys that are left aside, by the reason; so is each key that is in no table."""
+"""Keys that are ignored, by the reason; keys in no table are ignored too."""
 
 KINDS: Mapping[str, Registry[Any]] = {"engine": ENGINES, "seeds.sources": SOURCES}
-"""Sections of several kinds, whose classes say which of their own keys are taken over, and which name files."""
+"""Sections of several kinds, whose classes declare which keys are read, and which name files."""
 
 
 @cache
 def keys_of_choices() -> frozenset[str]:
-    """Keys that are taken over of the tasks and filters that there are: they decide which text is kept."""
+    """Keys of all tasks and filters that are read: they decide which text is kept."""
     tasks = [f"instructions.tasks.{name}" for name in TASKS.loadable()]
     found = [*_below(*tasks, keys="weight pairs.min pairs.max format filters.without filters.keep_rest")]
     found += _bounds("captions.filters", CAPTION_FILTERS)
@@ -88,7 +88,7 @@ def keys_of_choices() -> frozenset[str]:
 
 
 def _bounds(section: str, registry: Registry[Any]) -> Iterator[str]:
-    """The bounds of filters, as far as they are harmless: a number opens nothing, a text might."""
+    """The harmless bounds of filters: a number opens nothing, a text might."""
     for name, one in registry.loadable().items():
         above = f"{section}.{name}" if ":" in name else section
         for key, field in one.model_fields.items():
@@ -98,59 +98,58 @@ def _bounds(section: str, registry: Registry[Any]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A published recipe, as far as it is taken over."""
+    """The safe part of a published recipe."""
 
     recipe: Recipe
     left: tuple[str, ...]
-    """Keys whose values were left aside."""
+    """Ignored keys."""
     files: Mapping[str, str]
-    """Files that it names, by key. `recipe` has the last part of their names at most."""
+    """Files that it names, by key. `recipe` holds at most their base names."""
 
     @property
     def told(self) -> str:
-        """What was left aside, in a line; empty if nothing was."""
+        """A line that lists the ignored keys; empty if there are none."""
         if not self.left:
             return ""
-        return f"not taken from the published recipe: {', '.join(self.left)}. Set your own by options or --set"
+        return f"ignored keys of the published recipe: {', '.join(self.left)}. Set your own with options or --set"
 
 
 def is_of_a_set(recipe_file: Path) -> bool:
-    """Whether a recipe lies in a published set, and so may be a stranger's."""
-    # Whatever it is: only what a stranger cannot make by mistake is one's own.
+    """Whether a recipe is part of a published set, and so may be a stranger's."""
+    # In doubt, the recipe counts as a stranger's.
     return recipe_file.name == RECIPE_FILE and os.path.lexists(recipe_file.parent / STATISTICS_FILE)
 
 
 def taken_over(recipe: Recipe, folder: Path) -> Foreign:
-    """What a build takes of the recipe of the published set in `folder`; nothing that it names is opened.
+    """The safe part of the recipe of the published set in `folder`; opens no file that it names.
 
     Raises:
-        InputError: what it calls its encoder is no encoder's name, or a choice of another package needs a key that is
-            not taken.
+        InputError: its encoder's name is invalid, or a choice of another package requires an ignored key.
     """
     files: dict[str, str] = {}
     data = recipe.model_dump(mode="json")
     try:
         taken = Recipe.model_validate(_filtered(data, "", data, folder.resolve(), files))
     except ValidationError as error:
-        # Of ours all needed keys are taken.
+        # All required keys of ours are read.
         key = ".".join(map(str, error.errors()[0]["loc"]))
-        raise InputError(f"the published recipe needs {key}, which is not taken from a published recipe") from error
+        raise InputError(f"the published recipe requires {key}, which is ignored in published recipes") from error
     after = flat(taken.model_dump(mode="json"))
     left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
     return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _names() and key not in files)), files)
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
-    """See that a build of `recipe`, made of a published one, opens no file that the published one names.
+    """Check that a build of `recipe` opens no file that the published recipe names.
 
     Args:
-        foreign: what was taken of the published recipe.
+        foreign: the safe part of the published recipe.
         recipe: the same with `given` set.
         given: dotted keys that the user set.
-        name: of the set, for the message.
+        name: the set's name, for the message.
 
     Raises:
-        InputError: it would.
+        InputError: it would open one.
     """
     for key in foreign.files:
         if _opens(recipe, key) and not any(key == own or key.startswith(f"{own}.") for own in given):
@@ -158,25 +157,25 @@ def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name:
 
 
 def refuse_file(foreign: Foreign, key: str, name: str) -> None:
-    """See that the published recipe of `name` names no file as `key`.
+    """Check that `key` of the published recipe of `name` names no file.
 
     Raises:
         InputError: it does.
     """
     if key in foreign.files:
         raise InputError(
-            f"the recipe of {name} names {foreign.files[key]!r} as {key}: a file that a published recipe names is not"
-            " opened",
+            f"the recipe of {name} names the file {foreign.files[key]!r} as {key}; files that a published recipe names"
+            " are never opened",
             _advice(key),
         )
 
 
 def _advice(key: str) -> str:
-    return _ADVICE.get(key) or _ADVICE.get(key.rpartition(".")[0]) or f"Name your own: --set {key}=FILE"
+    return _ADVICE.get(key) or _ADVICE.get(key.rpartition(".")[0]) or f"Choose your own: --set {key}=FILE"
 
 
 def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """The values of a recipe as it is dumped, by dotted key."""
+    """The values of a dumped recipe, by dotted key."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         found |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
@@ -184,7 +183,7 @@ def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, files: dict[str, str]) -> Any:
-    """`value` without what is not taken over: `_NOT_TAKEN` in place of all of it."""
+    """The safe part of `value`, or `_NOT_TAKEN`."""
     if key in (names := _names()):
         named = names[key](value, section, folder)
         if named is not None:
@@ -206,7 +205,7 @@ def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, fi
 
 
 def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[str, str]) -> Any:
-    """As `_filtered`: what the class says of its key `name`."""
+    """As `_filtered`, by the class's declaration for its key `name`."""
     if name in kind.taken_keys:
         return value
     if name not in (*kind.file_keys, *kind.hub_keys):
@@ -221,7 +220,7 @@ def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[st
 
 
 def _key_of(dotted: str) -> str:
-    """The recipe's own key, of one in the mapping that is its value."""
+    """The recipe's key that contains a dotted key."""
     for section in KINDS:
         if dotted.startswith(f"{section}."):
             return f"{section}.{dotted.removeprefix(f'{section}.').partition('.')[0]}"
@@ -229,7 +228,7 @@ def _key_of(dotted: str) -> str:
 
 
 def _is_no_file(name: str) -> bool:
-    """Whether a name is one of the Hub, or that of a demonstration model."""
+    """Whether a name is a Hub name or a demonstration model."""
     return is_hub_name(name) or (name.startswith(DEMO) and not os.path.lexists(name))
 
 
@@ -249,7 +248,7 @@ def _opens(recipe: Recipe, key: str) -> bool:
     return key.startswith("representations.") or not recipe.takes_text
 
 
-# What a value becomes if it names a file of a machine, where nothing may open it; None of one that names none.
+# Each function returns the base name if the value names a file, which must not be opened; else None.
 
 
 def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
@@ -257,7 +256,7 @@ def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None
 
 
 def _image_statistics(value: str | None, section: Mapping[str, Any], folder: Path) -> str | None:
-    # The set's own holds the image side.
+    # The set's own file holds the image statistics.
     return None if value is None or Path(value) == folder / TRANSFER_FILE else TRANSFER_FILE
 
 
@@ -281,7 +280,7 @@ _Named = Callable[[Any, Mapping[str, Any], Path], str | None]
 
 @cache
 def _names() -> Mapping[str, _Named]:
-    """Keys that may name a file."""
+    """Keys that can name a file, with the function that finds its base name."""
     return {
         "representations.encoder": _encoder,
         "representations.image_statistics": _image_statistics,
@@ -292,10 +291,10 @@ def _names() -> Mapping[str, _Named]:
 
 
 _ADVICE = {
-    "engine.model": "Name a model: --llm MODEL",
-    "representations.encoder": "Name an encoder: --encoder ENCODER",
-    "representations.image_statistics": "Name your own: --image-statistics FILE",
-    "seeds.sources": "--from takes the seeds in the rows of the set; --seeds FILE takes your own.",
-    "imported.files.path": "--from takes the rows of the set.",
-    "parent.dataset": "--from takes the rows of the set.",
+    "engine.model": "Choose a model: --llm MODEL",
+    "representations.encoder": "Choose an encoder: --encoder ENCODER",
+    "representations.image_statistics": "Choose your own: --image-statistics FILE",
+    "seeds.sources": "Use --from for the seeds in the rows of the set, or --seeds FILE for your own.",
+    "imported.files.path": "Use --from for the rows of the set.",
+    "parent.dataset": "Use --from for the rows of the set.",
 }

@@ -1,4 +1,4 @@
-"""Sections of a recipe whose keys are the choices of a registry: a choice that is added becomes a key by that alone."""
+"""Recipe sections whose keys are the choices of a registry: each registered choice is a key."""
 
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -13,16 +13,16 @@ from unicorn_hf.core.section import Section
 
 
 class Gathered(Section):
-    """A section that asks its registry for its keys when it is first used.
+    """A section that reads its keys from a registry at its first use.
 
-    A choice of another package is a key `PACKAGE:NAME`, whose value is that choice's own section. It is there only
-    where the recipe gives it, in the recipe's order, so that what is merely installed changes nothing.
+    A choice of another package is a key `PACKAGE:NAME` with that choice's section as its value. It exists only if the
+    recipe names it, in the recipe's order, so that installing a package changes nothing.
     """
 
     registry: ClassVar[Registry[Any]]
 
     if TYPE_CHECKING:
-        # Its keys are not known to type checkers.
+        # Type checkers do not know its keys.
         def __getattr__(self, name: str) -> Any: ...
 
     @classmethod
@@ -32,12 +32,12 @@ class Gathered(Section):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The choices of other packages that the recipe asks for."""
+        """The choices of other packages that the recipe names."""
         return tuple(name for name in self.__dict__ if ":" in name)
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a fingerprint holds beside the section itself: the others with their versions, in order."""
+        """The part of a fingerprint beside the section itself: the others with their versions, in order."""
         return tuple(map(self.registry.identity, self.others))
 
     @classmethod
@@ -48,7 +48,7 @@ class Gathered(Section):
         return handler(source)
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        # A worker may unpickle one before anything has asked for the keys, and without keys all would be equal.
+        # A worker may unpickle one before the keys are read, and without keys all would be equal.
         type(self).model_rebuild()
         super().__setstate__(state)
 
@@ -63,10 +63,7 @@ class Gathered(Section):
 
 
 class Filters(Gathered):
-    """The bounds of filters, all of ours in one mapping; filters may share a key.
-
-    A filter is a section with its bounds as keys.
-    """
+    """The bounds of filters, all of ours in one mapping; filters can share a key."""
 
     @classmethod
     def own_keys(cls) -> dict[str, FieldInfo]:
@@ -74,7 +71,7 @@ class Filters(Gathered):
         return {key: copy(field) for one in filters for key, field in one.model_fields.items()}
 
     def filter(self, name: str) -> Any:
-        """The filter of this name, with the recipe's bounds."""
+        """The filter with this name, with the recipe's bounds."""
         if ":" in name:
             return getattr(self, name)
         kind = self.registry.get(name)

@@ -1,4 +1,4 @@
-"""What passes between the stages and the engines: requests, answers, and the two Protocols that engines implement."""
+"""Requests, answers, and the Protocols of generators and encoders."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ FinishReason = Literal[
 ]
 """`stop`: the model ended by itself; `length`: cut at `max_tokens`; `context`: the prompt does not fit the model.
 
-`refused`: the server refuses this prompt; `moderated`: its content filter, or the model, does; `thought`: the answer
-is reasoning alone; `tool_call`: it calls a tool; `unknown`: it ended in a way that is not known to be a good one. The
-text then holds the server's words. An engine gives these where it answers other requests: they are settled.
+`refused`: the server rejects this prompt; `moderated`: its content filter, or the model, does; `thought`: the answer
+is only reasoning; `tool_call`: it calls a tool; `unknown`: any other ending. The text then holds the server's message.
+An engine returns these if it answers other requests; they are final.
 
-`fatal`: whoever was asked died of it, again and again, and with nothing else to do; the text says how. Engines do not
-give it: it is found where answers are stored.
+`fatal`: the request alone repeatedly killed its worker or engine; the text says how. Engines do not return it: the
+answer store does.
 
-`failed`: there is no answer, though the engine works for others; the text says why. It is never stored: the next run
-asks again.
+`failed`: no answer, although the engine answers other requests; the text says why. It is never stored, and the next run
+retries.
 """
 
 
@@ -43,26 +43,26 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a text generator. What all requests share stands first, for the engine's prefix cache."""
+    """A request to a text generator. The messages begin with the text that requests share, for prefix caching."""
 
     id: str
-    """Names the row that the answer belongs to; ids are unique within a batch."""
+    """The row that the answer belongs to; unique within a batch."""
     subject: str
-    """The seed or caption that the request is about; engines that rehearse work from it."""
+    """The seed or caption that the request is about; for engines that rehearse."""
     messages: tuple[Message, ...]
     sampling: "Sampling"
     seed: int
-    """Seeds the sampler where the engine can."""
+    """The sampler's seed, if the engine supports it."""
     json_schema: str | None = None
-    """The answer is to be JSON of this schema; None for free text."""
+    """The JSON schema of the answer; None for free text."""
     tagged_schema: str | None = None
-    """The free text is to be tagged lines (see `core.tagged`) of pairs of this schema; for engines that rehearse."""
+    """The schema of the pairs in tagged lines (see `core.tagged`); for engines that rehearse."""
     language: str = ENGLISH
-    """What the messages ask to write in; for engines that rehearse."""
+    """The language of the answer; for engines that rehearse."""
 
     @property
     def key(self) -> str:
-        """Identity of all that the answer depends on, the engine aside: a stored answer serves only this key."""
+        """Fingerprint of all that the answer depends on, except the engine; the key of the stored answer."""
         messages = [[message.role, message.content] for message in self.messages]
         return fingerprint(messages, self.sampling, self.seed, self.json_schema)
 
@@ -74,47 +74,46 @@ class Answer:
     num_prompt_tokens: int
     num_output_tokens: int
     num_retries: int = 0
-    """How often it was asked for again before it came."""
     seconds: float = 0.0
-    """Its share of the time that the engine worked; measured where answers are stored."""
+    """Its share of the engine's working time, measured by the answer store."""
     tokens_told: bool = True
-    """Whether the engine counted the tokens; else they are estimated, see `estimate_tokens`."""
+    """Whether the engine counted the tokens; else see `estimate_tokens`."""
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no other draw of the same prompt would be answered."""
+        """Whether another sample of the same prompt would fail too."""
         return self.finish_reason in ("context", "refused", "moderated", "fatal")
 
     @property
     def may_come(self) -> bool:
-        """Whether it is worth while to ask the same model about the same subject once more in this build."""
+        """Whether a retry with the same subject is worthwhile in this build."""
         return not self.is_hopeless and self.finish_reason != "failed"
 
 
 def estimate_tokens(*texts: str) -> int:
-    """About how many tokens texts have, rather more than fewer: one for three bytes of UTF-8, and eight a message.
+    """Estimate the tokens of texts, rather too many: one per three bytes of UTF-8, and eight per message.
 
-    English has four bytes a token and more, Chinese two to five.
+    English has four or more bytes per token, Chinese two to five.
     """
     return sum(len(text.encode(errors="replace")) // _BYTES_PER_TOKEN + _TOKENS_PER_TEXT for text in texts if text)
 
 
 class TextGenerator(Protocol):
-    """Answers requests. One lives in each worker process and serves its partitions, several at once."""
+    """Answers requests. Each worker process has one, and several partitions use it at once."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Each request's position and answer, as they come. May be called by several threads at once.
+        """Yield each request's position and answer as it arrives. Thread-safe.
 
-        An iterator that is closed early takes back what is still asked.
+        Closing the iterator early cancels the pending requests.
 
         Raises:
-            EngineDiedError: the engine is gone; close it and open another.
-            RunError: the engine failed; the message says what to do. Answers that came before stay good.
+            EngineDiedError: the engine died; close it and open another.
+            RunError: the engine failed; the message says what to do. Earlier answers stay valid.
         """
         ...
 
     def close(self) -> None:
-        """Give back memory and processes."""
+        """Free memory and processes."""
         ...
 
 
@@ -123,9 +122,9 @@ class Encoded:
     """Texts as vectors."""
 
     vectors: NDArray[np.float32]
-    """Array of shape (texts, dim), float32, each row of L2 norm 1, in the order of the texts."""
+    """Array of shape (texts, dim), float32, rows of L2 norm 1, in the order of the texts."""
     num_long: int
-    """How many of the texts have more tokens than the encoder reads at once."""
+    """Number of texts beyond the encoder's token limit."""
 
 
 class TextEncoder(Protocol):
@@ -134,14 +133,14 @@ class TextEncoder(Protocol):
     dim: int
 
     def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = ...) -> Encoded:
-        """The texts as vectors: the more at a time, the less padding is computed.
+        """Encode texts. Larger calls compute less padding.
 
-        Calls `on_texts` now and then with the number of texts that were encoded since.
+        Calls `on_texts` from time to time with the number of newly encoded texts.
         """
         ...
 
     def close(self) -> None:
-        """Give back memory."""
+        """Free memory."""
         ...
 
 
@@ -151,9 +150,9 @@ class ImageEncoder(Protocol):
     dim: int
 
     def encode(self, images: "Sequence[Image]") -> NDArray[np.float32]:
-        """Array of shape (len(images), dim), float32, each row of L2 norm 1."""
+        """Array of shape (len(images), dim), float32, rows of L2 norm 1."""
         ...
 
     def close(self) -> None:
-        """Give back memory."""
+        """Free memory."""
         ...

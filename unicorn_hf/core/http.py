@@ -1,4 +1,4 @@
-"""What HTTP servers say about waiting, and the proxies on the way to them."""
+"""HTTP: wait times that servers request, and proxies."""
 
 import os
 import re
@@ -16,15 +16,15 @@ from unicorn_hf.core.errors import InputError
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _INSTALL_SOCKS = "pip install 'unicorn-hf[socks]'"
 _SOCKS_MODULES = ("aiohttp_socks", "socksio")
-"""Of the client for model servers, and of the Hub's library."""
+"""For the client of model servers, and for huggingface_hub."""
 _EXEMPT = re.compile(
     r"(?:(?P<scheme>[a-z]*)://)?(?P<host>\[[^\]]*\]|[^:/\[\]]*)(?::(?P<port>\d+))?(?:/(?P<bits>\d+))?/?", re.IGNORECASE
 )
-"""An entry of NO_PROXY that is no bare address: scheme, host, port, bits of a network, all but the host optional."""
+"""An entry of NO_PROXY that is no bare address: scheme, host, port, network bits; all but the host are optional."""
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
-    """Seconds: what is left of the window in `RateLimit: "api";r=0;t=55`, or `Retry-After` (a number or a date)."""
+    """Seconds to wait, from `RateLimit: "api";r=0;t=55` or `Retry-After` (a number or a date)."""
     if window := re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", "")):
         return float(window[1])
     value = headers.get("retry-after", "").strip()
@@ -37,11 +37,11 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a URL, or None.
+    """The proxy for a URL from the environment variables, or None.
 
-    By the rules of httpx, so that requests to model servers and to the Hub take the same way: HTTP_PROXY or HTTPS_PROXY
-    by the URL's scheme, else ALL_PROXY, unless NO_PROXY has a name, an address, a network (`10.0.0.0/8`), `HOST:PORT`
-    or `*` that covers it.
+    Follows the rules of httpx, so that requests to model servers and to the Hub use the same proxy: HTTP_PROXY or
+    HTTPS_PROXY by the URL's scheme, else ALL_PROXY, unless NO_PROXY has a name, an address, a network (`10.0.0.0/8`),
+    `HOST:PORT` or `*` that covers it.
     """
     proxies, parts = getproxies(), urlsplit(url)
     address = proxies.get(parts.scheme) or proxies.get("all")
@@ -74,7 +74,7 @@ def _is_exempt(entry: str, url: SplitResult) -> bool:
 
 
 def _port(url: SplitResult) -> int | None:
-    """As httpx has it: None where it is the scheme's own."""
+    """The port as in httpx: None for the scheme's default."""
     return None if url.port == {"http": 80, "https": 443}.get(url.scheme) else url.port
 
 
@@ -86,22 +86,22 @@ def _is_address_in(host: str, network: IPv4Network | IPv6Network) -> bool:
 
 
 def proxy_problem() -> InputError | None:
-    """Why no request can be sent through the proxies that the environment names; None where nothing speaks against it.
+    """The error in the environment's proxy settings, or None.
 
-    huggingface_hub's library for HTTP fails for it with a traceback, whatever the address that is asked.
+    httpx, which huggingface_hub uses, fails for it with a traceback, for any URL.
     """
     proxies = getproxies()
     if "*" in (host.strip() for host in proxies.get("no", "").split(",")):
         return None
     for kind in ("http", "https", "all"):
         if (address := proxies.get(kind)) and (problem := _problem_of(address)):
-            what, advice = problem
-            return InputError(f"{_proxy_variable(kind)} names a proxy {what}", advice)
+            description, advice = problem
+            return InputError(f"{_proxy_variable(kind)} names a proxy {description}", advice)
     return None
 
 
 def proxy_failure(error: BaseException) -> InputError | None:
-    """The same where `error` comes of it: raised below huggingface_hub, or a library like it, or from such an error."""
+    """The result of `proxy_problem` if `error` or one of its causes was raised in httpx; else None."""
     cause: BaseException | None = error
     while cause is not None:
         trace = cause.__traceback__
@@ -114,25 +114,25 @@ def proxy_failure(error: BaseException) -> InputError | None:
 
 
 def _problem_of(address: str) -> tuple[str, str] | None:
-    """What is wrong with a proxy's address, without what may be a password in it, and what to do."""
-    example = "It is an address like http://HOST:PORT or socks5://HOST:PORT. Correct it, or unset it."
+    """The error in a proxy's URL, without its password, and advice; None if the URL is valid."""
+    example = "Set it to a URL like http://HOST:PORT or socks5://HOST:PORT, or unset it."
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        return "whose address is none", example
+        return "with an invalid URL", example
     place = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     if parts.scheme not in _PROXY_SCHEMES and parts.scheme.startswith("socks"):
         return (
             f"of an unknown kind: {place}",
-            f"Write socks5:// in place of {parts.scheme}:// (needs {_INSTALL_SOCKS}), or unset it.",
+            f"Write socks5:// instead of {parts.scheme}:// (needs {_INSTALL_SOCKS}), or unset it.",
         )
     if parts.scheme not in _PROXY_SCHEMES:
         return f"of an unknown kind: {place}", example
     if not host or re.search(r"[^\w.:%-]", host) or re.search(r"\s", address):
-        return "whose address is none", example
+        return "with an invalid URL", example
     if parts.scheme.startswith("socks") and not all(find_spec(module) for module in _SOCKS_MODULES):
-        return f"that needs a package which is not installed: {place}", f"{_INSTALL_SOCKS}, or unset it."
+        return f"that needs a missing package: {place}", f"Run {_INSTALL_SOCKS}, or unset it."
     return None
 
 

@@ -1,10 +1,10 @@
-"""Ids and pseudo-random choices, all derived from what a row is made of, never from where or when it was made."""
+"""Ids and pseudo-random choices, derived only from a row's content."""
 
 import hashlib
 
 
 def caption_id(seed: str, prompt: str, sample: int) -> str:
-    """24 hex digits naming the caption that the `sample`-th draw of `prompt` (its version) makes of `seed`.
+    """24 hex digits that identify the caption of `seed` by the `sample`-th draw of `prompt` (its version).
 
     96 bits: among 10 million captions two share an id with a probability of about 1e-15.
     """
@@ -12,12 +12,12 @@ def caption_id(seed: str, prompt: str, sample: int) -> str:
 
 
 def stable_int(*parts: str, bits: int = 63) -> int:
-    """A uniform integer below 2**bits that depends on `parts` alone: seeds of samplers, shuffles, choices."""
+    """A uniform integer below 2**bits that depends only on `parts`: for sampler seeds, shuffles, choices."""
     return int.from_bytes(_digest(8, *parts), "big") >> (64 - bits)
 
 
 def stable_fraction(*parts: str) -> float:
-    """A uniform number in [0, 1) that depends on `parts` alone."""
+    """A uniform number in [0, 1) that depends only on `parts`."""
     return stable_int(*parts, bits=53) / 2**53
 
 

@@ -1,4 +1,4 @@
-"""Which language a text is in, as far as it can be told without doubt."""
+"""Language detection, for texts whose language is clear."""
 
 import unicodedata
 from collections import Counter
@@ -11,28 +11,27 @@ from unicorn_hf.core.languages import ENGLISH, base, has_name
 from unicorn_hf.core.words import has_other_letters
 
 _SURE = 0.8
-"""Probability from which another language is believed. Two words are often taken for any language, at far less."""
+"""Minimum probability to accept another language. Two words often look like any language, at far less."""
 _IMPOSSIBLE = 1e-5
-"""Probability below which the languages asked for are out, even where several others are equally likely."""
+"""Probability below which the expected languages are excluded, even if several others are equally likely."""
 _FEWEST_STRAY = 3
 _HAN, _HANGUL, _THAI, _KANA, _LATIN = "CJK", "HANGUL", "THAI", ("HIRAGANA", "KATAKANA"), "LATIN"
 _SCRIPTS = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK", "BOPOMOFO": "CJK", "FULLWIDTH": "LATIN"}
-"""Scripts that are written together count as one."""
+"""Scripts that are mixed in a text count as one."""
 _MOST_KANA_OF_MIXED = 0.4
-"""Share of kana among the letters from which a text is Japanese as a whole."""
+"""Minimum share of kana among the letters of a Japanese text."""
 _FEWEST_HAN = 20
-"""Letters of a Chinese text without kana. A shorter text may be a Japanese name."""
+"""Minimum letters of a Chinese text without kana. A shorter text may be a Japanese name."""
 _MOST_LATIN = 0.3
-"""Share of Latin letters, of names and units, up to which they stray in no text of another script."""
+"""Maximum share of Latin letters (names, units) that a text of another script can have."""
 _VARIANTS = {"wuu": "zh", "yue": "zh", "ary": "ar", "arz": "ar", "nb": "no", "nn": "no"}
-"""Languages that langid tells from the one that people name, whose written form is much the same."""
+"""Languages that langid separates from the one that people name, with nearly the same written form."""
 
 
 def foreign(text: str, languages: Sequence[str]) -> str | None:
-    """What shows that `text` is in none of `languages` (`en`, `pt-BR`), or in one of them only in part; else None.
+    """Evidence that `text` is not, or only in part, in one of `languages` (`en`, `pt-BR`); else None.
 
-    By letters of a second script, for which a model that slips into another language in mid-sentence is known; and by
-    `other_language`.
+    Uses letters of a second script, a sign of models that switch language in mid-sentence, and `other_language`.
     """
     if stray := _stray_letters(text):
         return stray
@@ -41,15 +40,15 @@ def foreign(text: str, languages: Sequence[str]) -> str | None:
 
 
 def other_language(text: str, languages: Sequence[str]) -> tuple[str, float] | None:
-    """The language that `text` surely is in, and its probability, if it is none of `languages`; else None.
+    """The language of `text` and its probability, if it is surely none of `languages`; else None.
 
-    By its script or by English function words, where they decide alone; else by langid's naive Bayes model (py3langid),
-    where it is sure. A language that langid does not know is not checked.
+    Uses script or English function words if they decide alone; else langid's naive Bayes model (py3langid), if it is
+    sure. A language that langid does not know is not checked.
     """
     codes = _codes(languages)
     if _told(text) in codes or not codes & _labels():
         return None
-    # Far quicker than to rank all languages, and the likeliest one is never another one by what follows.
+    # Far faster than ranking all languages, and the likeliest one is the same.
     if _identifier().classify(text)[0] in codes:
         return None
     shares = _shares(text)
@@ -60,7 +59,7 @@ def other_language(text: str, languages: Sequence[str]) -> tuple[str, float] | N
 
 
 def language_of(text: str, languages: Sequence[str]) -> str:
-    """That of `languages` which `text` is most likely in; the first one, where nothing tells."""
+    """The most likely of `languages` for `text`; the first one in doubt."""
     if len(languages) == 1:
         return languages[0]
     told = _told(text)
@@ -73,14 +72,14 @@ def language_of(text: str, languages: Sequence[str]) -> str:
 
 
 def in_latin_letters(text: str) -> bool:
-    """Whether most letters of a text are Latin ones."""
+    """Whether most letters of a text are Latin."""
     letters = [_script(letter) for letter in text if letter.isalpha()]
     num_latin = sum(_SCRIPTS.get(script, script) == _LATIN for script in letters)
     return num_latin > len(letters) / 2
 
 
 def likeliest(text: str) -> str:
-    """The language that a text is in, sure or not, among those that have a name here."""
+    """The most likely language of a text, among those with a name here."""
     return next(code for code, _ in _shares(text) if has_name(code))
 
 
@@ -89,10 +88,9 @@ def _codes(languages: Sequence[str]) -> set[str]:
     return codes | {_VARIANTS[code] for code in codes & set(_VARIANTS)}
 
 
-# A filter asks for the language of a text, and so does what chooses its word lists.
 @lru_cache(maxsize=16)
 def _shares(text: str) -> list[tuple[str, float]]:
-    """Languages by their probability, the likeliest first."""
+    """Languages and probabilities, the most likely first."""
     ranked: list[tuple[str, float]] = _identifier().rank(text)
     if not any(code in _VARIANTS and share > _IMPOSSIBLE for code, share in ranked[:4]):
         return ranked
@@ -105,7 +103,7 @@ def _shares(text: str) -> list[tuple[str, float]]:
 
 @lru_cache(maxsize=16)
 def _letters(text: str) -> Counter[str]:
-    """Numbers of letters by script. All letters of a text in Latin script count as none: nothing is asked of them."""
+    """Number of letters by script; empty for a text in Latin script, where nobody needs them."""
     numbers: Counter[str] = Counter()
     if has_other_letters(text):
         for character, number in Counter(text).items():
@@ -115,13 +113,13 @@ def _letters(text: str) -> Counter[str]:
 
 
 def _told(text: str) -> str | None:
-    """The language of a text, where script or function words decide alone: in a fraction of the model's time."""
+    """The language of a text if script or function words decide alone, which takes a fraction of the model's time."""
     letters = _letters(text)
     return _by_script(letters) or (ENGLISH if not letters and is_plainly_english(text) else None)
 
 
 def _by_script(letters: Counter[str]) -> str | None:
-    """The language that the script of most letters tells, if it is that of one language alone."""
+    """The language of the script of most letters, if only one language uses it."""
     most = (1 - _MOST_LATIN) * letters.total()
     kana = sum(letters[name] for name in _KANA)
     for code, number in (("ko", letters[_HANGUL]), ("th", letters[_THAI])):
@@ -169,6 +167,6 @@ def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Stored in half precision, which numpy would widen anew for each text, at two thirds of its time.
+    # Convert from half precision once: numpy would do it for each text, in two thirds of the time.
     identifier.nb_ptc = identifier.nb_ptc.astype(np.float32)
     return identifier

@@ -1,4 +1,4 @@
-"""What readers leave out of files: counted by reason, each with its first example, printed and published."""
+"""Rows that readers skip: counted by reason with the first example, printed and published."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict
 _MAX_EXAMPLE = 120
 _MOST_CHARS = 1000
 _MAX_KINDS = 100
-"""Keys of objects may be as many as the rows."""
+"""A bound, because objects may have as many different keys as there are rows."""
 
 
 class LeftOut(BaseModel):
-    """Rows, or parts of rows, that were left out for one reason."""
+    """Rows, or parts of rows, skipped for one reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,20 +20,20 @@ class LeftOut(BaseModel):
     reason: str
     num: int
     example: str
-    """The place of the first one, and how it begins."""
+    """The place and the beginning of the first one."""
     advice: str = ""
 
     def __str__(self) -> str:
         advice = f". {self.advice}" if self.advice else ""
-        return f"left out: {self.num:,} {self.what}: {self.reason} (first: {self.example}){advice}"
+        return f"skipped: {self.num:,} {self.what}: {self.reason} (first: {self.example}){advice}"
 
 
 class ReadingNotes:
-    """Collects how files were read and what was left out of them, in bounded memory."""
+    """Collects notes on how files were read and what was skipped, in bounded memory."""
 
     def __init__(self) -> None:
         self.took: list[str] = []
-        """A line a file, for a person: `captions.csv: separator ';', column caption, encoding UTF-8`."""
+        """A line per file: `captions.csv: separator ';', column caption, encoding UTF-8`."""
         self._nums: dict[tuple[str, str], int] = {}
         self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -51,7 +51,7 @@ class ReadingNotes:
         num: int = 1,
         advice: str = "",
     ) -> None:
-        """Count something that is left out; the first of its kind is the example."""
+        """Count something that is skipped; the first of its kind is the example."""
         kind = (what, reason)
         if kind not in self._nums:
             if len(self._nums) >= _MAX_KINDS:
@@ -74,5 +74,5 @@ def _short(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line, not endless, nothing in it that a terminal obeys."""
+    """The text as one line, shortened, without control characters."""
     return "".join(char if char.isprintable() else "�" for char in " ".join(text[:_MOST_CHARS].split()))

@@ -1,14 +1,14 @@
-"""Conversations as OpenAI's `messages`, in the form that chat templates of vision-language models take."""
+"""Conversations as OpenAI's `messages`, for chat templates of vision-language models."""
 
 from collections.abc import Mapping, Sequence
 
 IMAGE = "<image>"
 ROLES = {"human": "user", "gpt": "assistant"}
-"""Who speaks: in our rows, and in the messages of chat templates."""
+"""Roles in our rows, and in the messages of chat templates."""
 
 
 def as_messages(conversation: Sequence[Mapping[str, str]]) -> list[dict[str, object]]:
-    """Turns of `from` and `value` as messages of `role` and `content`: a part for the image, one for the text."""
+    """Turn `from` and `value` into `role` and `content`, with one part for the image and one for the text."""
     return [{"role": ROLES[turn["from"]], "content": _parts(turn["value"])} for turn in conversation]
 
 

@@ -1,4 +1,4 @@
-"""Where a model is: a repository of the Hub, or a folder of this machine."""
+"""The source of a model: a Hub repository, or a folder of this machine."""
 
 import os
 import re
@@ -9,24 +9,24 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.section import REVISION
 
 DEMO = "demo:"
-"""Begins the name of a demonstration model, which a package from PyPI brings."""
+"""Prefix of demonstration models, which come in a package from PyPI."""
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _HUB_MODEL = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _REVISION = re.compile(REVISION)
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is a path of this machine, and none of the Hub."""
+    """Whether a name is a path of this machine, and not a Hub name."""
     return name.startswith(("/", ".", "~"))
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a name can be one of the Hub, and is not that of a file here, which would be opened in its place."""
+    """Whether a name is a possible Hub name, and no local file, which would be opened instead."""
     return bool(_HUB_NAME.fullmatch(name)) and not is_path(name) and ".." not in name and not os.path.lexists(name)
 
 
 def published_name(name: str) -> str:
-    """A file's or folder's name without the folders above it; names of other kinds as they are."""
+    """The base name of a path; other names unchanged."""
     return Path(name).name if is_path(name) else name
 
 
@@ -49,7 +49,7 @@ class ModelSource:
             return cls(text)
         model, at, revision = text.partition("@")
         if not _HUB_MODEL.fullmatch(model) or (at and not _REVISION.fullmatch(revision)):
-            raise InputError(f"{text!r} is no model of the Hub and no folder")
+            raise InputError(f"{text!r} is neither a Hub model nor a folder")
         return cls(model, revision or None)
 
     @property
@@ -58,12 +58,12 @@ class ModelSource:
 
     @property
     def is_on_hub(self) -> bool:
-        """Whether its name can be one of the Hub, and nothing of this machine is opened for it."""
+        """Whether its name is a possible Hub name, and no local file."""
         return not self.is_folder and is_hub_name(self.name)
 
     @property
     def published(self) -> "ModelSource":
-        """Without the folders above its own."""
+        """The source as published, with only the base name of a folder."""
         return ModelSource(f"./{Path(self.name).name}") if self.is_folder else self
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A model of the Hub that something is loaded from."""
+    """A Hub model to load."""
 
     name: str
     revision: str | None = None

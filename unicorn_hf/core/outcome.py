@@ -1,26 +1,26 @@
-"""What becomes of a candidate row that is not kept."""
+"""Rejection of candidate rows."""
 
 from dataclasses import dataclass
 
 from unicorn_hf.core.generation import Answer, FinishReason
 
 NOT_ANSWERED = "not_answered"
-"""The reason of rows whose request failed: a later run asks for them again."""
+"""Reason for rows whose request failed: a later run retries them."""
 
 FATAL = "fatal_request"
-"""The reason of rows whose request took its worker or its engine down again and again: none asks for them again."""
+"""Reason for rows whose request repeatedly killed its worker or engine: no run retries them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a row is not kept: the name of the check, under which it is counted, and what the check saw."""
+    """Why a row is rejected: the name of the check, under which it is counted, and what the check found."""
 
     reason: str
     detail: str
 
 
 def unanswered(answer: Answer) -> Rejected | None:
-    """Why there is nothing to judge in an answer; None where there is."""
+    """Why an answer has no text to check; None if it has."""
     reason = _REASONS.get(answer.finish_reason)
     return Rejected(reason, answer.text or f"{answer.num_prompt_tokens} tokens of prompt") if reason else None
 

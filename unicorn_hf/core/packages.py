@@ -1,4 +1,4 @@
-"""The installed packages that the rows of a build depend on, beside this one."""
+"""The installed packages that the rows of a build depend on, except this one."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from unicorn_hf.core.registry import Registry
 
 
 def packages_of(recipe: Recipe) -> list[str]:
-    """Distributions whose versions the card names: those that engine and encoder use, and those of other choices."""
+    """Distributions whose versions the card names: those of engine and encoder, and of plugins."""
     encoder = parse_encoder(recipe.representations.encoder)
     return list(dict.fromkeys([*recipe.engine.packages, *encoder.packages, *plugins(recipe)]))
 
 
 def packages_of_all() -> list[str]:
-    """Distributions that rows may depend on, whatever the recipe: of all engines and encoders that are installed."""
+    """Distributions that rows can depend on with any recipe: those of all installed engines, encoders and plugins."""
     registries: tuple[Registry[Any], ...] = (ENGINES, ENCODERS)
     used = [name for registry in registries for kind in registry.loadable().values() for name in kind.packages]
     others = [registry.provider(name) for registry in registries for name in registry.names]

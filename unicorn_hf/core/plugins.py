@@ -1,4 +1,4 @@
-"""Other packages that a recipe takes choices from: which they are, and what to say of one that is not installed."""
+"""Finds the other packages whose choices a recipe uses, and reports missing ones."""
 
 import re
 import shlex
@@ -17,20 +17,20 @@ _NAME = re.compile(rf"(?P<package>{PACKAGE}):[\w.-]+")
 
 
 def plugins(recipe: BaseModel) -> dict[str, str]:
-    """The packages whose choices a recipe names, with the installed versions; without unicorn-hf's own."""
+    """The other packages whose choices a recipe names, with the installed versions."""
     said = set(_names(recipe.model_dump(mode="json")))
     found = {registry.provider(name) for registry in REGISTRIES for name in registry.names if name in said}
     return {normalised(provider.package): provider.version for provider in sorted(filter(None, found), key=str)}
 
 
 def package_of(name: object) -> str | None:
-    """The package of a name in the form `PACKAGE:NAME`; None of other names."""
+    """The package in a name `PACKAGE:NAME`; None for other names."""
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     return match["package"] if match else None
 
 
 def why_unknown(package: str, name: str) -> str:
-    """Why a name of this package is not taken where it stands in a recipe."""
+    """Why a name of this package is invalid at its place in a recipe."""
     if (installed := _version(package)) is None:
         return f"the package {package} is not installed"
     for registry in REGISTRIES:
@@ -39,12 +39,12 @@ def why_unknown(package: str, name: str) -> str:
                 registry.get(name)
             except InputError as error:
                 return error.message
-            return f"it names another kind of choice: {registry.kind}"
-    return f"the package {package} {installed} has none of that name"
+            return f"it is the name of another kind of choice: {registry.kind}"
+    return f"the package {package} {installed} does not provide it"
 
 
 def to_install(packages: Iterable[str], recipe: object) -> str:
-    """What to do about packages that a recipe, not yet validated, needs and that are not installed."""
+    """Advice to install the missing packages of a recipe that is not validated yet."""
     said = recipe.get("plugins") if isinstance(recipe, dict) else None
     known = said if isinstance(said, dict) else {}
     absent = [package for package in dict.fromkeys(packages) if _version(package) is None]
@@ -53,7 +53,7 @@ def to_install(packages: Iterable[str], recipe: object) -> str:
 
 
 def _names(value: object) -> Iterator[str]:
-    """All texts of a recipe that may be the name of a choice, or begin with it as an encoder's does."""
+    """All strings of a recipe that may be the name of a choice, or begin with one, as encoders do."""
     if isinstance(value, str):
         yield ":".join(value.split(":", 2)[:2])
     elif isinstance(value, dict):

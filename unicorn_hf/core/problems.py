@@ -1,7 +1,7 @@
-"""What is wrong with a file that a user wrote, in words that say what to write: pydantic's errors, told anew.
+"""Translates pydantic's errors about a user's file into messages that say what to write.
 
-What a key takes is read from the JSON Schema of its model, so a new key of a recipe needs no words of its own. A key
-for which these are too general (`a text`) has a `Field(description=...)`.
+The messages come from the JSON Schema of the model, so a new recipe key needs no message. A key for which this is too
+general (`a text`) has a `Field(description=...)`.
 """
 
 from collections.abc import Mapping
@@ -22,26 +22,25 @@ _BOUNDS = {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong."""
+    """One error."""
 
     location: Location
-    """The key in the file, or that of its section where the key itself is missing."""
+    """The key in the file, or the key of its section if the key itself is missing."""
     text: str
     package: str = ""
-    """The other package that a name is of which is not known, if that is what is wrong."""
+    """The other package in an unknown name, if that is the error."""
     advice: str = ""
-    """What else to do about it."""
 
 
 def problems(model: type[BaseModel], data: object, error: ValidationError) -> list[Problem]:
-    """Everything that is wrong with `data`, each once, in the file's order of keys.
+    """All errors in `data`, each once, in the file's order of keys.
 
     Args:
-        model: what `data` was to become.
-        error: what its validation raised.
+        model: the model that `data` should match.
+        error: the error of its validation.
     """
     details = [(_in_file(data, detail), detail) for detail in error.errors()]
-    # A list of which an item is wrong counts as shorter than it is, or as none: the item's error says it all.
+    # A wrong item also makes its list too short or invalid: the item's error is enough.
     outer = {location[:end] for location, _ in details for end in range(len(location))}
     told = (
         _problem(Form.of(model), location, detail)
@@ -69,18 +68,18 @@ def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
     if kind == "union_tag_not_found":
         return Problem(location, f"{key}: the key kind is missing")
     if kind == "too_short":
-        return Problem(location, f"{key}: one item is needed at least")
+        return Problem(location, f"{key}: give at least one item")
     if kind == "value_error":
         shown = _shown(given) if isinstance(given, _SCALARS) else ""
         return Problem(location, f"{key}: ".removeprefix(": ") + detail["msg"].removeprefix("Value error, ") + shown)
     if kind == "invalid_key" or "[key]" in detail["loc"]:
-        return Problem(location, f"{key}: a key is a word: put it in quotes")
+        return Problem(location, f"{key}: a key must be a text: put it in quotes")
     form = root.at(detail["loc"])
     return Problem(location, f"{key}: write {form.words}{_shown(given)}{form.remedy(given)}".removeprefix(": "))
 
 
 def _of_a_plugin(key: str, location: Location, detail: ErrorDetails) -> Problem | None:
-    """A name in the form `PACKAGE:NAME` that is not known."""
+    """The problem of an unknown name `PACKAGE:NAME`."""
     match detail["type"]:
         case "union_tag_invalid":
             name = detail["ctx"]["tag"]
@@ -97,11 +96,11 @@ def _of_a_plugin(key: str, location: Location, detail: ErrorDetails) -> Problem 
 
 
 def _in_file(data: object, detail: ErrorDetails) -> Location:
-    """Where the error is in the file: its location without the tags of unions, which are not there."""
+    """The location of the error in the file: without the tags of unions, which the file does not have."""
     kept: list[int | str] = []
     for part in detail["loc"]:
         if isinstance(data, dict):
-            # An invalid key is told as a string.
+            # pydantic reports an invalid key as a string.
             found = next((key for key in data if key == part or str(key) == part), None)
             if found is not None:
                 data = data[found]
@@ -114,7 +113,7 @@ def _in_file(data: object, detail: ErrorDetails) -> Location:
 
 @dataclass(frozen=True)
 class Form:
-    """What a key takes."""
+    """The valid values of a key."""
 
     schema: _Schema
     definitions: Mapping[str, _Schema]
@@ -126,7 +125,7 @@ class Form:
         return Form(schema, schema.get("$defs", {}))
 
     def at(self, location: Location) -> "Form":
-        """What the key at a location of pydantic takes, in which tags and the names of types may stand."""
+        """The form of the key at a location of pydantic, which can contain tags and names of types."""
         form = self
         for part in location:
             form = form._inside(part)
@@ -153,14 +152,14 @@ class Form:
 
     @property
     def kinds(self) -> list[str]:
-        """What its key `kind` may say."""
+        """The valid values of its key `kind`."""
         return [option._resolved["properties"]["kind"]["const"] for option in self._options]
 
     def remedy(self, given: object) -> str:
-        """More to say about a value that does not fit."""
+        """More advice about an invalid value."""
         schemas = [option._resolved for option in self._options]
         if any(schema.get("type") == "string" and "enum" not in schema for schema in schemas):
-            # YAML takes 3, no and 2024-05-01 for something else than a text.
+            # YAML does not read 3, no and 2024-05-01 as text.
             return "" if isinstance(given, str | list | dict | None) else "; put it in quotes"
         names = [name for schema in schemas for name in schema.get("enum", [])]
         near = get_close_matches(given, names, n=1) if isinstance(given, str) else []
@@ -173,7 +172,7 @@ class Form:
 
     @property
     def _options(self) -> list["Form"]:
-        """The forms that a value may have, each of one type."""
+        """The alternative forms of a value, each of one type."""
         schema = self._resolved
         options = schema.get("anyOf") or schema.get("oneOf")
         return [Form(option, self.definitions) for option in options] if options else [self]

@@ -1,4 +1,4 @@
-"""Prompts are files with a version: a system text, examples, styles, and a turn that ends with the row's own text."""
+"""Prompt files: a version, a system text, examples, styles, and a turn that ends with the row's text."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from unicorn_hf.core.yaml_text import read_yaml_file
 
 _PACKAGE = Path(__file__).parent.parent
 CAPTION_PROMPTS, INSTRUCTION_PROMPTS = _PACKAGE / "captions" / "prompts", _PACKAGE / "instructions" / "prompts"
-"""Folders of the prompts that ship with unicorn-hf."""
+"""Folders of the bundled prompts."""
 _BUNDLED_NAME = re.compile(r"[\w-]{1,100}")
 _FEWEST_WORDS = 6
 _LANGUAGE = "{language}"
@@ -31,40 +31,40 @@ WRITE_IN = (
     "stay in English."
 )
 READ_IN = f"The text is in {_LANGUAGE}, as it should be."
-"""What a scorer is told."""
+"""The sentence for a scorer."""
 
 
 class Example(Section):
-    """A worked example: what is asked and what a good answer is."""
+    """A worked example: a subject and a good answer."""
 
     subject: str
     answer: str
 
 
 class Prompt(Section):
-    """A prompt, as a prompt file or a recipe has it."""
+    """A prompt in a prompt file or a recipe."""
 
     version: str
     """Part of the rows' ids: change it when the text changes."""
     system: str
     user: str
-    """The turn that asks; holds `{subject}` once, best at its end, so that all requests share what stands before."""
+    """The user turn; contains `{subject}` once, best at its end, so that requests share a prefix."""
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
     styles: dict[str, Annotated[Strings, Field(min_length=1)]] = Field(default_factory=dict)
-    """What answers differ in on purpose: of each kind one sentence is drawn, and all take the place of `{style}`."""
+    """Sentences that vary the answers: one of each kind is drawn, and all replace `{style}`."""
 
     @model_validator(mode="after")
     def _has_its_places(self) -> "Prompt":
         if self.user.count("{subject}") != 1:
-            raise ValueError("`user` must hold {subject} once")
+            raise ValueError("`user` must contain {subject} once")
         if self.user.count("{style}") != bool(self.styles):
-            raise ValueError("`user` must hold {style} once where there are `styles`, and only there")
+            raise ValueError("`user` must contain {style} once if there are `styles`, else not")
         return self
 
     def copied(self, text: str) -> str | None:
-        """The first sentence of `text` that stands in a worked example too: weak models copy what they are shown.
+        """The first sentence of `text` that is also in a worked example: weak models copy examples.
 
-        Sentences of fewer than six words (`What is the weather like?`) are anybody's.
+        Ignores sentences of fewer than six words (`What is the weather like?`).
         """
         if self._rare_words.isdisjoint(words(text)):
             return None
@@ -79,7 +79,7 @@ class Prompt(Section):
         return frozenset(sentence for text in texts for sentence in _sentences(text))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Prompt":
-        """As pydantic's, which would keep what was worked out of the examples before."""
+        """As pydantic's, which would keep the cached properties of the old examples."""
         made = super().model_copy(update=update, deep=deep)
         for name in ("_example_sentences", "_rare_words"):
             made.__dict__.pop(name, None)
@@ -87,19 +87,19 @@ class Prompt(Section):
 
     @cached_property
     def _rare_words(self) -> frozenset[str]:
-        """The longest word of each sentence of the examples: a text with none of them has none of the sentences."""
+        """The longest word of each example sentence: a text without these words contains none of the sentences."""
         return frozenset(max(sentence.split(" "), key=len) for sentence in self._example_sentences)
 
     def messages(
         self, subject: str, draw: str = "", language: str = ENGLISH, asked: str = WRITE_IN
     ) -> tuple[Message, ...]:
-        """The turns that ask about `subject`, in the style that `draw` draws: equal draws, equal styles.
+        """The messages about `subject`; equal `draw`s give equal styles.
 
         Args:
-            subject: the row's own text.
-            draw: draws the style.
-            language: of the answer. Where it is not English, and the prompt has no `{language}` of its own, `asked`
-                stands at the end of the system text and before the last turn, which is what a model heeds most.
+            subject: the row's text.
+            draw: selects the style.
+            language: language of the answer. If it is not English, and the prompt has no `{language}`, `asked` is added
+                at the end of the system text and before the last turn, which models follow best.
             asked: the sentence about the language.
         """
         says_so = base(language) == ENGLISH or _LANGUAGE in self.system + self.user
@@ -112,11 +112,11 @@ class Prompt(Section):
         return (*turns, Message("user", f"{sentence}{self._ask(subject, draw, language)}"))
 
     def version_in(self, language: str) -> str:
-        """The version of what is asked: another language is another prompt."""
+        """The version for a language: each language is another prompt."""
         return self.version if base(language) == ENGLISH else f"{self.version}.{language}"
 
     def style(self, draw: str) -> str:
-        """The sentences that `draw` draws, one of each kind."""
+        """The style sentences that `draw` selects, one of each kind."""
         drawn = [texts[stable_int("style", kind, draw) % len(texts)] for kind, texts in self.styles.items()]
         return " ".join(drawn)
 
@@ -130,7 +130,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _strings(answer: str) -> list[str]:
-    """The texts in an example's answer, which is JSON or plain."""
+    """The texts in an example's answer, which is JSON or plain text."""
     try:
         found: list[str] = []
         json.loads(answer, object_hook=lambda pairs: found.extend(v for v in pairs.values() if isinstance(v, str)))
@@ -140,22 +140,22 @@ def _strings(answer: str) -> list[str]:
 
 
 def is_bundled(name: str, bundled: Path) -> bool:
-    """Whether a prompt of this name ships in the folder `bundled`; a name that leads out of it is none."""
+    """Whether `bundled` holds a prompt with this name, and the name does not lead out of it."""
     return bool(_BUNDLED_NAME.fullmatch(name)) and (bundled / f"{name}.yaml").is_file()
 
 
 def prompt_name(prompt: str | Prompt) -> str:
-    """What to call a prompt: its name, its file's name, or its version."""
+    """The display name of a prompt: its name, its file's name, or its version."""
     if isinstance(prompt, Prompt):
         return prompt.version
     return Path(prompt).name if prompt.endswith((".yaml", ".yml")) else prompt
 
 
 def load_prompt(prompt: str | Prompt, bundled: Path) -> Prompt:
-    """A prompt that ships in the folder `bundled`, by name, a file of the same form, or the prompt itself.
+    """Load a prompt: a name in the folder `bundled`, the path of a prompt file, or the prompt itself.
 
     Raises:
-        InputError: there is none, or it does not hold.
+        InputError: there is none, or it is invalid.
     """
     if isinstance(prompt, Prompt):
         return prompt
@@ -165,7 +165,7 @@ def load_prompt(prompt: str | Prompt, bundled: Path) -> Prompt:
         near = get_close_matches(prompt, names, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise InputError(
-            f"no prompt {prompt!r}", f"{hint}Prompts here: {', '.join(names)}; or give the path of a file."
+            f"no prompt {prompt!r}", f"{hint}Bundled prompts: {', '.join(names)}; or give the path of a file."
         )
     data, _ = read_yaml_file(path)
     try:

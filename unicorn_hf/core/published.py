@@ -1,4 +1,4 @@
-"""A recipe as others may read it: without what is this machine's."""
+"""The published form of a recipe: without details of this machine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ TRANSFER_FILE = "transfer.safetensors"
 
 
 def prompt_folders() -> dict[str, Path]:
-    """The recipe's keys of prompts, each with the folder of those that ship with unicorn-hf."""
+    """The recipe's prompt keys, each with the folder of its bundled prompts."""
     captions = ("captions.prompt", "captions.screen.prompt")
     tasks = (f"instructions.tasks.{name}.prompt" for name in TASKS.loadable())
     return dict.fromkeys(captions, CAPTION_PROMPTS) | dict.fromkeys(
@@ -23,10 +23,10 @@ def prompt_folders() -> dict[str, Path]:
 
 
 def with_prompts(recipe: Recipe) -> Recipe:
-    """The recipe with the text of prompts in place of their files: so others can build from it, without the files.
+    """The recipe with the text of prompts instead of their files, so that others can build from it.
 
     Raises:
-        InputError: there is no such prompt, or it does not hold.
+        InputError: there is no such prompt, or it is invalid.
     """
 
     def text(prompt: Any, bundled: Path) -> Any:
@@ -37,7 +37,7 @@ def with_prompts(recipe: Recipe) -> Recipe:
 
 
 def published_recipe(recipe: Recipe) -> Recipe:
-    """The recipe without where it ran, and without the folders that its files were in: files keep their names."""
+    """The recipe without its cluster, and with only the base names of files."""
     data = recipe.model_dump(mode="json", exclude={"cluster"})
     for source, values in zip(recipe.seeds.sources, data["seeds"]["sources"], strict=True):
         values |= {key: published_name(values[key]) for key in (*source.file_keys, *source.hub_keys)}
@@ -47,7 +47,7 @@ def published_recipe(recipe: Recipe) -> Recipe:
         data["parent"]["dataset"] = published_name(recipe.parent.dataset)
     data["engine"] = recipe.engine.published().model_dump(mode="json")
     if recipe.representations.image_statistics:
-        # The set's own file holds the image side too.
+        # The set's own file holds the image statistics too.
         data["representations"]["image_statistics"] = TRANSFER_FILE
     data["representations"]["encoder"] = published_encoder(recipe.representations.encoder)
     return _with_prompts(data, lambda prompt, _: published_name(prompt) if isinstance(prompt, str) else prompt)
@@ -65,5 +65,5 @@ def _with_prompts(data: dict[str, Any], changed: Callable[[Any, Path], Any]) -> 
 
 
 def published_file(path: Path) -> str:
-    """A file's name, and its folder's where that says what the file holds."""
+    """A file's name, with its folder's if that says what the file holds."""
     return f"{path.parent.name}/{path.name}" if path.parent.name in ("pretrain", "instruction") else path.name

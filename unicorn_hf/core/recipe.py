@@ -1,4 +1,4 @@
-"""The recipe: everything that decides what a build makes, typed. `recipe_file` makes these models of a file."""
+"""The typed recipe: everything that decides the result of a build. `recipe_file` reads it from a file."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unicorn_hf.instructions.tasks import TaskFamily
 
 UNKNOWN_TASK = "unknown"
-"""The task of imported conversations that do not say theirs."""
+"""The task of imported conversations that name none."""
 
 LongCaptions = Literal["truncate", "chunk"]
 MOST_ROWS = 2**31 - 1
@@ -29,7 +29,7 @@ MOST_ROWS = 2**31 - 1
 def _codes(given: tuple[str, ...]) -> tuple[str, ...]:
     for name in given:
         if (code := code_of(name)) and code != name:
-            raise ValueError(f"languages are given by their codes: {code}, not {name}")
+            raise ValueError(f"use the language code {code}, not {name}")
     return given
 
 
@@ -58,7 +58,7 @@ def _rows_of_a_set(number: int) -> int:
 
 
 class Sampling(Section):
-    """How an answer is drawn; vLLM's `SamplingParams` names."""
+    """Sampling parameters, named as in vLLM's `SamplingParams`."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.9
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -73,11 +73,11 @@ class Seeds(Section):
     sources: Annotated[tuple[Source, ...], Field(strict=False)]
     """At least one, unless captions are imported."""
     exclude_benchmarks: bool = False
-    """Leave out the sources that belong to an evaluation benchmark."""
+    """Exclude the sources that belong to an evaluation benchmark."""
     languages: Languages = ()
-    """Seeds that are surely in another language are skipped and counted; none given, none looked at.
+    """Languages of the seeds. Seeds that are surely in another one are skipped and counted; empty: no check.
 
-    Where they are other languages than the recipe's, captions are written in another language than their seeds.
+    If none of them is among the recipe's languages, captions are written in another language than their seeds.
     """
     min_characters: PositiveInt = 1
     """Shorter seeds are skipped and counted."""
@@ -86,63 +86,62 @@ class Seeds(Section):
 
     @property
     def used(self) -> tuple[SeedSource, ...]:
-        """The sources that seeds are taken from."""
+        """The sources to read."""
         return tuple(source for source in self.sources if not (self.exclude_benchmarks and source.benchmark))
 
     @model_validator(mode="after")
     def _some_source_is_used(self) -> "Seeds":
         if self.sources and not self.used:
-            raise ValueError("every source belongs to a benchmark, and exclude_benchmarks leaves them all out")
+            raise ValueError("every source belongs to a benchmark, and exclude_benchmarks excludes them all")
         return self
 
 
 class CaptionFilters(Filters):
-    """Bounds that a caption is kept within. A filter that a weak model cannot pass is set in its recipe, not here.
+    """Bounds of the caption filters. Relax a filter that a weak model cannot pass in its recipe, not here.
 
-    A filter of another package is asked for by a key of its name, whose value has its bounds: `"package:name": {}`. It
-    judges what ours let pass.
+    The key `"package:name": {}` adds a filter of another package, with its bounds. It runs after ours.
     """
 
     registry = CAPTION_FILTERS
 
 
 class NearDuplicates(Section):
-    """Of captions that say nearly the same, one is kept: that with more distinct words."""
+    """Near-duplicate removal: of similar captions, the one with more distinct words is kept."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.7
-    """Jaccard similarity of two captions' runs of words from which one of them is left out; null keeps both."""
+    """Minimum Jaccard similarity of the shingles of near-duplicates; null keeps them."""
     shingle_words: PositiveInt = 3
-    """Words in a run."""
+    """Words per shingle."""
     num_hashes: PositiveInt = 128
-    """MinHash values a caption: more of them overlook fewer pairs."""
+    """MinHash values per caption: more of them miss fewer pairs."""
     semantic_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Cosine of two captions' vectors, by the recipe's encoder, from which they are near-duplicates too; null: not
-    looked at. It takes encoding all candidates, and changing from one model to the other with each wave."""
+    """Minimum cosine similarity of the caption vectors of near-duplicates; null: no check. It encodes all candidates,
+    and loads language model and encoder in turn in each wave."""
 
     @model_validator(mode="after")
     def _words_before_meaning(self) -> "NearDuplicates":
         if self.semantic_threshold is not None and self.threshold is None:
-            raise ValueError("semantic_threshold needs a threshold too")
+            raise ValueError("semantic_threshold requires threshold")
         return self
 
 
 class Scoring(Section):
-    """A pass in which the language model itself reads what it wrote, and scores it from 1 (bad) to 5 (good)."""
+    """A pass in which the language model scores its own text from 1 (bad) to 5 (good)."""
 
     prompt: PromptChoice
-    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
+    """A bundled prompt's name, the path of a file, or the prompt itself."""
     min_score: Annotated[int, Field(ge=1, le=5)] = 3
-    """What gets less is rejected. Scores are stored: another bound asks nothing again."""
+    """Rows with a lower score are rejected. Scores are stored: another bound sends no new requests."""
 
 
 class Judge(Scoring):
-    """Whether a conversation is true of its caption, and worth training on."""
+    """Scores whether a conversation is true to its caption, and worth training on."""
 
     prompt: PromptChoice = "judge-v1"
 
 
 class Screen(Scoring):
-    """Whether a caption is harmless: what scores less is rejected as `unsafe_score`."""
+    """Scores whether a caption is harmless; rejects as `unsafe_score`."""
 
     prompt: PromptChoice = "safety-v1"
 
@@ -151,26 +150,26 @@ class Captions(Section):
     """Stage 1: diverse caption synthesis."""
 
     num: Annotated[PositiveInt, AfterValidator(_rows_of_a_set)]
-    """Captions kept at the end."""
+    """Captions to keep."""
     captions_per_seed: PositiveInt | None = None
-    """Samples drawn of each seed at most; without it, as many as `max_attempts_per_caption` allows."""
+    """Maximum samples per seed; by default as many as `max_attempts_per_caption` allows."""
     max_attempts_per_caption: PositiveInt = 4
-    """The build gives up when it has asked for `num` times this many captions."""
+    """The build fails after requesting `num` times this many captions."""
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the answers is rejected."""
     prompt: PromptChoice = "caption-v2"
-    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
+    """A bundled prompt's name, the path of a file, or the prompt itself."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = Field(default_factory=CaptionFilters)
     screen: Screen | None = None
-    """Scores each caption that passes the filters for how harmless it is, by the same engine; off unless given."""
+    """Scores each caption that passes the filters for harmlessness, with the same engine; off by default."""
     near_duplicates: NearDuplicates = NearDuplicates()
 
 
 class Tasks(Gathered):
-    """The paper's families and proportions (171 K, 199 K, 100 K).
+    """The paper's task families and proportions (171 K, 199 K, 100 K).
 
-    A task of another package has a part where the recipe names it: `"package:name": {}` takes it as it comes.
+    The key `"package:name": {}` adds a task of another package, with its defaults.
     """
 
     registry = TASKS
@@ -198,14 +197,14 @@ class Instructions(Section):
     """Stage 2: instruction-tuning data."""
 
     num: Annotated[NonNegativeInt, AfterValidator(_rows_of_a_set)]
-    """Conversations kept at the end; each is of another caption. 0: none are made."""
+    """Conversations to keep, each about another caption; 0 for none."""
     attempts: PositiveInt = 3
-    """How often a conversation that does not hold is asked for before it is rejected."""
+    """Maximum requests for a conversation before it is rejected."""
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the conversations is rejected."""
     tasks: Tasks = Field(default_factory=Tasks)
     judge: Judge | None = None
-    """Scores each conversation that passes the filters, by the same engine; off unless given."""
+    """Scores each conversation that passes the filters, with the same engine; off by default."""
     sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
 
 
@@ -215,20 +214,18 @@ class Representations(Section):
     encoder: Annotated[str, AfterValidator(_an_encoder)]
     """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `unicorn_hf.encoders`.
 
-    `imported`: the vectors that imported captions bring with them.
+    `imported`: the vectors in the files of imported captions.
     """
     long_captions: LongCaptions = "truncate"
-    """What becomes of captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
-    them in windows of whole sentences and takes the mean of the windows' unit vectors, weighted by their tokens."""
+    """How to encode captions with more tokens than the encoder reads: `truncate` drops their end; `chunk` encodes
+    windows of whole sentences and takes the mean of their unit vectors, weighted by tokens."""
     transfer: Annotated[str, NameOf(TRANSFERS)] = "mean_shift"
-    """From text to image representations; see `unicorn_hf.representations.transfers`."""
+    """Moves text vectors to image space; see `unicorn_hf.representations.transfers`."""
     image_statistics: str | None = None
-    """The image side, for transfers that need it: a file of `unicorn-hf calibrate`, or a set's transfer.safetensors.
-
-    Relative to the recipe.
-    """
+    """Image statistics, for transfers that need them: a file of `unicorn-hf calibrate`, or a set's
+    transfer.safetensors; relative to the recipe."""
     dtype: Literal["float16", "float32"] = "float16"
-    """How the published vectors are stored; they are computed in float32, their mean in float64."""
+    """Type of the published vectors; they are computed in float32, their mean in float64."""
     batch_size: PositiveInt = 256
 
     @property
@@ -241,43 +238,43 @@ PARTITION_TIMEOUT_S = 3600.0
 
 
 class Cluster(Section):
-    """Where the work runs. Nothing here changes what a build makes."""
+    """Where the work runs. Nothing here changes the result of a build."""
 
     kind: Annotated[
         str, Field(min_length=1, description="auto, local, cuda, or the address or the file of a scheduler")
     ] = "auto"
     """`local`: processes on this machine. `cuda`: the same, with `tensor_parallel_size` GPUs each. `auto`: `cuda` if
-    there are GPUs and something to do for them, else `local`. The address of a Dask scheduler
-    (`tls://10.0.0.1:8786`), or the path of its file: workers that were started elsewhere."""
+    there are GPUs and the recipe uses them, else `local`. The address of a Dask scheduler (`tls://10.0.0.1:8786`), or
+    the path of its file: workers started elsewhere."""
     workers: PositiveInt | None = None
-    """Worker processes; without it, one a GPU, or as many as suit the engine on the CPU. With a scheduler: how many
-    are waited for at the start; without it, one."""
+    """Worker processes; by default one per GPU, or as many as suit the engine on the CPU. With a scheduler: how many to
+    wait for at the start; by default one."""
     partition_timeout_s: Annotated[float, Field(gt=0)] = PARTITION_TIMEOUT_S
-    """A worker in which a partition gets no further for so long, not by one row, is ended and replaced. The start of an
-    engine does not count."""
+    """Seconds without a new row of a partition after which its worker is replaced. The start of an engine does not
+    count."""
     dashboard: bool = False
-    """Whether Dask shows its page about a cluster that is started here; `build` and `status` tell its address. It takes
-    Bokeh, and a second to start."""
+    """Serve Dask's dashboard for a cluster started here, which takes Bokeh and a second; `build` and `status` show its
+    URL."""
 
 
 _MILLION = 1e6
 
 
 class Price(Section):
-    """What the engine costs, for the card's bill."""
+    """The engine's price, for the costs in the card."""
 
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="three capital letters, as in USD")] = "USD"
     per_million_prompt_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
-    """A worker is a GPU, or a group of them, where there are any."""
+    """A worker is a GPU, or a group of GPUs, if there are any."""
 
     @property
     def is_by_token(self) -> bool:
         return bool(self.per_million_prompt_tokens or self.per_million_output_tokens)
 
     def cost(self, *, prompt_tokens: float = 0, output_tokens: float = 0, worker_hours: float = 0) -> float:
-        """In `currency`."""
+        """The cost in `currency`."""
         by_prompt = prompt_tokens / _MILLION * self.per_million_prompt_tokens
         by_output = output_tokens / _MILLION * self.per_million_output_tokens
         return by_prompt + by_output + worker_hours * self.per_worker_hour
@@ -289,56 +286,56 @@ class Packaging(Section):
     rows_per_shard: PositiveInt = 100_000
     row_group_rows: PositiveInt = 1000
     messages: bool = False
-    """A column `messages` too: the conversations in OpenAI's form, as chat templates take them."""
+    """Add a column `messages`: the conversations in OpenAI's format, for chat templates."""
 
 
 class ImportedFile(Section):
-    """A file that captions or conversations are taken from, or a folder of such files."""
+    """A file of captions or conversations, or a folder of such files."""
 
     path: str
     """Relative to the recipe."""
     sha256: str | None = None
-    """Of its content; other content is refused. A build writes it."""
+    """Hash of its content; a build writes it, and other content raises an error."""
     num_rows: NonNegativeInt | None = None
-    """Rows that were read. A build writes it."""
+    """Rows read; a build writes it."""
 
 
 class Imported(Section):
-    """Captions and conversations of files, in place of Stages 1 and 2; see `unicorn_hf.interchange`."""
+    """Captions and conversations from files, instead of Stages 1 and 2; see `unicorn_hf.interchange`."""
 
     files: Annotated[tuple[ImportedFile, ...], Field(min_length=1, strict=False)]
     column: str | None = None
-    """The column or key of the captions, where it is not `caption` or `text`."""
+    """The column or key of the captions, if it is not `caption` or `text`."""
     domain: str = "open-domain"
-    """Of captions whose files name none."""
+    """The domain of captions without one."""
     license: str = "unknown"
 
 
 class Parent(Section):
-    """The published set that this one was made from."""
+    """The published set that this one is regenerated from."""
 
     dataset: str
     """`ORG/NAME` on the Hub, or a folder."""
     revision: Revision | None = None
     """The commit."""
     changed: Strings = ()
-    """Keys of the recipe that are not as they were there."""
+    """Recipe keys that differ from the parent's."""
     text: Literal["kept", "written"]
-    """Whether captions and conversations are the parent's own, or were written again from its seeds."""
+    """`kept`: the parent's captions and conversations; `written`: new ones from its seeds."""
 
 
 class Recipe(Section):
-    """All that decides what a build makes, and how it runs."""
+    """Everything that decides the result of a build, and how it runs."""
 
     name: str = "unicorn"
     title: str = "Unicorn"
     note: str = ""
-    """Stands at the head of the card: what a reader must know about this set."""
+    """Shown at the top of the card: what a reader must know about this set."""
     language: Annotated[Languages, Field(min_length=1)] = ("en",)
-    """What captions and conversations are written in: a code, `zh`, or a list; of several, that of the seed."""
+    """Language of captions and conversations: a code such as `zh`, or a list, of which the seed's language is used."""
     random_seed: int = 0
     partition_rows: PositiveInt = 512
-    """Rows that one task of a worker makes. Answers are stored one by one, whatever this is."""
+    """Rows per partition, the unit of work of a worker. Answers are stored one by one, whatever this is."""
     seeds: Seeds
     engine: Annotated[AnyEngine, SectionOf(ENGINES)]
     captions: Captions
@@ -348,43 +345,43 @@ class Recipe(Section):
     packaging: Packaging = Packaging()
     price: Price = Price()
     imported: Imported | None = None
-    """Where captions and conversations were imported from, if they were."""
+    """Source of imported captions and conversations."""
     parent: Parent | None = None
-    """The set that this one was made from, if there is one."""
+    """The set that this one is regenerated from."""
     plugins: dict[str, str] = Field(default_factory=dict)
-    """Other packages whose choices the recipe names, with their versions. A build writes it; it installs nothing."""
+    """Other packages whose choices the recipe names, with versions. A build writes it; nothing installs them."""
 
     @property
     def takes_text(self) -> bool:
-        """Whether captions and conversations are taken from files or from the parent, and not written."""
+        """Whether captions and conversations come from files or the parent, instead of an engine."""
         return self.parent.text == "kept" if self.parent else self.imported is not None
 
     @property
     def is_across(self) -> bool:
-        """Whether captions are written in other languages than the seeds are in."""
+        """Whether captions and seeds are in different languages."""
         return bool(self.seeds.languages) and not {*map(base, self.language)} & {*map(base, self.seeds.languages)}
 
     @model_validator(mode="after")
     def _text_comes_from_somewhere(self) -> "Recipe":
         if not self.takes_text and not self.engine.writes:
             writing = ", ".join(name for name, engine in ENGINES.loadable().items() if engine.writes)
-            raise ValueError(f"no engine writes the text: `{self.engine.kind}` does not. These do: {writing}")
+            raise ValueError(f"the engine `{self.engine.kind}` does not write text. These do: {writing}")
         if not self.takes_text and not self.seeds.sources:
-            raise ValueError("seeds.sources: one item is needed at least")
+            raise ValueError("seeds.sources: give at least one item")
         return self
 
     @model_validator(mode="after")
     def _mean_is_of_several(self) -> "Recipe":
         transfer = self.representations.transfer
         if self.representations.moves_texts and self.captions.num < 2:
-            raise ValueError(f"{transfer} takes 2 captions or more: one alone is its own mean. Transfer none keeps it")
+            raise ValueError(f"{transfer} needs at least 2 captions to compute a mean. Use transfer none")
         return self
 
     @model_validator(mode="after")
     def _instructions_have_captions(self) -> "Recipe":
         if self.instructions.num > self.captions.num:
             raise ValueError(
-                f"instructions ({self.instructions.num:,}) are more than captions ({self.captions.num:,}): "
-                "each conversation needs a caption of its own"
+                f"more instructions ({self.instructions.num:,}) than captions ({self.captions.num:,}): "
+                "each conversation needs its own caption"
             )
         return self

@@ -1,4 +1,4 @@
-"""Recipes as files: YAML in, a validated `Recipe` out, with messages that say where in the file something is wrong."""
+"""Reads recipe files: YAML in, a validated `Recipe` out, with messages that name the line of each error."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,11 +33,11 @@ class Document:
     data: dict[str, Any]
     lines: Mapping[Location, int] = field(default_factory=dict)
     given: tuple[str, ...] = ()
-    """Dotted keys that options set, in place of what the file says."""
+    """Dotted keys that options override."""
 
     @property
     def engine_kind(self) -> str:
-        """Empty where it names none."""
+        """The kind of the engine, or an empty string."""
         kind = _inside(self.data, "engine").get("kind")
         return kind if isinstance(kind, str) else ""
 
@@ -45,7 +45,7 @@ class Document:
         """The document with dotted keys set.
 
         Raises:
-            InputError: a key is below what is no mapping.
+            InputError: the parent of a key is not a mapping.
         """
         data = self.data
         for key, value in overrides.items():
@@ -65,17 +65,17 @@ def load_recipe(
 ) -> Recipe:
     """Read and validate a recipe, to build from it.
 
-    Of the recipe of a published set only that is taken which a stranger may decide: see `core.foreign`.
+    From the recipe of a published set, only keys that a stranger may set are read: see `core.foreign`.
 
     Args:
-        name_or_path: a bundled recipe's name, or the path of a YAML file. Paths in it (of seeds,
-            of prompts, and of models that begin with a dot) are relative to it. Or what `read_document` gave.
-        overrides: dotted keys and what they become, e.g. `{"captions.num": 3000}`; applied before validation.
-        tell: is told in a line what is not taken from a published recipe.
+        name_or_path: a bundled recipe's name, the path of a YAML file, or the result of `read_document`. Paths in the
+            file (of seeds, of prompts, and of models that begin with a dot) are relative to it.
+        overrides: dotted keys and their values, e.g. `{"captions.num": 3000}`; applied before validation.
+        tell: receives a line that lists the ignored keys of a published recipe.
 
     Raises:
-        InputError: there is no such recipe, or it does not hold: the message names line, key and nearest valid name.
-            Or it is that of a published set, and names a file that the build would open.
+        InputError: the recipe does not exist or is invalid: the message names line, key and nearest valid name. Or it
+            belongs to a published set, and names a file that the build would open.
     """
     document = name_or_path if isinstance(name_or_path, Document) else read_document(name_or_path)
     path, given = Path(document.name), overrides or {}
@@ -91,10 +91,10 @@ def load_recipe(
 
 
 def read_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe as data, as it was written: to look at, not to build from.
+    """Read a recipe unchanged, to inspect it, not to build from it.
 
     Raises:
-        InputError: as of `load_recipe`.
+        InputError: as for `load_recipe`.
     """
     return validate(read_document(name_or_path))
 
@@ -103,7 +103,7 @@ def overridden(recipe: Recipe, overrides: Mapping[str, object], name: str) -> Re
     """A recipe with dotted keys set.
 
     Raises:
-        InputError: it does not hold; `name` is what the message calls the recipe.
+        InputError: it is invalid; the message calls the recipe `name`.
     """
     return validate(Document(name, recipe.model_dump(mode="json")).overridden(overrides))
 
@@ -128,7 +128,7 @@ def validate(document: Document) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, all defaults written out."""
+    """The recipe as YAML, including defaults."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -150,7 +150,7 @@ def _bundled_advice(wanted: str) -> str:
 
 
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make paths absolute, so that a recipe means the same from every working directory."""
+    """Make paths absolute, so that a recipe works from every working directory."""
     sources = _inside(data, "seeds").get("sources")
     for source in sources if isinstance(sources, list) else []:
         for key in _file_keys(SOURCES, source):
@@ -192,12 +192,12 @@ def _anchor(section: dict[str, Any], key: str, folder: Path, is_path: Callable[[
 def _with(data: dict[str, Any], keys: list[str], value: object) -> dict[str, Any]:
     key, *rest = keys
     if rest and not isinstance(data.get(key), dict | None):
-        raise InputError(f"the recipe's key {key} has no keys below it, and so no {'.'.join(rest)}")
+        raise InputError(f"the recipe's key {key} is not a mapping and has no key {'.'.join(rest)}")
     return {**data, key: _with(data.get(key) or {}, rest, value) if rest else value}
 
 
 def _touches(key: list[str], location: Location) -> bool:
-    """Whether one of the two is, or lies below, the other."""
+    """Whether one of the two equals or contains the other."""
     return all(part == str(other) for part, other in zip(key, location, strict=False))
 
 

@@ -1,8 +1,8 @@
-"""Choices that are found by name: ours, and those of other installed packages.
+"""Registries: choices by name, ours and those of other installed packages.
 
-A kind of choice (transfers, engines, exports) is a `Registry` in `unicorn_hf.core.choices`. Ours register themselves
-where they are defined; those of other packages are entry points, and their name is `PACKAGE:NAME`. Only what is
-installed is found, whatever a recipe names.
+Each kind of choice (transfers, engines, exports) is a `Registry` in `unicorn_hf.core.choices`. Ours register themselves
+where they are defined; those of other packages are entry points, named `PACKAGE:NAME`. A recipe can only use installed
+packages.
 """
 
 import importlib
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Provider:
-    """The installed package that a choice comes from."""
+    """The installed package that provides a choice."""
 
     package: str
     version: str
@@ -38,10 +38,9 @@ class Registry(Generic[T]):
     """The choices of one kind, by name, in the order of their definition; those of other packages come last.
 
     Args:
-        kind: what one of them is called in messages: `transfer`.
-        home: the module where ours are defined, or the package all of whose modules define some. It is imported at the
-            first question for a name.
-        group: the group of entry points: `unicorn_hf.transfers`.
+        kind: the noun for one of them in messages: `transfer`.
+        home: the module or package whose modules define ours. It is imported at first use.
+        group: the entry point group: `unicorn_hf.transfers`.
     """
 
     def __init__(self, kind: str, home: str, group: str) -> None:
@@ -52,7 +51,7 @@ class Registry(Generic[T]):
         self._found: dict[str, EntryPoint] | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that gives a choice of this package its name."""
+        """A decorator that registers a choice of this package under a name."""
 
         def add(choice: T) -> T:
             if self._ours.setdefault(name, choice) is not choice:
@@ -69,18 +68,18 @@ class Registry(Generic[T]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, those of other packages as `PACKAGE:NAME`."""
+        """All names; those of other packages are `PACKAGE:NAME`."""
         return (*self.own_names, *sorted(self._others()))
 
     def __contains__(self, name: object) -> bool:
         return name in self.own_names or name in self._others()
 
     def get(self, name: str) -> T:
-        """The choice of this name.
+        """The choice with this name.
 
         Raises:
-            InputError: there is none; the message names the nearest, or the package to install. Or the package that
-                has it cannot be loaded.
+            InputError: there is none, or its package cannot be loaded; the message names the nearest name, or the
+                package to install.
         """
         self._import_ours()
         if name in self._ours:
@@ -91,10 +90,10 @@ class Registry(Generic[T]):
             raise self._unknown(name) from None
 
     def name_of(self, choice: T) -> str:
-        """The name of a choice that is registered.
+        """The name of a registered choice.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it is not registered.
         """
         for found in (self._ours, self.loadable()):
             for name, known in found.items():
@@ -103,7 +102,7 @@ class Registry(Generic[T]):
         raise ValueError(f"{choice!r} is not registered as a {self.kind}")
 
     def loadable(self) -> dict[str, T]:
-        """All choices by name, without those of other packages that cannot be loaded: `get` tells why."""
+        """All choices by name, without those that cannot be loaded: `get` raises the reason."""
         found = {}
         for name in self.names:
             with suppress(InputError):
@@ -111,14 +110,14 @@ class Registry(Generic[T]):
         return found
 
     def provider(self, name: str) -> Provider | None:
-        """The other package that the choice comes from; None for ours, and for what is not installed."""
+        """The package that provides the choice; None for ours, and if it is not installed."""
         if name in self.own_names or ":" not in name:
             return None
         entry = self._others().get(name)
         return Provider(entry.dist.name, entry.dist.version) if entry and entry.dist else None
 
     def identity(self, name: str) -> str:
-        """What fingerprints hold of a choice: its name, and the version of another package that it comes from."""
+        """The choice as part of a fingerprint: its name, and the version of its package unless it is ours."""
         provider = self.provider(name)
         return f"{name}@{provider.version}" if provider else name
 
@@ -158,7 +157,7 @@ class Registry(Generic[T]):
         hint = f"Did you mean {near[0]}? " if near else ""
         if colon and rest and re.fullmatch(PACKAGE, package) and not near:
             return MissingPackageError(
-                f"no {self.kind} {name}: the package {package} is not installed, or has none of that name",
+                f"no {self.kind} {name}: the package {package} is not installed, or does not provide it",
                 f"Install the package if you trust it: pip install {package}",
             )
         return InputError(f"there is no {self.kind} {name}", f"{hint}Known: {', '.join(known)}.")
@@ -168,7 +167,7 @@ class Registry(Generic[T]):
 class NameOf:
     """For pydantic: the name of a choice, as in `Annotated[str, NameOf(TRANSFERS)]`.
 
-    The model is to have `defer_build`, so that names are asked for at its first use.
+    The model needs `defer_build`, so that the registry is read at its first use.
     """
 
     registry: Registry[Any]
@@ -179,9 +178,9 @@ class NameOf:
 
 @dataclass(frozen=True)
 class SectionOf:
-    """For pydantic: a mapping whose key `kind` is the name of a choice, which is the model that it becomes.
+    """For pydantic: a mapping whose key `kind` names the choice that validates it.
 
-    As in `Annotated[AnyEngine, SectionOf(ENGINES)]`; of a model with `defer_build`, as for `NameOf`.
+    As in `Annotated[AnyEngine, SectionOf(ENGINES)]`. The model needs `defer_build`, as for `NameOf`.
     """
 
     registry: Registry[type[Any]]
@@ -193,20 +192,20 @@ class SectionOf:
 
 
 def refused(error: InputError, package: str = "") -> PydanticCustomError:
-    """An error of ours, for a validator of pydantic to raise: `core.problems` tells its message and its advice.
+    """Turn our error into one that a pydantic validator can raise; `core.problems` reports its message and advice.
 
     Args:
-        error: what is wrong.
-        package: that is not installed, if that is what is wrong.
+        error: the error.
+        package: the missing package, if that is the error.
     """
     told = {"message": error.message, "advice": error.advice, "package": package}
     return PydanticCustomError("refused", "{message}", told)
 
 
 def normalised(package: str) -> str:
-    """The name of a distribution as indexes compare it: lower case, one hyphen for each run of `-`, `_` and `.`."""
+    """The normalized name of a distribution: lower case, one hyphen for each run of `-`, `_` and `.`."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
 PACKAGE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
-"""A regular expression of the names that distributions may have."""
+"""Regular expression of valid distribution names."""

@@ -1,4 +1,4 @@
-"""The Arrow schemas that stages meet through. Every shard is written and read against one of them."""
+"""The Arrow schemas of the data that stages exchange. Every shard has one of them."""
 
 from typing import Literal
 
@@ -31,9 +31,9 @@ ANSWERS = pa.schema(
         pa.field("num_prompt_tokens", pa.int32(), nullable=False),
         pa.field("num_output_tokens", pa.int32(), nullable=False),
         pa.field("num_retries", pa.int32(), nullable=False),
-        # The answer's share of the time that its engine worked.
+        # The answer's share of the engine's working time.
         pa.field("seconds", pa.float64(), nullable=False),
-        # Whether the engine counted the tokens, or they are estimated. Null in shards of earlier versions: it did.
+        # Whether the engine counted the tokens, or they are estimated. Null, in shards of earlier versions: counted.
         pa.field("tokens_told", pa.bool_()),
     ]
 )
@@ -42,13 +42,13 @@ CAPTIONS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("caption", pa.string(), nullable=False),
-        # Equal for captions of the same words: exact duplicates are found by it without reading the text.
+        # Equal for captions of the same words: finds exact duplicates without reading the text.
         pa.field("digest", pa.int64(), nullable=False),
-        # Empty where an imported caption's seed is not known.
+        # Empty if an imported caption's seed is unknown.
         pa.field("seed", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
-        # What the human asks in `pretrain`, of imported captions; else a hash of the id picks a request.
+        # The human turn in `pretrain` of an imported caption; null: a hash of the id selects a request.
         pa.field("request", pa.string()),
     ]
 )
@@ -56,7 +56,7 @@ CAPTIONS = pa.schema(
 INSTRUCTIONS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        # The caption's row in its own shard.
+        # The caption's row in its shard.
         pa.field("row", pa.int32(), nullable=False),
         pa.field("task", pa.string(), nullable=False),
         pa.field("conversations", CONVERSATIONS, nullable=False),
@@ -94,14 +94,14 @@ MEANS = pa.schema(
 
 
 def embeddings(dim: int) -> pa.Schema:
-    """Representations as the encoder gave them, before the transfer: float32, so that the transfer stays exact."""
+    """The encoder's vectors before the transfer, in float32 to keep the transfer exact."""
     return pa.schema([pa.field("id", pa.string(), nullable=False), _vector("embedding", pa.float32(), dim)])
 
 
 def pretrain(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:
-    """The published `pretrain` config; `messages` says whether it has the column of that name.
+    """The published `pretrain` config, with or without the column `messages`.
 
-    A new column also belongs into `builders/package.py` (which writes it), `builders/rows.py`, the modules rows and
+    A new column also belongs in `builders/package.py` (which writes it), `builders/rows.py`, the modules rows and
     identity of `builders/validate`, `cards/metadata.py`, `cards/card.py`, `pipeline/publish.py`, the exports,
     `interchange/reading.py`, `views/inspect.py`, `views/report/rows.py`, and docs/data.md.
     """
@@ -119,7 +119,7 @@ def pretrain(dim: int, dtype: Literal["float16", "float32"], *, messages: bool =
 
 
 def instruction(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:
-    """The published `instruction` config: the columns of `pretrain`, and the task. Its ids are captions' ids."""
+    """The published `instruction` config: the columns of `pretrain` and the task. Its ids are caption ids."""
     return pretrain(dim, dtype, messages=messages).append(pa.field("task", pa.string()))
 
 

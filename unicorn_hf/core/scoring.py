@@ -1,4 +1,4 @@
-"""Scores: a language model reads a text and says how good it is, from 1 to 5. Rows below a bound are rejected."""
+"""Scores: a language model scores texts from 1 to 5. Rows below a bound are rejected."""
 
 import json
 import re
@@ -31,16 +31,16 @@ _BARE = re.compile(r"\W{0,8}(\d+)(?:\s?(?:/|out of|of)\s?5)?\b(?!\.\d)")
 
 @dataclass(frozen=True)
 class Scorer:
-    """Asks for scores with one prompt. What it asks does not depend on the bound."""
+    """Requests scores with one prompt. The requests do not depend on the bound."""
 
     prompt: Prompt
     min_score: int
     random_seed: int = 0
     reason: str = "low_score"
-    """What rows with less are rejected for."""
+    """The rejection reason for lower scores."""
 
     def request(self, row_id: str, subject: str, language: str = ENGLISH) -> Request:
-        """The request for a score of `subject`, a text in `language` of the row with this id."""
+        """The request for a score of `subject`, the text of the row `row_id` in `language`."""
         return Request(
             id=row_id,
             subject=subject,
@@ -56,12 +56,12 @@ class Scorer:
         described: Callable[[int, _Made], tuple[str, str, str]],
         ask: Callable[[Sequence[Request]], Sequence[Answer]],
     ) -> list[_Made | Rejected]:
-        """The same in the same order, those rejected that score too low; scores are asked for the others alone.
+        """Score all rows that are not rejected yet, and replace those with a low score by rejections.
 
         Args:
-            made: what was made, or why it was rejected before.
-            described: the id, the text to score and its language, of what stands at a place in `made`.
-            ask: answers requests, in their order.
+            made: rows and earlier rejections.
+            described: returns id, text and language of a row at a position in `made`.
+            ask: answers requests, in order.
         """
         requests = {
             place: self.request(*described(place, found))
@@ -74,20 +74,20 @@ class Scorer:
         ]
 
     def check(self, answer: Answer) -> Rejected | None:
-        """Why a row with this answer is not kept; None if it is."""
+        """Why a row with this score is rejected; None if it is kept."""
         if nothing := unanswered(answer):
             return nothing
         score = parse_score(answer.text)
         if score is None:
             return Rejected("no_score", answer.text[:200] or answer.finish_reason)
-        return Rejected(self.reason, f"{score}, {self.min_score} is wanted") if score < self.min_score else None
+        return Rejected(self.reason, f"{score}, below {self.min_score}") if score < self.min_score else None
 
 
 def load_scorer(config: Scoring | None, prompts: Path, random_seed: int, reason: str = "low_score") -> Scorer | None:
-    """The scorer that a recipe asks for; `prompts` is the folder of those that ship with the stage.
+    """The recipe's scorer; `prompts` is the stage's folder of bundled prompts.
 
     Raises:
-        InputError: there is no such prompt, or it does not hold.
+        InputError: there is no such prompt, or it is invalid.
     """
     if config is None:
         return None
@@ -95,10 +95,7 @@ def load_scorer(config: Scoring | None, prompts: Path, random_seed: int, reason:
 
 
 def parse_score(text: str) -> int | None:
-    """The score that an answer gives: `{"score":4}`, `Score: 4`, or a number first. None if it gives none from 1 to 5.
-
-    Never raises, whatever the text.
-    """
+    """The score from 1 to 5 in an answer: `{"score":4}`, `Score: 4`, or a number first; else None. Never raises."""
     match = _NAMED.search(text) or _BARE.match(text)
     if match is None or len(match[1]) > 1:
         return None

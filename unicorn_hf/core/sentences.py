@@ -1,4 +1,4 @@
-"""How sentences end, in any script."""
+"""Sentence boundaries, in any script."""
 
 import re
 
@@ -7,7 +7,7 @@ import regex
 _STOPS = ".!?。！？｡।॥؟۔።៕…"
 _CLOSERS = "\"'”’»)」』）］\\]"
 _END = re.compile(rf"[{_STOPS}][{_CLOSERS}]*$")
-# No full stop ends a sentence in these scripts.
+# These scripts have no full stop.
 _WITHOUT_STOP = regex.compile(r"[\p{Thai}\p{Lao}]\p{M}*[\"”’)]*$")
 _QUESTION_MARKS = "?？؟"
 _ASKS = re.compile(rf"[{_QUESTION_MARKS}][{_CLOSERS}]*$")
@@ -15,7 +15,7 @@ _BETWEEN = re.compile(r"(?<=[.!?…।؟۔])\s+|\n+|(?<=[。！？])\s*")
 
 
 def is_finished(text: str) -> bool:
-    """Whether a text ends as a sentence does."""
+    """Whether a text ends with the end of a sentence."""
     return bool(_END.search(text) or _WITHOUT_STOP.search(text))
 
 
@@ -28,5 +28,5 @@ def has_question_mark(text: str) -> bool:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, and its lines."""
+    """The sentences of a text; line breaks end sentences."""
     return _BETWEEN.split(text)

@@ -1,4 +1,4 @@
-"""Identity of code: what other code than today's has derived is derived again, and nobody has to raise a number."""
+"""Identity of code: results of changed code are derived again, without a version number to raise by hand."""
 
 import ast
 import hashlib
@@ -11,13 +11,13 @@ _ROOT = Path(__file__).parent.parent
 
 @cache
 def source_identity(*modules: str, root: Path = _ROOT) -> str:
-    """16 hex digits that identify the source of modules and of all that these import from the same package.
+    """16 hex digits that identify the source of modules and of their imports from the same package.
 
-    Of a package that is named, all modules count; of packages, the data files that lie beside their `__init__` too.
-    Imports within functions, and those for type checkers alone, do not count.
+    A package name includes all its modules, and each package its data files beside `__init__`. Imports in functions and
+    for type checkers do not count.
 
     Args:
-        modules: dotted names, from the package on: `unicorn_hf.captions.filters`.
+        modules: full dotted names: `unicorn_hf.captions.filters`.
         root: the package's folder.
     """
     found = hashlib.blake2b(digest_size=8)
@@ -43,7 +43,7 @@ def _files(modules: tuple[str, ...], root: Path) -> set[Path]:
 
 
 def _named(name: str, root: Path) -> Iterator[Path]:
-    """The file of a module, or all of a package's."""
+    """The file of a module, or all files of a package."""
     file = _file(name, root)
     if file is None:
         raise ValueError(f"there is no module {name}")
@@ -58,7 +58,7 @@ def _file(name: str, root: Path) -> Path | None:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """Names of modules that a module imports at its head; some are of things in these modules, and no modules."""
+    """Names of modules, and of their members, that a module imports at its top."""
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module

@@ -1,10 +1,10 @@
-"""Streams of Parquet that are not read to their end, and the end of the interpreter.
+"""Avoids a crash at the end of the interpreter after a Parquet stream was not read to its end.
 
-pyarrow reads a file of Python's with threads of its own. One of them may let go of the file when the interpreter is
-already ending. Python (before 3.14) then ends that thread in the middle of a C++ destructor, and the process dies with
-"terminate called without an active exception", exit code 134, after all of its work is done. It was seen with
-`datasets` 5.2.0 and pyarrow 26.0.1, whoever wrote the file, and whether or not the iterator was closed; others report
-it for earlier versions of both: https://github.com/apache/arrow/issues/45214.
+pyarrow reads a Python file in its own threads. One of them can release the file while the interpreter ends. Python
+(before 3.14) then ends that thread inside a C++ destructor, and the process aborts with "terminate called without an
+active exception", exit code 134, after all work is done. Seen with `datasets` 5.2.0 and pyarrow 26.0.1, for files of
+any writer, and with closed iterators too; reported for earlier versions of both:
+https://github.com/apache/arrow/issues/45214.
 """
 
 import atexit
@@ -22,7 +22,7 @@ _LONGEST_S = 10.0
 
 @cache
 def end_quietly() -> None:
-    """Have the interpreter wait at its end, some hundredths of a second mostly, until no other thread is at work."""
+    """Make the interpreter wait at its end, usually some hundredths of a second, until no other thread is busy."""
     atexit.register(_wait_for_threads)
 
 
@@ -35,9 +35,9 @@ def _wait_for_threads() -> None:
 
 
 def _is_any_at_work() -> bool:
-    """Whether a thread beside this one runs, waits for a disk, or is in Python without being one of Python's.
+    """Whether another thread runs, waits for a disk, or is a foreign thread inside Python.
 
-    The last are pyarrow's that read a file which waits for the network. Running threads are seen on Linux alone.
+    The last are pyarrow's threads that wait for the network. Running threads are detected on Linux only.
     """
     known = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
     if not known.issuperset(sys._current_frames()):
@@ -45,6 +45,6 @@ def _is_any_at_work() -> bool:
     own = str(threading.get_native_id())
     try:
         states = [(task / "stat").read_text().rpartition(") ")[2][:1] for task in _TASKS.iterdir() if task.name != own]
-    except OSError:  # a thread has ended since, or there is no /proc
+    except OSError:  # A thread ended meanwhile, or there is no /proc.
         return _TASKS.is_dir()
     return any(state in "RD" for state in states)

@@ -1,4 +1,4 @@
-"""Pairs as plain text: a line for each field, its tag in front. What a model can write without a grammar to guide it.
+"""Pairs as tagged lines, one per field, which a model can write without a grammar.
 
 Question: What is the cart loaded with?
 Answer: Yellow pumpkins.
@@ -12,25 +12,24 @@ from unicorn_hf.core.outcome import Rejected
 _TAGGED = re.compile(
     r"\W{0,3}(?:\d{1,2}[.)] ?)?\W{0,3}(?P<tag>[A-Za-z]+)(?: \d{1,2})?\*{0,2}[.:)]\W{0,2}? ?(?P<text>.*)"
 )
-"""Numbers, bullets and asterisks, which models like around a tag, are taken away with it."""
+"""Also matches numbers, bullets and asterisks, which models like around a tag."""
 
 
 def write(pairs: Sequence[Mapping[str, object]]) -> str:
-    """Pairs as tagged lines, an empty line between two of them; a field that is a list has a line for each text."""
+    """Pairs as tagged lines, separated by empty lines; a list has a line for each text."""
     return "\n\n".join("\n".join(_lines(pair)) for pair in pairs)
 
 
 def read(text: str, tags: Sequence[str], *, cut: bool = False) -> list[dict[str, list[str]]] | Rejected:
-    """The pairs of a text: for each of `tags` its texts, of which there is more than one only for the last tag.
+    """Parse the pairs of a text: the texts of each of `tags`; only the last tag can have several.
 
-    Strict: each line is the next field of a pair, in the order of `tags`. Empty lines may stand between, and lines
-    before the first field; with the first line that is out of place the pairs end, and one that lacks a field is left
-    out. Never raises.
+    Strict: each line is the next field of a pair, in the order of `tags`. Empty lines and lines before the first field
+    are ignored. The first line out of place ends the pairs; an incomplete last pair is dropped. Never raises.
 
     Args:
-        text: what a model wrote.
+        text: the model's text.
         tags: a pair's fields, in lower case.
-        cut: the text was cut off: its last pair is not to be trusted and left out.
+        cut: the text was cut off, so its last pair is dropped.
     """
     pairs: list[dict[str, list[str]]] = []
     out_of_place = ""
@@ -57,7 +56,7 @@ def read(text: str, tags: Sequence[str], *, cut: bool = False) -> list[dict[str,
 
 
 def _next(pairs: Sequence[Mapping[str, object]], tags: Sequence[str]) -> list[str]:
-    """The tags that may stand in the next line."""
+    """The valid tags of the next line."""
     if not pairs:
         return [tags[0]]
     return [tags[0], tags[-1]] if len(pairs[-1]) == len(tags) else [tags[len(pairs[-1])]]

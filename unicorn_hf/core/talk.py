@@ -1,4 +1,4 @@
-"""What a model says of itself instead of doing what it was asked, and how to leave aside what others say."""
+"""Detects refusals and models that speak about themselves, outside quotations."""
 
 import re
 from functools import lru_cache
@@ -21,13 +21,12 @@ _REFUSAL = Finder(
 )
 
 
-# Several filters ask for it, of one text after the other.
 @lru_cache(maxsize=64)
 def unquoted(text: str) -> str:
-    """The text without what stands in quotation marks: what a sign in a scene says is not what the model says."""
+    """The text without quotations: the words on a sign in a scene are not the model's."""
     return _QUOTED.sub('""', text)
 
 
 def refusal(text: str, language: str = ENGLISH) -> str | None:
-    """The words with which a model refuses or speaks of itself as a model; None if there are none."""
+    """The words with which a model refuses or speaks of itself as a model, or None."""
     return found_in(language, "refusals", unquoted(text), _REFUSAL)

@@ -1,4 +1,4 @@
-"""What a recipe says of one task of conversations, whatever the task."""
+"""The recipe section that all conversation tasks share."""
 
 from typing import Annotated, Literal
 
@@ -13,11 +13,11 @@ from unicorn_hf.core.section import Section
 Weight = Annotated[float, Field(ge=0)]
 FormatName = Literal["json", "tagged"]
 PromptChoice = str | Prompt
-"""The name of a prompt that ships with unicorn-hf, the path of a file, or the prompt itself, as such a file has it."""
+"""A bundled prompt's name, the path of a file, or the prompt itself."""
 
 
 class PairRange(Section):
-    """How many question-answer pairs a conversation has."""
+    """The number of question-answer pairs of a conversation."""
 
     min: PositiveInt
     max: PositiveInt
@@ -25,33 +25,33 @@ class PairRange(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "PairRange":
         if self.min > self.max:
-            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+            raise ValueError(f"min ({self.min}) exceeds max ({self.max})")
         return self
 
 
 class InstructionFilters(Filters):
-    """What a question and its answer must be. A task has filters of its own; all bounds may be set for each task.
+    """Bounds of the filters of questions and answers. Each task has its own filters; all bounds can be set for each.
 
-    A filter of another package is asked for by a key of its name, whose value has its bounds: `"package:name": {}`.
+    The key `"package:name": {}` adds a filter of another package, with its bounds.
     """
 
     registry = CONVERSATION_FILTERS
     without: Annotated[tuple[Annotated[str, NameOf(CONVERSATION_FILTERS)], ...], Field(strict=False)] = ()
-    """Filters that are left out, by the reason that they reject with."""
+    """Filters to switch off, by their rejection reason."""
     keep_rest: bool = True
-    """A pair that fails is left out and the conversation kept, if enough pairs remain; else it fails as a whole."""
+    """Drop a failed pair and keep the conversation, if enough pairs remain; if false, reject the conversation."""
 
 
 class Task(Section):
     """One family of conversations."""
 
     weight: Weight
-    """Its part of all conversations, relative to the other tasks' weights."""
+    """Its share of all conversations, relative to the other tasks' weights."""
     pairs: PairRange
     prompt: PromptChoice
-    """A prompt that ships with unicorn-hf, the path of a file, or the prompt itself."""
+    """A bundled prompt's name, the path of a file, or the prompt itself."""
     format: FormatName = "json"
-    """How the model writes pairs: `json`, guided by a grammar where the engine has one, or `tagged` lines of text.
+    """How the model writes pairs: `json`, guided by a grammar if the engine has one, or `tagged` lines of text.
 
     A grammar costs throughput at high concurrency; without one a weak model fails more often.
     """

@@ -1,6 +1,6 @@
-"""What models write around their reasoning, and an answer without it.
+"""Removes a model's reasoning from its answer.
 
-The marks are those that vLLM's reasoning parsers know (`vllm/reasoning/`), and those of models that have none there.
+The marks are those of vLLM's reasoning parsers (`vllm/reasoning/`), and of models without a parser there.
 """
 
 import re
@@ -11,7 +11,7 @@ from unicorn_hf.core.finder import Finder
 
 @dataclass(frozen=True)
 class Marks:
-    """How a family of models marks its reasoning: two regular expressions, of what opens and of what closes it."""
+    """The marks of a model family's reasoning: regular expressions of the opening and the closing mark."""
 
     models: str
     opening: str
@@ -43,7 +43,7 @@ _WRAPPERS = (
     (r"<\|open\|>\s*response\s*<\|sep\|>", r"<\|close\|>\s*response\s*<\|sep\|>"),
     (r"\[BEGIN FINAL RESPONSE\]", r"\[END FINAL RESPONSE\]"),
 )
-"""What stands around the answer itself."""
+"""Marks around the answer itself."""
 
 _FLAGS = re.DOTALL | re.IGNORECASE
 _BLOCKS = tuple(
@@ -54,14 +54,14 @@ _OPENING = re.compile("|".join(marks.opening for marks in MARKS), _FLAGS)
 _CLOSING = re.compile("|".join(marks.closing for marks in MARKS), _FLAGS)
 _WRAPPED = tuple((re.compile(opening, _FLAGS), re.compile(closing, _FLAGS)) for opening, closing in _WRAPPERS)
 
-# Harmony (gpt-oss): messages with a header, which says the channel, and a body. Reasoning is all but `final`.
+# Harmony (gpt-oss): messages with a header, which names the channel, and a body. Only `final` is no reasoning.
 _MESSAGE = re.compile(
     r"(?P<header>[^<>]*(?:<\|(?:start|channel|constrain)\|>[^<>]*)*)<\|message\|>(?P<body>.*?)"
     r"(?=<\|(?:end|return|call|start|channel|eom|eot)\|>|\Z)",
     re.DOTALL,
 )
 _SPOKEN_HEADER = re.compile(r"\bfinal\b|\bto=user\b|^\W*(?:start\W+)?assistant\W*$")
-# The same where the server has taken the special tokens away: `analysisThe user …assistantfinalA dog …`.
+# The same if the server removed the special tokens: `analysisThe user …assistantfinalA dog …`.
 _STRIPPED_FINAL = re.compile(r"assistant\n?final(?![a-z])\s*")
 _STRIPPED_HEAD = re.compile(r"\A\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z0-9\"'“])")
 _STRIPPED_FINAL_HEAD = re.compile(r"\A\s*(?:assistant)?final(?=[A-Z\"“])")
@@ -87,22 +87,22 @@ _HEAD = re.compile(
     r"|(?:let me|let['’]s|i need to|i should|i must|i have to|i['’]ll|i will|i am going to) "
     r"(?:think|write|craft|start by|begin by|generate|come up|describe|draft|produce|make sure|create|analy[sz]e))\b))"
 )
-"""Reasoning that no mark separates from the answer, by how it begins."""
+"""Beginnings of reasoning without marks."""
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """An answer as it is meant for the reader."""
+    """An answer without reasoning."""
 
     text: str
     is_thought_only: bool = False
-    """The answer is reasoning that came to no end, or that nothing follows."""
+    """The answer is unfinished reasoning, or reasoning without an answer."""
 
 
 def spoken(text: str) -> Spoken:
-    """An answer without the reasoning of the model, whose marks may be partial: a template may open the thought.
+    """Remove the model's reasoning from an answer. Marks may be partial: a template can write the opening one.
 
-    A text without marks is returned as it is. Never raises.
+    Returns a text without marks unchanged. Never raises.
     """
     if "<|message|>" in text:
         rest = _of_harmony(text)
@@ -119,9 +119,9 @@ def spoken(text: str) -> Spoken:
 
 
 def leftover(text: str) -> str | None:
-    """What a model's reasoning or its template left in a text that is to be published; None if nothing.
+    """Remains of a model's reasoning or template in a text to be published, or None.
 
-    It finds more than `spoken` knows: whatever looks like a special token, and the way in which reasoning begins.
+    Finds more than `spoken` removes: anything like a special token, and typical beginnings of reasoning.
     """
     if found := _LEFTOVER.search(text):
         return found.strip()
@@ -139,10 +139,10 @@ def _outside_blocks(text: str) -> str:
     rest = text
     for closing, block in _BLOCKS:
         rest = block.sub("", rest) if closing.search(rest) else rest
-    # A closing mark alone: the template wrote the opening one.
+    # A closing mark without an opening one, which the template wrote.
     ends = [closing.end() for closing in _CLOSING.finditer(rest)]
     rest = rest[ends[-1] :] if ends else rest
-    # A thought that has no end has no answer after it, and what stands before it is none.
+    # Unfinished reasoning: neither the text before it nor after it is an answer.
     return "" if _OPENING.search(rest) else rest
 
 

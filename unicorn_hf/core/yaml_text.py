@@ -1,4 +1,4 @@
-"""YAML that others wrote: read with the line of every key, within bounds, and refused in one message."""
+"""Reads untrusted YAML: keeps the line of every key, enforces limits, and reports errors in one message."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +12,18 @@ from unicorn_hf.core.problems import Location
 MAX_BYTES = 16 << 20
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
-"""Aliases counted as often as they stand for something: a few lines of them can mean billions of values."""
+"""Counts each use of an alias: a few lines of them can mean billions of values."""
 
 
 def read_yaml_file(path: Path) -> tuple[Any, dict[Location, int]]:
-    """As `read_yaml`, of a file.
+    """As `read_yaml`, for a file.
 
     Raises:
         InputError: it cannot be read, or is not YAML in UTF-8: the message names file and line.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no recipe and no prompt is")
+            raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, too large for a recipe or prompt")
         return read_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 (byte {error.start})") from error
@@ -32,17 +32,16 @@ def read_yaml_file(path: Path) -> tuple[Any, dict[Location, int]]:
 
 
 def read_yaml(text: str, name: str) -> tuple[Any, dict[Location, int]]:
-    """The one document in a text, and the line of each of its values, a key's own line for those that have one.
+    """The document in a text, and the line of each value (the line of its key, if it has one).
 
     Raises:
-        InputError: it is not YAML, a key stands twice, or it holds more than `MAX_VALUES` values, or deeper than
-            `MAX_DEPTH`.
+        InputError: it is not YAML, has a duplicate key, or exceeds `MAX_VALUES` or `MAX_DEPTH`.
     """
     loader = None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        # Before anything is made of the text: aliases and merged keys multiply what it stands for.
+        # Check the limits before construction: aliases and merged keys multiply values.
         lines = dict(_lines(node)) if node else {}
         return (loader.construct_document(node) if node else None), lines
     except yaml.MarkedYAMLError as error:
@@ -51,7 +50,7 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[Location, int]]:
     except RecursionError as error:
         raise InputError(f"{name}: not valid YAML: nested too deeply") from error
     except (yaml.YAMLError, ValueError, LookupError, OverflowError) as error:
-        # Its constructors let through what Python says of a number or a date that is none.
+        # Constructors of invalid numbers and dates raise Python's errors.
         raise InputError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
     finally:
         if loader:
@@ -66,9 +65,9 @@ def _lines(root: yaml.Node) -> Iterator[tuple[Location, int]]:
         yield at, line
         number += 1
         if len(at) > MAX_DEPTH:
-            raise yaml.YAMLError("nested too deeply, or without end")
+            raise yaml.YAMLError("nested too deeply, or recursive")
         if number > MAX_VALUES:
-            raise yaml.YAMLError(f"more than {MAX_VALUES:,} values, those that aliases stand for among them")
+            raise yaml.YAMLError(f"more than {MAX_VALUES:,} values, with aliases expanded")
         if isinstance(node, yaml.MappingNode):
             waiting += _of_mapping(at, node)
         elif isinstance(node, yaml.SequenceNode):
@@ -79,10 +78,10 @@ def _of_mapping(at: Location, node: yaml.MappingNode) -> Iterator[tuple[Location
     before: dict[str, int] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise yaml.MarkedYAMLError(problem="a key is a word, not a list or a mapping", problem_mark=key.start_mark)
+            raise yaml.MarkedYAMLError(problem="a key is a list or a mapping", problem_mark=key.start_mark)
         line = key.start_mark.line + 1
         if key.value in before:
-            problem = f"the key {key.value} stands here and in line {before[key.value]}"
+            problem = f"duplicate key {key.value}, also in line {before[key.value]}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
         before[key.value] = line
         yield (*at, key.value), value, line

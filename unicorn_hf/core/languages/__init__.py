@@ -1,6 +1,6 @@
-"""Languages by their codes: names, and what filters and rehearsals know of each, a YAML file a language.
+"""Languages by code: names, and word lists for filters and rehearsals in a YAML file per language.
 
-English is not among the files: its lists and patterns stand where they are used, and judge English texts alone.
+English has no file: its lists and patterns are in the modules that use them.
 """
 
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ _LETTER = rf"[\w\p{{M}}\u200c\u200d--[{_NO_SPACES}]]"
 _SPACED = regex.compile(_LETTER, regex.VERSION1)
 _ARABIC = regex.compile(r"\p{Arabic}")
 _ARTICLES = "[وفبلك]?(?:ال)?"
-"""What Arabic writes together with the word that follows: and, so, with, for, like, the."""
+"""Arabic words that are written together with the next one: and, so, with, for, like, the."""
 _GAP = r"[^.!?。！？।؟\n]{1,40}"
 
 
 class Rehearsal(BaseModel):
-    """Sentences of which `echo` puts texts together."""
+    """Sentences from which `echo` composes texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,32 +46,32 @@ class Rehearsal(BaseModel):
 
 
 class WordLists(BaseModel):
-    """What is known of a language. Phrases are as in `pattern`."""
+    """The word lists of a language. For the syntax of phrases see `finder`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     function_words: str = ""
-    """Words that carry no meaning of their own, a space between two; characters, where a word is not told by spaces."""
+    """Function words, separated by spaces; characters, in scripts without spaces."""
     anywhere: str = ""
-    """Words that suit any scene."""
+    """Words that fit any scene."""
     particles: tuple[str, ...] = ()
-    """Endings that are taken off a word, in place of a stemmer; longer ones first."""
+    """Endings to remove, instead of a stemmer; longer ones first."""
     question_words: tuple[str, ...] = ()
-    """First words of questions that are counted by themselves."""
+    """First words of questions, for counting question types."""
     refusals: tuple[str, ...]
     """A model that refuses, or speaks of itself as a model."""
     chatter: tuple[str, ...]
-    """Friendly words around what was asked for."""
+    """Friendly words around the answer."""
     caption_talk: tuple[str, ...]
-    """Talk of the picture or the caption, in a caption."""
+    """A caption that mentions the picture or the caption."""
     text_talk: tuple[str, ...]
-    """Talk of a text that was read, in a conversation about a picture."""
+    """A conversation about a picture that mentions a text."""
     personal: tuple[str, ...]
     not_known: tuple[str, ...]
     asks: tuple[str, ...]
-    """What makes a question of a text without a question mark."""
+    """Words that make a text a question without a question mark."""
     yes_no: tuple[str, ...]
-    """First words of answers to a question of yes or no."""
+    """First words of answers to yes-no questions."""
     other_options: tuple[str, ...]
     rhetoric: tuple[str, ...]
     unsafe: tuple[str, ...]
@@ -94,7 +94,7 @@ def _names() -> dict[str, tuple[str, str]]:
 
 
 def english_name(code: str) -> str:
-    """`Chinese` of `zh`; the code itself, where the language has no name here."""
+    """`Chinese` for `zh`; the code itself, if the language has no name here."""
     return _names().get(base(code), (code, ""))[0]
 
 
@@ -103,18 +103,18 @@ def has_name(code: str) -> bool:
 
 
 def script_of(code: str) -> str:
-    """A letter in the script that a language is written in: the first one of its own name."""
+    """A letter in the language's script: the first one of its own name."""
     return _names().get(base(code), ("", "a"))[1][0]
 
 
 def full_name(code: str) -> str:
-    """What a model is told: `Chinese (中文)`, `Portuguese (português, pt-BR)`."""
+    """The name in prompts: `Chinese (中文)`, `Portuguese (português, pt-BR)`."""
     name, own = _names().get(base(code), ("the language of the code", code))
     return f"{name} ({own}, {code})" if own != code and base(code) != code else f"{name} ({own})"
 
 
 def code_of(name: str) -> str | None:
-    """The code of a language that is given by its name, its English one or its own; None for a code and the unknown."""
+    """The code of a language from its English or own name; None for a code or an unknown name."""
     wanted = name.strip().casefold()
     return next((code for code, known in _names().items() if wanted in map(str.casefold, known)), None)
 
@@ -126,7 +126,7 @@ def listed() -> list[str]:
 
 @lru_cache(maxsize=64)
 def word_lists(code: str) -> WordLists | None:
-    """What is known of a language; None of English, and of a language that has no file here."""
+    """The word lists of a language; None for English, and for a language without a file here."""
     path = _FOLDER / f"{base(code)}.yaml"
     if base(code) not in listed():
         return None
@@ -134,17 +134,17 @@ def word_lists(code: str) -> WordLists | None:
 
 
 _UNTOLD = ("th", "lo", "km", "my", "bo", "dz")
-"""Languages whose words are told neither by spaces nor by characters that have a meaning."""
+"""Languages without spaces between words, whose characters carry no meaning."""
 _CHARACTERS = {"zh": 2, "ja": 2} | dict.fromkeys(_UNTOLD, 4)
 
 
 def has_content_words(code: str) -> bool:
-    """Whether what a text is about can be told by its words."""
+    """Whether content words can be extracted from texts in this language."""
     return base(code) not in _UNTOLD
 
 
 def remarks(codes: Sequence[str]) -> list[str]:
-    """What a reader must know of the filters in languages: how words are counted there, and what is not looked at."""
+    """Notes on the filters for languages: how words are counted, and which checks are skipped."""
     found = []
     for code in codes:
         name = english_name(code)
@@ -152,23 +152,23 @@ def remarks(codes: Sequence[str]) -> list[str]:
             found.append(f"In {name}, {number} characters count as a word.")
         if base(code) not in listed():
             found.append(
-                f"There are no word lists of {name}: refusals, talk about the picture or a text, rhetoric and unsafe "
-                "words are not looked for, and requests to describe are in English."
+                f"There are no word lists for {name}: the filters do not check refusals, talk about the picture or a "
+                "text, rhetoric and unsafe words, and requests to describe are in English."
             )
         if not has_content_words(code):
             found.append(
-                f"Words of {name} are not told apart: whether a caption keeps and adds to its seed, and whether "
-                "questions and answers are grounded in it, is not looked at."
+                f"The words of {name} cannot be separated: the filters do not check whether a caption keeps and "
+                "extends its seed, and whether questions and answers are grounded in it."
             )
     return found
 
 
 @lru_cache(maxsize=256)
 def finder(code: str, kind: Kind) -> Finder | None:
-    """What finds the phrases of a kind in a text; None where the language has no lists.
+    """The finder of a kind of phrases; None if the language has no lists.
 
-    A phrase is whole words where its script has spaces: `*` stands for the rest of a word, `…` for some words, and `^`
-    at its head for the beginning of a line.
+    A phrase matches whole words in scripts with spaces: `*` matches the rest of a word, `…` some words, and a leading
+    `^` the beginning of a line.
     """
     lists = word_lists(code)
     phrases: tuple[str, ...] = getattr(lists, kind) if lists else ()
@@ -177,21 +177,21 @@ def finder(code: str, kind: Kind) -> Finder | None:
 
 @lru_cache(maxsize=8)
 def compiled(phrases: tuple[str, ...]) -> Finder:
-    """What finds some phrases, of any language, in a text."""
+    """A finder of phrases in any language."""
     return Finder(
         regex.compile("|".join(map(_expression, phrases)), regex.VERSION1 | regex.MULTILINE), tuple(map(_hint, phrases))
     )
 
 
 def found_in(code: str, kind: Kind, text: str, english: Finder | None = None) -> str | None:
-    """The first words of a kind in a text of a language. `english` is what finds them in English."""
+    """The first phrase of a kind in a text. `english` is the finder for English."""
     finds = english if base(code) == ENGLISH else finder(code, kind)
     found = finds.search(text) if finds else None
     return found.strip() if found is not None else None
 
 
 def _hint(phrase: str) -> str:
-    """The longest part of a phrase that stands in every text that has it."""
+    """The longest part of a phrase that every match contains."""
     parts = phrase.lower().removeprefix("^").replace("*", "…").split("…")
     return max((" ".join(part.split()) for part in parts), key=len)
 

@@ -1,4 +1,4 @@
-"""Words and phrases that a text must not have. The English ones are files beside this one, a phrase a line."""
+"""Words and phrases that a text must not contain. The English lists are files here, with a phrase per line."""
 
 import re
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ _FOLDER = Path(__file__).parent
 
 
 def rhetoric(text: str, seed: str = "", language: str = ENGLISH) -> list[str]:
-    """The evaluative words and phrases in `text`, in lower case, once for each time; those of the seed may stay."""
+    """All evaluative words and phrases in `text`, in lower case, except those in the seed."""
     listed = _listed("rhetoric", language)
     found = listed.findall(text) if listed else []
     return [phrase for phrase in found if phrase not in seed.lower()]
 
 
 def unsafe(text: str, more: tuple[str, ...] = (), language: str = ENGLISH) -> str | None:
-    """The first word or phrase in `text` that its language's list of unsafe content, or `more`, holds."""
+    """The first word or phrase in `text` from its language's list of unsafe content, or from `more`."""
     for listed in (_listed("unsafe", language), compiled(more) if more else None):
         if listed and (found := listed.search(text)):
             return found.lower()
@@ -36,8 +36,8 @@ def _listed(kind: Literal["rhetoric", "unsafe"], language: str) -> Finder | None
 
 
 def _pattern(entries: Iterable[str]) -> re.Pattern[str]:
-    """Whole words of a text in lower case; `*` stands for the rest of a word."""
-    # By first letters: where a word of the text begins, the few entries with its letter are tried.
+    """Matches whole words of a lower-case text; `*` matches the rest of a word."""
+    # Group entries by first letter, so that few of them are tried at each word.
     rests: dict[str, list[str]] = {}
     for entry in entries:
         escaped = r"\s+".join(map(re.escape, entry.split())).replace(r"\*", r"[\w’'-]*")
