@@ -136,8 +136,8 @@ def test_another_encoding_is_told_with_its_line_and_the_command_that_fits(
 @pytest.mark.parametrize(
     ("third", "advice"),
     [
-        ("number 3", "In CP1252 the line reads 'A café here.,40'. If so: iconv -f CP1252 "),
-        ("nº 3", "Lines before it are UTF-8, so correct this one. In CP1252 the line reads 'A café here.,40'."),
+        ("number 3", "In CP1252 the line reads 'A café here.,40'. If correct, run: iconv -f CP1252 "),
+        ("nº 3", "Correct this line: the lines before it are UTF-8. In CP1252 the line reads 'A café here.,40'."),
     ],
 )
 def test_one_bad_byte_among_good_lines(third: str, advice: str, tmp_path: Path) -> None:
@@ -161,24 +161,24 @@ class Refused:
 
 LIST = '{"from": "human"'
 REFUSED = {
-    "no header": Refused("t.csv", f"{DOG}\n{CAT}\n", "line 1: the header reads like a text", "caption"),
+    "no header": Refused("t.csv", f"{DOG}\n{CAT}\n", "line 1: the header looks like a text", "caption"),
     "no header, one column": Refused(
-        "t.csv", "A dog sits there.\nA cat.\n", "the header reads like", "name the file t.txt"
+        "t.csv", "A dog sits there.\nA cat.\n", "the header looks like", "rename the file to t.txt"
     ),
-    "no header, Chinese": Refused("t.csv", "一只狗。\n一只猫。\n", "the header reads like a text", "t.txt"),
-    "no header, ids": Refused("t.csv", "1;A dog sits there.\n2;A cat.\n", "the header reads like", "id,caption"),
+    "no header, Chinese": Refused("t.csv", "一只狗。\n一只猫。\n", "the header looks like a text", "t.txt"),
+    "no header, ids": Refused("t.csv", "1;A dog sits there.\n2;A cat.\n", "the header looks like", "id,caption"),
     "no column": Refused(
         "t.csv", "id;prompt\n1;a\n", "no column caption or text; it has 'id', 'prompt'", "--column NAME"
     ),
     "another column": Refused("t.csv", QUOTED, "no column 'titel'; it has 'id', 'caption'", "--column", "titel"),
-    "a column twice": Refused("t.csv", "caption,caption\na,b\n", "2 columns are called 'caption'", "a name of its own"),
+    "a column twice": Refused("t.csv", "caption,caption\na,b\n", "2 columns have the name 'caption'", "its own name"),
     "a comma in a text": Refused(
-        "t.csv", f"id,caption\n1,{DOG}\n", "line 2: 3 fields, the header has 2", "quotation marks"
+        "t.csv", f"id,caption\n1,{DOG}\n", "line 2: 3 fields, but the header has 2", "quotation marks"
     ),
     "an open quotation mark": Refused("t.csv", 'id,caption\n1,"a\n', "row that begins in line 2", '""big""'),
     "a spreadsheet": Refused("t.csv", b"PK\x03\x04xx", "a zip archive or a spreadsheet, not text", "CSV"),
     "gzip": Refused("t.jsonl", b"\x1f\x8b\x08xx", "it is a gzip archive, not text", "gunzip t.jsonl"),
-    "Parquet by another name": Refused("t.txt", b"PAR1xx", "it is a Parquet file", "Name it .parquet"),
+    "Parquet by another name": Refused("t.txt", b"PAR1xx", "it is a Parquet file", "Rename it to .parquet"),
     "COCO without captions": Refused(
         "t.json",
         {"images": [{"id": 1}], "annotations": [{"bbox": [1]}]},
@@ -197,7 +197,7 @@ REFUSED = {
     ),
     "captions by id": Refused("t.json", {"1": "a", "2": "b"}, "found an object with '1', '2'", "to_entries"),
     "one object": Refused("t.json", {"caption": "a"}, "found an object with 'caption'", "jq -s ."),
-    "a cut list": Refused("t.json", '[{"caption": "a"}, {"cap', "item 2: not JSON, or cut off", "is missing there"),
+    "a cut list": Refused("t.json", '[{"caption": "a"}, {"cap', "item 2: not JSON, or truncated", "is missing there"),
     "a broken line": Refused("t.jsonl", '{"caption": "a"}\n{"cap\n', "line 2: not JSON", "is missing there"),
     "turns of text": Refused("t.json", [{"conversations": ["a", "b"]}], "turn 1: expected an object", LIST),
     "turns as Python writes them": Refused(
@@ -212,7 +212,7 @@ REFUSED = {
     ),
     "numbers for captions": Refused("t.parquet", pa.table({"caption": [1]}), "no column caption", "--column"),
     "cut Parquet": Refused("t.parquet", b"PAR1" + b"x" * 40, "not readable as Parquet", "Get the file again"),
-    "no Parquet": Refused("t.parquet", b"caption\na\n", "not readable as Parquet", "It is no Parquet file."),
+    "no Parquet": Refused("t.parquet", b"caption\na\n", "not readable as Parquet", "It is not a Parquet file."),
     "no tar": Refused("t.tar", b"x" * 2000, "not readable as tar", "Get the file again"),
     "a compressed tar": Refused("t.tar", b"\x1f\x8b\x08xx", "not readable as tar", "gunzip"),
     "a sample that is no JSON": Refused(

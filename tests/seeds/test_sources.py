@@ -161,15 +161,14 @@ def test_whatever_is_in_a_file_it_is_read_or_an_input_error(
 def test_a_missing_file_and_a_folder_are_named(suffix: str, tmp_path: Path) -> None:
     assert problem(tmp_path / f"none{suffix}") == f"no seed file none{suffix}"
     (tmp_path / f"folder{suffix}").mkdir()
-    assert problem(tmp_path / f"folder{suffix}") == f"folder{suffix} is a folder, not a file of seeds"
+    assert problem(tmp_path / f"folder{suffix}") == f"folder{suffix} is a folder, not a seed file"
 
 
 @pytest.mark.parametrize("name", ["seeds.xlsx", "seeds", "seeds.txt.gz"])
 def test_an_unknown_suffix_names_those_that_are_known(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("a dog")
     told = problem(tmp_path / name)
-    assert told.startswith(f"{name}: seeds are read from .txt, .csv, .tsv, .jsonl, .json, .parquet files, not from ")
-    assert told.endswith(Path(name).suffix or "this")
+    assert told.startswith(f"{name}: unknown kind of seed file\nUse one of .txt, .csv, ")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -196,7 +195,7 @@ def test_of_several_columns_that_called_caption_or_text_is_read(suffix: str, tmp
 
 def test_a_column_of_a_text_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("a dog\n")
-    assert problem(tmp_path / "s.txt", "caption") == "s.txt: a .txt file has one text a line and no column 'caption'"
+    assert problem(tmp_path / "s.txt", "caption") == "s.txt: a .txt file has one text per line and no column 'caption'"
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".csv", ".tsv", ".jsonl", ".json"])
@@ -211,10 +210,10 @@ def test_what_is_not_utf_8_is_named_with_its_line(suffix: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,caption\n1,a dog\n2\n", "s.csv, line 3: 1 fields, 'caption' is number 2"),
+        ("id,caption\n1,a dog\n2\n", "s.csv, line 3: 1 fields, but 'caption' is field 2"),
         (
             "id,caption\n1,a dog, asleep\n",
-            "s.csv, line 2: 3 fields, the header has 2\nA text that holds a comma stands in quotation marks.",
+            "s.csv, line 2: 3 fields, but the header has 2\nPut a text that contains a comma in quotation marks.",
         ),
         ('id,caption\n1,a\n2,"a dog\n3,a cat\n', "s.csv, in the row that begins in line 3: unexpected end of data"),
         ('id,caption\n1,"a "big" dog"\n', "s.csv, in the row that begins in line 2: ',' expected after '\"'"),
@@ -229,7 +228,7 @@ def test_ragged_csv_is_named_with_its_line(content: str, message: str, tmp_path:
 
 def test_ragged_tsv_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_text("caption\tid\na dog\t1\na\tcat\t2\n")
-    assert problem(tmp_path / "s.tsv", "caption") == "s.tsv, line 3: 3 fields, the header has 2"
+    assert problem(tmp_path / "s.tsv", "caption") == "s.tsv, line 3: 3 fields, but the header has 2"
 
 
 @pytest.mark.parametrize(
@@ -237,8 +236,8 @@ def test_ragged_tsv_is_named_with_its_line(tmp_path: Path) -> None:
     [
         ("s.jsonl", '{"caption": "a"}\n{"caption": "b"\n', "s.jsonl, line 2: not JSON: Expecting ',' delimiter"),
         ("s.jsonl", "a dog\n", "s.jsonl, line 1: not JSON: Expecting value"),
-        ("s.jsonl", '"a"\n3\n', "s.jsonl, line 2: a string or an object is needed, not a number"),
-        ("s.jsonl", '"a"\n["b"]\n', "s.jsonl, line 2: a string or an object is needed, not a list"),
+        ("s.jsonl", '"a"\n3\n', "s.jsonl, line 2: expected a string or an object, found a number"),
+        ("s.jsonl", '"a"\n["b"]\n', "s.jsonl, line 2: expected a string or an object, found a list"),
         ("s.jsonl", '{"caption": 3}\n', 's.jsonl, line 1, field "caption": expected text, found a number'),
         ("s.jsonl", '{"caption": {"en": "a"}}\n', 's.jsonl, line 1, field "caption": expected text, found an object'),
         ("s.jsonl", "1" * 5000, "s.jsonl, line 1: not JSON"),
@@ -247,7 +246,7 @@ def test_ragged_tsv_is_named_with_its_line(tmp_path: Path) -> None:
         ("s.json", '{"caption": "a"}', "s.json: expected a JSON list of items, found an object with 'caption'"),
         ("s.json", '"a dog"', "s.json: expected a JSON list of items, found"),
         ("s.json", "null", "s.json: expected a JSON list of items, found"),
-        ("s.json", '["a", true]', "s.json, item 2: a string or an object is needed, not a truth value"),
+        ("s.json", '["a", true]', "s.json, item 2: expected a string or an object, found a truth value"),
         ("s.json", '[{"caption": ["a"]}]', 's.json, item 1, field "caption": expected text, found a list'),
         ("s.json", "[" * 100_000, "s.json, item 1: nested too deeply"),
         ("s.json", '["a", ' + "1" * 5000 + "]", "s.json, item 2: not readable"),
@@ -261,7 +260,7 @@ def test_json_of_another_shape_is_named_with_its_place(name: str, content: str, 
 def test_strings_where_a_column_was_named_say_what_is_needed(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('["a dog"]')
     told = problem(tmp_path / "s.json", "caption")
-    assert told == "s.json, item 1: an object with 'caption' is needed, not a string"
+    assert told == "s.json, item 1: expected an object with 'caption', found a string"
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not really", b"\x00\xff" * 500, b"PAR1" + b"x" * 90 + b"PAR1"])
@@ -283,7 +282,7 @@ def test_a_damaged_parquet_file_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "column", "message"),
     [
-        ({"id": [1], "length": [2]}, None, "no column caption or text; it has none of text"),
+        ({"id": [1], "length": [2]}, None, "no column caption or text; it has no text columns"),
         ({"caption": [3]}, "caption", "column caption holds int64, not text"),
         ({"caption": [["a", "b"]]}, "caption", "column caption holds list<"),
         ({"prompt": ["a"], "title": ["b"]}, None, "no column caption or text; it has 'prompt', 'title'"),
@@ -413,8 +412,8 @@ class TestDatasets:
         ("more", "message"),
         [
             ({"templates": ["a dog"]}, "lacks {label}"),
-            ({"templates": ["a {label}"], "image_id": "n"}, "one column of labels"),
-            ({"templates": ["a {label}"], "column": ["a", "b"]}, "one column of labels"),
+            ({"templates": ["a {label}"], "image_id": "n"}, "a single column of labels"),
+            ({"templates": ["a {label}"], "column": ["a", "b"]}, "a single column of labels"),
             ({"column": []}, "column is empty"),
         ],
     )

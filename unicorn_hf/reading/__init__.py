@@ -1,6 +1,6 @@
-"""Files of others, read as streams: lines of text, tables, JSON, Parquet. Seeds and imports share the readers.
+"""Streaming readers of untrusted files: lines of text, tables, JSON, Parquet. Seeds and imports share them.
 
-Places count from 1. Where a file has lines (.txt, .csv, .tsv, .jsonl) a place is the line that an editor shows: the
-header of a table is line 1, and a row of several lines is named by its first. Elsewhere it is the item of a JSON list,
-the row of a Parquet file, the sample of a tar shard.
+Row numbers count from 1. In files with lines (.txt, .csv, .tsv, .jsonl) the number is the line in an editor: the header
+of a table is line 1, and a row of several lines has the number of its first. Otherwise it is the item of a JSON list,
+the row of a Parquet file, or the sample of a tar shard.
 """

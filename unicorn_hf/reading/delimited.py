@@ -1,7 +1,7 @@
-"""Tables of text: the separator and the quoting found out, rows with the lines that they begin in.
+"""Reads text tables: detects separator and quoting, yields rows with the number of their first line.
 
-The header decides. Rows of prose are full of commas and semicolons, and sniffers that judge by them take the wrong one
-(docs/decisions/0026); a separator is one that stands in the header.
+The header decides the separator. Rows of prose are full of commas and semicolons, and mislead other sniffers
+(docs/decisions/0026).
 """
 
 import csv
@@ -19,16 +19,16 @@ _SEPARATORS = (",", ";", "\t", "|")
 _WORDS = {"\t": "tab"}
 _SAMPLE_LINES = 200
 _SEP_LINE = re.compile(r"sep=(?P<separator>.)\r?\n?", re.IGNORECASE)
-"""The first line of what Excel writes and reads, where the separator is not that of the country."""
+"""The first line of Excel files whose separator is not the locale's."""
 
 
 @dataclass(frozen=True)
 class Dialect:
     separator: str
     quote: str | None = '"'
-    """None where nothing is quoted."""
+    """None without quoting."""
     escape: str | None = None
-    """What stands before a quotation mark inside of a quoted field; None where it is doubled."""
+    """The escape character of a quotation mark in a quoted field; None if it is doubled."""
     space: bool = False
     """Whether a space follows each separator."""
 
@@ -54,13 +54,13 @@ class Dialect:
 class Table:
     """A table's header and rows.
 
-    A .tsv has no quoting, unless it turns out to be separated by something else than tabs.
+    A .tsv has no quoting, unless its separator is not a tab.
     """
 
     def __init__(self, text: Text, *, tabs: bool) -> None:
         """
         Raises:
-            InputError: its beginning cannot be read.
+            InputError: its first lines cannot be read.
         """
         self._name = text.name
         lines = text.lines()
@@ -74,10 +74,10 @@ class Table:
         self.header: Sequence[str] = [name.strip() for name in first or ()]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Rows, with the lines that they begin in; a blank line is an empty list.
+        """Rows with the number of their first line; a blank line is an empty list.
 
         Raises:
-            InputError: a row has fields that the header has not, or its quoting does not end.
+            InputError: a row has more fields than the header, or an unclosed quotation mark.
         """
         width = len(self.header)
         while True:
@@ -86,7 +86,9 @@ class Table:
             if row is None:
                 return
             if len(row) > width and any(row[width:]):
-                raise InputError(f"{self._name}, line {start}: {len(row)} fields, the header has {width}", self._advice)
+                raise InputError(
+                    f"{self._name}, line {start}: {len(row)} fields, but the header has {width}", self._advice
+                )
             yield start, row
 
     @property
@@ -97,8 +99,8 @@ class Table:
     def _advice(self) -> str:
         if self.dialect.quote is None:
             return ""
-        what = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(self.dialect.separator, "the separator")
-        return f"A text that holds {what} stands in quotation marks."
+        name = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(self.dialect.separator, "the separator")
+        return f"Put a text that contains {name} in quotation marks."
 
     def _next(self) -> list[str] | None:
         start = self._line + 1
@@ -107,13 +109,13 @@ class Table:
         except csv.Error as error:
             raise InputError(
                 f"{self._name}, in the row that begins in line {start}: {error}",
-                'A field in quotation marks ends with one, and has each inside of it twice: "a ""big"" dog".',
+                'End a quoted field with a quotation mark, and double each mark inside it: "a ""big"" dog".',
             ) from error
         return row
 
 
 def _beginning(sample: Sequence[str]) -> tuple[int, str | None]:
-    """How many lines come before the header, and the separator that one of them names."""
+    """The number of lines before the header, and the separator that one of them names."""
     number = next((at for at, line in enumerate(sample) if line.strip()), 0)
     match = _SEP_LINE.fullmatch(sample[number]) if sample else None
     return (number + 1, match["separator"]) if match else (number, None)
@@ -123,7 +125,7 @@ def _dialect(sample: Sequence[str], *, tabs: bool, told: str | None) -> Dialect:
     usual = "\t" if tabs else ","
     candidates = [told] if told else sorted(_SEPARATORS, key=lambda one: one != usual)
     views = [view for one in candidates if (view := _View.of(Dialect(one), sample)).width > 1 or told]
-    # Of several that stand in the header that by which most rows are as wide as it.
+    # Of several separators in the header, take the one with which most rows have the header's width.
     best = max(views, key=lambda view: view.fit, default=_View.of(Dialect(usual), sample))
     if best.dialect.separator == "\t" and tabs:
         return replace(best.dialect, quote=None)
@@ -143,12 +145,12 @@ def _quoting(plain: "_View", sample: Sequence[str]) -> Dialect:
 
 @dataclass(frozen=True)
 class _View:
-    """A sample's rows, as a dialect has them, blank ones left out."""
+    """A sample's rows in a dialect, without blank ones."""
 
     dialect: Dialect
     rows: Sequence[list[str]]
     readable: float
-    """Share of the sample's lines that come before the first that cannot be read; the last may be cut."""
+    """Share of the sample's lines before the first unreadable one; the last may be cut."""
 
     @classmethod
     def of(cls, dialect: Dialect, sample: Sequence[str]) -> "_View":
@@ -164,5 +166,5 @@ class _View:
 
     @property
     def fit(self) -> float:
-        """Share of the rows that are as wide as the header, and readable."""
+        """Share of the rows that are readable and have the header's width."""
         return self.readable * sum(len(row) == self.width for row in self.rows) / max(1, len(self.rows))

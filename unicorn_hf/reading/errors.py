@@ -1,4 +1,4 @@
-"""Parquet files and data sets that others wrote: whatever is wrong with one is told in one message."""
+"""Errors of untrusted Parquet files and data sets: each becomes one message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from unicorn_hf.core.errors import InputError
 PARQUET_ERRORS: tuple[type[Exception], ...] = (
     pa.ArrowException,
     OSError,
-    # Of pyarrow's own code in Python, and of extension types that are named in a file's metadata.
+    # From pyarrow's Python code, and from extension types named in a file's metadata.
     ValueError,
     TypeError,
     LookupError,
@@ -19,16 +19,16 @@ PARQUET_ERRORS: tuple[type[Exception], ...] = (
     NotImplementedError,
     OverflowError,
 )
-"""What pyarrow raises about a file that is not Parquet, is damaged, or says what cannot be. One of them is
-`ArrowMemoryError`: of a size that a file only claims."""
+"""Errors that pyarrow raises for a file that is not Parquet, damaged, or inconsistent. They include `ArrowMemoryError`,
+for a false size in a file."""
 
 
 @contextmanager
 def reading_parquet(name: str, advice: str = "") -> Iterator[None]:
-    """Around calls of pyarrow that read a file; `name` is what the message calls it.
+    """Wrap pyarrow calls that read a file, which messages call `name`.
 
     Raises:
-        InputError: in place of what they raise.
+        InputError: instead of pyarrow's errors.
     """
     try:
         yield
@@ -37,14 +37,14 @@ def reading_parquet(name: str, advice: str = "") -> Iterator[None]:
 
 
 def dataset_errors() -> tuple[type[Exception], ...]:
-    """What `datasets` raises about a folder or a repository whose card, file names or rows it cannot use."""
+    """Errors that `datasets` raises for a folder or repository with an unusable card, file names or rows."""
     from datasets.exceptions import DatasetsError
 
     return (*PARQUET_ERRORS, DatasetsError, yaml.YAMLError, RecursionError)
 
 
 def cause_of(error: BaseException) -> str:
-    """What was wrong first, in one line: libraries wrap it in words that say nothing."""
+    """The root cause of an error, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next(iter(str(error).splitlines()), "") or type(error).__name__

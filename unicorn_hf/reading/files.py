@@ -1,4 +1,4 @@
-"""A file of others and its rows, whatever its kind."""
+"""Reads the rows of an untrusted file of any supported kind."""
 
 import json
 import shlex
@@ -20,11 +20,11 @@ from unicorn_hf.reading.delimited import Table
 from unicorn_hf.reading.errors import PARQUET_ERRORS, cause_of
 from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
 from unicorn_hf.reading.text import Text
-from unicorn_hf.reading.values import kind_of, string_of
+from unicorn_hf.reading.values import string_of, wrong
 from unicorn_hf.reading.zipped import telling, unzipped
 
 CAPTION_KEYS = ("caption", "text")
-"""Columns and keys that hold the text, where none is named."""
+"""Default columns and keys of the text."""
 EMBEDDING = "image_embedding"
 BATCH_ROWS = 500
 _UNITS = {"list": "item", "object": "item", "lines": "line"}
@@ -32,10 +32,10 @@ _SENTENCE_WORDS = 4
 _ENDS = ".!?。！？।؟"
 _LISTS_SHOWN = 5
 _MOST_KEYS = 1000
-"""An object of more is no table of lists: its keys are ids."""
+"""An object with more keys is no table of lists: its keys are ids."""
 
 Row = tuple[int, Any, "Callable[[], NDArray[Any]] | None"]
-"""A row's place, what it says (text, or a dict), and what reads the embedding that comes with it."""
+"""A row's number, its value (text or a dict), and a function that reads its embedding."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,30 @@ class DataFile:
 
     path: Path
     name: str
-    """What errors and the recipe call it."""
+    """The file's name in errors and the recipe."""
     column: str | None = None
     """The column or key of the texts."""
     sha256: str | None = None
-    """What its content must have, if anything."""
+    """The required hash of its content."""
     keys: frozenset[str] = frozenset()
-    """Columns and keys that are read beside the text."""
+    """Columns and keys to read beside the text."""
     column_option: str = "--column"
     """The option that names the column."""
 
     @cached_property
     def suffix(self) -> str:
-        """The ending that says what the file is, in lower case."""
+        """The suffix that determines the kind of file, in lower case."""
         suffix = self.path.suffix.lower()
         return ".json.zip" if suffix == ".zip" and self.path.stem.lower().endswith(".json") else suffix
 
     @cached_property
     def form(self) -> Form:
-        """What a file of JSON holds, whatever its name says."""
+        """The form of a JSON file, by its content."""
         with opened_text(self) as text:
             return form_of(text, lines=self.suffix == ".jsonl")
 
     def place(self, number: int) -> str:
-        """A row of the file in words."""
+        """The description of a row in messages."""
         match self.suffix:
             case ".json" | ".json.zip" | ".jsonl":
                 unit = _UNITS[self.form]
@@ -80,7 +80,7 @@ class DataFile:
         return f"{self.name}, {unit} {number}"
 
     def text_key(self, names: Collection[str]) -> str | None:
-        """Which of a row's columns or keys holds the text; None where none does."""
+        """The column or key of the text, or None."""
         if self.column is not None:
             return self.column if self.column in names else None
         found = next((key for key in CAPTION_KEYS if key in names), None)
@@ -90,7 +90,7 @@ class DataFile:
 
     def no_column(self, where: str, names: Collection[str]) -> InputError:
         wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
-        has = ", ".join(map(ascii, names)) or "none of text"
+        has = ", ".join(map(ascii, names)) or "no text columns"
         return InputError(
             f"{where}: no column {wanted}; it has {has}",
             f"Specify the column of the texts with {self.column_option} NAME.",
@@ -98,25 +98,25 @@ class DataFile:
 
 
 def rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
-    """The rows of a file; how it is read, and which columns are not, go into `notes`.
+    """The rows of a file; `notes` collects how it is read, and which columns are not.
 
     Raises:
-        InputError: it is damaged, of another form, or lacks the column. Rows before that place were already given.
+        InputError: it is damaged, has another form, or lacks the column. Rows before that place were already yielded.
     """
     yield from _READERS[file.suffix](file, notes)
 
 
 def text_of(file: DataFile, number: int, value: Any) -> str | None:
-    """The text of a row that must have one; None where it is null.
+    """The text of a row, which must have one; None if it is null.
 
     Raises:
-        InputError: the row is of another form, or lacks the column.
+        InputError: the row has another form, or lacks the column.
     """
     if isinstance(value, str) and file.column is None:
         return value if value.isascii() else string_of(value, file.place(number))
     if not isinstance(value, dict):
         wanted = "a string or an object" if file.column is None else f"an object with {file.column!r}"
-        raise InputError(f"{file.place(number)}: {wanted} is needed, not {kind_of(value)}")
+        raise wrong(file.place(number), wanted, value)
     key = file.text_key(value)
     if key is None:
         raise file.no_column(file.place(number), value)
@@ -127,7 +127,7 @@ def text_of(file: DataFile, number: int, value: Any) -> str | None:
 
 
 def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, number: int) -> None:
-    """Count the fields of a row, if it has any, that nobody reads."""
+    """Count the fields of a row that are not read."""
     if isinstance(value, dict) and len(value) > 1:
         key = file.text_key(value)
         for name, found in value.items():
@@ -163,7 +163,7 @@ def opened_text(file: DataFile) -> Iterator[Text]:
 
 def _text_lines(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     if file.column is not None:
-        raise InputError(f"{file.name}: a .txt file has one text a line and no column {file.column!r}")
+        raise InputError(f"{file.name}: a .txt file has one text per line and no column {file.column!r}")
     with opened_text(file) as text:
         _take(file, notes, text)
         for number, line in text.lines():
@@ -187,34 +187,34 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                 continue
             if len(row) <= position:
                 raise InputError(
-                    f"{file.place(number)}: {len(row)} fields, {names[position]!a} is number {position + 1}",
-                    "Each row has a field for each column of the header.",
+                    f"{file.place(number)}: {len(row)} fields, but {names[position]!a} is field {position + 1}",
+                    "Give each row a field for each column of the header.",
                 )
-            for at, what in unread:
+            for at, values in unread:
                 if at < len(row) and row[at]:
-                    notes.leave(what, "not_read", partial(file.place, number), row[at])
+                    notes.leave(values, "not_read", partial(file.place, number), row[at])
             value: dict[str, str | None] = {name: row[at] or None for at, name in known.items() if at < len(row)}
             yield number, {**value, names[position]: row[position]}, None
 
 
 def _text_position(file: DataFile, table: Table) -> int:
-    """Where the text's column stands in a table.
+    """The index of a table's text column.
 
     Raises:
-        InputError: no column is it, or the header reads like a row.
+        InputError: there is none, or the header looks like a row.
     """
     names, where = table.header, f"{file.name}, line {table.header_line}"
     key = file.text_key(names)
     told = file.column is not None or (key is not None and key.casefold() in CAPTION_KEYS)
     if not told and (sentence := next(filter(_reads_like_text, names), None)):
-        advice = f"Put the names of the columns in the first line, e.g. {'id,' if len(names) > 1 else ''}caption."
+        advice = f"Put the column names in the first line, e.g. {'id,' if len(names) > 1 else ''}caption."
         if len(names) == 1:
-            advice += f" Or name the file {file.path.stem}.txt: that has no header."
-        raise InputError(f"{where}: the header reads like a text, not like a column's name: {sentence!r}", advice)
+            advice += f" Or rename the file to {file.path.stem}.txt, which has no header."
+        raise InputError(f"{where}: the header looks like a text, not a column name: {sentence!r}", advice)
     if key is None:
         raise file.no_column(where, names)
     if names.count(key) > 1:
-        raise InputError(f"{where}: {names.count(key)} columns are called {key!a}", "Give each a name of its own.")
+        raise InputError(f"{where}: {names.count(key)} columns have the name {key!a}", "Give each its own name.")
     return names.index(key)
 
 
@@ -225,7 +225,7 @@ def _reads_like_text(name: str) -> bool:
 def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     with opened_text(file) as text:
         if file.form == "lines":
-            _take(file, notes, text, *(["a JSON value a line"] if file.suffix != ".jsonl" else []))
+            _take(file, notes, text, *(["a JSON value per line"] if file.suffix != ".jsonl" else []))
             yield from _json_lines(file, text)
         elif file.form == "list":
             _take(file, notes, text, *(["a JSON list"] if file.suffix == ".jsonl" else []))
@@ -250,10 +250,10 @@ def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
 
 
 def _list_of(file: DataFile, notes: ReadingNotes) -> str:
-    """The one list of an object that holds rows.
+    """The key of the only list of rows in an object.
 
     Raises:
-        InputError: there is none, or there are several.
+        InputError: there is none, or more than one.
     """
     first: dict[str, Member] = {}
     numbers: dict[str, int] = {}
@@ -290,20 +290,18 @@ def _names(names: Collection[str]) -> str:
 
 
 def _other_form(file: DataFile, first: dict[str, Member], lists: list[str]) -> str:
-    """What to do about an object that is no list of rows."""
+    """Advice for an object that is no list of rows."""
     values = {key: member.value for key, member in first.items()}
     name, new = shlex.quote(file.path.name), shlex.quote(f"{file.path.stem}-list.json")
     if lists and all(isinstance(values[key], dict) for key in lists):
-        return f"Take the list that holds the texts: jq '.[{json.dumps(lists[0])}]' {name} > {new}"
+        return f"Extract the list of the texts: jq '.[{json.dumps(lists[0])}]' {name} > {new}"
     if (lists or any(isinstance(value, dict) for value in values.values())) and file.text_key(values):
-        return (
-            "It holds columns. Write its rows to a .jsonl file; in pandas: to_json(FILE, orient='records', lines=True)."
-        )
+        return "Write its columns as rows of a .jsonl file; in pandas: to_json(FILE, orient='records', lines=True)."
     if lists:
         return f"Write its texts as a list: jq '[.[][] | {{caption: .}}]' {name} > {new}"
     if len(values) > 1 and all(isinstance(value, str) for value in values.values()) and not file.text_key(values):
         return f"Write its texts as a list: jq '[to_entries[] | {{id: .key, caption: .value}}]' {name} > {new}"
-    return f"A list of items is read, or a .jsonl file with an item a line. To make a list: jq -s . {name} > {new}"
+    return f"Use a list of items, or a .jsonl file with an item per line. To make a list: jq -s . {name} > {new}"
 
 
 def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
@@ -326,7 +324,8 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                     number += 1
                     yield number, row, None if embeddings is None else _in_column(embeddings, at)
         except PARQUET_ERRORS as error:
-            advice = "Get the file again: it is cut off or damaged." if _is_parquet(file) else "It is no Parquet file."
+            is_parquet = _is_parquet(file)
+            advice = "Get the file again: it is truncated or damaged." if is_parquet else "It is not a Parquet file."
             raise InputError(f"{file.name}: not readable as Parquet: {cause_of(error)}", advice) from error
 
 
@@ -361,7 +360,7 @@ def _in_column(column: pa.Array, row: int) -> Callable[[], NDArray[Any]]:
     def read() -> NDArray[Any]:
         value = column[row]
         is_list = isinstance(value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar)
-        # Of another type it is no embedding, as an empty one is none.
+        # A value of another type counts as no embedding, as an empty one does.
         found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list and value.is_valid else np.empty(0)
         return found
 
@@ -369,14 +368,14 @@ def _in_column(column: pa.Array, row: int) -> Callable[[], NDArray[Any]]:
 
 
 def by_group(file: pq.ParquetFile, **options: Any) -> Iterator[pa.RecordBatch]:
-    """The batches of a file, a row group at a time; `options` are those of `iter_batches`."""
-    # Over several groups, pyarrow reads far ahead and keeps what it has read until the file's end.
+    """The batches of a file, one row group at a time; `options` are those of `iter_batches`."""
+    # With several groups, pyarrow reads far ahead and keeps all data until the file's end.
     for group in range(file.num_row_groups):
         yield from file.iter_batches(row_groups=[group], **options)
 
 
 def _take(file: DataFile, notes: ReadingNotes, text: Text | None, *parts: str) -> None:
-    """Tell how a file is read, where that is more than its name says."""
+    """Note how a file is read, if its name does not say it."""
     unusual = text is not None and text.encoding != "UTF-8"
     if parts or unusual:
         notes.take(f"{file.name}: {', '.join([*parts, *([f'encoding {text.encoding}'] if text else [])])}")

@@ -1,6 +1,6 @@
-"""JSON as a stream: one list, the lists of one object, or a value a line.
+"""Reads JSON as a stream: one list, the lists of one object, or a value per line.
 
-Memory stays bounded by an item, whatever the file holds.
+An item bounds the memory.
 """
 
 import json
@@ -13,7 +13,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.reading.text import MAX_CHARS, Text
 
 Form = Literal["list", "object", "lines"]
-LOOK = "A bracket, a comma or a quotation mark is missing there, or the file is cut off."
+LOOK = "A bracket, a comma or a quotation mark is missing there, or the file is truncated."
 _CHUNK_CHARS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -25,11 +25,11 @@ class Source(Protocol):
 
 
 def form_of(text: Text, *, lines: bool) -> Form:
-    """What a file holds, told from its beginning; an empty one holds lines, of which it has none.
+    """The form of a file, from its beginning; an empty file counts as lines.
 
     Args:
-        text: read from its start.
-        lines: whether its name says that it holds lines: an object is then a line's.
+        text: the file's text, at its start.
+        lines: whether the file's name implies lines: then an object is a line.
     """
     first, _, rest = text.read(_CHUNK_CHARS).lstrip().partition("\n")
     if first.startswith("["):
@@ -48,10 +48,10 @@ def _is_value(line: str) -> bool:
 
 
 def list_items(source: Source, name: str, advice: str = LOOK) -> Iterator[Any]:
-    """The members of the one JSON list in a text, one after the other, whatever they are.
+    """The items of the JSON list in a text, one by one, of any type.
 
     Raises:
-        InputError: it is no list, or not JSON; the item is named.
+        InputError: it is no list, or not JSON; the message names the item.
     """
     window = _Window(source, name, advice)
     if window.next_char() != "[":
@@ -62,16 +62,16 @@ def list_items(source: Source, name: str, advice: str = LOOK) -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An item of a list in an object, or what stands in the object beside the lists."""
+    """An item of a list in an object, or another value of the object."""
 
     key: str
     value: Any
     number: int | None
-    """Of the item, from 1; None of a value that is no list."""
+    """Number of the item, from 1; None if the value is no list."""
 
 
 def object_members(source: Source, name: str) -> Iterator[Member]:
-    """What one JSON object holds, its lists item by item.
+    """The values of the JSON object in a text, its lists item by item.
 
     Raises:
         InputError: it is no object, or not JSON.
@@ -89,7 +89,7 @@ def object_members(source: Source, name: str) -> Iterator[Member]:
 
 
 class _Window:
-    """A stream's text through a window of the item that is read."""
+    """A window over a stream's text, on the current item."""
 
     def __init__(self, source: Source, name: str, advice: str) -> None:
         self._source = source
@@ -100,7 +100,7 @@ class _Window:
         self._at = 0
 
     def next_char(self) -> str:
-        """The next character that is not white space, not yet consumed; "" at the end."""
+        """The next character that is not white space, without consuming it; "" at the end."""
         while True:
             self._at = _SPACE.match(self._window, self._at).end()  # type: ignore[union-attr]  # it always matches
             if self._at < len(self._window):
@@ -112,7 +112,7 @@ class _Window:
         return ascii(self._window[self._at : self._at + 20]) if self._at < len(self._window) else "the end of the file"
 
     def members(self) -> Iterator[Any]:
-        """Of the list that begins here."""
+        """The items of the list that begins here."""
         self._at += 1
         number = 0
         while (char := self.next_char()) != "]":
@@ -123,7 +123,7 @@ class _Window:
         self._at += 1
 
     def names(self) -> Iterator[str]:
-        """Of the object that begins here; whoever asks reads the value before the next key."""
+        """The keys of the object that begins here; the caller reads each value before the next key."""
         self._at += 1
         key = ""
         while (char := self.next_char()) != "}":
@@ -143,11 +143,11 @@ class _Window:
                 value, self._at = self._decode(self._window, self._at)
                 return value
             except json.JSONDecodeError as error:
-                # Cut at the window's end, or wrong: it is known when the window has grown as far as it may.
+                # Either the window ends too early, or the text is wrong: grow the window to its limit first.
                 if len(self._window) - self._at > MAX_CHARS:
                     raise self._refused(what, f"not JSON, or longer than {MAX_CHARS:,} characters") from error
                 if not self._fill():
-                    raise self._refused(what, f"not JSON, or cut off: {error.msg}") from error
+                    raise self._refused(what, f"not JSON, or truncated: {error.msg}") from error
             except RecursionError:
                 raise self._refused(what, "nested too deeply") from None
             except ValueError as error:
@@ -155,7 +155,7 @@ class _Window:
 
     def end(self, what: str) -> None:
         if self.next_char():
-            raise InputError(f"{self._name}: more follows after the {what}'s end: {self.found()}", self._advice)
+            raise InputError(f"{self._name}: unexpected text after the {what}: {self.found()}", self._advice)
 
     def _skip_comma(self, char: str, after: str) -> None:
         if char != ",":

@@ -1,7 +1,7 @@
-"""Text files: their encoding found out, decoded without loss, every fault with its line and column.
+"""Decodes text files: detects the encoding, decodes without loss, and reports errors with line and column.
 
-UTF-8 is read, and UTF-16 and UTF-32 where a byte-order mark or the zero bytes show them. Any other encoding is refused:
-which one it is can only be guessed. The guess goes into the advice.
+Reads UTF-8, and UTF-16 and UTF-32 if a byte-order mark or zero bytes reveal them. Any other encoding is an error,
+because it can only be guessed. The advice contains the guess.
 """
 
 import codecs
@@ -15,7 +15,7 @@ from typing import IO
 from unicorn_hf.core.errors import InputError
 
 MAX_CHARS = 4 << 20
-"""Of a line, or of a JSON item."""
+"""Maximum length of a line or JSON item."""
 _HEAD_BYTES = 1 << 16
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -27,7 +27,7 @@ _BOMS = (
 _NAMES = {"utf-8-sig": "UTF-8"}
 _MANY_ZEROS = 0.2
 _UNPACK = "Unpack it first: {} {{}}"
-_SAVE_AS_TEXT = "Save it as text in UTF-8, e.g. as CSV."
+_SAVE_AS_TEXT = "Save it as UTF-8 text, e.g. as CSV."
 _BINARY = {
     b"\x1f\x8b": ("a gzip archive", _UNPACK.format("gunzip")),
     b"BZh": ("a bzip2 archive", _UNPACK.format("bunzip2")),
@@ -36,12 +36,12 @@ _BINARY = {
     b"PK\x03\x04": ("a zip archive or a spreadsheet", f"{_UNPACK.format('unzip')}. A spreadsheet: {_SAVE_AS_TEXT}"),
     b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", _SAVE_AS_TEXT),
     b"%PDF": ("a PDF", _SAVE_AS_TEXT),
-    b"PAR1": ("a Parquet file", "Name it .parquet."),
-    b"ARROW1": ("an Arrow file", "Write it as Parquet, and name it .parquet."),
+    b"PAR1": ("a Parquet file", "Rename it to .parquet."),
+    b"ARROW1": ("an Arrow file", "Convert it to a .parquet file."),
     b"\x89PNG": ("a picture", _SAVE_AS_TEXT),
     b"\xff\xd8\xff": ("a picture", _SAVE_AS_TEXT),
 }
-"""First bytes of files that are no text: what they are, and what to do."""
+"""First bytes of binary files: kind and advice."""
 _GUESSED = {
     "cp1252": "CP1252",
     "cp1250": "CP1250",
@@ -59,9 +59,9 @@ _GUESSED = {
     "big5": "BIG5",
     "mac_roman": "MACINTOSH",
 }
-"""Encodings that are guessed, by the names that iconv has for them."""
+"""Encodings to guess, with their names in iconv."""
 _FEW_BYTES = 5
-"""Up to here any guess between European encodings is as good as another, so it is the commonest."""
+"""With fewer high bytes, European encodings cannot be distinguished, and the most common one is taken."""
 _ALPHABETS = re.compile("[가-힣а-яёα-ωά-ώא-ת]")
 _NATIVE = 0.8
 _JAPANESE = ("cp932", "euc_jp")
@@ -70,7 +70,7 @@ _SHOWN_CHARS = 60
 
 
 def encoding_of(head: bytes) -> str:
-    """The codec of a file that begins with these bytes: a Unicode encoding."""
+    """The Unicode codec of a file that begins with these bytes."""
     for mark, codec in _BOMS:
         if head.startswith(mark):
             return codec
@@ -92,7 +92,7 @@ def _is_utf8(head: bytes) -> bool:
 
 
 def _num_ends(head: bytes, codec: str) -> int:
-    """How many ends of words and lines there are, if the bytes are text of this encoding; 0 where they are not."""
+    """The number of word and line ends, if the bytes are text in this encoding; else 0."""
     try:
         text = codecs.getincrementaldecoder(codec)().decode(head)
     except UnicodeDecodeError:
@@ -102,21 +102,23 @@ def _num_ends(head: bytes, codec: str) -> int:
 
 
 class Text:
-    """The text of a stream that can seek, strictly decoded: lines with their numbers, or pieces.
+    """The strictly decoded text of a seekable stream: numbered lines, or pieces.
 
-    What `name` holds is the file, as errors call it; advice about it gives commands for `path`.
+    Args:
+        stream: the file's bytes.
+        name: the file's name in errors.
+        path: the file in advised commands.
+
+    Raises:
+        InputError: it is no text.
     """
 
     def __init__(self, stream: IO[bytes], name: str, path: Path) -> None:
-        """
-        Raises:
-            InputError: it is no text.
-        """
         head = stream.read(_HEAD_BYTES)
         stream.seek(0)
-        for mark, (what, advice) in _BINARY.items():
+        for mark, (kind, advice) in _BINARY.items():
             if head.startswith(mark):
-                raise InputError(f"{name}: it is {what}, not text", advice.format(shlex.quote(path.name)))
+                raise InputError(f"{name}: it is {kind}, not text", advice.format(shlex.quote(path.name)))
         self.name = name
         self._path = path
         self._codec = encoding_of(head)
@@ -127,7 +129,7 @@ class Text:
 
     @property
     def encoding(self) -> str:
-        """As a person calls it: `UTF-16`."""
+        """The display name: `UTF-16`."""
         return _NAMES.get(self._codec, self._codec.upper())
 
     @property
@@ -138,7 +140,7 @@ class Text:
         """Lines with their ends, numbered from 1.
 
         Raises:
-            InputError: a line is not in the file's encoding, or too long.
+            InputError: a line is too long, or not in the file's encoding.
         """
         while line := self._decoded(self._text.readline, MAX_CHARS):
             if len(line) == MAX_CHARS:
@@ -165,7 +167,7 @@ class Text:
         except UnicodeDecodeError as error:
             raise InputError(
                 f"{self.name}, from line {self._line} on: not {self.encoding}: {error.reason}",
-                "The file is cut off or damaged there. Save it again, as UTF-8.",
+                "The file is truncated or damaged there. Save it again as UTF-8.",
             ) from error
 
     def _check(self, piece: str) -> None:
@@ -185,7 +187,7 @@ class Text:
         if not self._is_utf8:
             return InputError(
                 f"{place}: not {self.encoding} (half a character in column {column})",
-                "The file is damaged there. Save it again, as UTF-8.",
+                "The file is damaged there. Save it again as UTF-8.",
             )
         return InputError(
             f"{place}: not UTF-8 (byte 0x{ord(piece[at]) - 0xDC00:02x} in column {column})",
@@ -201,12 +203,12 @@ class Text:
         shown = " ".join(raw.decode(found, "replace").split())[:_SHOWN_CHARS]
         reads = f"In {_GUESSED[found]} the line reads {shown!r}"
         if self._has_wide:
-            return f"Lines before it are UTF-8, so correct this one. {reads}."
+            return f"Correct this line: the lines before it are UTF-8. {reads}."
         new = shlex.quote(f"{self._path.stem}-utf8{self._path.suffix}")
-        return f"{reads}. If so: iconv -f {_GUESSED[found]} -t UTF-8 {shlex.quote(self._path.name)} > {new}"
+        return f"{reads}. If correct, run: iconv -f {_GUESSED[found]} -t UTF-8 {shlex.quote(self._path.name)} > {new}"
 
     def _wrong_lines(self) -> Iterator[bytes]:
-        """Of the lines that follow, those that are not UTF-8 either."""
+        """The following lines that are not UTF-8 either."""
         for _ in range(_LINES_TO_GUESS):
             line = self._text.readline(_HEAD_BYTES)
             if any("\udc80" <= char <= "\udcff" for char in line):
@@ -214,7 +216,7 @@ class Text:
 
 
 def guessed_encoding(raw: bytes) -> str | None:
-    """The codec, one of `_GUESSED`, that lines which are not UTF-8 are most likely in; None where none fits."""
+    """The most likely of the codecs `_GUESSED` for lines that are not UTF-8; None if none fits."""
     from charset_normalizer import from_bytes
 
     num_high = sum(byte > 0x7F for byte in raw)
@@ -223,7 +225,7 @@ def guessed_encoding(raw: bytes) -> str | None:
     found = {match.encoding: match for match in from_bytes(raw, cp_isolation=list(_GUESSED))}
     japanese = [codec for codec in _JAPANESE if any("ぁ" <= char <= "ん" for char in str(found.get(codec, "")))]
     best = max(japanese or found, key=lambda codec: _native_share(str(found[codec])) >= _NATIVE, default=None)
-    # The same bytes are letters of Western and of Central Europe; only words that are known tell.
+    # The same bytes are Western and Central European letters; only known words decide.
     if best == "cp1250" and _reads_as(raw, "cp1252"):
         western = found.get("cp1252", found[best] if raw.decode("cp1252") == str(found[best]) else None)
         return "cp1252" if western and western.coherence >= found[best].coherence else best
@@ -231,7 +233,7 @@ def guessed_encoding(raw: bytes) -> str | None:
 
 
 def _native_share(text: str) -> float:
-    """Share of letters of one alphabet, small ones, among the letters that are not English: wrong guesses mix them."""
+    """Share of lower-case letters of one alphabet among the non-English letters: wrong guesses mix alphabets."""
     letters = [char for char in text if not char.isascii() and char.isalpha()]
     return sum(_ALPHABETS.match(char) is not None for char in letters) / max(1, len(letters))
 

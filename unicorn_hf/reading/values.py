@@ -1,4 +1,4 @@
-"""Values of rows, checked: text is text, and an id is one too."""
+"""Checks values of rows: texts and ids."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a truth val
 
 
 def string_of(value: Any, where: str, expected: str = "a string", advice: str = "") -> str:
-    """`value`, if it is text; `where` is what an error calls its place.
+    """`value`, if it is text; `where` is its place in messages.
 
     Raises:
-        InputError: it is no string, or holds half a surrogate pair.
+        InputError: it is no string, or contains half a surrogate pair.
     """
     if not isinstance(value, str):
         raise wrong(where, expected, value, advice)
@@ -19,12 +19,12 @@ def string_of(value: Any, where: str, expected: str = "a string", advice: str = 
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(f"{where}: half a surrogate pair, which is no text", advice) from None
+            raise InputError(f"{where}: half a surrogate pair, which is not text", advice) from None
     return value
 
 
 def id_of(value: Any, where: str) -> str | None:
-    """An id as text: numbers become what they say, so that 7, 7.0 and "7" are one id. None where there is none."""
+    """An id as text, where 7, 7.0 and "7" are the same id; None if there is none."""
     if value is None or value != value:  # not a number
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):

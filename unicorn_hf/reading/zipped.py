@@ -1,4 +1,4 @@
-"""The one JSON file in a zip archive that comes from elsewhere: a damaged archive or a bomb is an `InputError`."""
+"""Reads the only JSON file in an untrusted zip archive; a damaged archive or a zip bomb is an `InputError`."""
 
 import errno
 import zipfile
@@ -9,16 +9,16 @@ from typing import IO
 
 from unicorn_hf.core.errors import InputError
 
-GET_AGAIN = "Get the file again; where that does not help, it is not what was once published or exported."
-_UNPACK = "Unpack it, and name the file in it."
+GET_AGAIN = "Get the file again. If the error stays, the file is not the published or exported one."
+_UNPACK = "Unpack it, and use the file in it."
 MAX_RATIO = 100
-"""Prose shrinks to a third. What shrinks to a hundredth and is large is a zip bomb."""
+"""Prose shrinks to a third. A large file that shrinks to a hundredth is a zip bomb."""
 _RATIO_COUNTS_FROM = 64 << 20
 _MAX_DIRECTORY_BYTES = 1 << 20
 
 
 class _Careful:
-    """A seekable file that refuses to be read in large pieces: zipfile takes a table of contents in one."""
+    """A seekable file that rejects large reads: zipfile reads a table of contents in one piece."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file = file
@@ -33,7 +33,7 @@ class _Careful:
 
 @contextmanager
 def unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The one JSON file in a zip; of a name that ends in ".json" the file itself."""
+    """The only JSON file in a zip; the file itself if its name ends in ".json"."""
     if name.endswith(".json"):
         yield file
         return
@@ -41,7 +41,7 @@ def unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
         member = _only_member(archive, name)
         if member.file_size > _RATIO_COUNTS_FROM and member.file_size > MAX_RATIO * member.compress_size:
             raise InputError(
-                f"{name}: a zip bomb? Its {member.compress_size:,} bytes would unpack to {member.file_size:,}",
+                f"{name}: possibly a zip bomb: {member.compress_size:,} bytes would unpack to {member.file_size:,}",
                 GET_AGAIN,
             )
         with archive.open(member) as stream:
@@ -49,19 +49,19 @@ def unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
 
 
 def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    # Archives made on a Mac hold a shadow of each file.
+    # Archives made on a Mac contain a metadata file for each file.
     found = [m for m in archive.infolist() if m.filename.endswith(".json") and not m.filename.startswith("__MACOSX/")]
     if len(found) != 1:
-        raise InputError(f"{name}: expected one .json file in it, found {len(found)}", _UNPACK)
+        raise InputError(f"{name}: expected one .json file in the archive, found {len(found)}", _UNPACK)
     member = found[0]
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{name}: it is encrypted, or packed otherwise than by deflate", _UNPACK)
+        raise InputError(f"{name}: it is encrypted, or compressed by another method than deflate", _UNPACK)
     return member
 
 
 @contextmanager
 def telling(name: str) -> Iterator[None]:
-    """What zipfile and zlib raise about a damaged file, as an `InputError`."""
+    """Turn errors of zipfile and zlib about a damaged file into an `InputError`."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -69,4 +69,4 @@ def telling(name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        raise InputError(f"{name}: a damaged zip archive: it points outside of itself", GET_AGAIN) from error
+        raise InputError(f"{name}: damaged zip archive: an offset is outside the file", GET_AGAIN) from error

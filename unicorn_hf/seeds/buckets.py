@@ -1,4 +1,4 @@
-"""Rows spread over files by a hash: what is equal meets in one file, and each file fits in memory."""
+"""Partitions rows into files by a hash: equal rows are in the same file, and each file fits in memory."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ _BUFFERED_ROWS = 64
 
 
 class Buckets:
-    """Writes rows of text, in the order in which they come; a context manager, after which they can be read."""
+    """Writes rows of text in order; a context manager, at whose end the rows can be read."""
 
     def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
         self._folder = folder
@@ -35,14 +35,14 @@ class Buckets:
         self._open.close()
 
     def add(self, place: int, row: tuple[str, ...]) -> None:
-        """Add a row whose hash is `place`, of 63 bits: rows of higher hashes stand in later files."""
+        """Add a row with the 63-bit hash `place`: rows with higher hashes are in later files."""
         bucket = place * NUM_BUCKETS >> 63
         self._buffers[bucket].append(row)
         if len(self._buffers[bucket]) >= _BUFFERED_ROWS:
             self._flush(bucket)
 
     def read(self, bucket: int) -> Iterator[tuple[str, ...]]:
-        """A file's rows, as they were added."""
+        """A file's rows, in the order of addition."""
         with pa.memory_map(str(self._path(bucket))) as file:
             for batch in pa.ipc.open_stream(file):
                 yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

@@ -1,4 +1,4 @@
-"""Seeds of data sets: of the Hub, or any that `datasets.load_dataset` takes, read as streams."""
+"""Streams seeds from data sets: on the Hub, or any that `datasets.load_dataset` reads."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def read_dataset(source: "DatasetSource", random_seed: int) -> Iterator[str]:
-    """The texts of the source's columns: one for each row, or one for each image.
+    """The texts of the source's columns: one per row, or one per image.
 
-    Of several captions of one image (a list in a column, several columns, rows of one `image_id`) that is taken whose
-    hash is the least: no annotator's place is preferred.
+    Of several captions of an image (a list in a column, several columns, rows of one `image_id`) the one with the least
+    hash is taken, so that no annotator's position is preferred.
     """
     columns = [*source.columns, *([source.image_id] if source.image_id else [])]
     read = islice(_rows(source, columns), source.limit)
@@ -36,7 +36,7 @@ def read_dataset(source: "DatasetSource", random_seed: int) -> Iterator[str]:
 
 
 def read_labels(source: "DatasetSource") -> Iterator[str]:
-    """The class names of a column of labels; of a column of text its values."""
+    """The class names of a label column, or the values of a text column."""
     rows = _open(source, source.columns)
     with _reading(source):
         features = rows.features or rows._resolve_features().features
@@ -57,7 +57,7 @@ def _rows(source: "DatasetSource", columns: Sequence[str]) -> Iterator[dict[str,
         yield from _parquet_rows(source, source.data_files, columns)
         return
     rows = _open(source, columns)
-    # A column may be declared to be pictures or sounds, which would be fetched from where the data say.
+    # Do not decode: a column declared as pictures or sounds would be fetched from addresses in the data.
     rows = rows.decode(False) if rows.features else rows
     for column in columns:
         if rows.column_names and column not in rows.column_names:
@@ -67,7 +67,7 @@ def _rows(source: "DatasetSource", columns: Sequence[str]) -> Iterator[dict[str,
 
 
 def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Rows of these files and no others, as plain Parquet: neither a card nor metadata of the files is obeyed."""
+    """Rows of exactly these files, as plain Parquet: cards and file metadata are ignored."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -87,7 +87,7 @@ def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str])
 
 
 def _parquet_files(source: "DatasetSource", pattern: str) -> Iterator[Any]:
-    """The files, each opened when it is its turn.
+    """The files, opened one by one.
 
     Raises:
         FileNotFoundError: there are none.
@@ -134,7 +134,7 @@ def _reading(source: "DatasetSource") -> Iterator[None]:
     except dataset_errors() as error:
         raise RunError(
             f"the seed data set {source.path} cannot be read: {cause_of(error)}",
-            "Is the Hub within reach? --seeds FILE uses seeds of your own instead.",
+            "Check the connection to the Hub, or use your own seeds with --seeds FILE.",
         ) from error
 
 

@@ -1,10 +1,10 @@
-"""What the seeds of a set came from."""
+"""Figures of a set's seeds."""
 
 from unicorn_hf.core.figures import Figures
 
 
 class SourceFacts(Figures):
-    """What one source gave."""
+    """Seeds of one source."""
 
     name: str
     domain: str
@@ -15,9 +15,9 @@ class SourceFacts(Figures):
 
 
 class SeedFacts(Figures):
-    """What all sources gave."""
+    """Seeds of all sources."""
 
     num_seeds: int
     sources: tuple[SourceFacts, ...]
     skipped: dict[str, int]
-    """Seeds left out, by reason."""
+    """Number of skipped seeds, by reason."""

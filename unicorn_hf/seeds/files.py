@@ -1,4 +1,4 @@
-"""The texts of a file's rows."""
+"""Reads the texts of a seed file."""
 
 import os
 from collections.abc import Iterator
@@ -12,21 +12,22 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 def read_texts(path: Path, column: str | None, notes: ReadingNotes) -> Iterator[str]:
-    """The texts, in the file's order; none of a row is an empty one.
+    """The texts, in the file's order; a missing text is an empty string.
 
     Raises:
-        InputError: the file is missing, not UTF-8 (the line is named), of an unknown kind, or lacks the column.
+        InputError: the file is missing, not UTF-8 (the message names the line), of an unknown kind, or lacks the
+            column.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file of seeds")
+        raise InputError(f"{path} is a folder, not a seed file")
     if not path.is_file():
         raise InputError(f"no seed file {path}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
-    # By its name alone: examples of what is left out are published.
+    # Only the file's name: examples of skipped rows are published.
     file = DataFile(path, path.name, column, column_option="--seed-column")
     if file.suffix not in SUFFIXES:
-        raise InputError(f"{path}: seeds are read from {', '.join(SUFFIXES)} files, not from {file.suffix or 'this'}")
+        raise InputError(f"{path}: unknown kind of seed file", f"Use one of {', '.join(SUFFIXES)}.")
     return _texts(file, notes)
 
 

@@ -1,4 +1,4 @@
-"""Whether seeds are in the language that the recipe writes in, told before anything is asked."""
+"""Checks that seeds are in the recipe's language, before any request is sent."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -8,16 +8,16 @@ from unicorn_hf.core.language import in_latin_letters, likeliest, other_language
 from unicorn_hf.core.languages import base, english_name, script_of, word_lists
 
 SAMPLE = 512
-"""Seeds that are looked at."""
+"""Number of seeds to check."""
 _AT_ONCE = 16
-"""A word or two may be of any language; so many seeds together are not."""
+"""Seeds to check together: one or two words can be of any language."""
 _MOST = 0.8
 _NAMES_IN = "la"
-"""Species and the like have Latin names in any language."""
+"""Species have Latin names in any language."""
 
 
 def another_language(texts: Iterable[str], languages: Sequence[str]) -> str | None:
-    """The language of the first texts, if four fifths of them at least are surely in none of `languages`."""
+    """The language of the first texts, if at least four fifths of them are surely in none of `languages`; else None."""
     sample = [text for text in islice(texts, SAMPLE) if text]
     groups = ["\n".join(sample[start : start + _AT_ONCE]) for start in range(0, len(sample), _AT_ONCE)]
     if sum(_is_foreign(group, languages) for group in groups) < max(_MOST * len(groups), 1):
@@ -27,7 +27,7 @@ def another_language(texts: Iterable[str], languages: Sequence[str]) -> str | No
 
 
 def check_seed_language(name: str, seeds: Iterable[str], languages: Sequence[str]) -> None:
-    """Look at the first seeds of a source.
+    """Check the first seeds of a source.
 
     Raises:
         InputError: they are clearly in none of `languages`.
@@ -37,9 +37,9 @@ def check_seed_language(name: str, seeds: Iterable[str], languages: Sequence[str
         return
     own, wanted = english_name(code), " or ".join(map(english_name, languages))
     raise InputError(
-        f"{name}: the seeds are in {own}, and the recipe's language is {wanted}",
-        f"For a set in {own}: --language {code} (in a recipe, language: {code}). "
-        f"For captions in {wanted} of these seeds: --set seeds.languages={code}.",
+        f"{name}: the seeds are in {own}, but the recipe's language is {wanted}",
+        f"For a set in {own}, use --language {code} (in a recipe, language: {code}). "
+        f"For captions in {wanted} from these seeds, use --set seeds.languages={code}.",
     )
 
 

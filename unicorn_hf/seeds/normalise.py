@@ -1,4 +1,4 @@
-"""One form for every seed, so that equal seeds are equal strings."""
+"""Normalises seeds, so that equal seeds are equal strings."""
 
 import re
 import unicodedata
@@ -8,15 +8,15 @@ import regex
 _SPACE = re.compile(r"\s+")
 _SELECTOR = r"[\uFE00-\uFE0F\U000E0100-\U000E01EF]"
 _FLAG_TAGS = r"(?<=🏴)[\U000E0030-\U000E0039\U000E0061-\U000E007A]{3,6}\U000E007F"
-"""The tags of a flag: black flag, a region's code as 🏴󠁧󠁢󠁥󠁮󠁧󠁿 has it, end. Tags elsewhere are hidden text."""
+"""The tags of a flag such as 🏴󠁧󠁢󠁥󠁮󠁧󠁿: black flag, region code, end. Tags elsewhere are hidden text."""
 _HIDDEN = regex.compile(
     rf"{_FLAG_TAGS}(*SKIP)(*FAIL)"
     r"|[\p{Cc}\p{Cs}\p{Co}]"
-    # Of format characters those that nobody sees: an Arabic number sign or an Egyptian joiner stays.
+    # Only invisible format characters: an Arabic number sign or an Egyptian joiner stays.
     r"|[\p{Cf}&&\p{Default_Ignorable_Code_Point}--[\u200c\u200d\u180e]]",
     regex.VERSION1,
 )
-# In scripts other than these a joiner can change how a letter looks, and what a word says.
+# In other scripts a joiner can change the shape of a letter and the meaning of a word.
 _UNJOINED = (
     r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Common}"
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}"
@@ -28,7 +28,7 @@ _STRAY_JOINER = regex.compile(
     r"(?:"
     # Between the parts of an emoji: 👩‍🚀, 🏳️‍🌈, 👍🏽‍.
     rf"(?<={_EMOJI}[\uFE0F\p{{Emoji_Modifier}}]?)\u200d(?={_EMOJI})"
-    # After a letter and its marks; that which keeps letters apart must have one after it too, or follow a virama.
+    # After a letter and its marks; a non-joiner also needs a letter after it, or a virama before it.
     rf"|(?<={_LETTER}\p{{M}}*)\u200d"
     rf"|(?<={_LETTER}\p{{M}}*)\u200c(?=[\p{{L}}\p{{M}}])"
     rf"|(?<=[{_VIRAMA}])\u200c"
@@ -36,25 +36,24 @@ _STRAY_JOINER = regex.compile(
     r")(*SKIP)(*FAIL)|[\u200c\u200d\u180e]",
     regex.VERSION1,
 )
-# One selects a form of the character before it; more of them, or one after nothing, hide something.
+# A selector changes the character before it; several selectors, or one without a character, hide data.
 _STRAY_SELECTOR = regex.compile(rf"(?<=^|\s|{_SELECTOR}){_SELECTOR}")
 _ANY_SELECTOR = re.compile(_SELECTOR)
 
 
 def normalise(text: str) -> str:
-    """Unicode NFC, single spaces, nothing that only hides. Idempotent.
+    """Normalise to Unicode NFC and single spaces, without invisible characters. Idempotent.
 
-    Taken out are control characters, direction marks, soft hyphens, byte-order marks, zero-width spaces. What words and
-    emoji are made of stays: joiners between letters that join or between parts of an emoji, variation selectors, the
-    tags of a flag.
+    Removes control characters, direction marks, soft hyphens, byte-order marks and zero-width spaces. Keeps the parts
+    of words and emoji: joiners between joining letters or parts of an emoji, variation selectors, the tags of a flag.
     """
     text = _SPACE.sub(" ", text)
     if not text.isascii() or not text.isprintable():
         text = unicodedata.normalize("NFC", text)
-        # What is printable has no control and no format characters.
+        # Printable text has no control and no format characters.
         if not text.isprintable() or _ANY_SELECTOR.search(text):
             text = unicodedata.normalize("NFC", _HIDDEN.sub("", text))
             text = _STRAY_SELECTOR.sub("", _STRAY_JOINER.sub("", text))
-            # Taking a character away can leave two spaces, or two characters that compose.
+            # Removing a character can leave two spaces, or two characters that compose.
             text = unicodedata.normalize("NFC", _SPACE.sub(" ", text))
     return text.strip()

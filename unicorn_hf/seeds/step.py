@@ -1,8 +1,8 @@
-"""Seeds to shards: normalised, deduplicated, shuffled by a hash, in bounded memory.
+"""Writes seeds to shards: normalised, deduplicated, shuffled by a hash, in bounded memory.
 
-A seed's place in the order is a hash of its text. Seeds go to buckets by the first bits of that hash; equal seeds meet
-in the same bucket, and sorting the buckets one by one sorts them all. So sources are mixed in proportion all along the
-order, and a build of fewer captions than seeds has the same mixture.
+Seeds are sorted by a hash of their text. The first bits of the hash select a bucket, so equal seeds are in the same
+bucket, and sorting each bucket sorts all seeds. So sources are mixed in proportion everywhere in the order, and a build
+with fewer captions than seeds has the same mixture.
 """
 
 from collections import Counter
@@ -31,22 +31,22 @@ from unicorn_hf.seeds.sources import source_names
 
 _RECORD = "seeds"
 CODE = 2
-"""Raise it when other seeds are taken, or in another form."""
+"""Raise it if the same sources give other seeds."""
 
 
 class SeedsRecord(Record):
-    """What all sources gave."""
+    """Seeds of all sources."""
 
     partitions: tuple[str, ...]
     """A fingerprint of each shard's seeds, in order."""
     num_seeds: int
     sources: tuple[SourceFacts, ...]
     skipped: dict[str, int]
-    """Seeds left out, by reason."""
+    """Number of skipped seeds, by reason."""
     left_out: tuple[LeftOut, ...] = ()
-    """The same with an example each, and the columns that are not read."""
+    """The skipped seeds with an example for each reason, and unread columns."""
     took: tuple[str, ...] = ()
-    """How the files were read, for a person."""
+    """Notes on how the files were read."""
 
     @property
     def facts(self) -> SeedFacts:
@@ -56,10 +56,10 @@ class SeedsRecord(Record):
 def prepare_seeds(
     config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path
 ) -> tuple[SeedShards, SeedsRecord]:
-    """Read all sources and write their seeds as shards, or find the shards of an earlier run over the same content.
+    """Read all sources and write their seeds to shards, or reuse the shards of an earlier run with the same content.
 
     Raises:
-        InputError: a source cannot be read as it is, or none holds a seed. No shard is left behind.
+        InputError: a source cannot be read, or none contains a seed. No shard is left behind.
     """
     step, inputs = _step(config, random_seed, partition_rows, work_dir)
     record = step.find(_RECORD, inputs, SeedsRecord)
@@ -75,10 +75,10 @@ def prepare_seeds(
 
 
 def are_prepared(config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path) -> bool:
-    """Whether `prepare_seeds` would find all done.
+    """Whether `prepare_seeds` can reuse an earlier run.
 
     Raises:
-        InputError: a file is not there.
+        InputError: a file is missing.
     """
     step, inputs = _step(config, random_seed, partition_rows, work_dir)
     return step.find(_RECORD, inputs, SeedsRecord) is not None
@@ -90,7 +90,7 @@ def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) 
 
 
 def check_sources(config: Seeds, languages: Sequence[str]) -> None:
-    """See, by its first seeds, that each source that is here can be read, and is in one of the recipe's languages.
+    """Check the first seeds of each local source: it is readable, and in one of the recipe's languages.
 
     Raises:
         InputError: a file is missing, empty, of an unknown kind, lacks the column, or is in another language.
@@ -106,7 +106,7 @@ def check_sources(config: Seeds, languages: Sequence[str]) -> None:
 
 
 def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) -> None:
-    """See that seeds of the network, which are read as a whole first, are in one of the recipe's languages.
+    """Check that seeds of remote sources, which are prepared first, are in one of the recipe's languages.
 
     Raises:
         InputError: they are not.
@@ -121,7 +121,7 @@ def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) 
 
 def _content(source: SeedSource) -> str:
     content = source.content()
-    # What another package gives may change with its version.
+    # The seeds of another package's source may change with its version.
     return fingerprint(SOURCES.identity(source.kind), content) if SOURCES.provider(source.kind) else content
 
 
@@ -169,7 +169,7 @@ def _reasons(skipped: Counter[str]) -> str:
 def _rows(
     config: Seeds, random_seed: int, skipped: Counter[str], notes: ReadingNotes
 ) -> Iterator[tuple[str, str, str]]:
-    """Seed, source and domain of what is not skipped."""
+    """Seed, source and domain of the seeds that are not skipped."""
     for name, source in zip(source_names(config.used), config.used, strict=True):
         for number, text in enumerate(source.read(random_seed, notes), start=1):
             seed = normalise(text)
@@ -181,7 +181,7 @@ def _rows(
 
 
 def _skip(seed: str, config: Seeds) -> str | None:
-    """Why a seed is left out."""
+    """Why a seed is skipped; None if it is kept."""
     if not seed:
         return "blank"
     if len(seed) < config.min_characters:
@@ -192,7 +192,7 @@ def _skip(seed: str, config: Seeds) -> str | None:
 
 
 def _quotas(config: Seeds, buckets: Buckets) -> dict[str, int]:
-    """How many seeds each source with a weight may give: as many as keep all of them in proportion."""
+    """The maximum number of seeds of each source with a weight that keeps the weights in proportion."""
     weights = {
         name: source.weight
         for name, source in zip(source_names(config.used), config.used, strict=True)
@@ -228,8 +228,8 @@ def _sorted_rows(
 
 
 def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]], int, tuple[str, str] | None]:
-    """Source and domain of each seed of a bucket, those of the first source that has it; how many came again, and the
-    first of them with its source."""
+    """Source and domain of each seed of a bucket, from the first source that has it; the number of duplicates, and the
+    first duplicate with its source."""
     first: dict[str, tuple[str, str]] = {}
     num_duplicates, again = 0, None
     for seed, source, domain in buckets.read(bucket):

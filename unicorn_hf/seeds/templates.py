@@ -1,4 +1,4 @@
-"""Labels to seeds: each is put into some of the templates."""
+"""Makes seeds from labels: inserts each into some of the templates."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -8,10 +8,10 @@ from unicorn_hf.seeds.normalise import normalise
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """See that a label has its place in each of the templates.
+    """Check that each template contains `{label}`.
 
     Raises:
-        ValueError: it has not.
+        ValueError: one does not.
     """
     for template in templates:
         if "{label}" not in template:
@@ -19,7 +19,7 @@ def check_templates(templates: Sequence[str]) -> None:
 
 
 def expanded(labels: Iterator[str], templates: Sequence[str], number: int, random_seed: int) -> Iterator[str]:
-    """Each label in `number` of the templates, drawn by its hash; a label that is blank as it is."""
+    """Each label in `number` of the templates, drawn by its hash; blank labels unchanged."""
     for text in labels:
         label = normalise(text)
         if not label:

@@ -23,7 +23,7 @@ DataFiles = Annotated[
 
 @SOURCES.register("dataset")
 class DatasetSource(SeedSource):
-    """Caption seeds in a data set of the Hub, or any path that `datasets.load_dataset` takes; read as a stream."""
+    """Caption seeds in a Hub data set, or any path that `datasets.load_dataset` reads; read as a stream."""
 
     is_remote = True
     hub_keys = ("path",)
@@ -37,17 +37,17 @@ class DatasetSource(SeedSource):
     split: str = "train"
     revision: Revision | None = None
     column: str | Strings
-    """A column of text, of lists of texts or of class labels, or several columns; one text of a row becomes a seed."""
+    """A column of texts, lists of texts or class labels, or several columns; one text of a row becomes a seed."""
     image_id: str | None = None
-    """The column that says of which image a caption is: one caption of each image becomes a seed."""
+    """The column with the image of a caption: one caption of each image becomes a seed."""
     templates: Strings = ()
-    """The column holds labels: the class names, or each text, are put into these templates (`{label}`)."""
+    """The column holds labels: the class names, or each text, are inserted into these templates (`{label}`)."""
     num_templates: PositiveInt = 10
-    """Drawn for each label, without repetition; all of them where there are fewer."""
+    """Templates drawn for each label, without repetition; all if there are fewer."""
     where: dict[str, str] = Field(default_factory=dict)
-    """Of Parquet files: only the rows that have these values in these columns."""
+    """For Parquet files: only rows with these values in these columns."""
     data_files: DataFiles | None = None
-    """Parquet files to read by a pattern relative to the data set, whatever its card says: `pretrain/*.parquet`."""
+    """A pattern of Parquet files relative to the data set, which overrides its card: `pretrain/*.parquet`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class DatasetSource(SeedSource):
         if not self.columns:
             raise ValueError("column is empty")
         if self.templates and (len(self.columns) > 1 or self.image_id):
-            raise ValueError("templates go with one column of labels, without image_id")
+            raise ValueError("templates require a single column of labels, and no image_id")
         return self
 
     def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:

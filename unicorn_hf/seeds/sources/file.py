@@ -13,11 +13,11 @@ from unicorn_hf.core.sources import SeedSource, package_file
 
 
 class InFile(SeedSource):
-    """What sources that are files have in common."""
+    """Base class of sources in a file."""
 
     file_keys = ("path",)
     path: str
-    """Relative to the recipe; `package:NAME` is a file that ships with unicorn-hf."""
+    """Relative to the recipe; `package:NAME` is a file bundled with unicorn-hf."""
 
     @property
     def file(self) -> Path:
@@ -37,12 +37,12 @@ class InFile(SeedSource):
 
 @SOURCES.register("file")
 class FileSource(InFile):
-    """Caption seeds in a file: .txt one a line; .csv, .tsv, .jsonl, .json, .parquet by column."""
+    """Caption seeds in a file: .txt with one per line; .csv, .tsv, .jsonl, .json, .parquet with a column."""
 
     taken_keys = ("column",)
     kind: Literal["file"] = "file"
     column: str | None = None
-    """Needed where the file has more than one column of text."""
+    """Required if the file has several text columns."""
 
     def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
         return islice(self.texts(self.column, notes), self.limit)

@@ -1,4 +1,4 @@
-"""Seeds made of the labels in a file."""
+"""Seeds from labels in a file."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -15,13 +15,13 @@ from unicorn_hf.seeds.templates import check_templates, expanded
 
 @SOURCES.register("labels")
 class LabelSource(InFile):
-    """Domain-specific seeds: the labels of a file, one a line, each put into templates (`{label}`)."""
+    """Domain-specific seeds: the labels of a file, one per line, inserted into templates (`{label}`)."""
 
     taken_keys = ("templates", "num_templates")
     kind: Literal["labels"]
     templates: Annotated[Strings, Field(min_length=1)]
     num_templates: PositiveInt = 10
-    """Drawn for each label, without repetition; all of them where there are fewer."""
+    """Templates drawn for each label, without repetition; all if there are fewer."""
     domain: str
 
     @model_validator(mode="after")
