@@ -59,7 +59,7 @@ def test_what_the_schema_allows_is_always_read(score: int, before: str, after: s
 def test_a_row_is_kept_from_the_bound_on(score: int, bound: int) -> None:
     rejected = Scorer(PROMPT, bound).check(Answer(json.dumps({"score": score}), "stop", 9, 9))
     assert (rejected is None) == (score >= bound)
-    assert rejected is None or (rejected.reason, rejected.detail) == ("low_score", f"{score}, {bound} is wanted")
+    assert rejected is None or (rejected.reason, rejected.detail) == ("low_score", f"{score}, below {bound}")
 
 
 def test_an_answer_without_a_score_is_no_good_score() -> None:

@@ -422,7 +422,7 @@ class TestJudge:
         assert made.num == 6
         assert made.counts.rejected.keys() == {"low_score"}
         details = {row["detail"] for row in rejections(tmp_path / "work") if row["stage"] == "instructions"}
-        assert details <= {f"{score}, 4 is wanted" for score in (1, 2, 3)}
+        assert details <= {f"{score}, below 4" for score in (1, 2, 3)}
         scored = [request for request in asked.asked if "score" in (request.json_schema or "")]
         assert all(request.sampling.temperature == 0 for request in scored)
         assert all("Question: " in request.subject and "Answer: " in request.subject for request in scored)

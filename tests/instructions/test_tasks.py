@@ -254,9 +254,9 @@ def test_examples_are_written_in_the_format_and_read_back(name: FormatName) -> N
 
 
 def test_an_example_that_is_no_answer_of_its_task_is_an_error() -> None:
-    with pytest.raises(ValueError, match="an example is no answer: wrong_shape, right: Field required"):
+    with pytest.raises(ValueError, match="an example is not a valid answer: wrong_shape, right: Field required"):
         task_of("multiple_choice").asked(PROMPT)
     for text in ("I am no JSON", '{"pair": []}', "3"):
         prompt = PROMPT.model_copy(update={"examples": (Example(subject="A dog.", answer=text),)})
-        with pytest.raises(ValueError, match="an example is no answer: "):
+        with pytest.raises(ValueError, match="an example is not a valid answer: "):
             task_of("question_answering").asked(prompt)

@@ -1,7 +1,7 @@
-"""The captions that passed all filters, and which of them say nearly the same: over all partitions, on the workers.
+"""Deduplicates the captions that passed all filters, over all partitions, on the workers.
 
-A row is named by its place among all candidates. The client holds a few numbers a row, and reads one key of all rows at
-a time; texts stay on disk, and are read by the jobs that compare them.
+A row is identified by its index among all candidates. The client holds a few numbers per row, and reads one key of all
+rows at a time; texts stay on disk, and the jobs that compare them read them.
 """
 
 import itertools
@@ -41,13 +41,13 @@ from unicorn_hf.runtime.work import Work
 
 STAGE = "near-duplicates"
 CODE = 3
-"""Raise it when keys or comparison change."""
+"""Raise it if keys or comparison change."""
 _KEYS, _PAIRS, _ROWS = "keys", "pairs", "rows"
 _SELECTED = "selected"
 _PAIRS_PER_JOB = 50_000
 _CACHED_TEXTS = 4096
 _VALUES_AT_ONCE = 2**25
-"""Keys that the client holds: 256 MiB of them."""
+"""Keys that the client holds at a time: 256 MiB."""
 
 SELECTED = pa.schema([pa.field("partition", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)])
 PAIRS = pa.schema(
@@ -77,11 +77,11 @@ class KeyJob(ShardJob):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareJob(PartitionJob[Record]):
-    """Which of some pairs of rows are near-duplicates: the Jaccard similarity of their texts, exactly."""
+    """Finds near-duplicates among pairs of rows by the exact Jaccard similarity of their texts."""
 
     shards: tuple[CaptionShard, ...]
     starts: tuple[int, ...]
-    """The place of each shard's first row."""
+    """The index of each shard's first row."""
     pairs: Pairs
     config: NearDuplicates
 
@@ -109,12 +109,12 @@ class CompareJob(PartitionJob[Record]):
 
 
 class SelectedRecord(Record):
-    """Which rows make the set, so that a build that is done need not look for duplicates to know it again."""
+    """The selected rows, so that a finished build does not search duplicates again."""
 
     waves: tuple[tuple[int, ...], ...]
-    """Of each wave, where the candidates of its partitions begin and end."""
+    """For each wave, the boundaries of its partitions in the candidates."""
     shards: str
-    """Fingerprint of the shards that the rows were picked of."""
+    """Fingerprint of the shards of the rows."""
     left_out: dict[str, int]
     num_surplus: int
 
@@ -124,7 +124,7 @@ class SelectedRecord(Record):
 
 
 class Candidates:
-    """All captions that passed the filters, in their order; partitions are added wave by wave."""
+    """All captions that passed the filters, in order; partitions are added wave by wave."""
 
     def __init__(self, config: NearDuplicates, work_dir: Path, encoder: Encoder | None = None) -> None:
         self._config = config
@@ -140,13 +140,13 @@ class Candidates:
 
     @property
     def is_first(self) -> NDArray[np.bool_]:
-        """Shape (candidates,): whether no candidate before has the same words."""
+        """Shape (candidates,): whether no earlier candidate has the same words."""
         first = np.zeros(len(self._digests), bool)
         first[np.unique(self._digests, return_index=True)[1]] = True
         return first
 
     def add(self, paths: Sequence[Path], pool: WorkerPool) -> None:
-        """Add shards of captions behind those that are there, and find near-duplicates in them and of them."""
+        """Append shards of captions, and find near-duplicates within them and between them and earlier ones."""
         num_before = self._starts[-1]
         digests = [read_table(path, CAPTIONS, ["digest"]).column("digest").to_numpy() for path in paths]
         shards = [CaptionShard.of(path, column) for path, column in zip(paths, digests, strict=True)]
@@ -169,7 +169,7 @@ class Candidates:
             self._pairs += self._semantic.find(self._shards, self._starts[:-1], self._order, num_before, pool)
 
     def select(self, wanted: int) -> tuple[Selection, list[NDArray[np.int64]]]:
-        """What is kept, and its rows by partition; see `greedy.select`."""
+        """The selection, and its rows by partition; see `greedy.select`."""
         selection = select(self.is_first, self._richness, self._pairs, wanted)
         places = np.flatnonzero(selection.kept)
         cuts = np.searchsorted(places, self._starts)
@@ -179,18 +179,18 @@ class Candidates:
         return selection, rows
 
     def find_selected(self, inputs: str) -> SelectedRecord | None:
-        """What was selected last, if it was for these inputs."""
+        """The last selection, if it had these inputs."""
         return self._step.find(_SELECTED, inputs, SelectedRecord)
 
     def selected_rows(self, record: SelectedRecord) -> list[NDArray[np.int64]]:
-        """Its rows, by partition."""
+        """The rows of a selection, by partition."""
         table = read_table(self._step.shard(_SELECTED, _ROWS), SELECTED)
         cuts = np.searchsorted(table.column("partition").to_numpy(), np.arange(record.num_partitions + 1))
         rows = table.column("row").to_numpy().astype(np.int64)
         return [rows[begin:end] for begin, end in itertools.pairwise(cuts)]
 
     def finish(self, record: SelectedRecord, selection: Selection, rows: Sequence[NDArray[np.int64]]) -> None:
-        """Write what was left out, the rows that were not, and the record."""
+        """Write rejected duplicates, selected rows, and the record."""
         self._write_left_out(selection)
         partitions = np.repeat(np.arange(len(rows), dtype=np.int32), [len(here) for here in rows])
         all_rows = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int32)
@@ -199,7 +199,7 @@ class Candidates:
         self._step.finish(_SELECTED, record.model_copy(update={"num_bytes": self._step.sizes(_SELECTED, _ROWS)}))
 
     def _write_left_out(self, selection: Selection) -> None:
-        """Write the duplicates as rejections, each with the id of a caption that was kept for it."""
+        """Write the duplicates as rejections, each with the id of the caption kept instead."""
         used = np.arange(len(selection.kept)) < selection.num_used
         is_first, kept_for = self.is_first, self._kept_for(selection)
         ids = dict(self._column_of(np.unique(np.array(list(kept_for.values()), np.int64)), "id"))
@@ -222,7 +222,7 @@ class Candidates:
                 writer.write_table(rows_table(rows, REJECTIONS))
 
     def _kept_for(self, selection: Selection) -> dict[int, int]:
-        """Of each near-duplicate that was left out, the best caption that was kept and is one of it."""
+        """For each rejected near-duplicate, the best kept caption that it duplicates."""
         found: dict[int, int] = {}
         for pair in self._pairs:
             for out, stays in (pair, pair[::-1]):
@@ -242,12 +242,12 @@ class Candidates:
 
     @property
     def _order(self) -> NDArray[np.int64]:
-        """The rows that are to be compared, best first."""
+        """The rows to compare, best first."""
         order = np.argsort(-self._richness, kind="stable")
         return order[self.is_first[order]]
 
     def _meeting(self, num_before: int) -> Pairs:
-        """Pairs of rows that share a key, and of which one at least is new."""
+        """Pairs of rows that share a key, with at least one new row."""
         num_rows, order = len(self._digests), self._order
         found = np.zeros(0, np.int64)
         marks = self._columns(self._shards, [f"mark_{number}" for number in range(num_marks(self._config))])
@@ -261,7 +261,7 @@ class Candidates:
         return np.stack(np.divmod(found, max(num_rows, 1)), axis=1)
 
     def _columns(self, shards: Sequence[CaptionShard], names: list[str]) -> list[NDArray[Any]]:
-        """Columns of the shards of keys, each over all of `shards`."""
+        """Columns of the key shards, each concatenated over `shards`."""
         schema = _key_schema(self._config)
         tables = pa.concat_tables(
             [read_table(self._step.shard(shard.identity, _KEYS), schema, names) for shard in shards]
@@ -269,7 +269,7 @@ class Candidates:
         return [tables.column(name).to_numpy() for name in names]
 
     def _compare_job(self, pairs: Pairs) -> CompareJob:
-        """A job over `pairs`, which knows of those partitions alone that they lie in."""
+        """A job over `pairs`, with only the partitions that contain them."""
         inside = sorted(set(np.searchsorted(self._starts, np.unique(pairs), side="right") - 1))
         shards, starts = [self._shards[at] for at in inside], [self._starts[at] for at in inside]
         digest = blake2b(pairs.tobytes(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Which of many candidates make the set: the shortest run of them that has enough once near-duplicates are left out."""
+"""Selects the captions of a set: the shortest prefix of candidates with enough captions that are no near-duplicates."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Selection:
-    """What is kept of the first `num_used` candidates."""
+    """The kept ones of the first `num_used` candidates."""
 
     kept: NDArray[np.bool_]
     """Shape (candidates,); False from `num_used` on."""
@@ -21,17 +21,17 @@ class Selection:
 def select(
     eligible: NDArray[np.bool_], richness: NDArray[np.int32], pairs: Iterable[tuple[int, int]], wanted: int
 ) -> Selection:
-    """Keep `wanted` candidates, taking them in their order, no two of which are a pair.
+    """Keep `wanted` candidates of the shortest sufficient prefix, no two of which are a pair.
 
-    Of the candidates taken, the better ones come first (more distinct words; of equals, the earlier one), and each is
-    kept if it is in no pair with one that is kept: so every candidate left out has a better one that is kept. As many
-    candidates are taken as it needs for `wanted`, and no more: what lies behind them has no part in it.
+    In the prefix, better candidates come first (more distinct words; then the earlier one), and each is kept if it is
+    in no pair with a kept one. So every rejected candidate has a better one that is kept. Later candidates have no
+    influence.
 
     Args:
-        eligible: shape (candidates,); the others are left out from the start.
+        eligible: shape (candidates,); the others are never kept.
         richness: shape (candidates,); the number of distinct words of each.
         pairs: candidates that are near-duplicates of each other.
-        wanted: how many to keep; with fewer to be had, all are.
+        wanted: how many to keep; all, if there are fewer.
     """
     state = _Greedy(richness, pairs)
     plain = eligible.copy()
@@ -44,7 +44,7 @@ def select(
         if eligible[candidate]:
             state.take(candidate)
         end = candidate + 1
-    # The least end from here on that gives enough: `num_plain` never falls.
+    # The least sufficient end from here on: `num_plain` never decreases.
     end = max(end, int(np.searchsorted(num_plain, wanted - state.num_kept)))
     end = min(end, len(eligible))
     kept = plain.copy()
@@ -54,7 +54,7 @@ def select(
 
 
 class _Greedy:
-    """The kept ones among the candidates taken so far, mended with each further one."""
+    """The kept ones among the candidates so far, updated with each further one."""
 
     def __init__(self, richness: NDArray[np.int32], pairs: Iterable[tuple[int, int]]) -> None:
         self._richness = richness
@@ -67,7 +67,7 @@ class _Greedy:
 
     def take(self, candidate: int) -> None:
         self.kept[candidate] = False
-        # Best first, so that what a verdict rests on is settled before it.
+        # Best first: each decision depends only on better candidates.
         waiting = [self._rank(candidate)]
         while waiting:
             rank = heappop(waiting)

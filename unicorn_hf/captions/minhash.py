@@ -1,8 +1,8 @@
-"""Near-duplicates by MinHash: keys under which texts of similar words meet, and how similar they really are.
+"""Near-duplicate detection by MinHash with locality-sensitive hashing.
 
-A text is the set of its runs of words. Two texts with a Jaccard similarity of s agree in one key with probability s^r,
-where a key is made of r hashes, and meet in at least one of b keys with 1 - (1 - s^r)^b (Broder 1997; Leskovec,
-Rajaraman and Ullman, Mining of Massive Datasets, section 3.4).
+A text is the set of its shingles (runs of words). Two texts with a Jaccard similarity of s share a key of r hashes with
+probability s^r, and at least one of b keys with 1 - (1 - s^r)^b (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of
+Massive Datasets, section 3.4).
 """
 
 from collections.abc import Sequence
@@ -20,35 +20,35 @@ Pairs = NDArray[np.int64]
 
 _SEED = 1
 _FOUND = 0.97
-"""Probability at which two texts that are just similar enough are to meet."""
+"""Probability that two texts at the threshold share a key."""
 _HASHES_PER_MARK = 32
 _EVERY_OTHER_BIT = np.uint64(0x5555555555555555)
 _DEVIATIONS = 3.5
 MAX_PARTNERS = 16
-"""A text is compared with so many better ones of the same key: what makes a cluster of any size linear."""
+"""Maximum number of better texts with the same key to compare with: keeps the work linear for large clusters."""
 
 
 def shingles(text: str, num_words: int) -> frozenset[str]:
-    """The runs of `num_words` words of a text; of a shorter text all of it, as one."""
+    """The runs of `num_words` words of a text; a shorter text is one run."""
     return frozenset(" ".join(run) for run in runs(text, num_words) or [words(text)])
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Shared runs over all runs of two texts."""
+    """Jaccard similarity of two texts' shingles."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 
 
 @lru_cache(maxsize=8)
 def key_shape(threshold: float, num_hashes: int) -> tuple[int, int]:
-    """How many keys a text has, and hashes a key: as many hashes as still let texts at the threshold meet."""
+    """Number of keys per text, and of hashes per key: the most hashes with which texts at the threshold share a key."""
     shapes = [(num_hashes // rows, rows) for rows in range(num_hashes, 0, -1)]
     return next((shape for shape in shapes if 1 - (1 - threshold ** shape[1]) ** shape[0] >= _FOUND), (num_hashes, 1))
 
 
 @dataclass(frozen=True)
 class Sketches:
-    """What is kept of some texts to find those that are alike."""
+    """Compact representation of texts, to find similar ones."""
 
     keys: Keys
     """Shape (texts, number of keys)."""
@@ -64,7 +64,7 @@ def sketch(texts: Sequence[str], config: NearDuplicates) -> Sketches:
     hashes = RMinHash.digests_from_token_sets(sets, num_perm=config.num_hashes, seed=_SEED)
     table = np.array(hashes, dtype=np.uint64).reshape(len(texts), config.num_hashes)
     factors = np.random.Generator(np.random.PCG64(_SEED)).integers(1 << 63, size=rows + 1, dtype=np.uint64) * 2 + 1
-    # A sum with random odd factors, modulo 2**64: texts that meet by chance are told apart when they are compared.
+    # A sum with random odd factors, modulo 2**64: the comparison removes collisions.
     parts = table[:, : num_keys * rows].reshape(len(texts), num_keys, rows)
     bits = table * factors[rows] >> np.uint64(62)
     room = num_marks(config) * _HASHES_PER_MARK - config.num_hashes
@@ -81,13 +81,13 @@ def num_marks(config: NearDuplicates) -> int:
 
 
 def may_be_alike(marks: Sequence[Keys], pairs: Pairs, config: NearDuplicates) -> NDArray[np.bool_]:
-    """Which of `pairs` agree in as many marks as texts at the threshold do, give or take 3.5 standard deviations.
+    """Which of `pairs` agree in as many marks as texts at the threshold, within 3.5 standard deviations.
 
     Hashes of two texts with a Jaccard similarity of s agree in two bits with probability s + (1 - s) / 4 (b-bit
-    MinHash, Li and König 2010). One pair at the threshold in 4,000 is lost, and most of those far below it.
+    MinHash, Li and König 2010). This rejects one in 4,000 pairs at the threshold, and most pairs far below it.
 
     Args:
-        marks: the words of all texts' marks: `num_marks` arrays of shape (texts,).
+        marks: the marks of all texts: `num_marks` arrays of shape (texts,).
         pairs: texts that share a key.
         config: the threshold.
     """
@@ -107,7 +107,7 @@ def meeting(keys: Keys, order: NDArray[np.int64]) -> Pairs:
 
     Args:
         keys: one key of each text.
-        order: the texts, best first; those that are not in it meet nobody.
+        order: the texts to compare, best first.
     """
     by_key = order[np.argsort(keys[order], kind="stable")]
     sorted_keys = keys[by_key]

@@ -1,8 +1,8 @@
-"""Captions that mean the same in other words: near-duplicates by the cosine of the encoder's vectors.
+"""Semantic near-duplicates: captions with a high cosine similarity of the encoder's vectors.
 
-Vectors are compared within cells: each caption lies in those of the two pivots that are nearest to it, and pivots are
-the first captions, which are a random sample (the order is that of a hash). Few captions make one cell, and all are
-compared; of many, those compared grow with their number, not with its square.
+Vectors are compared within cells. Each caption is in the cells of its two nearest pivots; pivots are the first
+captions, a random sample, since the order is by hash. Few captions make one cell, and all are compared; with many
+captions, the work grows linearly, not quadratically.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from unicorn_hf.runtime.work import Work
 
 STAGE = "semantic-duplicates"
 CODE = 2
-"""Raise it when the comparison changes."""
+"""Raise it if the comparison changes."""
 _VECTORS, _PAIRS, _COLUMN = "vectors.arrow", "pairs", "vector"
 _ROWS_PER_CELL = 4096
 _CELLS_OF_A_ROW = 2
@@ -35,7 +35,7 @@ _PAIR_SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in
 
 
 class Encoder(Protocol):
-    """What opens the text encoder in a worker."""
+    """Opens the text encoder in a worker."""
 
     @property
     def text_identity(self) -> str: ...
@@ -64,14 +64,14 @@ class VectorJob(ShardJob):
 
 @dataclass(frozen=True, kw_only=True)
 class CellJob(PartitionJob[Record]):
-    """Which captions of one cell are near-duplicates."""
+    """Finds near-duplicates in one cell."""
 
     shards: tuple[CaptionShard, ...]
     starts: tuple[int, ...]
     rows: NDArray[np.int64]
     """The cell's captions, best first."""
     first_new: int
-    """Pairs of captions before this one are known."""
+    """Pairs of captions before this one are known already."""
     threshold: float
 
     def run(self, work: Work) -> Record:
@@ -102,7 +102,7 @@ class CellJob(PartitionJob[Record]):
 
 
 class SemanticDuplicates:
-    """Finds them, wave by wave."""
+    """Finds semantic near-duplicates, wave by wave."""
 
     def __init__(self, threshold: float, encoder: Encoder, work_dir: Path) -> None:
         self._threshold = threshold
@@ -118,14 +118,14 @@ class SemanticDuplicates:
         first_new: int,
         pool: WorkerPool,
     ) -> list[tuple[int, int]]:
-        """Pairs of captions, one at least from `first_new` on.
+        """Pairs of near-duplicates with at least one caption from `first_new` on.
 
         Args:
             shards: all partitions.
-            starts: the place of each one's first caption.
+            starts: the index of each partition's first caption.
             order: the captions to compare, best first.
-            first_new: the first caption that was not here at the call before.
-            pool: does the work.
+            first_new: the first caption that is new since the last call.
+            pool: runs the jobs.
         """
         vectors = [VectorJob.of(self._step, shard, encoder=self._encoder) for shard in shards]
         pool.run(vectors, lambda record: None, on_gpu=self._encoder.uses_gpu)

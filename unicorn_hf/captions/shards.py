@@ -1,4 +1,4 @@
-"""Shards of captions as the search for duplicates knows them: a row is named by its place among all candidates."""
+"""Shards of captions for deduplication, where a row is identified by its index among all candidates."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class CaptionShard:
 
     path: Path
     identity: str
-    """Fingerprint of their words: the same captions, wherever they come from, have the same keys."""
+    """Fingerprint of their words: equal captions have equal keys, whatever their source."""
 
     @classmethod
     def of(cls, path: Path, digests: NDArray[np.int64]) -> "CaptionShard":
@@ -29,7 +29,7 @@ class CaptionShard:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob(PartitionJob[Record]):
-    """Something made of each caption of one partition."""
+    """A job over each caption of one partition."""
 
     captions: CaptionShard
 
@@ -47,12 +47,12 @@ class ShardJob(PartitionJob[Record]):
 def rows_by_shard(
     rows: NDArray[np.int64], shards: Sequence[CaptionShard], starts: Sequence[int]
 ) -> Iterator[tuple[CaptionShard, NDArray[np.int64]]]:
-    """Some candidates, in rising order, as rows of the shards that hold them.
+    """Group candidates by shard, as rows of each.
 
     Args:
-        rows: places among all candidates.
-        shards: partitions in order; each one that holds a row is there.
-        starts: the place of each shard's first row.
+        rows: indices among all candidates, in ascending order.
+        shards: partitions in order, with all that contain one of the rows.
+        starts: the index of each shard's first row.
     """
     cuts = [*np.searchsorted(rows, starts), len(rows)]
     for shard, start, begin, end in zip(shards, starts, cuts[:-1], cuts[1:], strict=True):

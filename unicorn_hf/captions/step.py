@@ -1,9 +1,8 @@
-"""Stage 1, diverse caption synthesis: one dense caption a seed and sample, c = LLM(seed) (paper, section 3.1).
+"""Stage 1, diverse caption synthesis: one dense caption per seed and sample, c = LLM(seed) (paper, section 3.1).
 
-Candidates have a fixed order: all seeds in their order for the first sample, then for the second, and so on. The
-captions of the set are those of the shortest run of candidates that has `num` once filters and near-duplicates are
-out, so neither the number of workers nor what they were doing when they were killed can change it. A seed that got no
-answer is left out of the waves after.
+Candidates have a fixed order: all seeds in order for the first sample, then for the second, and so on. The set has the
+captions of the shortest prefix of candidates with `num` captions after filters and deduplication, so neither the number
+of workers nor a kill can change it. Later waves skip a seed without an answer.
 """
 
 import itertools
@@ -44,23 +43,23 @@ STAGE = "captions"
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionJob(PartitionJob[GenerationRecord]):
-    """The captions that one sample of some seeds of one shard gives."""
+    """The captions of one sample for some seeds of one shard."""
 
     record_type = GenerationRecord
     answers: Path
     seeds: Path
     sample: int
     rows: range
-    """Of the shard of seeds."""
+    """Rows of the seed shard."""
     left_out: tuple[int, ...]
-    """Rows among them that got no answer in an earlier sample."""
+    """Rows among them without an answer in an earlier sample."""
     prompt: Prompt
     config: Captions
     generator: GeneratorSpec
     random_seed: int
     languages: tuple[str, ...]
     is_across: bool
-    """Whether the seeds are in other languages than the captions."""
+    """Whether seeds and captions are in different languages."""
     screen: Scorer | None
 
     @property
@@ -118,16 +117,16 @@ class CaptionSet:
 
 @dataclass
 class CaptionStage:
-    """Asks partition after partition until enough captions are kept."""
+    """Runs partition after partition until enough captions are kept."""
 
     recipe: Recipe
     seeds: SeedShards
     generator: GeneratorSpec
     work_dir: Path
     answers: Path
-    """Where the engine's answers are stored."""
+    """The folder of the engine's stored answers."""
     encoder: Encoder | None = None
-    """Needed where near-duplicates are looked for by meaning."""
+    """Required for semantic deduplication."""
 
     def __post_init__(self) -> None:
         config = self.recipe.captions
@@ -136,7 +135,7 @@ class CaptionStage:
         self._screen = load_scorer(config.screen, CAPTION_PROMPTS, self.recipe.random_seed, reason="unsafe_score")
         screening = (config.screen, self._screen.prompt) if self._screen else None
         self.earlier_answers = Step.of(self.work_dir, "answers-captions", *asking).folder
-        """Where versions before the store kept the answers of this stage."""
+        """The folder in which earlier versions stored the answers of this stage."""
         filters = (config.filters, *config.filters.identity, code_identity())
         languages = (self.recipe.language, self.recipe.is_across)
         self.step = Step.of(self.work_dir, STAGE, *asking, *filters, *languages, screening)
@@ -145,7 +144,7 @@ class CaptionStage:
         """Make the captions.
 
         Raises:
-            RunError: the recipe's bound on attempts or on rejections is reached; what was answered is kept.
+            RunError: the recipe's bound on attempts or on rejections is reached; answers are kept.
         """
         wanted = self.recipe.captions.num
         progress.start(STAGE, wanted)
@@ -168,8 +167,8 @@ class CaptionStage:
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
                     f" candidates ({_why(made.counts)})",
-                    "All answers are kept. More seeds, a higher captions.max_attempts_per_caption or captions_per_seed,"
-                    " or bounds in captions.filters that the model can meet will bring the rest.",
+                    "All answers are kept. Add seeds, raise captions.max_attempts_per_caption or captions_per_seed,"
+                    " or relax the bounds in captions.filters.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
             records += pool.run(wave, limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
@@ -193,7 +192,7 @@ class CaptionStage:
         return made
 
     def _found(self, candidates: Candidates) -> CaptionSet | None:
-        """The set as it was selected before, if all that it was selected from is as it was."""
+        """The set of the last selection, if its inputs are unchanged."""
         selected = candidates.find_selected(self._selecting)
         if selected is None:
             return None
@@ -212,13 +211,13 @@ class CaptionStage:
 
     @property
     def _selecting(self) -> str:
-        """Fingerprint of what is selected, and from what."""
+        """Fingerprint of the selection's inputs."""
         config = self.recipe.captions
         encoder = self.encoder.text_identity if config.near_duplicates.semantic_threshold and self.encoder else None
         return fingerprint(self.step.folder.name, self.seeds.identities, config.num, config.max_rejected, encoder)
 
     def _ends(self, begin: int, number: int) -> tuple[int, ...]:
-        """Where jobs for the next `number` candidates begin and end: each has candidates of one shard."""
+        """Boundaries of the jobs for the next `number` candidates: each has candidates of one shard."""
         last = min(begin + number, self._max_candidates())
         ends = [begin]
         while (begin := ends[-1]) < last:
@@ -230,7 +229,7 @@ class CaptionStage:
     def _wave(
         self, ends: Sequence[int], jobs: Sequence[CaptionJob], records: Sequence[GenerationRecord]
     ) -> list[CaptionJob]:
-        """The jobs between `ends`. `jobs` and `records` are those of the waves before."""
+        """The jobs between `ends`; `jobs` and `records` are those of earlier waves."""
         unanswered: dict[Path, set[int]] = {}
         if ends[-1] > self.seeds.num_seeds:
             for job, record in zip(jobs, records, strict=True):
@@ -244,7 +243,7 @@ class CaptionStage:
         return config.num * config.max_attempts_per_caption
 
     def _place(self, candidate: int) -> tuple[int, int, int]:
-        """Sample, shard of seeds, and row in it."""
+        """Sample, seed shard and row of a candidate."""
         sample, seed = divmod(candidate, self.seeds.num_seeds)
         return sample, *divmod(seed, self.recipe.partition_rows)
 

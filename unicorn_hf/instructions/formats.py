@@ -1,4 +1,4 @@
-"""How a model writes its pairs down: as JSON, guided by a grammar where the engine has one, or as tagged lines."""
+"""Formats of a model's pairs: JSON, guided by a grammar if the engine has one, or tagged lines."""
 
 import json
 import re
@@ -18,26 +18,26 @@ _JSON_START = re.compile(r"[{\[]")
 
 
 class AnswerFormat(ABC):
-    """One way to write pairs. A prompt's `{format}` becomes `instruction`, its examples what `write` makes of them."""
+    """A format of pairs. `instruction` replaces a prompt's `{format}`, and `write` formats its examples."""
 
     guided: ClassVar[bool]
-    """Whether the engine is asked to allow nothing else."""
+    """Whether to constrain the engine to this format."""
 
     @abstractmethod
     def instruction(self, fields: Fields) -> str:
-        """The sentence that tells a model to write pairs of these fields."""
+        """The instruction to a model to write pairs of these fields."""
 
     @abstractmethod
     def write(self, pairs: Sequence[Fields]) -> str:
-        """Pairs as a model is to write them."""
+        """Pairs in this format."""
 
     @abstractmethod
     def read(self, answer: Answer, fields: Fields) -> list[object] | Rejected:
-        """The pairs of an answer, not yet looked at, or why there are none. Never raises."""
+        """The unchecked pairs of an answer, or why there are none. Never raises."""
 
 
 class JsonFormat(AnswerFormat):
-    """One object, `{"pairs": [...]}`. Text around it, a code fence for one, and a bare list are taken too."""
+    """One object, `{"pairs": [...]}`. Also accepts text around it, such as a code fence, and a bare list."""
 
     guided = True
 
@@ -60,7 +60,7 @@ class JsonFormat(AnswerFormat):
 
 
 class TaggedFormat(AnswerFormat):
-    """A line for each field, its tag in front; see `unicorn_hf.core.tagged`. No grammar slows the engine down."""
+    """A tagged line for each field; see `unicorn_hf.core.tagged`. No grammar slows the engine down."""
 
     guided = False
 
@@ -78,7 +78,7 @@ class TaggedFormat(AnswerFormat):
             return pairs
         lists = {name for name, value in fields.items() if isinstance(value, list)}
         if any(len(texts) > 1 for pair in pairs for name, texts in pair.items() if name not in lists):
-            return Rejected("wrong_shape", f"{list(fields)[-1]} stands twice in a pair")
+            return Rejected("wrong_shape", f"duplicate {list(fields)[-1]} in a pair")
         return [{name: texts if name in lists else texts[0] for name, texts in pair.items()} for pair in pairs]
 
 

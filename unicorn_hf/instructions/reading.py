@@ -1,4 +1,4 @@
-"""An answer becomes a conversation, or a rejection."""
+"""Turns an answer into a conversation or a rejection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A caption that is asked for a conversation of one task."""
+    """A caption for which a conversation of one task is requested."""
 
     id: str
     caption: str
@@ -33,7 +33,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns that hold, and why others of the same answer were left out."""
+    """The valid turns of an answer, and why others were dropped."""
 
     turns: tuple[Turn, ...]
     dropped: tuple[Rejected, ...] = ()
@@ -46,7 +46,7 @@ def read_conversation(
     prompt: Prompt,
     languages: Sequence[str] = (ENGLISH,),
 ) -> Conversation | Rejected:
-    """The conversation that an answer holds, or why it is not kept: for its shape, or its first pair that fails."""
+    """The conversation in an answer, or why it is rejected: its shape, or the first pair that fails."""
     if nothing := unanswered(answer):
         return nothing
     task = config.tasks.by_name()[candidate.task]
@@ -63,9 +63,9 @@ def read_conversation(
 
 
 def code_identity() -> str:
-    """Fingerprint of the code that decides which answers are conversations: other code derives them anew."""
+    """Fingerprint of the code that accepts answers as conversations: changed code derives them again."""
     return source_identity(__name__, "unicorn_hf.instructions.filters", "unicorn_hf.instructions.tasks")
 
 
 def _too_few(number: int, task: Task) -> Rejected:
-    return Rejected("wrong_count", f"{number} pairs, {task.pairs.min} to {task.pairs.max} are wanted")
+    return Rejected("wrong_count", f"{number} pairs instead of {task.pairs.min} to {task.pairs.max}")

@@ -1,9 +1,9 @@
 """Stage 2, instruction-tuning data: captions become multi-turn conversations of several families (paper, section 3.2).
 
-Candidates have a fixed order: round by round, in each the captions in the set's order. A hash of a caption's id gives
-the task that it is asked for in the first round; in each further round, captions that have no conversation yet are
-asked for the next task, if that one still lacks conversations. A conversation is kept if its task still has room, and
-its caption none: so a caption whose conversation is rejected gives its place to the next one.
+Candidates have a fixed order: round by round, with the captions in the set's order. A hash of a caption's id selects
+its task in the first round; in each further round, captions without a conversation get the next task, if that one still
+lacks conversations. A conversation is kept if its task is below its quota and its caption has none, so the next caption
+takes the place of a rejected conversation.
 """
 
 from collections import Counter
@@ -41,17 +41,17 @@ STAGE = "instructions"
 
 @dataclass(frozen=True)
 class TaskPrompt:
-    """A task's prompt as it stands in its file, and as the model gets it: in the recipe's format."""
+    """A task's prompt in its file (`source`), and for the model (`asked`), in the recipe's format."""
 
     source: Prompt
     asked: Prompt
 
 
 def load_prompts(config: Instructions) -> dict[str, TaskPrompt]:
-    """The prompts of all tasks.
+    """Load the prompts of all tasks.
 
     Raises:
-        InputError: there is no such prompt, it does not hold, or an example of it is no answer of its task.
+        InputError: there is no such prompt, it is invalid, or one of its examples is no answer of its task.
     """
     prompts = {}
     for name, task in config.tasks.by_name().items():
@@ -60,7 +60,8 @@ def load_prompts(config: Instructions) -> dict[str, TaskPrompt]:
             prompts[name] = TaskPrompt(source, task.asked(source))
         except ValueError as error:
             raise InputError(
-                f"the prompt {prompt_name(task.prompt)} for {name}: {error}", "Examples are JSON, as in ours."
+                f"the prompt {prompt_name(task.prompt)} for {name}: {error}",
+                "Write examples as JSON, as in the bundled prompts.",
             ) from error
     return prompts
 
@@ -72,7 +73,7 @@ class InstructionJob(PartitionJob[GenerationRecord]):
     record_type = GenerationRecord
     answers: Path
     captions: Picked
-    """The captions that have no conversation yet."""
+    """The captions without a conversation."""
     round: int
     open_tasks: tuple[str, ...]
     prompts: Mapping[str, TaskPrompt]
@@ -145,7 +146,7 @@ def _as_text(caption: str, turns: Sequence[Turn]) -> str:
 
 
 def task_in_round(config: Instructions, caption_id: str, round_number: int) -> str:
-    """The task that a caption is asked for: by weight in the first round, then the others in turn."""
+    """The task of a caption: by weight in the first round, then the others in turn."""
     weights = _weights(config)
     point = stable_fraction("task", caption_id) * sum(weights.values())
     names = list(weights)
@@ -157,7 +158,7 @@ def task_in_round(config: Instructions, caption_id: str, round_number: int) -> s
 
 
 def quotas(config: Instructions) -> dict[str, int]:
-    """Conversations of each task: `num` in proportion to the weights, the largest remainders rounded up."""
+    """Conversations of each task: `num` in proportion to the weights, by the largest remainder method."""
     weights = _weights(config)
     exact = {task: config.num * weight / sum(weights.values()) for task, weight in weights.items()}
     parts = {task: int(number) for task, number in exact.items()}
@@ -173,7 +174,7 @@ def _weights(config: Instructions) -> dict[str, float]:
 
 @dataclass
 class InstructionSet:
-    """The conversations of the set: for each caption partition, rows of the shards of one or more rounds."""
+    """The conversations of the set: rows of the shards of one or more rounds for each caption partition."""
 
     picked: dict[str, list[Picked]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
@@ -187,7 +188,7 @@ class InstructionSet:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A caption of the set: which partition, and from which row on."""
+    """The position of a caption of the set."""
 
     partition: int
     row: int
@@ -195,14 +196,14 @@ class _Place:
 
 @dataclass
 class InstructionStage:
-    """Asks round after round, partition after partition, until each task has its conversations."""
+    """Runs round after round, partition after partition, until each task has its conversations."""
 
     recipe: Recipe
     captions: Sequence[Picked]
     generator: GeneratorSpec
     work_dir: Path
     answers: Path
-    """Where the engine's answers are stored."""
+    """The folder of the engine's stored answers."""
 
     def __post_init__(self) -> None:
         config = self.recipe.instructions
@@ -213,7 +214,7 @@ class InstructionStage:
         asking = (self.generator.identity, asked, config.sampling, self.recipe.random_seed)
         judging = (config.judge, self._scorer.prompt) if self._scorer else None
         self.earlier_answers = Step.of(self.work_dir, "answers-instructions", *asking).folder
-        """Where versions before the store kept the answers of this stage."""
+        """The folder in which earlier versions stored the answers of this stage."""
         tasks = (config.tasks, *config.tasks.identity, code_identity())
         self.step = Step.of(self.work_dir, STAGE, *asking, *tasks, config.attempts, self.recipe.language, judging)
 
@@ -221,7 +222,7 @@ class InstructionStage:
         """Make the conversations.
 
         Raises:
-            RunError: every caption was asked for every task, or the recipe's limit of rejections is reached.
+            RunError: every caption was tried for every task, or the recipe's limit of rejections is reached.
         """
         wanted = self.recipe.instructions.num
         progress.start(STAGE, wanted)
@@ -238,8 +239,8 @@ class InstructionStage:
         if made.num < wanted:
             raise RunError(
                 self._shortfall(made),
-                "All answers are kept. More captions, more instructions.attempts or an"
-                " easier prompt (fewer pairs) will bring the rest.",
+                "All answers are kept. Add captions, raise instructions.attempts, or use an easier prompt (fewer"
+                " pairs).",
             )
         progress.known(made.num, made.counts.num_rejected)
         progress.finish()
@@ -251,9 +252,9 @@ class InstructionStage:
     def _wave(
         self, round_number: int, begin: _Place, without: Sequence[set[int]], made: InstructionSet
     ) -> tuple[dict[int, InstructionJob], _Place]:
-        """Jobs for as many captions as probably hold what the neediest task lacks, by partition; and what follows them.
+        """Jobs by partition for as many captions as the neediest task probably needs, and the position after them.
 
-        The last of them takes no more of its partition than that.
+        The last job takes only a part of its partition.
         """
         open_tasks = self._open_tasks(made)
         num_missing = num_to_ask(self._num_lacking(made, open_tasks), made.counts)
@@ -273,7 +274,7 @@ class InstructionStage:
         return jobs, _Place(at, 0)
 
     def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[str]) -> float:
-        """Conversations of all open tasks in the time in which the neediest of them gets what it lacks."""
+        """Conversations to request for all open tasks until the neediest one probably reaches its quota."""
         weights = _weights(self.recipe.instructions)
         total = sum(weights[task] for task in open_tasks)
         return max((self._quotas[task] - made.per_task[task]) / weights[task] * total for task in open_tasks)
@@ -281,7 +282,7 @@ class InstructionStage:
     def _asked(
         self, captions: Picked, rows: Sequence[int], round_number: int, open_tasks: Sequence[str]
     ) -> Sequence[int]:
-        """Those of the rows whose task in this round is open."""
+        """The rows whose task in this round is open."""
         if len(open_tasks) == len(self._quotas) or not rows:
             return rows
         ids = take_rows(read_table(captions.path, CAPTIONS, ["id"]), rows).column("id").to_pylist()
@@ -332,5 +333,5 @@ class InstructionStage:
         lacking = ", ".join(f"{made.per_task[task]:,} of {quota:,} {task}" for task, quota in self._quotas.items())
         return (
             f"only {made.num:,} of {self.recipe.instructions.num:,} conversations are kept ({lacking}) after every"
-            f" caption was asked for every task; rejected: {most_common(made.counts.rejected)}"
+            f" caption was tried for every task; rejected: {most_common(made.counts.rejected)}"
         )

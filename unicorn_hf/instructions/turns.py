@@ -1,4 +1,4 @@
-"""Turns of a conversation, and a conversation as trainers read it."""
+"""Turns of a conversation, and their format for trainers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ LETTERS = ("A", "B", "C", "D")
 
 @dataclass(frozen=True)
 class Turn:
-    """One question and its answer; `options` in the order A to D for a choice, else empty."""
+    """One question and its answer; `options` A to D for multiple choice, else empty."""
 
     question: str
     answer: str
-    """A letter where there are options."""
+    """A letter if there are options."""
     options: tuple[str, ...] = ()
 
     @cached_property
@@ -22,17 +22,17 @@ class Turn:
 
     @cached_property
     def whole(self) -> str:
-        """All texts, a line each. What is not found in it need not be looked for in each of them."""
+        """All texts, a line each, for a fast search before searching each text."""
         return "\n".join(self.texts)
 
     @property
     def right_answer(self) -> str:
-        """The answer in words: a choice's right option."""
+        """The answer as text: the right option of multiple choice."""
         return self.options[LETTERS.index(self.answer)] if self.options else self.answer
 
 
 def conversation(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    """Turns in the form of LLaVA: human and gpt alternating, `<image>` once, in the first human turn."""
+    """Turns in LLaVA's format: human and gpt alternate, with `<image>` in the first human turn only."""
     messages = []
     for index, turn in enumerate(turns):
         image = "<image>\n" if index == 0 else ""

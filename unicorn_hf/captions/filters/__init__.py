@@ -1,12 +1,12 @@
-"""What a caption must be to be kept: a file for each filter, with its bounds; `base` says what a filter is.
+"""Caption filters, each with its bounds in a file of its own; `base` has the interface.
 
-A caption is rejected with the name of the first filter that it fails.
+The name of the first failed filter is the rejection reason.
 """
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-# In the order in which they are asked. A module that is not named here is found too, and asked after these.
+# The order of the filters. The registry finds other modules too, and runs them after these.
 # isort: off
 from unicorn_hf.captions.filters import empty, control, unfinished, refusal, caption_talk, markup  # noqa: F401
 from unicorn_hf.captions.filters import unsafe, length, language, repetition, rhetoric, lost_seed, little_added  # noqa: F401
@@ -25,14 +25,14 @@ __all__ = ["CaptionFilter", "Draft", "check_caption", "clean", "code_identity", 
 
 
 def judge(draft: Draft, filters: "CaptionFilters", prompt: "Prompt") -> str | Rejected:
-    """The caption that an answer holds, or why it is none."""
+    """The caption in an answer, or why it is rejected."""
     if copied := prompt.copied(draft.caption):
         return Rejected("copied_example", copied)
     return check_caption(draft, filters) or draft.caption
 
 
 def check_caption(draft: Draft, filters: "CaptionFilters") -> Rejected | None:
-    """The first filter that the caption does not pass, in a fixed order; None if it passes all."""
+    """The first filter that the caption fails, in a fixed order; None if it passes all."""
     if nothing := unanswered(draft.answer):
         return nothing
     for name, one in _asked(filters):
@@ -43,7 +43,7 @@ def check_caption(draft: Draft, filters: "CaptionFilters") -> Rejected | None:
 
 
 def code_identity() -> str:
-    """Fingerprint of the code that decides which answers are captions: other code derives them anew."""
+    """Fingerprint of the code that accepts answers as captions: changed code derives them again."""
     return source_identity(__name__, "unicorn_hf.core.prompts")
 
 

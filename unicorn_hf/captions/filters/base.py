@@ -1,4 +1,4 @@
-"""What a filter of captions is."""
+"""The interface of caption filters."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,14 +8,14 @@ from unicorn_hf.core.section import Section
 
 
 class CaptionFilter(Section, ABC):
-    """A filter of captions, registered in `core.choices.CAPTION_FILTERS` under the reason that it rejects with.
+    """A caption filter, registered in `core.choices.CAPTION_FILTERS` under its rejection reason.
 
     Its fields are its bounds, which are keys of `captions.filters` in a recipe.
     """
 
     taken_keys: ClassVar[tuple[str, ...]] = ()
-    """Its keys that a published recipe may bring, beside those that are numbers or yes and no."""
+    """Its keys that may be read from a published recipe, beside numbers and booleans."""
 
     @abstractmethod
     def check(self, draft: Draft) -> str | None:
-        """What is wrong with the caption, for the rejection; None if nothing is."""
+        """The error in the caption, for the rejection; None if it passes."""

@@ -1,4 +1,4 @@
-"""Talk of the caption, of the prompt, or of the picture that the scene could be of."""
+"""Rejects captions that mention the caption, the prompt, or a picture of the scene."""
 
 import re
 
@@ -8,10 +8,10 @@ from unicorn_hf.core.choices import CAPTION_FILTERS
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, base, found_in
 
-# A caption describes a scene, never itself or the picture that it could be of. But a scene may hold pictures: what
-# follows tells the one from the other.
+# A caption describes a scene, never itself or a picture of the scene. But a scene can contain pictures: the patterns
+# below distinguish them.
 _PICTURE = r"(?:image|picture|photo(?:graph)?|snapshot)"
-# Between an article and its noun stand no words like these, so that `a woman takes a photo` does not open with a photo.
+# Words that cannot be between an article and its noun, so that `a woman takes a photo` does not begin with a photo.
 _ADJECTIVES = (
     r"(?:(?!(?:an?|the|this|that|his|her|its|their|of|in|on|at|by|to|for|from|with|as|is|are|was|has|holds?|framed)\b)"
     r"[\w'’-]+,? ){0,4}?"
@@ -42,7 +42,7 @@ _CAPTION_TALK = Finder(
     ),
     hints=("image", "picture", "photo", "snapshot", "caption", "prompt", "description", "paragraph", "scene", "seed"),
 )
-"""Its hints are those of the two expressions about pictures too."""
+"""The hints also cover the two expressions about pictures."""
 _THE_PICTURE = re.compile(
     rf"\b(?:the|that) (?:(?:entire|whole|overall|provided|given|final|resulting|generated|described) )?{_PICTURE}s?\b"
     rf"(?! of\b){_THING}",
@@ -60,7 +60,7 @@ _OF_THE_CAMERA = re.compile(
 
 @CAPTION_FILTERS.register("caption_talk")
 class CaptionTalk(CaptionFilter):
-    """A caption describes a scene, never itself or a picture of the scene."""
+    """A caption must describe a scene, not itself or a picture of the scene."""
 
     forbid_caption_talk: bool = True
 
@@ -79,7 +79,7 @@ def _talk(text: str, language: str) -> str | None:
         return opening.group().strip()
     if found := _CAPTION_TALK.search(text):
         return found
-    # `The picture` is a picture in the scene if the caption has named one before, or if someone is just taking it.
+    # `The picture` is in the scene if the caption mentioned one before, or if someone is taking it.
     named = _A_PICTURE.search(text)
     for match in _THE_PICTURE.finditer(text, 0, named.start() if named else len(text)):
         if not _OF_THE_CAMERA.search(text, 0, match.start()):

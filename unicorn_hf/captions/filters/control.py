@@ -1,4 +1,4 @@
-"""Control characters."""
+"""Rejects control characters."""
 
 from unicorn_hf.captions.filters.base import CaptionFilter
 from unicorn_hf.captions.filters.draft import Draft
@@ -8,7 +8,7 @@ from unicorn_hf.core.choices import CAPTION_FILTERS
 
 @CAPTION_FILTERS.register("control")
 class Control(CaptionFilter):
-    """A caption has no control character."""
+    """A caption must not contain control characters."""
 
     def check(self, draft: Draft) -> str | None:
         char = control_character(draft.caption)

@@ -1,4 +1,4 @@
-"""A caption on trial, with what its filters look at."""
+"""A caption with the data that filters need."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +13,14 @@ _MARKS = '"“”„«»「」『』'
 
 @dataclass(frozen=True)
 class Draft:
-    """The caption that an answer holds, and what it was asked for."""
+    """The caption in an answer, with its seed and languages."""
 
     answer: Answer
     seed: str
     languages: tuple[str, ...] = ("en",)
-    """The recipe's: codes like `en` or `pt-BR`."""
+    """The recipe's language codes, such as `en` or `pt-BR`."""
     is_across: bool = False
-    """Whether its seed is in another language, and so has none of its words."""
+    """Whether its seed is in another language, and so shares no words with it."""
 
     @cached_property
     def caption(self) -> str:
@@ -28,17 +28,17 @@ class Draft:
 
     @cached_property
     def language(self) -> str:
-        """That of the recipe's languages that the caption is in, as far as this can be told."""
+        """The most likely of the recipe's languages for the caption."""
         return language_of(self.unquoted, self.languages)
 
     @cached_property
     def unquoted(self) -> str:
-        """The caption without what signs and people in the scene say."""
+        """The caption without quotations, which signs and people in the scene say."""
         return talk.unquoted(self.caption)
 
 
 def clean(text: str) -> str:
-    """An answer as a caption: no surrounding space or quotation marks, one line. Idempotent."""
+    """An answer as a caption: one line, without surrounding space or quotation marks. Idempotent."""
     text = " ".join(text.split())
     while len(text) > 1 and text[0] + text[-1] in _PAIRS and not any(mark in text[1:-1] for mark in _MARKS):
         text = text[1:-1].strip()

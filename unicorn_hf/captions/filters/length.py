@@ -1,4 +1,4 @@
-"""The number of words."""
+"""Rejects captions by their number of words."""
 
 from typing import Self
 
@@ -12,7 +12,7 @@ from unicorn_hf.core.words import num_words
 
 @CAPTION_FILTERS.register("too_short")
 class TooShort(CaptionFilter):
-    """A caption has this many words at least."""
+    """A caption must have at least this many words."""
 
     min_words: PositiveInt = 40
 
@@ -23,7 +23,7 @@ class TooShort(CaptionFilter):
 
 @CAPTION_FILTERS.register("too_long")
 class TooLong(TooShort):
-    """A caption has this many words at most."""
+    """A caption must have at most this many words."""
 
     max_words: PositiveInt = 500
 
@@ -34,5 +34,5 @@ class TooLong(TooShort):
     @model_validator(mode="after")
     def _band_is_open(self) -> Self:
         if self.min_words > self.max_words:
-            raise ValueError(f"min_words ({self.min_words}) is above max_words ({self.max_words})")
+            raise ValueError(f"min_words ({self.min_words}) exceeds max_words ({self.max_words})")
         return self

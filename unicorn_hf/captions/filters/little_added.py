@@ -1,4 +1,4 @@
-"""Words that a caption has and its seed has not."""
+"""Rejects captions that add little to their seed."""
 
 from pydantic import NonNegativeInt
 
@@ -12,10 +12,10 @@ from unicorn_hf.core.words import count
 
 @CAPTION_FILTERS.register("little_added")
 class LittleAdded(CaptionFilter):
-    """A caption tells more than its seed."""
+    """A caption must add details to its seed."""
 
     min_added_words: NonNegativeInt = 12
-    """Content words that the caption has and the seed has not."""
+    """Minimum number of content words of the caption that are not in the seed."""
 
     def check(self, draft: Draft) -> str | None:
         if not has_content_words(draft.language):

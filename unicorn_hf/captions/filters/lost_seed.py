@@ -1,4 +1,4 @@
-"""The seed's words, which a caption of it has."""
+"""Rejects captions that lose their seed's words."""
 
 from unicorn_hf.captions.filters.base import CaptionFilter
 from unicorn_hf.captions.filters.draft import Draft
@@ -9,10 +9,10 @@ from unicorn_hf.core.section import Fraction
 
 @CAPTION_FILTERS.register("lost_seed")
 class LostSeed(CaptionFilter):
-    """A caption is about its seed."""
+    """A caption must be about its seed."""
 
     min_seed_coverage: Fraction = 0.5
-    """Share of the seed's content words that the caption has in some form."""
+    """Minimum share of the seed's content words that the caption has, in any form."""
 
     def check(self, draft: Draft) -> str | None:
         if draft.is_across:

@@ -1,4 +1,4 @@
-"""Lists, headings and other marks, and what a model's template leaves."""
+"""Rejects lists, headings and other markup, and remains of a model's template."""
 
 import re
 
@@ -15,17 +15,17 @@ _MARKUP = re.compile(
 
 @CAPTION_FILTERS.register("markup")
 class Markup(CaptionFilter):
-    """A caption is a paragraph of plain text."""
+    """A caption must be a paragraph of plain text."""
 
     forbid_markup: bool = True
 
     def check(self, draft: Draft) -> str | None:
-        # In the answer as it was: the caption is one line. What a model's template left there is never a caption.
+        # Check the original answer, because the caption is one line.
         text = draft.answer.text.strip()
         return leftover(text) or (_markup(text) if self.forbid_markup else None)
 
 
 def _markup(text: str) -> str | None:
-    """Lists, headings, emphasis, HTML, links, empty lines."""
+    """The first list item, heading, emphasis, HTML, link or empty line."""
     match = _MARKUP.search(text) if _MAY_BE_MARKUP.match(text) else None
     return match.group().strip() or "an empty line" if match else None

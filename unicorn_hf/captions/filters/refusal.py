@@ -1,4 +1,4 @@
-"""Refusals, and friendly words to the one who asked."""
+"""Rejects refusals and chatter."""
 
 import re
 
@@ -9,7 +9,7 @@ from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, base, found_in
 from unicorn_hf.core.talk import refusal
 
-# Friendly words around the caption, from a model that chats.
+# Friendly words around the caption, from a chat model.
 _GREETING = re.compile(r"\W*(?:sure|certainly|of course|absolutely|okay|ok|alright|great)\s*[,!.:–—]", re.IGNORECASE)
 _CHATTER = Finder(
     re.compile(
@@ -28,7 +28,7 @@ _CHATTER = Finder(
 
 @CAPTION_FILTERS.register("refusal")
 class Refusal(CaptionFilter):
-    """A caption is no refusal, and says nothing to the one who asked."""
+    """A caption must not refuse or address the user."""
 
     forbid_refusals: bool = True
 
@@ -39,6 +39,6 @@ class Refusal(CaptionFilter):
 
 
 def _chatter(text: str, language: str) -> str | None:
-    """Friendly words to the one who asked."""
+    """The first friendly words to the user."""
     greeting = _GREETING.match(text) if base(language) == ENGLISH else None
     return greeting.group().strip() if greeting else found_in(language, "chatter", text, _CHATTER)

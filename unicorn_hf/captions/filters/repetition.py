@@ -1,4 +1,4 @@
-"""Loops, in which weak models get caught."""
+"""Rejects repetition loops of weak models."""
 
 from unicorn_hf.captions.filters.base import CaptionFilter
 from unicorn_hf.captions.filters.draft import Draft
@@ -9,10 +9,10 @@ from unicorn_hf.core.words import repeated_fraction
 
 @CAPTION_FILTERS.register("repetition")
 class Repetition(CaptionFilter):
-    """A caption does not say the same again and again."""
+    """A caption must not repeat itself."""
 
     max_repeated_fraction: Fraction = 0.25
-    """Share of the caption's 4-word runs that occur in it before; repetition loops are far above it."""
+    """Maximum share of the caption's 4-word runs that repeat an earlier one; loops far exceed it."""
 
     def check(self, draft: Draft) -> str | None:
         fraction = repeated_fraction(draft.caption)

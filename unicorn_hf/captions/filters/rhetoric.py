@@ -1,4 +1,4 @@
-"""Words that judge or praise."""
+"""Rejects evaluative words."""
 
 from pydantic import NonNegativeInt
 
@@ -10,10 +10,10 @@ from unicorn_hf.core.word_lists import rhetoric
 
 @CAPTION_FILTERS.register("rhetoric")
 class Rhetoric(CaptionFilter):
-    """A caption says what is to be seen, and does not judge it."""
+    """A caption must describe the visible, without evaluation."""
 
     max_rhetoric: NonNegativeInt = 0
-    """Words and phrases that judge or praise, and that the seed does not have."""
+    """Maximum number of evaluative words and phrases that are not in the seed."""
 
     def check(self, draft: Draft) -> str | None:
         found = rhetoric(draft.unquoted, draft.seed, draft.language)

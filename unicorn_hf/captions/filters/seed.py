@@ -1,21 +1,21 @@
-"""What a caption keeps of its seed, and what it adds to it: by content words, stemmed."""
+"""Compares a caption with its seed by stemmed content words."""
 
 from functools import lru_cache
 
 from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.languages import ENGLISH, base
 
-# A seed may speak of the picture that it stands for; a caption may not.
+# A seed may mention its picture; a caption must not.
 _OF_THE_PICTURE = frozenset(
     content_words("image picture photo photograph snapshot close-up closeup close view shot kind type sort breed")
 )
 _FEWEST_LETTERS = 4
 _FEWEST_SYLLABLES = 2
-"""The same of Korean, which writes a syllable as one character."""
+"""The same for Korean, which writes a syllable as one character."""
 
 
 def seed_words(seed: str, language: str = ENGLISH) -> list[str]:
-    """The seed's content words, once each, that a caption of it should have too."""
+    """The seed's distinct content words that its caption should have too."""
     found = dict.fromkeys(_parts(seed, language))
     if base(language) == ENGLISH:
         return [word for word in found if word not in _OF_THE_PICTURE] or list(found)
@@ -23,7 +23,7 @@ def seed_words(seed: str, language: str = ENGLISH) -> list[str]:
 
 
 def lost_words(wanted: list[str], caption: str, language: str = ENGLISH) -> list[str]:
-    """Those of `wanted` that the caption has in no form; `tree` is in `treetop`, `child` in `children`."""
+    """Those of `wanted` that the caption lacks in any form; `tree` is in `treetop`, `child` in `children`."""
     have = set(_parts(caption, language))
     fewest = _FEWEST_SYLLABLES if base(language) == "ko" else _FEWEST_LETTERS
     long = [word for word in have if len(word) >= fewest]
@@ -31,7 +31,7 @@ def lost_words(wanted: list[str], caption: str, language: str = ENGLISH) -> list
 
 
 def added_words(seed: str, caption: str, language: str = ENGLISH) -> set[str]:
-    """The content words of the caption that the seed has not."""
+    """The content words of the caption that are not in the seed."""
     return set(_parts(caption, language)) - set(_parts(seed, language))
 
 
@@ -39,7 +39,7 @@ def _has_form(word: str, long: list[str], fewest: int) -> bool:
     return any(word.startswith(other) or (len(word) >= fewest and other.startswith(word)) for other in long)
 
 
-# Each of two filters asks for those of the caption and of its seed.
+# Two filters use those of the caption and of its seed.
 @lru_cache(maxsize=4)
 def _parts(text: str, language: str) -> tuple[str, ...]:
     return tuple(content_words(_spaced(text), language))

@@ -1,4 +1,4 @@
-"""Answers that were cut, and captions that end in the middle of a sentence."""
+"""Rejects truncated answers, and captions that end in the middle of a sentence."""
 
 from unicorn_hf.captions.filters.base import CaptionFilter
 from unicorn_hf.captions.filters.draft import Draft
@@ -8,7 +8,7 @@ from unicorn_hf.core.sentences import is_finished
 
 @CAPTION_FILTERS.register("unfinished")
 class Unfinished(CaptionFilter):
-    """A caption ends with its last sentence."""
+    """A caption must end with a complete sentence."""
 
     def check(self, draft: Draft) -> str | None:
         if draft.answer.finish_reason == "length":

@@ -1,4 +1,4 @@
-"""Words of unsafe content."""
+"""Rejects words of unsafe content."""
 
 from typing import ClassVar
 
@@ -11,12 +11,12 @@ from unicorn_hf.core.word_lists import unsafe
 
 @CAPTION_FILTERS.register("unsafe")
 class Unsafe(CaptionFilter):
-    """A caption has no word of the list of unsafe content."""
+    """A caption must not contain a word from the list of unsafe content."""
 
     taken_keys: ClassVar[tuple[str, ...]] = ("unsafe_words",)
     forbid_unsafe: bool = True
     unsafe_words: Strings = ()
-    """Words and phrases beside those of the list of unsafe content; `*` stands for the rest of a word."""
+    """Words and phrases to add to the list of unsafe content; `*` matches the rest of a word."""
 
     def check(self, draft: Draft) -> str | None:
         return unsafe(draft.caption, self.unsafe_words, draft.language) if self.forbid_unsafe else None

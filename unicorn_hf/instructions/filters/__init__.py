@@ -1,12 +1,12 @@
-"""What a turn of a conversation must be to be kept: a class for each filter; `base` says what a filter is.
+"""Conversation filters, a class for each; `base` has the interface.
 
-A turn is rejected with the name of the first filter that it fails. Each task names its filters, in order; the groups
-here are what several tasks have in common.
+The name of the first filter that a turn fails is the rejection reason. Each task lists its filters in order; the groups
+here are shared by several tasks.
 """
 
 from collections.abc import Sequence
 
-# In the order in which they are listed. A module that is not named here is found too.
+# The order of listings. The registry finds other modules too.
 # isort: off
 from unicorn_hf.instructions.filters import any_text, questions, grounding, answers, options, repeats  # noqa: F401
 
@@ -29,11 +29,11 @@ CHOICES = ("other_options", "listed_options", "equal_options", "given_away")
 REPEATS = ("copied_example", "repeated_question", "repeated_answer")
 
 Named = Sequence[tuple[str, ConversationFilter]]
-"""Filters with their names, in the order in which they are asked."""
+"""Filters with their names, in order."""
 
 
 def good_turns(turns: Sequence[Turn], scene: Scene, filters: Named) -> tuple[list[Turn], list[Rejected]]:
-    """The turns that pass all filters, and why the others do not. `scene` then has them as its turns."""
+    """The turns that pass all filters, and why the others fail. Adds them to `scene.kept`."""
     good: list[Turn] = []
     bad: list[Rejected] = []
     for turn in turns:
@@ -46,7 +46,7 @@ def good_turns(turns: Sequence[Turn], scene: Scene, filters: Named) -> tuple[lis
 
 
 def _wrong(turn: Turn, scene: Scene, filters: Named) -> Rejected | None:
-    """The first filter that the turn does not pass."""
+    """The first filter that the turn fails."""
     for name, one in filters:
         if (detail := one.check(turn, scene)) is not None:
             return Rejected(name, detail[:200])

@@ -1,4 +1,4 @@
-"""What an answer in sentences must be."""
+"""Filters of answers in sentences."""
 
 import re
 
@@ -26,12 +26,12 @@ _NOT_KNOWN = Finder(
 )
 _YES_NO = Finder(re.compile(r"(?:yes|no)\b"))
 _FEW_WORDS = 6
-"""An answer of no more words need not be a sentence."""
+"""An answer of up to this many words need not be a sentence."""
 
 
 @CONVERSATION_FILTERS.register("not_known")
 class NotKnown(ConversationFilter):
-    """An answer knows."""
+    """An answer must not say that it is unknown."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return found_in(scene.language, "not_known", turn.right_answer, _NOT_KNOWN)
@@ -39,7 +39,7 @@ class NotKnown(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("echoed_question")
 class EchoedQuestion(ConversationFilter):
-    """An answer adds to the question's words; `Yes, it does` adds something."""
+    """An answer must add to the question's words; `Yes, it does` adds something."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         said = set(content_words(turn.answer, scene.language))
@@ -50,10 +50,10 @@ class EchoedQuestion(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("repetition")
 class Repetition(ConversationFilter):
-    """An answer does not say the same again and again."""
+    """An answer must not repeat itself."""
 
     max_repeated_fraction: Fraction = 0.25
-    """Share of an answer's 4-word runs that occur in it before; loops are far above it."""
+    """Maximum share of an answer's 4-word runs that repeat an earlier one; loops far exceed it."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.answer[-80:] if repeated_fraction(turn.answer) > self.max_repeated_fraction else None
@@ -61,7 +61,7 @@ class Repetition(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("asks_back")
 class AsksBack(ConversationFilter):
-    """An answer asks nothing."""
+    """An answer must not contain a question."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.answer[-80:] if has_question_mark(unquoted(turn.answer)) else None
@@ -69,7 +69,7 @@ class AsksBack(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("unfinished_answer")
 class UnfinishedAnswer(ConversationFilter):
-    """An answer ends with its last sentence."""
+    """An answer must end with a complete sentence."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         long = num_words(turn.answer) > _FEW_WORDS
@@ -78,10 +78,10 @@ class UnfinishedAnswer(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("no_reasoning")
 class NoReasoning(ConversationFilter):
-    """An answer gives its reasons."""
+    """An answer must give its reasons."""
 
     min_reasoning_words: PositiveInt = 12
-    """An answer of complex reasoning has as many words at least."""
+    """Minimum number of words of a complex reasoning answer."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.answer if num_words(turn.answer) < self.min_reasoning_words else None

@@ -1,4 +1,4 @@
-"""What no text of a conversation may be. The model that is trained on it sees an image, never a caption."""
+"""Filters of all texts of a conversation. The trained model sees an image, never a caption."""
 
 import re
 from functools import partial
@@ -23,8 +23,8 @@ from unicorn_hf.instructions.filters.base import (
 )
 from unicorn_hf.instructions.turns import Turn
 
-# Nobody who looks at a picture has been told about it. But pictures hold texts, menus with descriptions and passages
-# between houses: what follows a word tells the one from the other.
+# A viewer of a picture has no text about it. But pictures contain texts, menus with descriptions and passages between
+# houses: the words that follow distinguish them.
 _WRITTEN = (
     r"(?! (?:on|across|along|around|above|below|beneath|under|inside|beside|behind|next|between|through|into|to|leading"
     r"|that leads|written|printed|painted|engraved|carved|stitched|reads|reading|plaque|panel|board|card|desk|booth"
@@ -57,7 +57,7 @@ _CAPTION_TALK = Finder(
 )
 _MARKUP = Finder(re.compile(rf"```|\*\*|__[^\W_]|</?[a-z][^<>]*>|\]\(|\\n|[{{}}{CONTROL}]"))
 _GARBLED = Finder(re.compile(r"\w[:：]$|(\w)\1{4}|\d{7}|['\"],\s?['\"]|[,;]{2}", re.MULTILINE), cased=True)
-# The two who talk look at a scene: neither is in it, and neither is a program that helps.
+# The speakers look at a scene: neither is in it, and neither is an assistant.
 _PERSONAL = Finder(
     re.compile(
         r"\b(?-i:(?<!War )(?<!Part )(?<!letter )I)(?:['’](?:m|d|ll|ve))?\b(?!\.\w)|\b(?:my|me|myself)\b"
@@ -73,7 +73,7 @@ _PERSONAL = Finder(
 
 @CONVERSATION_FILTERS.register("empty_text")
 class EmptyText(ConversationFilter):
-    """Every text has words."""
+    """Every text must have words."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return None if all(words(text) for text in turn.texts) else f"in {turn.question[:80]!r}"
@@ -81,7 +81,7 @@ class EmptyText(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("unsafe")
 class Unsafe(ConversationFilter):
-    """No text has a word of the list of unsafe content."""
+    """No text may contain a word from the list of unsafe content."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return first_found(partial(unsafe, language=scene.language), turn.texts, turn.whole)
@@ -89,7 +89,7 @@ class Unsafe(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("caption_talk")
 class CaptionTalk(ConversationFilter):
-    """No text speaks of a caption, a description or a story."""
+    """No text may mention a caption, a description or a story."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return found_of("text_talk", turn, scene, _CAPTION_TALK)
@@ -97,7 +97,7 @@ class CaptionTalk(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("refusal")
 class Refusal(ConversationFilter):
-    """No text refuses."""
+    """No text may refuse."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return first_found(partial(refusal, language=scene.language), turn.texts, turn.whole)
@@ -105,7 +105,7 @@ class Refusal(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("markup")
 class Markup(ConversationFilter):
-    """No text has marks, braces, tags, or what reasoning or a chat template leaves."""
+    """No text may contain markup, braces, tags, or remains of reasoning or a chat template."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return next(filter(None, map(leftover, turn.texts)), None) or first_found(
@@ -115,17 +115,17 @@ class Markup(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("garbled")
 class Garbled(ConversationFilter):
-    """No text has letters or digits in a row, or marks without a sense."""
+    """No text may contain runs of letters or digits, or meaningless punctuation."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
-        # A question may end with a colon: the options follow.
+        # A question may end with a colon before its options.
         texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
         return first_found(_GARBLED.search, texts, "\n".join(texts))
 
 
 @CONVERSATION_FILTERS.register("personal")
 class Personal(ConversationFilter):
-    """Neither of the two who talk is in the scene, and neither is a program that helps."""
+    """No speaker may be in the scene, or be an assistant."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return found_of("personal", turn, scene, _PERSONAL)
@@ -133,15 +133,14 @@ class Personal(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("language")
 class Language(ConversationFilter):
-    """A question and its answer are in one of the recipe's languages."""
+    """A question and its answer must be in one of the recipe's languages."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
-        # As a whole: a few words are taken for any language. The letter of a choice is not among them.
+        # Check all texts together, without the letter of a choice: a few words can look like any language.
         texts = (turn.question, *(turn.options or (turn.answer,)))
         joined = " ".join(texts)
         text = unquoted(joined)
-        # English about a caption that is in another script may name what that script writes. Other filters know the
-        # words of each text.
+        # English about a caption in another script may quote that script.
         if ENGLISH in scene.languages and is_plainly_english(*(texts if text == joined else (text,))):
             return None
         return foreign(text, scene.languages)
@@ -149,7 +148,7 @@ class Language(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("cut_text")
 class CutText(ConversationFilter):
-    """No text fills all the room that the schema gives it: a guided model was stopped there."""
+    """No text may reach the schema's maximum length, at which a guided model is cut off."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         room = {turn.question: MAX_QUESTION, turn.answer: scene.max_answer} | dict.fromkeys(turn.options, MAX_OPTION)

@@ -1,4 +1,4 @@
-"""What a filter of conversations is, and what it judges by."""
+"""The interface of conversation filters, and the scene that they check against."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +15,13 @@ from unicorn_hf.core.words import runs
 from unicorn_hf.instructions.turns import Turn
 
 MAX_QUESTION, MAX_OPTION = 240, 100
-"""Characters."""
+"""Maximum characters."""
 A_SENTENCE = 3
-"""Words of an answer that may not come twice; shorter ones, `a dog`, may."""
+"""Answers with at least this many words must not repeat; shorter ones, `a dog`, may."""
 
 
 class Scene:
-    """What a conversation is about, and how it was asked for."""
+    """The caption of a conversation, and its request."""
 
     def __init__(
         self,
@@ -35,23 +35,23 @@ class Scene:
         self._caption = caption
         self._runs_of: dict[int, set[tuple[str, ...]]] = {}
         self.language = language
-        """The caption's, in which its conversation is judged."""
+        """The caption's language, which selects the word lists."""
         self.languages = languages
-        """The recipe's."""
+        """The recipe's languages."""
         self.prompt = prompt
-        """As it stands in its file."""
+        """The prompt in its file."""
         self.max_answer = max_answer
-        """Characters that the schema has room for."""
+        """Maximum characters of an answer in the schema."""
         self.kept: list[Turn] = []
-        """The turns of the conversation that passed all filters so far."""
+        """The turns that passed all filters so far."""
 
     def grounded(self, text: str) -> float:
-        """The share of the telling words of `text` that the caption has too; 1 where it has none."""
+        """The share of the telling words of `text` that are in the caption; 1 if it has none."""
         telling = set(telling_words(text, self.language))
         return len(telling & self._content) / len(telling) if telling else 1.0
 
     def copied(self, text: str, num_words: int) -> str | None:
-        """The first run of `num_words` words of `text` that stands in the caption too."""
+        """The first run of `num_words` words of `text` that is in the caption."""
         there = self._runs(num_words)
         return next((" ".join(run) for run in runs(text, num_words) if run in there), None)
 
@@ -66,24 +66,24 @@ class Scene:
 
 
 class ConversationFilter(Section, ABC):
-    """A filter of turns, registered in `core.choices.CONVERSATION_FILTERS` under the reason that it rejects with.
+    """A filter of turns, registered in `core.choices.CONVERSATION_FILTERS` under its rejection reason.
 
     Its fields are its bounds, which are keys of a task's `filters` in a recipe.
     """
 
     taken_keys: ClassVar[tuple[str, ...]] = ()
-    """Its keys that a published recipe may bring, beside those that are numbers or yes and no."""
+    """Its keys that may be read from a published recipe, beside numbers and booleans."""
 
     @abstractmethod
     def check(self, turn: Turn, scene: Scene) -> str | None:
-        """What is wrong with a turn, in its own words; None if nothing is."""
+        """The error in a turn, usually its own words; None if it passes."""
 
 
 def first_found(find: Callable[[str], str | None], texts: Iterable[str], whole: str) -> str | None:
-    """What is found first in `texts`. Most have nothing, which is seen at once in `whole`, all of them as lines."""
+    """The first match in `texts`. A search in `whole`, their lines, quickly excludes most texts."""
     return next(filter(None, map(find, texts)), None) if find(whole) else None
 
 
 def found_of(kind: Kind, turn: Turn, scene: Scene, english: Finder) -> str | None:
-    """What the lists or patterns of the scene's language find first in a turn, signs and quoted words aside."""
+    """The first match of a kind of phrases in a turn, without quotations; `english` finds them in English."""
     return first_found(lambda text: found_in(scene.language, kind, unquoted(text), english), turn.texts, turn.whole)

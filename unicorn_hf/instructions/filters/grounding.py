@@ -1,4 +1,4 @@
-"""What a conversation has of its caption: its subjects, and not its sentences."""
+"""Filters that compare a conversation with its caption: it shares the subjects, but not the sentences."""
 
 from pydantic import PositiveInt
 
@@ -10,12 +10,12 @@ from unicorn_hf.instructions.turns import Turn
 
 class _Grounded(ConversationFilter):
     min_grounded: Fraction = 0.1
-    """Share of the telling words of a question, and of its right answer, that the caption must have too."""
+    """Minimum share of the telling words of a question, and of its right answer, that are in the caption."""
 
 
 @CONVERSATION_FILTERS.register("ungrounded_question")
 class UngroundedQuestion(_Grounded):
-    """A question is about what the caption tells of."""
+    """A question must be about the caption's content."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.question if scene.grounded(turn.question) < self.min_grounded else None
@@ -23,7 +23,7 @@ class UngroundedQuestion(_Grounded):
 
 @CONVERSATION_FILTERS.register("ungrounded_answer")
 class UngroundedAnswer(_Grounded):
-    """So is its right answer."""
+    """A right answer must be about the caption's content."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.right_answer if scene.grounded(turn.right_answer) < self.min_grounded else None
@@ -31,10 +31,10 @@ class UngroundedAnswer(_Grounded):
 
 @CONVERSATION_FILTERS.register("copied_caption")
 class CopiedCaption(ConversationFilter):
-    """An answer has words of its own."""
+    """An answer must not copy the caption."""
 
     max_copied_words: PositiveInt = 12
-    """Words of the caption that an answer may repeat in a row."""
+    """Maximum number of consecutive words of the caption that an answer may repeat."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return scene.copied(turn.answer, self.max_copied_words + 1)

@@ -1,4 +1,4 @@
-"""What the options of a choice must be."""
+"""Filters of multiple-choice options."""
 
 import re
 from functools import partial
@@ -21,17 +21,17 @@ _OTHER_OPTIONS = Finder(
     hints=("above", "option", "choice", "answer", *_TWO_LETTERS),
     cased=True,
 )
-"""An option that speaks of other options loses its meaning when options change places."""
+"""An option that refers to others loses its meaning when options are shuffled."""
 _LISTED = re.compile(
     r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] |(?:^|\W)A[．、）：].*\WB[．、）：].*\WC[．、）：]",
     re.DOTALL,
 )
-"""A question that lists options with their letters: not those that they get."""
+"""A question that lists options with letters, which differ from the assigned ones."""
 
 
 @CONVERSATION_FILTERS.register("other_options")
 class OtherOptions(ConversationFilter):
-    """An option speaks of no other option."""
+    """An option must not refer to other options."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return first_found(
@@ -43,7 +43,7 @@ class OtherOptions(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("listed_options")
 class ListedOptions(ConversationFilter):
-    """A question lists no options of its own."""
+    """A question must not list options itself."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.question[:80] if _LISTED.search(turn.question) else None
@@ -51,7 +51,7 @@ class ListedOptions(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("equal_options")
 class EqualOptions(ConversationFilter):
-    """All options differ."""
+    """All options must differ."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.question[:80] if len({words(option) for option in turn.options}) < len(turn.options) else None
@@ -59,7 +59,7 @@ class EqualOptions(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("given_away")
 class GivenAway(ConversationFilter):
-    """A question does not name the right option and none of the wrong ones."""
+    """A question must not name only the right option."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         question = set(content_words(turn.question, scene.language))

@@ -1,4 +1,4 @@
-"""What a question must be."""
+"""Filters of questions."""
 
 import re
 
@@ -20,7 +20,7 @@ _TO_COMPLETE = re.compile(r"_{2,}|[:：]$")
 
 @CONVERSATION_FILTERS.register("not_a_question")
 class NotAQuestion(ConversationFilter):
-    """A question asks for something."""
+    """A question must ask for something."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         asks = (

@@ -1,4 +1,4 @@
-"""What a conversation must not say again."""
+"""Filters of repetitions in a conversation."""
 
 from functools import lru_cache
 
@@ -9,12 +9,12 @@ from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter,
 from unicorn_hf.instructions.turns import Turn
 
 _ALIKE = 0.85
-"""Answers that share more of their words (Jaccard) are one answer."""
+"""Jaccard similarity above which two answers count as equal."""
 
 
 @CONVERSATION_FILTERS.register("copied_example")
 class CopiedExample(ConversationFilter):
-    """No text is a sentence of the prompt's worked examples."""
+    """No text may copy a sentence of the prompt's examples."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return next(filter(None, map(scene.prompt.copied, turn.texts)), None) if scene.prompt else None
@@ -22,7 +22,7 @@ class CopiedExample(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("repeated_question")
 class RepeatedQuestion(ConversationFilter):
-    """A question asks what none before it asks, in whatever order of words."""
+    """A question must not repeat an earlier one, in any word order."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         asked = _asked(turn.question, scene.language)
@@ -32,7 +32,7 @@ class RepeatedQuestion(ConversationFilter):
 
 @CONVERSATION_FILTERS.register("repeated_answer")
 class RepeatedAnswer(ConversationFilter):
-    """An answer is not nearly that of a turn before it; short ones, `a dog`, may be."""
+    """An answer must not nearly repeat an earlier one; short ones, `a dog`, may."""
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         answer = _word_set(turn.answer)
@@ -44,7 +44,6 @@ def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
     return len(one & other) > _ALIKE * len(one | other)
 
 
-# Each turn is compared with all before it.
 @lru_cache(maxsize=64)
 def _word_set(text: str) -> frozenset[str]:
     return frozenset(words(text))
@@ -52,6 +51,6 @@ def _word_set(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _asked(question: str, language: str) -> tuple[str, ...]:
-    """What a question asks, whatever the order of its words: its first word, and its content words."""
+    """The content of a question in any word order: its first word, and its content words."""
     found, content = words(question), content_words(question, language)
     return (*found[:1], *sorted(set(content))) if content else tuple(found)

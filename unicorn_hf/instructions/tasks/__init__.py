@@ -1,8 +1,8 @@
-"""The tasks of conversations: a file for each, with its defaults; `base` says what a task is."""
+"""Conversation tasks, each with its defaults in a file of its own; `base` has the interface."""
 
 from functools import cache
 
-# In the paper's order, which decides what a caption is asked for. A module that is not named here is found too, after.
+# The paper's order, which decides the task of a caption. The registry finds other modules too, after these.
 # isort: off
 from unicorn_hf.instructions.tasks.multiple_choice import MultipleChoice
 from unicorn_hf.instructions.tasks.question_answering import QuestionAnswering
@@ -17,6 +17,6 @@ __all__ = ["ComplexReasoning", "MultipleChoice", "QuestionAnswering", "QuestionF
 
 @cache
 def has_options(name: str | None) -> bool:
-    """Whether questions of a task have options; False of a task that is not installed."""
+    """Whether questions of a task have options; False if the task is not installed."""
     task = TASKS.loadable().get(name or "")
     return task is not None and task.has_options

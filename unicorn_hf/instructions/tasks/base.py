@@ -1,4 +1,4 @@
-"""What a task of conversations is: what is asked of a model, how its answer is read, what must hold of a turn."""
+"""The interface of conversation tasks: prompt, parser and filters."""
 
 import json
 from abc import ABC, abstractmethod
@@ -22,23 +22,23 @@ Text = Annotated[
 
 
 class TaskFamily(Task, ABC):
-    """One family of conversations: prompt, schema, parser, validator. A recipe's section of the task is one of these.
+    """One family of conversations: prompt, schema, parser, filters. It is the task's section in a recipe.
 
-    It is registered in `core.choices.TASKS`. Its fields `weight`, `pairs` and `prompt` have defaults of its own; a
-    prompt that does not ship with unicorn-hf is a `Prompt`, or the absolute path of a file.
+    Register it in `core.choices.TASKS`, with defaults for `weight`, `pairs` and `prompt`. A prompt that is not bundled
+    with unicorn-hf is a `Prompt`, or the absolute path of a file.
     """
 
     fields: ClassVar[Fields]
-    """A pair, as it is shown to a model."""
+    """An example pair for the model."""
     max_answer: ClassVar[int]
-    """Characters. Strings have bounds: a guided model that may write on without end is cut off, and the answer lost."""
+    """Maximum characters of an answer. Without a bound, a guided model could write until it is cut off."""
     checks: ClassVar[tuple[str, ...]]
-    """The filters that a turn must pass, by name, in order; those of other packages that a recipe names come after."""
+    """Names of the filters of a turn, in order; filters of other packages that a recipe names come after them."""
     has_options: ClassVar[bool] = False
     """Whether questions have options A to D, and answers are a letter."""
 
     def asked(self, source: Prompt) -> Prompt:
-        """A prompt with `{pairs}`, `{max}` and `{format}` filled in and its examples, which are JSON, in the format.
+        """Fill in a prompt's `{pairs}`, `{max}` and `{format}`, and convert its JSON examples to the format.
 
         Raises:
             ValueError: an example is not an answer of this family.
@@ -71,12 +71,12 @@ class TaskFamily(Task, ABC):
         return json.dumps(json_object({"pairs": array}))
 
     def parse(self, answer: Answer, caption_id: str) -> tuple[Turn, ...] | Rejected:
-        """The turns of an answer, or why it holds none. Never raises, whatever the text."""
+        """The turns of an answer, or why it is rejected. Never raises."""
         pairs = self.answer_format.read(answer, self.fields)
         return pairs if isinstance(pairs, Rejected) else self.turns(pairs, caption_id)
 
     def turns(self, pairs: Sequence[object], caption_id: str) -> tuple[Turn, ...] | Rejected:
-        """Pairs as turns, or what is wrong with the shape of one."""
+        """Pairs as turns, or the error in the shape of one."""
         try:
             return tuple(self._turn(pair, caption_id, index) for index, pair in enumerate(pairs))
         except ValidationError as error:
@@ -93,7 +93,7 @@ class TaskFamily(Task, ABC):
         found = [] if isinstance(pairs, Rejected) else [pair for pair in pairs if isinstance(pair, Mapping)]
         wrong = pairs if isinstance(pairs, Rejected) else self.turns(pairs, "")
         if isinstance(wrong, Rejected):
-            raise ValueError(f"an example is no answer: {wrong.reason}, {wrong.detail}")
+            raise ValueError(f"an example is not a valid answer: {wrong.reason}, {wrong.detail}")
         return found
 
     @abstractmethod
@@ -101,11 +101,11 @@ class TaskFamily(Task, ABC):
 
     @abstractmethod
     def _turn(self, pair: object, caption_id: str, index: int) -> Turn:
-        """A pair as a turn; raises pydantic's ValidationError if it has not the shape of one."""
+        """A pair as a turn; raises pydantic's ValidationError if it has the wrong shape."""
 
 
 class QuestionFamily(TaskFamily):
-    """Families whose answers are sentences."""
+    """Base class of tasks whose answers are sentences."""
 
     fields: ClassVar[Fields] = {"question": "...", "answer": "..."}
 
@@ -131,7 +131,7 @@ def _asked_filters(checks: tuple[str, ...], filters: InstructionFilters) -> Name
 
 
 def json_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """The JSON schema of an object that has all of these properties and no other."""
+    """The JSON schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": dict(properties),

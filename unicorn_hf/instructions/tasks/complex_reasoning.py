@@ -1,4 +1,4 @@
-"""Questions that take several steps, answered with the reasoning."""
+"""Questions that need several steps, answered with the reasoning."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from unicorn_hf.instructions.tasks.base import QuestionFamily
 
 @TASKS.register("complex_reasoning")
 class ComplexReasoning(QuestionFamily):
-    """A question that takes several steps, and the reasoning. It may say what cannot be known."""
+    """A question that needs several steps, and the reasoning. The answer may say what is unknown."""
 
     weight: Weight = 100.0
     pairs: PairRange = PairRange(min=2, max=4)

@@ -1,4 +1,4 @@
-"""Questions with four options, A to D, of which one is right."""
+"""Questions with four options, A to D, one of them right."""
 
 from random import Random
 from typing import Annotated, ClassVar
@@ -21,8 +21,8 @@ NUM_WRONG = len(LETTERS) - 1
 class MultipleChoice(TaskFamily):
     """A question, the right option, three wrong ones.
 
-    The model writes the right option first and three wrong ones after it, and no letters: these are given by a hash of
-    the caption's id. Models favour a letter, and a set in which B is usually right teaches that; weak ones take any.
+    The model writes the right option first and three wrong ones after it, without letters; a hash of the caption's id
+    assigns them. Models favour certain letters, and a set in which B is usually right teaches that.
     """
 
     weight: Weight = 171.0
@@ -54,7 +54,7 @@ class _Choice(BaseModel):
 
 
 def _distinct(choice: _Choice) -> list[str]:
-    """Three wrong options that differ, if there are so many: without a grammar, models write more and repeat some."""
+    """Three different wrong options, if there are as many: without a grammar, models write more and repeat some."""
     distinct: dict[tuple[str, ...], str] = {}
     for option in choice.wrong:
         distinct.setdefault(tuple(words(option)), option)

@@ -1,4 +1,4 @@
-"""Questions about what is to be seen, answered in a sentence or two."""
+"""Questions about the visible, answered in a sentence or two."""
 
 from typing import ClassVar
 
