@@ -24,8 +24,6 @@ from unicorn_hf.params import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.hub.consent import MissingModel
@@ -879,7 +877,8 @@ def _print_json(result: object) -> None:
 
 def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, object]:
     """Dotted recipe keys for the options given; `kind` is the kind of the recipe's engine."""
-    engine = _engine_overrides(recipe, kind, options) if _names_engine(options) else {}
+    names_engine = any(options.get(name) not in (None, ()) for name in ("engine", "llm", "base_url"))
+    engine = _engine_overrides(recipe, kind, options) if names_engine else {}
     given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | engine | _seed_overrides(options)
     return given | dict(map(_setting, options.get("settings", ())))
 
@@ -900,10 +899,6 @@ def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
     return {
         key: str(value.expanduser().absolute()) if isinstance(value, Path) else value for key, value in given.items()
     }
-
-
-def _names_engine(options: dict[str, Any]) -> bool:
-    return any(options.get(name) not in (None, ()) for name in ("engine", "llm", "base_url"))
 
 
 def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dict[str, object]:

@@ -134,12 +134,5 @@ def _content_stem(word: str) -> str | None:
     word = word.removesuffix("'s")
     if word in _FUNCTION_WORDS:
         return None
-    stem: str = _stemmer().stemWord(_IRREGULAR.get(word, word))
+    stem: str = _stemmer_of(ENGLISH).stemWord(_IRREGULAR.get(word, word))
     return stem
-
-
-@lru_cache(maxsize=1)
-def _stemmer() -> Any:
-    import snowballstemmer
-
-    return snowballstemmer.stemmer("english")

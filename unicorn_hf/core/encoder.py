@@ -45,7 +45,7 @@ class AnyEncoder(ABC):
     cuts_texts: ClassVar[bool] = True
     """Whether it has a token limit: `long_captions` decides how to encode longer texts."""
     modules: ClassVar[tuple[str, ...]] = ()
-    """Modules that it imports beside the base dependencies, in this order."""
+    """Modules that it imports in addition to the base dependencies, in this order."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions that can affect its vectors: the card names their versions, and all workers need the same."""
 

@@ -34,11 +34,11 @@ class AnyEngine(Kind):
     """Whether it makes up text instantly and for free, to try a recipe."""
     uses_gpu: ClassVar[bool] = False
     deterministic: ClassVar[bool] = False
-    """Whether a request always gets the same text, on any machine and beside any other requests."""
+    """Whether a request always gets the same text, on any machine and with any other requests."""
     is_shared: ClassVar[bool] = False
     """Whether all workers share one server: see `for_one_of`."""
     modules: ClassVar[tuple[str, ...]] = ()
-    """Modules that it imports beside the base dependencies, in this order."""
+    """Modules that it imports in addition to the base dependencies, in this order."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions that can affect its text: the card names their versions, and all workers need the same."""
     options: ClassVar[Mapping[str, str]] = {}

@@ -37,7 +37,7 @@ class Gathered(Section):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The part of a fingerprint beside the section itself: the others with their versions, in order."""
+        """The part of a fingerprint in addition to the section: the others with their versions, in order."""
         return tuple(map(self.registry.identity, self.others))
 
     @classmethod

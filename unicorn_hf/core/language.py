@@ -103,7 +103,7 @@ def _shares(text: str) -> list[tuple[str, float]]:
 
 @lru_cache(maxsize=16)
 def _letters(text: str) -> Counter[str]:
-    """Number of letters by script; empty for a text in Latin script, where nobody needs them."""
+    """Number of letters by script; empty for a text in Latin script."""
     numbers: Counter[str] = Counter()
     if has_other_letters(text):
         for character, number in Counter(text).items():

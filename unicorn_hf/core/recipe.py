@@ -335,7 +335,7 @@ class Recipe(Section):
     """Language of captions and conversations: a code such as `zh`, or a list, of which the seed's language is used."""
     random_seed: int = 0
     partition_rows: PositiveInt = 512
-    """Rows per partition, the unit of work of a worker. Answers are stored one by one, whatever this is."""
+    """Rows per partition, the unit of work of a worker. Answers are stored one by one, for any number."""
     seeds: Seeds
     engine: Annotated[AnyEngine, SectionOf(ENGINES)]
     captions: Captions

@@ -50,7 +50,7 @@ class DataFile:
     sha256: str | None = None
     """The required hash of its content."""
     keys: frozenset[str] = frozenset()
-    """Columns and keys to read beside the text."""
+    """Further columns and keys to read."""
     column_option: str = "--column"
     """The option that names the column."""
 

@@ -1,4 +1,4 @@
-"""Caption filters, each with its bounds in a file of its own; `base` has the interface.
+"""Caption filters, each in its own file with its bounds; `base` has the interface.
 
 The name of the first failed filter is the rejection reason.
 """

@@ -72,7 +72,7 @@ class ConversationFilter(Section, ABC):
     """
 
     taken_keys: ClassVar[tuple[str, ...]] = ()
-    """Its keys that may be read from a published recipe, beside numbers and booleans."""
+    """Its keys that may be read from a published recipe, in addition to numbers and booleans."""
 
     @abstractmethod
     def check(self, turn: Turn, scene: Scene) -> str | None:

@@ -1,4 +1,4 @@
-"""Conversation tasks, each with its defaults in a file of its own; `base` has the interface."""
+"""Conversation tasks, each in its own file with its defaults; `base` has the interface."""
 
 from functools import cache
 
