@@ -59,6 +59,13 @@ _BUILD_KEYS = {
 """Option: the recipe key that it sets."""
 _DIR = click.Path(path_type=Path, file_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+_revision = click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
+_image_statistics = click.option(
+    "--image-statistics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Image statistics for the transfer: a file that `calibrate` wrote.",
+)
+_workers = click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.")
 
 _RECIPE_OPTIONS = (
     click.option(
@@ -100,11 +107,7 @@ _RECIPE_OPTIONS = (
     ),
     click.option("--encoder", type=EncoderName(), help="Text encoder."),
     click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="Moves text vectors to image space."),
-    click.option(
-        "--image-statistics",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Image statistics for the transfer: a file that `calibrate` wrote.",
-    ),
+    _image_statistics,
     click.option(
         "--cluster",
         type=ClusterName(),
@@ -112,7 +115,7 @@ _RECIPE_OPTIONS = (
         help="Where the workers run: auto (one per GPU, if there is one), local, cuda, or a Dask scheduler's address"
         " (tls://HOST:8786) or file.",
     ),
-    click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes."),
+    _workers,
     click.option(
         "--dashboard",
         is_flag=True,
@@ -409,7 +412,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 
 @main.command()
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
-@click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
+@_revision
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
     """Check a published data set, row by row.
@@ -624,8 +627,12 @@ def export(folder: Path, form: str, out: Path) -> None:
     help="The text's language; repeatable.",
 )  # fmt: skip
 @click.option("--title", default="Imported captions", show_default=True, help="The card's title.")
-@click.option("--captions", type=click.IntRange(min=1), help="Import the first so many captions.  [default: all]")
-@click.option("--instructions", type=click.IntRange(min=0), help="Conversations to import.  [default: all]")
+@click.option(
+    "--captions", type=click.IntRange(min=1), help="Import only this many captions, in order.  [default: all]"
+)
+@click.option(
+    "--instructions", type=click.IntRange(min=0), help="Import only this many conversations, in order.  [default: all]"
+)
 @click.option(
     "--encoder", type=EncoderName(), metavar="ENCODER",
     help="Text encoder, as for build.  [default: use the vectors in the files]",
@@ -634,11 +641,8 @@ def export(folder: Path, form: str, out: Path) -> None:
     "--transfer", type=ChoiceOf("TRANSFERS"),
     help="Moves text vectors to image space.  [default: mean_shift with --encoder, else none]",
 )  # fmt: skip
-@click.option(
-    "--image-statistics", type=click.Path(path_type=Path, dir_okay=False),
-    help="Image statistics for the transfer: a file that `calibrate` wrote.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.")
+@_image_statistics
+@_workers
 @_with(_PUSH_OPTIONS)
 def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
     """Build a set from existing captions and conversations.
@@ -711,7 +715,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 
 @main.command()
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
-@click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
+@_revision
 @click.option("--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows per config.")
 @click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
 @_json
@@ -741,7 +745,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
 @main.command()
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
-@click.option("--revision", help="A branch, tag or commit, of a repository on the Hub.")
+@_revision
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
     help="The file to write.  [default: NAME-report.html in the current folder]",
@@ -801,15 +805,7 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @_with(_SET_OPTIONS[:2])
-@click.option(
-    "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
-)
-@click.option(
-    "--work-dir",
-    type=PlaceName(),
-    metavar="DIR|URL",
-    help="The folder for work files, or a URL.  [default: OUT.work]",
-)
+@_with(_PLACES[:2])
 @_json
 def doctor(
     recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
