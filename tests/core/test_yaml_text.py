@@ -12,8 +12,8 @@ MERGES = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
 REFUSED = {
     "a billion values by aliases": (BOMB, "more than 100,000 values"),
     "a billion values by merged keys": (MERGES, "more than 100,000 values"),
-    "a list in itself": ("a: &a [*a]\n", "without end"),
-    "a mapping in itself": ("a: &a {b: *a}\n", "without end"),
+    "a list in itself": ("a: &a [*a]\n", "recursive"),
+    "a mapping in itself": ("a: &a {b: *a}\n", "recursive"),
     "brackets": ("[" * 50_000, "nested too deeply"),
     "a key that stands twice": (
         "a: 1\nb:\n  c: 1\n  c: 2\n",
