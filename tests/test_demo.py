@@ -25,8 +25,8 @@ from unicorn_hf.runtime.answers.store import stores
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PACKAGE = Path(unicorn_hf.__file__).parent
-NUM_CAPTIONS, NUM_INSTRUCTIONS = 12, 5
-PARTITION_ROWS = 8
+NUM_CAPTIONS, NUM_INSTRUCTIONS = 20, 4
+PARTITION_ROWS = 16
 
 
 def small_demo(folder: Path) -> Path:
