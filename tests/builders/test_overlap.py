@@ -103,4 +103,4 @@ def test_a_card_says_when_nothing_was_compared(made: Path, tmp_path: Path) -> No
     assert unicorn("build", *ECHO, "--captions", 20, "--instructions", 2, cwd=tmp_path).returncode == 0
     card = (tmp_path / "unicorn" / "README.md").read_text()
     assert "Rows were not compared with any evaluation set" in card
-    assert "No row holds any." in card
+    assert "They found none." in card

@@ -90,7 +90,7 @@ def test_an_endless_conversation_is_cut_and_its_length_stated() -> None:
     row = ExampleRow.model_validate(examples()["pretrain"] | {"conversations": turns})
     lines = example_lines(row, statistics())
     assert len(lines) < 100
-    assert "(100,000 turns in all)" in "\n".join(lines)
+    assert "(100,000 turns in total)" in "\n".join(lines)
 
 
 # -- What it says
@@ -154,7 +154,7 @@ def test_a_run_without_losses_says_so() -> None:
 def test_cut_captions_are_reported_before_anything_else() -> None:
     page = body_of(card(**with_representations(num_long=930)))
     assert page.index("**930 of 1,000 captions\n> (93.0 %) are longer than the encoder reads.**") < page.index("## ")
-    assert "93.0 % of the vectors know only the head of their caption" in page
+    assert "93.0 % of the vectors include only the head of their caption" in page
     assert "longer than the encoder reads.**" not in card()
 
 
@@ -206,16 +206,16 @@ def test_licences_are_listed_and_doubts_stated(license: str, known: bool) -> Non
 
 
 def test_the_models_licence_is_stated_with_what_it_asks() -> None:
-    assert "which is under apache-2.0, which asks nothing" in card(Texts(license="mit"))
+    assert "which is under apache-2.0, which has no conditions" in card(Texts(license="mit"))
     page = card(Texts(license="mit", model_license="llama3.1"))
     assert "begins with Llama" in page
     assert "this card states" not in page
-    assert "Its licence is not known" in card(Texts(license="mit"), model_license=None)
+    assert "Its licence is unknown" in card(Texts(license="mit"), model_license=None)
 
 
 def test_promises_of_a_rebuild_follow_the_engine() -> None:
-    assert "The same rows come out." not in card()
-    assert "The same rows come out." in card(engine_deterministic=True)
+    assert "The same recipe gives the same rows." not in card()
+    assert "The same recipe gives the same rows." in card(engine_deterministic=True)
     assert "captions.txt" in card()
 
 

@@ -34,7 +34,7 @@ def test_the_card_has_the_bill() -> None:
     page = card(price={"currency": "EUR", "per_worker_hour": 3})
     assert "| at the recipe's prices | EUR |" in page
     assert "| 2.00 worker hours | 6.00 |" in page
-    assert "| together | 6.00 |" in page
+    assert "| total | 6.00 |" in page
     assert "prompt tokens | 0" not in page
 
 
@@ -43,16 +43,16 @@ def test_the_card_has_the_time() -> None:
     tokens = statistics().captions.num_output_tokens
     assert f"| captions | 90.0 min | {tokens / 5400:,.0f} | 7 |" in page
     assert "| representations | 30.3 s |" in page
-    assert "Done on 2 cores of a processor" in page
-    assert "gives no prices" in page
+    assert "Machines: 2 cores of a processor" in page
+    assert "has no prices" in page
 
 
 def test_a_set_of_which_nothing_is_known() -> None:
-    assert "It is not known what making this set took." in card(None)
+    assert "The time and cost of this set are unknown." in card(None)
 
 
 def test_no_time_is_no_rate() -> None:
     assert rate(statistics().captions, StageTime(seconds=0)) is None
     nothing = RUN.model_copy(update={"captions": StageTime(seconds=0), "machines": ()})
     assert "| captions | 0.0 s | — | 0 |" in card(nothing)
-    assert "Done on" not in card(nothing)
+    assert "Machines:" not in card(nothing)

@@ -61,13 +61,13 @@ def test_creative_commons_conditions_are_spelled_out() -> None:
     assert conditions("cc-by-nc-nd-4.0")[0] == "no commercial use"
     assert len(conditions("cc-by-nc-nd-4.0")) == 2
     assert conditions("apache-2.0") == []
-    assert conditions("unknown") == ["the Hub lists no such licence: read its terms at the source"]
+    assert conditions("unknown") == ["the Hub does not list this licence: read its terms at the source"]
 
 
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (None, "is not known"),
+        (None, "is unknown"),
         ("llama3.1", "begins with Llama"),
         ("LLAMA2", "any language model but Llama"),
         ("gemma", "go on to models"),

@@ -80,14 +80,14 @@ def test_lines_of_a_value_stay_apart() -> None:
 def test_a_long_word_is_cut_and_its_length_stated() -> None:
     lines = labelled("caption", "a " + "x" * 1_000_000 + " b", label_width=8, limit=LONGEST)
     assert sum(map(len, lines)) < 300
-    assert "(1,000,000 characters in all)" in " ".join(lines)
+    assert "(1,000,000 characters in total)" in " ".join(lines)
     assert lines[-1].endswith("b")
 
 
 def test_a_long_text_is_cut_and_its_length_stated() -> None:
-    assert shortened("word " * 1000, 20) == "word word word word … (5,000 characters in all)"
+    assert shortened("word " * 1000, 20) == "word word word word … (5,000 characters in total)"
     assert shortened("word", 4) == "word"
-    assert as_text("word " * 100).endswith("… (499 characters in all)")
+    assert as_text("word " * 100).endswith("… (499 characters in total)")
 
 
 @pytest.mark.parametrize(

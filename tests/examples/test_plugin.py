@@ -93,8 +93,8 @@ def test_a_build_takes_all_of_them(place: Path) -> None:
 def test_the_set_names_the_package_and_its_version(place: Path, installed: Path) -> None:
     assert recipe_of(place / "set")["plugins"] == {PACKAGE: VERSION}
     card = (place / "set" / "README.md").read_text()
-    assert f"Other packages had a part in it: {PACKAGE} {VERSION}" in card
-    assert f"{PACKAGE}=={VERSION}" in card.partition("## Make it again")[2]
+    assert f"The build used other packages: {PACKAGE} {VERSION}" in card
+    assert f"{PACKAGE}=={VERSION}" in card.partition("## Rebuild it")[2]
     assert "v = u - mean(u) / 2" in card
     assert with_it(installed, place, "validate", "set").returncode == 0
 

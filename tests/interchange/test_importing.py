@@ -113,7 +113,7 @@ def test_import_of_an_export(format: str, made: Path, tmp_path: Path) -> None:
     assert report.valid, report.lines()
     card = (tmp_path / "back" / "README.md").read_text()
     assert "were imported from files" in card
-    assert "Who or what wrote the text is not told." in card
+    assert "The author of the text is unknown." in card
 
 
 def test_import_of_an_export_whose_instructions_bring_no_captions(made: Path, tmp_path: Path) -> None:

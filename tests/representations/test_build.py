@@ -86,7 +86,7 @@ def test_the_card_and_the_statistics_tell_the_image_side(tmp_path: Path) -> None
     build(small(tmp_path, "realign", representations__image_statistics=str(statistics_file(tmp_path))), out)
     card = (out / "README.md").read_text()
     assert "No image was used." not in card
-    assert "| images that the image side is known of | 200 (200 drawings) |" in card
+    assert "| images that the image side was measured on | 200 (200 drawings) |" in card
     facts = json.loads((out / "statistics.json").read_text())["representations"]["image"]
     assert facts["num_images"] == 200
     assert facts["trace"] == pytest.approx(Moments.of(IMAGES).trace, abs=1e-4)

@@ -109,7 +109,7 @@ def test_names_are_text(sets: tuple[Path, Path], tmp_path: Path) -> None:
 def test_what_cannot_be_compared(sets: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two sets or more"):
         compared(sets[0])
-    with pytest.raises(InputError, match="empty holds no set"):
+    with pytest.raises(InputError, match="empty contains no set"):
         (tmp_path / "empty").mkdir()
         compared(sets[0], tmp_path / "empty")
     broken = Path(shutil.copytree(sets[0], tmp_path / "broken"))

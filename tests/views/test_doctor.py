@@ -166,7 +166,7 @@ def test_a_gpu_that_torch_does_not_find(machine: Machine) -> None:
 
 def test_versions_that_do_not_go_together(machine: Machine) -> None:
     machine.mismatches = [Mismatch("dask-cuda 26.10.0", "dask==2026.8.0", "2026.9.1")]
-    message = "dask-cuda 26.10.0 needs dask==2026.8.0; installed is 2026.9.1"
+    message = "dask-cuda 26.10.0 requires dask==2026.8.0; 2026.9.1 is installed"
     assert machine.told() == [("warning", message, "pip install dask==2026.8.0")]
 
 
@@ -203,14 +203,14 @@ def test_the_command_says_it_in_words_in_json_and_by_its_exit_code(machine: Mach
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "NVIDIA H100, 80.0 GiB, 79.0 GiB free" in " ".join(done.output.split())
-    assert "can be built here" in done.output
+    assert "This machine can build the recipe" in done.output
     machine.absent = {"vllm"}
     told = CliRunner().invoke(main, ["doctor", "--json"])
     assert told.exit_code == 1
     checkup = json.loads(told.output)
     assert checkup["findings"][0]["fix"] == "pip install 'unicorn-hf[gpu]'"
     assert checkup["gpus"] == [{"name": "NVIDIA H100", "num_bytes": 80 * 2**30, "num_free_bytes": 79 * 2**30}]
-    assert "cannot be built here" in CliRunner().invoke(main, ["doctor"]).output
+    assert "This machine cannot build the recipe" in CliRunner().invoke(main, ["doctor"]).output
 
 
 @pytest.fixture

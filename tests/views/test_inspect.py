@@ -45,7 +45,7 @@ def test_only_rows_with_a_text(made: Path) -> None:
     found = look(made, number=100, having=wanted.upper()).rows["pretrain"]
     assert found
     assert all(wanted in json.dumps(row) for row in found)
-    assert "no such row" in shown(made, having="nothing has this text")
+    assert "no matching row" in shown(made, having="nothing has this text")
 
 
 def test_the_work_files_may_be_away(made: Path, tmp_path: Path) -> None:

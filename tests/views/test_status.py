@@ -54,8 +54,8 @@ def test_a_silent_build_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = write_state(tmp_path, updated=ago(minutes=5))
     shown = CliRunner().invoke(main, ["status", str(folder)]).output
     assert not status(folder).is_alive
-    assert "lost: no word for 0:05:" in shown
-    assert "goes on where it was" in shown
+    assert "lost: silent for 0:05:" in shown
+    assert "run the same command to resume" in shown
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -96,7 +96,7 @@ def test_no_build_and_a_damaged_state_are_told(tmp_path: Path) -> None:
     folder = write_state(tmp_path)
     (tmp_path / "unicorn.work" / STATE).write_text("{")
     result = CliRunner().invoke(main, ["status", str(folder)])
-    assert (result.exit_code, "of another version, or damaged" in result.output) == (2, True)
+    assert (result.exit_code, "from another version, or damaged" in result.output) == (2, True)
 
 
 def test_text_of_a_recipe_is_shown_as_text(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The data set card: YAML that the Hub and `datasets` read, and a body that people read.
 
-The same recipe, statistics and rows give the same card, byte for byte. Every figure in it is of the statistics.
+The same recipe, statistics and rows give the same card, byte for byte. Every figure in it comes from the statistics.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Turn(BaseModel):
 
 
 class ExampleRow(BaseModel):
-    """A row that the card shows; its vector stays away."""
+    """A row that the card shows, without its vector."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,10 +70,10 @@ def render_card(
     """The card as text.
 
     Args:
-        recipe: what the set was made by, as published: no path of the machine that made it.
-        statistics: what came of it; no other figure is printed.
+        recipe: the published recipe, without paths of the machine that built the set.
+        statistics: the only source of figures.
         examples: a row of each config, without its embedding.
-        run: what making it took; None where that is not known.
+        run: time and machines of the build; None if unknown.
     """
     rows = {name: ExampleRow.model_validate(row) for name, row in examples.items()}
     body = _template().render(
@@ -111,14 +111,14 @@ def render_card(
 
 
 def example_lines(row: ExampleRow, statistics: Statistics) -> list[str]:
-    """A row as lines for a block, in the order of its columns."""
+    """Return a row as lines for a block, in column order."""
     vectors = statistics.representations
     turns = [(turn.sender, turn.value) for turn in row.conversations[:_MAX_TURNS]]
     lines = [*_field("id", row.id), "", *_field("caption", row.caption), "", "conversations"]
     for sender, value in turns:
         lines += _field(f"  {sender[: _LABEL_WIDTH - 3]}", value)
     if len(row.conversations) > _MAX_TURNS:
-        lines += _field("", f"… ({len(row.conversations):,} turns in all)")
+        lines += _field("", f"… ({len(row.conversations):,} turns in total)")
     lines += ["", *_field("image_embedding", f"{vectors.dim:,} numbers, {vectors.dtype}")]
     lines += [*_field("seed", row.seed), *_field("domain", row.domain)]
     return lines + (_field("task", row.task) if row.task is not None else [])
@@ -130,7 +130,7 @@ def _template() -> "Template":
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True,
-        # Markdown: filters of its own escape what is untrusted.
+        # The output is Markdown: the filters below escape untrusted text.
         autoescape=False,  # noqa: S701
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The card's charts: PNG files, drawn from the statistics alone. Equal statistics give equal bytes."""
+"""The card's charts: PNG files, drawn only from the statistics. Equal statistics give equal bytes."""
 
 import io
 import warnings
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.visible import visible
@@ -22,7 +23,7 @@ _MAX_LABEL = 28
 
 
 def load_matplotlib() -> None:
-    """Load what charts are drawn with, in a thread: that takes longer than drawing them."""
+    """Load matplotlib in a thread: this takes longer than drawing the charts."""
 
     def load() -> None:
         from matplotlib.figure import Figure
@@ -112,7 +113,7 @@ _BESIDE: dict[str, Any] = {
 
 
 def _bars(axes: "Axes", counts: Sequence[tuple[str, int]], whole: int) -> None:
-    """A bar for each count, with the number and its share beside it."""
+    """Draw a bar for each count, with the number and its share beside it."""
     axes.barh(range(len(counts)), [number for _, number in counts], height=0.62, color=_BARS)
     for place, (_, number) in enumerate(counts):
         axes.annotate(f"{number:,}  ({100 * number / (whole or 1):.1f} %)", (number, place), **_BESIDE)
@@ -121,7 +122,7 @@ def _bars(axes: "Axes", counts: Sequence[tuple[str, int]], whole: int) -> None:
 
 
 def _bare(axes: "Axes", first: float, last: float) -> None:
-    """Bars from `first` down to `last`; the numbers stand beside them, so the scale need not."""
+    """Limit the axis to `first` to `last`, without a scale: the numbers are beside the bars."""
     axes.set_ylim(last, first)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -129,18 +130,13 @@ def _bare(axes: "Axes", first: float, last: float) -> None:
     axes.set_xlim(0, (axes.get_xlim()[1] or 1) * 1.18)
 
 
-def _ranked(counts: Mapping[str, int], last: str = "") -> list[tuple[str, int]]:
-    """Largest first, `last` and what is too much for a chart at the end; something even where there is nothing."""
-    ranked = sorted(((name, n) for name, n in counts.items() if name != last), key=lambda item: (-item[1], item[0]))
-    if len(ranked) > _MAX_BARS:
-        rest = ranked[_MAX_BARS - 1 :]
-        more = last or f"{len(rest)} more"
-        ranked = [*ranked[: _MAX_BARS - 1], (more, sum(number for _, number in rest))]
-        if last and last in counts:
-            ranked[-1] = (last, ranked[-1][1] + counts[last])
-    elif last and counts.get(last):
-        ranked.append((last, counts[last]))
-    return ranked or [("none", 0)]
+def _ranked(counts: Mapping[str, int], last: str | None = None) -> list[tuple[str, int]]:
+    """Sort by count, largest first, with `last` and everything beyond `_MAX_BARS` at the end; never empty."""
+    shown = [item for item in ranked(counts) if item[0] != last]
+    rest = shown[_MAX_BARS - 1 :] if len(shown) > _MAX_BARS else []
+    number = sum(number for _, number in rest) + sum(number for name, number in counts.items() if name == last)
+    shown = shown[: _MAX_BARS - 1] if rest else shown
+    return shown + ([(last or f"{len(rest)} more", number)] if number else []) or [("none", 0)]
 
 
 def _label(name: str) -> str:
@@ -178,16 +174,16 @@ def _thousands() -> Any:
 
 
 def png(figure: "Figure") -> bytes:
-    """The figure as a file; equal figures give equal bytes."""
+    """Return the figure as a PNG file; equal figures give equal bytes."""
     file = io.BytesIO()
-    # The version of matplotlib would be written into the file otherwise.
+    # By default, matplotlib writes its version into the file.
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
 @contextmanager
 def plain_matplotlib() -> Iterator[None]:
-    """matplotlib as it comes, whatever the user's settings; it says nothing of letters that its font lacks."""
+    """Use matplotlib's defaults, not the user's settings, without warnings about letters that its font lacks."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""`run.json`: what making the set took. Apart from the statistics, which are the same however often a set is made."""
+"""`run.json`: time and machines of a build. The statistics are separate: they are equal in every build of a set."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ HOUR_S = 3600
 
 
 class StageTime(BaseModel):
-    """A stage, over all workers: two workers for one second are two seconds."""
+    """The worker time of a stage, summed over workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float
-    """Of generation: the time in which an engine worked on answers. Of the other stages: the time of their jobs."""
+    """For generation, the time in which an engine worked on answers; for the other stages, the time of their jobs."""
     num_retries: int = 0
 
     @classmethod
     def of(cls, usage: Usage) -> "StageTime":
-        """What the answers of a generating stage took."""
+        """Return the time and retries of a generation stage."""
         return cls(seconds=round(usage.seconds, 3), num_retries=usage.num_retries)
 
 
 class RunFacts(BaseModel):
-    """What making the set took, all runs of the build together, as far as its work was kept."""
+    """Time and machines of all runs of a build, as far as their results were kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,10 +45,10 @@ class RunFacts(BaseModel):
 
 
 def read_run(path: Path) -> RunFacts | None:
-    """A set's `run.json`; None where it has none.
+    """Read a set's `run.json`; None if there is none.
 
     Raises:
-        ValueError: it does not hold.
+        ValueError: the file is invalid.
     """
     return RunFacts.model_validate_json(path.read_bytes()) if path.is_file() else None
 
@@ -62,12 +62,12 @@ class Cost:
 
 
 def rate(facts: Counts, time: StageTime) -> float | None:
-    """Output tokens a second and worker; None where the time is too short to divide by."""
+    """Output tokens per second and worker; None if the time is zero."""
     return facts.num_output_tokens / time.seconds if time.seconds > 0 else None
 
 
 def costs(price: Price, statistics: Statistics, run: RunFacts) -> list[Cost]:
-    """The bill by the recipe's prices, what costs nothing left out."""
+    """The non-zero costs by the recipe's prices."""
     return [cost for cost in _costs(price, statistics, run) if cost.amount]
 
 

@@ -1,4 +1,4 @@
-"""Figures as a reader sees them."""
+"""Formats of figures for readers."""
 
 from collections.abc import Mapping
 
@@ -27,5 +27,5 @@ def percent(part: int, whole: int) -> str:
 
 
 def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Largest first; equal ones by name."""
+    """Sort by count, largest first, then by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,4 +1,4 @@
-"""From the licences of the seeds and of the model to the card's."""
+"""Derive the card's licence from the licences of the seeds and of the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _HUB = frozenset(
     openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib
     """.split()
 )
-"""Licence ids that the Hub knows (hub-docs, repositories-licenses), without `other` and `unknown`."""
+"""The Hub's licence ids (hub-docs, repositories-licenses), without `other` and `unknown`."""
 _SPDX = {
     "odbl-1.0": "odbl",
     "odc-by-1.0": "odc-by",
@@ -27,18 +27,18 @@ _SPDX = {
     "gfdl-1.3": "gfdl",
     "lgpllr": "lgpl-lr",
 }
-"""SPDX ids that the Hub spells in another way than in lower case."""
+"""SPDX ids whose Hub id is not just their lower case."""
 _CONDITIONS = {
     "nc": "no commercial use",
-    "nd": "no adapted versions: captions written from its texts may be such",
+    "nd": "no adapted versions: captions written from its texts may be adapted versions",
     "sa": "adapted versions only under the same licence",
 }
-
-
 _NOT_FOR_DATA = frozenset(("nd",))
-_UNREAD = "the Hub lists no such licence: read its terms at the source"
+_UNREAD = "the Hub does not list this licence: read its terms at the source"
 _LLAMA = "a model trained on its output must have a name that begins with Llama, and show “Built with Llama”"
-_USES = "its use restrictions go on to models that are trained on its output"
+_USES = "its use restrictions also apply to models trained on its output"
+_OUTPUT = "its use restrictions also apply to its output"
+_NON_COMMERCIAL = "no commercial use of the model or its output"
 _OF_MODELS = {
     "llama2": "its output may not improve any language model but Llama",
     "llama3": "its output may not improve any language model but Llama",
@@ -48,18 +48,18 @@ _OF_MODELS = {
     "llama4": _LLAMA,
     "gemma": _USES,
     "deepseek": _USES,
-    "openrail": "its use restrictions hold for its output",
-    "openrail++": "its use restrictions hold for its output",
-    "bigscience-openrail-m": "its use restrictions hold for its output",
-    "bigcode-openrail-m": "its use restrictions hold for its output",
-    "creativeml-openrail-m": "its use restrictions hold for its output",
+    "openrail": _OUTPUT,
+    "openrail++": _OUTPUT,
+    "bigscience-openrail-m": _OUTPUT,
+    "bigcode-openrail-m": _OUTPUT,
+    "creativeml-openrail-m": _OUTPUT,
     "qwen": "a model trained on its output must show “Built with Qwen” or “Improved using Qwen”",
     "tongyi-qianwen": "its output may not improve any language model but Qwen",
-    "qwen-research": "no commercial use of the model or of its output",
-    "mrl": "no commercial use of the model or of its output",
-    "mnpl": "no commercial use of the model or of its output",
+    "qwen-research": _NON_COMMERCIAL,
+    "mrl": _NON_COMMERCIAL,
+    "mnpl": _NON_COMMERCIAL,
 }
-"""What the licences of language models that are in wide use ask of the text that these write, as of November 2026."""
+"""Conditions of common language models' licences for their output, as of November 2026."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class License:
     """The card's licence."""
 
     id: str
-    """A licence id of the Hub; `other` where there are problems."""
+    """A licence id of the Hub; `other` if there are problems."""
     problems: tuple[str, ...] = ()
-    """Why the licences do not settle that the set may be shared and trained on: a sentence each."""
+    """Reasons why the licences leave open whether the set may be shared and trained on, one sentence each."""
 
     @property
     def is_known(self) -> bool:
@@ -79,13 +79,13 @@ class License:
 def derive(
     sources: Sequence[SourceFacts], model: str | None = None, *, written_by_model: bool = True, what: str = "seeds"
 ) -> License:
-    """The one licence that all seeds are under, if the Hub knows it and the model's asks nothing of the text.
+    """Return the common licence of all seeds, if the Hub lists it and the model's licence has no conditions.
 
     Args:
-        sources: those that gave no seed do not count.
-        model: the licence of the language model, by a Hub id; None where it is not known.
+        sources: sources without seeds are ignored.
+        model: the Hub id of the language model's licence; None if unknown.
         written_by_model: False for the text of a rehearsal.
-        what: what the sources gave.
+        what: the kind of text that the sources provided.
     """
     problems = []
     names = dict.fromkeys(source.license for source in sources if source.num_seeds)
@@ -96,10 +96,10 @@ def derive(
         problems.append(f"{what.capitalize()} are under a licence that the Hub does not list.")
     if any(_NOT_FOR_DATA & set((hub_id(name) or "").split("-")) for name in names):
         problems.append(
-            f"A licence of the {what} allows no adapted versions, and captions written from them may be such."
+            f"A licence of the {what} allows no adapted versions; captions written from them may be adapted versions."
         )
     if written_by_model and model is None:
-        problems.append("The licence of the language model is not known.")
+        problems.append("The licence of the language model is unknown.")
     if written_by_model and model and (asked := model_conditions(model)):
         problems.append(f"The licence of the language model has conditions: {'; '.join(asked)}.")
     (id_,) = found if len(found) == 1 else (None,)
@@ -107,7 +107,7 @@ def derive(
 
 
 def model_conditions(license_name: str) -> list[str]:
-    """What the licence of a language model asks of the text that it writes; nothing for the free software licences."""
+    """The conditions of a language model's licence for its output; none for free software licences."""
     name = license_name.strip().lower()
     if name in _OF_MODELS:
         return [_OF_MODELS[name]]
@@ -115,7 +115,7 @@ def model_conditions(license_name: str) -> list[str]:
 
 
 def hub_id(license_name: str) -> str | None:
-    """The Hub's id for a licence, given by that or by its SPDX id in any case; None if it is neither."""
+    """The Hub's id of a licence given by its Hub or SPDX id in any case; None if it is neither."""
     name = license_name.strip().lower()
     name = name.removesuffix("-only").removesuffix("-or-later")
     name = _SPDX.get(name, name)
@@ -123,7 +123,7 @@ def hub_id(license_name: str) -> str | None:
 
 
 def conditions(license_name: str) -> list[str]:
-    """What a reader must know of a licence: what Creative Commons asks, or that the Hub lists none such."""
+    """The conditions of a Creative Commons licence, or the note that the Hub does not list the licence."""
     known = hub_id(license_name)
     if known is None:
         return [_UNREAD]

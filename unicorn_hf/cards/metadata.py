@@ -1,4 +1,4 @@
-"""The card's YAML: what the Hub indexes and `datasets` loads by."""
+"""The card's YAML, which the Hub indexes and `datasets` uses to load the set."""
 
 import re
 from typing import Any
@@ -22,11 +22,11 @@ _HUB_DATASET = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
 def front_matter(recipe: Recipe, statistics: Statistics) -> str:
-    """The block between the lines of `---`, as YAML with a line end."""
+    """Return the YAML between the lines of `---`, with a line end."""
     from huggingface_hub import DatasetCardData
 
     license = card_license(recipe, statistics)
-    # Nobody knows what wrote imported text, unless it is told.
+    # The author of imported text is unknown unless an option names it.
     written = recipe.engine.author != "unknown"
     creators = "machine-generated" if written else "found"
     languages = [code for code in recipe.language if _LANGUAGE.fullmatch(code)]
@@ -49,7 +49,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
 
 
 def source_datasets(recipe: Recipe) -> list[str]:
-    """The Hub's data sets that the set was made from: its parent, and those that seeds were read from."""
+    """The Hub's data sets behind the set: its parent and its seed sources."""
     paths = [recipe.parent.dataset] if recipe.parent else []
     paths += [str(getattr(source, key)) for source in recipe.seeds.sources for key in source.hub_keys]
     return list(dict.fromkeys(path for path in paths if _HUB_DATASET.fullmatch(path) and ".." not in path))
@@ -66,7 +66,7 @@ def size_category(num_rows: int) -> str:
 
 
 def _configs(statistics: Statistics) -> dict[str, ConfigFacts]:
-    """Those that have rows; a config without files would not load."""
+    """The configs with rows; a config without files would not load."""
     found = {"pretrain": statistics.pretrain, "instruction": statistics.instruction}
     return {name: facts for name, facts in found.items() if facts.num_rows}
 
@@ -79,8 +79,8 @@ def _config(name: str, *, default: bool) -> dict[str, Any]:
 def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics, recipe: Recipe) -> dict[str, Any]:
     """A config's features, splits and sizes.
 
-    Written by hand: `sequence` with `length` is what datasets 3.0 to 5.2 all load as a list of fixed size, and what
-    datasets 5.2 writes by itself loses the length on 3.x.
+    Written by hand: datasets 3.0 to 5.2 all load `sequence` with `length` as a fixed-size list; the format that
+    datasets 5.2 itself writes loses the length on 3.x.
     """
     vectors = statistics.representations
     columns: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ _MAX_POINTS = 1500
 
 
 def plot_gap(path: Path, before: tuple[Points, Points], after: tuple[Points, Points], titles: tuple[str, str]) -> None:
-    """Write a PNG of texts and images, in two dimensions, before and after; equal points give equal bytes."""
+    """Write a PNG of two-dimensional texts and images, before and after; equal points give equal bytes."""
     with plain_matplotlib():
         write_bytes(path, png(_drawn(before, after, titles)))
 

@@ -1,4 +1,4 @@
-"""What a recipe and its statistics say about how a set was made: a rehearsal or not, a diagram, how to redo it."""
+"""How a set was made, from its recipe and statistics: whether it is a rehearsal, a diagram, how to rebuild it."""
 
 import re
 import shlex
@@ -24,19 +24,19 @@ _HUB_MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def rehearsal(recipe: Recipe) -> list[str]:
-    """Why the set is a rehearsal and no training data: a sentence for each reason, none for a real one."""
+    """The reasons why the set is a rehearsal, one sentence each; empty for real training data."""
     reasons = (recipe.engine.rehearsal, parse_encoder(recipe.representations.encoder).rehearsal)
     return [reason for reason in reasons if reason]
 
 
 def base_model(recipe: Recipe) -> str | None:
-    """The language model's name on the Hub; None where it has none there."""
+    """The language model's name on the Hub; None if it has none."""
     model = recipe.engine.model_name
     return model if _HUB_MODEL.fullmatch(model) and ".." not in model else None
 
 
 def parent_link(parent: Parent) -> str:
-    """The parent in Markdown, as a link to its commit where it is on the Hub."""
+    """The parent in Markdown, as a link to its commit if it is on the Hub."""
     if not _HUB_MODEL.fullmatch(parent.dataset) or ".." in parent.dataset:
         return as_text(parent.dataset)
     tree = f"/tree/{parent.revision}" if parent.revision and _COMMIT.fullmatch(parent.revision) else ""
@@ -44,29 +44,29 @@ def parent_link(parent: Parent) -> str:
 
 
 def card_license(recipe: Recipe, statistics: Statistics) -> License:
-    """The licence of the set, by its seeds' and its model's."""
-    # Of imported text that nobody says a model wrote, the files' licence is what there is to go by.
+    """Return the licence of the set, derived from its seeds' and its model's."""
+    # For imported text of unknown author, only the files' licence counts.
     written = recipe.engine.author == "model"
     what = "captions" if recipe.imported else "seeds"
     return derive(statistics.seeds.sources, statistics.model_license, written_by_model=written, what=what)
 
 
 def prompts(recipe: Recipe) -> dict[str, str]:
-    """The prompt of the captions and of each task that has a part, by name; of a file only its name."""
+    """The prompt of the captions and of each used task, by name; for a file, only its name."""
     tasks = recipe.instructions.tasks.by_name()
     found = {"captions": recipe.captions.prompt} | {name: task.prompt for name, task in tasks.items() if task.weight}
     return {name: prompt_name(prompt) for name, prompt in found.items()}
 
 
 def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
-    """This run from seeds to vectors, as lines of text: they read the same on the Hub, in a terminal, in an editor."""
+    """Return the flow from seeds to vectors as text lines, which look the same on the Hub and in a terminal."""
     text = _text_taken(recipe, statistics) if recipe.takes_text else _text_written(recipe, statistics)
     vectors = statistics.representations
     encodes = parse_encoder(vectors.encoder).encodes
     return [
         *text,
         "  |",
-        f"  |  text side of {_name(vectors.encoder)}" if encodes else "  |  as they came",
+        f"  |  text side of {_name(vectors.encoder)}" if encodes else "  |  unchanged",
         "  v",
         f"{statistics.pretrain.num_rows:,} {'text representations' if encodes else 'imported vectors'}"
         f" u of {vectors.dim:,} dimensions{', unit norm' if encodes else ''}",
@@ -90,7 +90,7 @@ def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
         "captions and conversations of",
         *sources,
         "  |",
-        "  |  taken as they are",
+        "  |  unchanged",
         "  v",
         f"{statistics.captions.num_kept:,} captions, {statistics.instructions.num_kept:,} conversations",
     ]
@@ -121,29 +121,29 @@ def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
 
 
 def _formula(transfer: "type[Transfer]") -> str:
-    """The formula, with the symbols that it uses."""
+    """Return the formula with its symbols."""
     symbols = {"N(": "N(x) = x / |x|", "(x)": "x of images"}
     return ", ".join([transfer.formula, *(text for symbol, text in symbols.items() if symbol in transfer.formula)])
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """How a reader makes the set again."""
+    """How to rebuild the set."""
 
     commands: list[str]
     missing_files: list[str]
-    """Files of seeds or of imported rows that neither the repository nor unicorn-hf brings."""
+    """Seed files or imported files that are neither in the repository nor part of unicorn-hf."""
 
 
 def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
-    """The exact commands, from an empty folder."""
+    """Return the exact commands, starting from an empty folder."""
     packages = {f"unicorn-hf{_extra(recipe, statistics)}": statistics.versions.get("unicorn-hf"), **recipe.plugins}
     missing = list(dict.fromkeys(_files_needed(recipe)))
     pinned = [f"{_name(package)}=={_name(version)}" if version else package for package, version in packages.items()]
     install = shlex.join(["pip", "install", *pinned])
     if recipe.takes_text and not recipe.parent:
         return Rebuild([install, _import(recipe, missing)], missing)
-    # With its statistics beside it, the recipe is known for one of others, and is not obeyed in everything.
+    # With statistics.json beside it, the recipe counts as a stranger's, and the build ignores some of its keys.
     files = ["recipe.yaml", "statistics.json", *filter(None, [recipe.representations.image_statistics])]
     commands = [
         install,

@@ -19,31 +19,31 @@ class Statistics(Figures):
     engine: str
     engine_deterministic: bool
     model_license: str | None = None
-    """By the recipe or by the model's own card; None where neither says it."""
+    """From the recipe or the model's own card; None if neither has it."""
     seeds: SeedFacts
     captions: Counts
     caption_words: WordFacts
     diversity: DiversityFacts | None = None
     instructions: Counts
     left_out: tuple[LeftOut, ...] = ()
-    """What readers of files left out, rows and parts of rows, by reason, each with its first example. Seeds are counted
-    in `seeds.skipped` too, captions and conversations of an import in `rejected`."""
+    """Rows and parts of rows that file readers skipped, by reason, each with its first example. `seeds.skipped` also
+    counts seeds, and `rejected` captions and conversations of an import."""
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts
     gap: GapFacts | None = None
-    """None until it is measured."""
+    """None until measured."""
     overlaps: tuple[OverlapFacts, ...] = ()
-    """By the evaluation set's name; empty until it is measured."""
+    """By the evaluation set's name; empty until measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""
 
 
 def read_statistics(path: Path) -> Statistics:
-    """The statistics of a published folder.
+    """Read the statistics of a published folder.
 
     Raises:
-        InputError: they are not there, or not as this version writes them.
+        InputError: the file is missing or invalid.
     """
     try:
         return Statistics.model_validate_json(path.read_bytes())

@@ -1,9 +1,9 @@
-"""Text from elsewhere (seeds, models, recipes) inside Markdown: it is shown as text, whatever it holds.
+"""Untrusted text (seeds, models, recipes) inside Markdown: it is shown as text, whatever it contains.
 
-Two ways, both tested against a real Markdown parser. A row's text goes into a fenced block, where no renderer looks for
-mark-up or links. A name or a short note goes into a line, with every character that could mean something written as a
-numeric character reference, which Markdown never takes for structure. Some renderers look for bare addresses after that
-and may link one that stands in a recipe's title or note; in rows they find none.
+There are two ways, both tested against a real Markdown parser. A row's text goes into a fenced block, where no renderer
+interprets markup or links. A name or a short note goes into a line, with every special character as a numeric
+character reference, which Markdown never interprets. Some renderers still link bare URLs in a recipe's title or note,
+but not in rows.
 """
 
 import re
@@ -15,7 +15,7 @@ from unicorn_hf.core.visible import visible
 from unicorn_hf.core.words import num_words
 
 WIDTH = 100
-"""Columns of a block, and the longest word that is shown whole in it."""
+"""Columns of a block, and the length of the longest word that it shows whole."""
 _LINE_ENDS = re.compile(r"\r\n?")
 _BACKTICKS = re.compile(r"`+")
 _LONG_WORD = re.compile(rf"\S{{{WIDTH + 1},}}")
@@ -25,10 +25,10 @@ _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def as_text(value: str, limit: int = 300) -> str:
-    """One line of Markdown that shows `value` and nothing else; what is beyond `limit` characters is counted."""
+    """Return one line of Markdown that shows `value` as text, cut at `limit` characters."""
     line = visible(shortened(" ".join(value.split()), limit))
     escaped = "".join(_reference(character) if character in _MARKUP else character for character in line)
-    # The start of a line is where lists and rules begin, and `www.` a link.
+    # A line may start a list or a rule, and `www.` a link.
     if escaped[:1] in _PUNCTUATION and not escaped.startswith("&#"):
         escaped = _reference(escaped[0]) + escaped[1:]
     escaped = _LIST_NUMBER.sub(lambda match: match[1] + _reference(match[2]), escaped)
@@ -36,7 +36,7 @@ def as_text(value: str, limit: int = 300) -> str:
 
 
 def as_block(lines: Iterable[str], language: str = "text") -> str:
-    """A fenced block of these lines; no run of backticks in them is as long as the fence."""
+    """Return a fenced block of these lines; the fence is longer than any run of backticks in them."""
     content = "\n".join(_one_line(line) for line in lines)
     longest = max((len(run) for run in _BACKTICKS.findall(content)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -44,7 +44,7 @@ def as_block(lines: Iterable[str], language: str = "text") -> str:
 
 
 def labelled(label: str, value: str, *, label_width: int, limit: int) -> list[str]:
-    """Lines for a block: a label, and beside it the value, its own lines kept and wrapped; long words are cut."""
+    """Return lines for a block: the label, and beside it the value's lines, wrapped; long words are cut."""
     short = _LONG_WORD.sub(lambda match: _cut(match[0]), shortened(value, limit))
     width = WIDTH - label_width
     wrapped: list[str] = []
@@ -54,19 +54,19 @@ def labelled(label: str, value: str, *, label_width: int, limit: int) -> list[st
 
 
 def _cut(word: str) -> str:
-    """A long word cut; a sentence of a script without spaces, which only looks like one, whole."""
+    """Cut a long word, but not a sentence of a script without spaces, which only looks like one."""
     return word if num_words(word) > 1 and not word.isascii() else shortened(word, WIDTH)
 
 
 def _fitting(line: str, width: int) -> int:
-    """How many characters of a line take `width` columns; Chinese, Japanese and Korean ones take two each."""
+    """The number of the line's characters that fit into `width` columns; Chinese, Japanese and Korean ones take two."""
     num_wide = sum(unicodedata.east_asian_width(character) in "WF" for character in line)
     return max(width * len(line) // (len(line) + num_wide), 1) if num_wide else width
 
 
 def shortened(text: str, limit: int) -> str:
-    """`text` up to `limit` characters; if that is not all, its length is stated."""
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters in all)"
+    """Return `text` up to `limit` characters, with its length if it was cut."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters in total)"
 
 
 def _one_line(line: str) -> str:

@@ -1,6 +1,6 @@
-"""Sets side by side: what their statistics say, what their rows say where they have none, and what they share.
+"""Compare data sets: figures from their statistics, or from their rows if there are none, and what they share.
 
-Names and labels of sets are shown as text, in the terminal as in Markdown: no mark-up of them means anything.
+Names and labels of sets are shown as text, in the terminal and in Markdown: markup in them has no effect.
 """
 
 import re
@@ -37,62 +37,61 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _MOST = 12
-"""Tasks, domains and reasons that are told one by one."""
+"""Tasks, domains and reasons that get their own line."""
 _MAX_CELL = 80
 _BATCH_ROWS = 1000
 _FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
-"""What means nothing in Markdown."""
+"""Cells that need no escape in Markdown."""
 VARIETY = {
     "type-token ratio": "type_token_ratio",
     "distinct-1": "distinct_1",
     "distinct-2": "distinct_2",
     "distinct-3": "distinct_3",
 }
-"""Fields of `Variety` by the labels that they are shown with."""
+"""Fields of `Variety` by their labels."""
 _COUNTED = ["caption", "conversations", "domain"]
 
 
 class Cost(BaseModel):
-    """What making a set took."""
+    """Time and cost of a set."""
 
     seconds: float
-    """Over all workers."""
+    """Summed over all workers."""
     amount: float
-    """By the prices of the recipe; 0 where it has none."""
+    """By the recipe's prices; 0 if it has none."""
     currency: str
     machines: tuple[str, ...]
 
 
 class SetFigures(Figures):
-    """One set. What is not known of it is None."""
+    """The figures of one set; None if unknown."""
 
     name: str
     from_statistics: bool
-    """Whether the figures are those of its `statistics.json`; else its rows were counted."""
+    """Whether the figures come from `statistics.json`; otherwise from its rows."""
     pretrain: RowFigures
     instruction: RowFigures
     caption_words: WordFacts
     diversity: Variety | None
     num_duplicates: int
-    """Captions whose words are those of an earlier one of the set."""
+    """Captions with the same words as an earlier one in the set."""
     engine: str | None = None
     representations: RepresentationFacts | None = None
     captions: Counts | None = None
-    """What came of the candidates."""
     instructions: Counts | None = None
     cost: Cost | None = None
     gap: GapFacts | None = None
-    """None where `unicorn-hf gap` was not run."""
+    """None if `unicorn-hf gap` was not run."""
 
 
 class Shared(BaseModel):
-    """What two sets have in common."""
+    """The overlap of two sets."""
 
     first: str
     second: str
     num_ids: int
     num_captions: int
-    """Captions of the first whose words are those of one of the second."""
+    """Captions of the first set with the same words as one of the second."""
 
 
 class Comparison(BaseModel):
@@ -101,20 +100,18 @@ class Comparison(BaseModel):
 
 
 def compare(folders: Sequence[Path], names: Sequence[str], progress: Progress) -> Comparison:
-    """Gather the figures of two sets or more.
-
-    Held in memory are 16 bytes a caption.
+    """Collect the figures of two or more sets, with 16 bytes of memory per caption.
 
     Args:
-        folders: of built sets, or of the original release.
-        names: what the sets are called; equal ones are numbered.
-        progress: is told how many sets are read.
+        folders: folders of built sets, or of the original release.
+        names: names of the sets; equal ones get numbers.
+        progress: shows how many sets are done.
 
     Raises:
-        InputError: there is no set in a folder, it cannot be read, or there is only one.
+        InputError: a folder contains no readable set, or there is only one.
     """
     if len(folders) < 2:
-        raise InputError("a comparison takes two sets or more")
+        raise InputError("a comparison requires at least two sets")
     names = [f"{name} ({names[: at + 1].count(name)})" if name in names[:at] else name for at, name in enumerate(names)]
     progress.start("compare", len(folders), unit="sets")
     found, ids, texts = [], [], []
@@ -140,13 +137,13 @@ def compare(folders: Sequence[Path], names: Sequence[str], progress: Progress) -
 def _tables(folder: Path, name: str, config: str, columns: list[str]) -> Iterator[pa.Table]:
     files = data_files(file_names(folder), config) if folder.is_dir() else []
     if not files and config == "pretrain":
-        raise InputError(f"{name} holds no set", "Name a folder that `unicorn-hf build` made, or ORG/NAME.")
+        raise InputError(f"{name} contains no set", "Name a folder that `unicorn-hf build` made, or ORG/NAME.")
     for file in files:
         yield from DataFile(file, str(folder / file), config, columns).tables()
 
 
 def _digests(folder: Path, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hashes of the ids, and of the words of the captions."""
+    """Hashes of the ids, and of the captions' words."""
     ids, texts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for table in _tables(folder, name, "pretrain", ["id", "caption"]):
         ids.append(np.array([stable_int("id", value or "") for value in table.column("id").to_pylist()], np.int64))
@@ -177,7 +174,7 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
 
 
 def _counted(folder: Path, name: str, num_duplicates: int) -> SetFigures:
-    """The figures of rows that nothing is told of, read once."""
+    """Count the figures of a set without statistics, in one pass over its rows."""
     figures, diversity = {config: ShardStatistics() for config in CONFIGS}, Diversity()
     for config in CONFIGS:
         columns = [*_COUNTED, "seed", *(["task"] if config == "instruction" else [])]
@@ -203,7 +200,7 @@ Line = tuple[str, list[str]]
 
 
 def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
-    """The tables, by title: what is known of no set is left out."""
+    """The tables by title, without lines that are unknown for all sets."""
     sets = comparison.sets
 
     def line(label: str, value: Callable[[SetFigures], str | None]) -> Line:
@@ -237,14 +234,14 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
             [
                 line("words, mean", lambda one: f"{one.caption_words.mean:,.1f}"),
                 line("words, median", lambda one: _number(one.caption_words.median)),
-                line("words, 5 to 95 %", lambda one: f"{one.caption_words.lower:,} to {one.caption_words.upper:,}"),
+                line("words, p5 to p95", lambda one: f"{one.caption_words.lower:,} to {one.caption_words.upper:,}"),
                 line("words, range", lambda one: f"{one.caption_words.min:,} to {one.caption_words.max:,}"),
                 line("vocabulary", lambda one: _number(one.diversity.vocabulary if one.diversity else None)),
                 *(
                     line(label, lambda one, field=field: _decimal(getattr(one.diversity, field, None)))  # type: ignore[misc]
                     for label, field in VARIETY.items()
                 ),
-                line("duplicates within", lambda one: _share(one.num_duplicates, one.pretrain.num_rows)),
+                line("duplicates in the set", lambda one: _share(one.num_duplicates, one.pretrain.num_rows)),
             ],
         ),
         (
@@ -357,7 +354,7 @@ def _amount(cost: Cost | None) -> str | None:
 
 
 def show(comparison: Comparison, console: "Console") -> None:
-    """Draw the tables in a terminal."""
+    """Print the tables in a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column
     from rich.table import Table as Drawn
@@ -384,11 +381,11 @@ def _cell(text: str) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """The tables as Markdown."""
-    written = []
+    tables = []
     for title, parts in lines(comparison):
         head = [title, *(one.name for one in comparison.sets)]
         rows = [head, *([label, *values] for label, values in parts)]
         cells = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
         rule = f"|---|{'--:|' * len(comparison.sets)}"
-        written.append("\n".join([cells[0], rule, *cells[1:]]))
-    return "\n\n".join(written) + "\n"
+        tables.append("\n".join([cells[0], rule, *cells[1:]]))
+    return "\n\n".join(tables) + "\n"

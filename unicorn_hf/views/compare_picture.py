@@ -1,4 +1,4 @@
-"""Sets side by side as a picture: lengths, tasks, domains, and how varied the captions are."""
+"""The comparison of sets as a picture: lengths, tasks, domains, and the diversity of captions."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     """Write a PNG; an equal comparison gives equal bytes.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     with plain_matplotlib():
         picture = png(_figure(comparison.sets))
@@ -41,7 +41,7 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
     lengths, varied, tasks, domains = figure.subplots(2, 2).flatten()
     _lengths(lengths, sets)
     values = [{label: getattr(one.diversity, field, 0.0) for label, field in VARIETY.items()} for one in sets]
-    _bars(varied, "How varied captions are", values, list(VARIETY), lambda value: f"{value:.2f}")
+    _bars(varied, "Diversity of captions", values, list(VARIETY), lambda value: f"{value:.2f}")
     for axes, title, counts in (
         (tasks, "Tasks, share of conversations", [_shares(one.instruction.per_task) for one in sets]),
         (domains, "Domains, share of captions", [_shares(one.pretrain.per_domain) for one in sets]),
@@ -63,7 +63,7 @@ def _lengths(axes: "Axes", sets: Sequence[SetFigures]) -> None:
     for at, one in enumerate(sets):
         bins = one.caption_words.histogram
         middles = [(part.first + part.last) // 2 for part in bins]
-        # Densities: sets of other sizes, and other spans of words, are comparable.
+        # Densities make sets of different sizes and word ranges comparable.
         heights = [100 * part.num / (max(one.pretrain.num_rows, 1) * (part.last - part.first + 1)) for part in bins]
         axes.plot(middles, heights, color=_colour(at), linewidth=1.8, label=f"set {at}")
         axes.axvline(one.caption_words.median, color=_colour(at), linewidth=1, linestyle=(0, (4, 3)))
@@ -86,7 +86,7 @@ def _bars(
             )
     middle = (len(values) - 1) * height / 2
     axes.set_yticks([place + middle for place in range(len(names))], [_label(n) for n in names], parse_math=False)
-    # Few bars stay slim.
+    # Keep bars slim if there are few.
     axes.set_ylim(max(len(names), 3) - height / 2, -0.2 - height / 2)
     axes.set_xlim(0, (axes.get_xlim()[1] or 1) * 1.15)
     axes.set_xticks([])
@@ -111,5 +111,5 @@ def _colour(at: int) -> str:
 
 
 def _label(name: str) -> str:
-    # A legend leaves out what begins with an underscore.
+    # A legend skips labels that start with an underscore.
     return f" {visible(shortened(' '.join(name.split()), _MAX_NAME))}"

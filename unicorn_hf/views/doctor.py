@@ -1,4 +1,4 @@
-"""What a build needs of this machine, what of it is there, and what to do about the rest."""
+"""Check what a build needs on this machine, what is missing, and how to fix it."""
 
 import os
 import platform
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 _BASE = ("unicorn-hf", "datasets", "huggingface_hub", "pyarrow", "numpy", "dask", "distributed")
 _OPTIONAL = ("dask-cuda", "torchvision")
 _CONSTRAINING = ("rapids-dask-dependency",)
-"""Packages that are not listed, but demand versions of others."""
-# Imported by transformers and vLLM if they are there, and then they must load.
+"""Packages that are not listed, but constrain versions of others."""
+# transformers and vLLM import them if installed, so they must load.
 _COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 class Disk(BaseModel):
-    """A folder that takes much space, and what is free where it lies."""
+    """A large folder, and the free space on its disk."""
 
     purpose: str
     path: Path
@@ -46,26 +46,26 @@ class Disk(BaseModel):
 
 
 class Checkup(BaseModel):
-    """What was found. No field holds a token, a key or a part of one."""
+    """The results. No field contains a token, a key or a part of one."""
 
     recipe: str
     python: str
     platform: str
     packages: dict[str, str | None]
-    """Versions by the name of the distribution; None where it is not installed."""
+    """Versions by the name of the distribution; None if not installed."""
     loading: dict[str, str | None]
-    """Modules that were imported for a try: why one does not load, or None where it does."""
+    """Import errors by module; None if the import succeeds."""
     torch_cuda: str | None
     """The CUDA version that torch was built for; None for a CPU build, or no torch."""
     gpus: list[Gpu]
     processor: str
     num_cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     num_memory_bytes: int
-    """That this process may use: the machine's, or a container's limit."""
+    """Memory that this process may use: the machine's, or a container's limit."""
     disks: list[Disk]
     num_needed_disk_bytes: int
-    """About what a build of the recipe takes, beside its models."""
+    """Estimated disk space of a build, without models."""
     hub: HubStanding
     endpoint_key: bool
     """Whether the environment has a key for servers."""
@@ -77,13 +77,13 @@ class Checkup(BaseModel):
 
 
 def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: InputError | None = None) -> Checkup:
-    """Look at the machine, the environment and the Hub; takes as long as importing what the recipe needs.
+    """Check the machine, the environment and the Hub; takes as long as importing what the recipe needs.
 
     Args:
-        recipe: what is to be built.
-        work_dir: where its work files would lie; it need not exist.
-        num_disk_bytes: about what they and the published folder take.
-        obstacle: what the build would refuse to begin for.
+        recipe: the recipe to build.
+        work_dir: its work folder, which need not exist.
+        num_disk_bytes: estimated size of work folder and published folder.
+        obstacle: the error that the build would start with.
     """
     from distributed.system import MEMORY_LIMIT
 
@@ -124,7 +124,7 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
 
 
 def _used(recipe: Recipe) -> list[AnyEncoder | AnyEngine]:
-    """The encoder, and the engine where it is asked."""
+    """The encoder, and the engine if the build uses it."""
     return [parse_encoder(recipe.representations.encoder), *([] if recipe.takes_text else [recipe.engine])]
 
 
@@ -145,7 +145,7 @@ def _disks(work_dir: Path) -> Iterator[Disk]:
 
 
 def _install(checkup: Checkup) -> str:
-    """The command that installs what this machine can run."""
+    """The install command for this machine."""
     if checkup.gpus:
         return "pip install 'unicorn-hf[gpu]'"
     return f"pip install 'unicorn-hf[cpu]' --extra-index-url {_CPU_INDEX}"
@@ -154,7 +154,7 @@ def _install(checkup: Checkup) -> str:
 def _of_choices(
     checkup: Checkup, used: Sequence[AnyEncoder | AnyEngine], needed: Sequence[str], *, runs_workers: bool
 ) -> Iterator[Finding]:
-    """What engine and encoder say of the machine, and what they need that is not installed or does not load."""
+    """Findings of engine and encoder, and their modules that are not installed or do not load."""
     absent = [name for name in needed if not find_spec(name)]
     machine = Machine(
         gpus=tuple(gpu.num_bytes for gpu in checkup.gpus),
@@ -191,11 +191,11 @@ def _of_models(recipe: Recipe, used: Sequence[AnyEncoder | AnyEngine]) -> Iterat
 def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
     torch = loaded.torch
     if torch and checkup.gpus and not torch.cuda:
-        message = "torch is a build for the CPU, and leaves the GPU idle"
+        message = "torch is a CPU build and does not use the GPU"
         yield Finding(severity="warning", message=message, fix="pip install --force-reinstall torch torchvision")
     if torch and checkup.gpus and torch.cuda and not torch.gpus:
         message = f"torch, built for CUDA {torch.cuda}, finds none of the GPUs that nvidia-smi lists"
-        fix = "Bring the driver up to date, and see CUDA_VISIBLE_DEVICES: nvidia-smi; echo $CUDA_VISIBLE_DEVICES"
+        fix = "Update the driver, and check CUDA_VISIBLE_DEVICES: nvidia-smi; echo $CUDA_VISIBLE_DEVICES"
         yield Finding(severity="error", message=message, fix=fix)
     if torch and torch.cuda and not checkup.gpus:
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
@@ -205,15 +205,15 @@ def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
 
 def _of_versions(checkup: Checkup, found: list[Mismatch]) -> Iterator[Finding]:
     for mismatch in found:
-        message = f"{mismatch.package} needs {mismatch.requirement}; installed is {mismatch.found}"
+        message = f"{mismatch.package} requires {mismatch.requirement}; {mismatch.found} is installed"
         yield Finding(severity="warning", message=message, fix=f"pip install {shlex.quote(mismatch.requirement)}")
 
 
 def _of_disks(checkup: Checkup) -> Iterator[Finding]:
     work, needed = checkup.disks[0], checkup.num_needed_disk_bytes
     if work.num_free_bytes < needed:
-        message = f"{_size(work.num_free_bytes)} are free at {work.path}, the build needs about {_size(needed)}"
-        yield Finding(severity="error", message=message, fix="Make room, or give --out and --work-dir on another disk")
+        message = f"{_size(work.num_free_bytes)} are free at {work.path}; the build needs about {_size(needed)}"
+        yield Finding(severity="error", message=message, fix="Free space, or set --out and --work-dir to another disk")
 
 
 def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
@@ -222,7 +222,7 @@ def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
 
 
 def show(checkup: Checkup, console: "Console") -> None:
-    """Draw it."""
+    """Print the results."""
     from rich.table import Table
     from rich.text import Text
 
@@ -233,10 +233,10 @@ def show(checkup: Checkup, console: "Console") -> None:
     for finding in checkup.findings:
         style = {"error": "bold red", "warning": "bold yellow"}[finding.severity]
         console.print(Text.assemble((f"\n{finding.severity}: ", style), finding.message))
-        # A command is one line however narrow the terminal is, so that it can be copied.
+        # Keep a command on one line in narrow terminals too, so that users can copy it.
         console.print(Text(f"  {finding.fix}", "cyan"), soft_wrap=True)
-    verdict = "can be built here" if checkup.can_build else "cannot be built here"
-    console.print(Text(f"\nThe recipe {checkup.recipe} {verdict}.", "bold"))
+    verdict = "can" if checkup.can_build else "cannot"
+    console.print(Text(f"\nThis machine {verdict} build the recipe {checkup.recipe}.", "bold"))
 
 
 def _lines(checkup: Checkup) -> Iterator[tuple[str, str]]:
@@ -262,7 +262,7 @@ def _lines(checkup: Checkup) -> Iterator[tuple[str, str]]:
 def _token(hub: HubStanding) -> str:
     if not hub.token_from:
         return "none (a push needs one: hf auth login)"
-    user = f"{hub.user}'s" if hub.user else "not asked for" if not hub.reachable else "not taken"
+    user = f"{hub.user}'s" if hub.user else "not checked" if not hub.reachable else "refused"
     role = f", may {hub.role}" if hub.role in ("read", "write") else ""
     return f"{user}{role}, from {hub.token_from}"
 

@@ -1,4 +1,4 @@
-"""The figures that every view of a set begins with."""
+"""The figures at the start of every view of a set."""
 
 from unicorn_hf.builders.overlap import OverlapFacts
 from unicorn_hf.cards.formats import ranked
@@ -10,19 +10,19 @@ _GAP = {
     "mean_gap": "norm of the gap between the means",
     "cosine_to_text_mean": "its cosine with the texts' mean",
     "cosine_to_image_mean": "its cosine with the images' mean",
-    "mean_share": "share of the gap's energy that is in the means",
+    "mean_share": "the means' share of the gap's energy",
     "mmd": "maximum mean discrepancy",
     "frechet": "Fréchet distance",
-    "paired_cosine": "cosine of an image and its own text",
+    "paired_cosine": "cosine of an image and its text",
 }
 
 
 def facts_of(statistics: Statistics) -> dict[str, str]:
-    """What is said of a set in a few lines: a label and its text."""
+    """A short description of a set: labels and texts."""
     words = statistics.caption_words
     return {
         "pretrain": f"{statistics.pretrain.num_rows:,} rows",
-        "words of a caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
+        "words per caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
         "instruction": f"{statistics.instruction.num_rows:,} rows, {statistics.instruction.num_turns:,} pairs of turns",
         "tasks": _listed(statistics.instruction.per_task),
         "domains": _listed(statistics.pretrain.per_domain),
@@ -33,13 +33,13 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
 
 
 def gap_of(facts: GapFacts) -> list[tuple[str, float, float]]:
-    """What is measured of the gap to real images, before and after the transfer."""
+    """Label, value before and value after the transfer of each measure of the gap to real images."""
     before, after = facts.before.model_dump(), facts.after.model_dump()
     return [(name, before[key], after[key]) for key, name in _GAP.items() if before[key] is not None]
 
 
 def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:
-    """Rows that share text with evaluation sets, by their names."""
+    """The number of rows that share text with an evaluation set, by its name."""
     return {
         one.name: f"{one.num_pretrain:,} of pretrain, {one.num_instruction:,} of instruction ({one.run_words} words)"
         for one in overlaps

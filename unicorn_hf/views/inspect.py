@@ -1,6 +1,6 @@
-"""A set in the terminal: its figures, some rows with their conversations, and what was rejected, with examples.
+"""A set in the terminal: its figures, some rows with their conversations, and rejections with examples.
 
-Text of rows is shown as text: no mark-up of it, and no control character or escape sequence, reaches the terminal.
+Text of rows is shown as text: no markup, control character or escape sequence in it reaches the terminal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
+from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import InputError
@@ -34,7 +35,7 @@ _MAX_TEXT = 3_000
 
 
 class Rejection(BaseModel):
-    """An answer that was not kept."""
+    """A rejected answer."""
 
     id: str
     reason: str
@@ -44,30 +45,30 @@ class Rejection(BaseModel):
 
 
 class View(BaseModel):
-    """What is shown of a set."""
+    """The parts of a set that are shown."""
 
     name: str
     statistics: Statistics
     rows: dict[str, list[dict[str, Any]]]
-    """By config; vectors stay away."""
+    """By config, without vectors."""
     rejections: dict[str, list[Rejection]]
-    """By stage, some of each reason; empty where the work files are not there."""
+    """By stage, some of each reason; empty if there are no work files."""
 
 
 def look(
     folder: Path, *, name: str | None = None, number: int = 3, having: str | None = None, examples: int = 2
 ) -> View:
-    """Gather what is shown.
+    """Collect what is shown.
 
     Args:
-        folder: a published folder; the work files beside it are looked at for rejections.
-        name: what the set is called; the folder unless given.
-        number: rows of each config, from all over it.
-        having: only rows with this text in caption, seed or conversation, the first ones.
+        folder: a published folder; rejections come from the work files beside it.
+        name: the set's name; by default the folder.
+        number: rows of each config, evenly spaced.
+        having: show the first rows with this text in caption, seed or conversation instead.
         examples: rejections of each reason.
 
     Raises:
-        InputError: `folder` is no build, or cannot be read.
+        InputError: `folder` is not a build, or cannot be read.
     """
     if not is_build(folder):
         raise InputError(f"{folder} is not a folder that unicorn-hf built", f"It has no {STATISTICS}.")
@@ -94,7 +95,7 @@ def _text_of(row: dict[str, Any]) -> str:
 
 
 def _rejections(work_dir: Path, stage: str, number: int) -> Iterator[Rejection]:
-    """The first of each reason, of the stage as it was last run."""
+    """The first of each reason, from the last run of the stage."""
     steps = sorted(work_dir.glob(f"{stage}-*"), key=lambda step: step.stat().st_mtime)
     seen: dict[str, int] = {}
     for path in sorted(steps[-1].glob("*.rejections.parquet")) if steps else []:
@@ -105,7 +106,7 @@ def _rejections(work_dir: Path, stage: str, number: int) -> Iterator[Rejection]:
 
 
 def show(view: View, console: "Console") -> None:
-    """Draw it."""
+    """Print the view."""
     from rich.rule import Rule
 
     console.print(Rule(_plain(view.name), align="left", style="cyan"))
@@ -115,7 +116,7 @@ def show(view: View, console: "Console") -> None:
         for row in rows:
             console.print(_drawn(row, conversation=config == "instruction"))
         if not rows:
-            console.print("no such row")
+            console.print("no matching row")
     for stage, rejections in view.rejections.items():
         facts: Counts = getattr(view.statistics, stage)
         if facts.rejected:
@@ -133,7 +134,7 @@ def _figures(facts: Statistics) -> "Table":
 
 
 def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
-    """A row as a box; its conversation as a chat, questions at the left and answers moved in."""
+    """Draw a row as a box; its conversation as a chat, with indented answers."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.panel import Panel
@@ -155,7 +156,7 @@ def _reasons(facts: Counts, rejections: Iterable[Rejection]) -> "Table":
     examples: dict[str, list[Rejection]] = {}
     for rejection in rejections:
         examples.setdefault(rejection.reason, []).append(rejection)
-    for reason, number in sorted(facts.rejected.items(), key=lambda item: (-item[1], item[0])):
+    for reason, number in ranked(facts.rejected):
         shown = [_example(rejection) for rejection in examples.get(reason, ())] or [(_plain("—"),)]
         table.add_row(_plain(reason), f"{number:,}", *shown[0])
         for cells in shown[1:]:
@@ -169,7 +170,7 @@ def _example(rejection: Rejection) -> tuple["Text", ...]:
 
 
 def _plain(text: str, style: str = "") -> "Text":
-    """Text as it is: rich's mark-up and the terminal's sequences are characters like others."""
+    """Text without interpretation of rich's markup and the terminal's escape sequences."""
     from rich.text import Text
 
     lines = shortened(text, _MAX_TEXT).splitlines() or [""]

@@ -1,4 +1,4 @@
-"""Where a build is that runs, or ran: read from its work folder and the stored answers, wherever they are seen."""
+"""The progress of a build, read from its work folder and the stored answers on any machine that sees them."""
 
 import time
 from collections.abc import Iterator
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _SILENT_S = 30
-"""A build that has not written its state for so long is gone: it writes every two seconds."""
+"""A running build writes its state every two seconds; after this silence, it is lost."""
 
 
 class Status(BaseModel):
-    """A build's state, and what follows from it."""
+    """A build's state, and figures derived from it."""
 
     build: BuildState
     is_alive: bool
     silent_s: float
-    """Since the build last wrote its state, by the clock of the machine that looks."""
+    """Time since the build last wrote its state, by this machine's clock."""
     rows_per_s: float = 0.0
-    """Of the stage that it is at."""
+    """Rate of the current stage."""
     num_answers: int | None = None
-    """Stored answers of the build's engine; None where none is asked."""
+    """Stored answers of the build's engine; None if the build uses no engine."""
     left_s: float | None = None
-    """Until that stage ends, if it goes on as it has; None where nothing is known yet."""
+    """Time until the current stage ends at this rate; None if unknown."""
 
 
 def status(folder: str | Path) -> Status:
     """
     Args:
-        folder: the published folder of a build, whether it is there already or not, or the work folder.
+        folder: the published folder of a build, which need not exist yet, or the work folder.
 
     Raises:
-        InputError: nothing was built there.
+        InputError: no build has run there.
     """
     folder = place(folder).expanduser().absolute()
     places = [folder / STATE] if is_remote(folder) else [folder / STATE, work_dir_of(folder) / STATE]
@@ -51,7 +51,7 @@ def status(folder: str | Path) -> Status:
     if path is None:
         raise InputError(
             f"no build has run in {folder}: there is no {' and no '.join(map(str, places))}",
-            "Give the folder of --out, or of --work-dir.",
+            "Name the folder of --out or --work-dir.",
         )
     build = _read(path)
     ago = (datetime.now(UTC) - build.updated).total_seconds()
@@ -70,13 +70,13 @@ def _read(path: Path) -> BuildState:
     try:
         return BuildState.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise InputError(f"{path} is of another version, or damaged", "The next build writes it anew.") from error
+        raise InputError(f"{path} is from another version, or damaged", "The next build replaces it.") from error
 
 
 def _is_written(path: Path, build: BuildState) -> bool:
-    """Whether the state changes while we look: clocks of two machines may differ, and any clock may jump."""
-    looked = time.monotonic()
-    while time.monotonic() - looked < 3 * EVERY_S:
+    """Whether the state changes within some seconds: clocks of two machines may differ, and any clock may jump."""
+    started = time.monotonic()
+    while time.monotonic() - started < 3 * EVERY_S:
         time.sleep(EVERY_S / 4)
         if _read(path).updated != build.updated:
             return True
@@ -88,7 +88,7 @@ def show(found: Status, console: "Console") -> None:
 
 
 def watch(folder: str | Path, console: "Console") -> None:
-    """Show the state again and again, until the build has ended.
+    """Show the state and update it until the build ends.
 
     Raises:
         InputError: see `status`.
@@ -139,8 +139,8 @@ def _lines(found: Status) -> Iterator[str]:
         if build.dashboard:
             yield f"dashboard: {visible(build.dashboard)}"
     elif build.state == "running":
-        how_long = f"for {_span(found.silent_s)}" if found.silent_s else "any more"
-        yield f"lost: no word {how_long}; the same command goes on where it was"
+        how_long = f" for {_span(found.silent_s)}" if found.silent_s else ""
+        yield f"lost: silent{how_long}; run the same command to resume"
     else:
         yield f"{build.state} at {build.updated.astimezone():%Y-%m-%d %H:%M:%S}"
         if build.error:
@@ -148,7 +148,7 @@ def _lines(found: Status) -> Iterator[str]:
     if found.num_answers is not None:
         num_found = sum(stage.num_found for stage in build.stages)
         num_asked = sum(stage.num_asked for stage in build.stages)
-        yield f"answers: {found.num_answers:,} stored; this run found {num_found:,} and asked for {num_asked:,}"
+        yield f"answers: {found.num_answers:,} stored; this run found {num_found:,} and requested {num_asked:,}"
 
 
 def _span(seconds: float) -> str:

@@ -706,7 +706,7 @@ def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: P
     card = (tmp_path / "unicorn/README.md").read_text()
     assert "The server did not report the tokens" in card
     assert re.search(r"\| about [\d,]+ prompt tokens \| \d+\.\d\d \|", card)
-    assert "gives no prices" not in card
+    assert "has no prices" not in card
 
     server.script = lambda body, number: None
     server.bodies.clear()

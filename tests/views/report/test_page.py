@@ -79,7 +79,7 @@ def test_rows_are_searched_filtered_and_opened(page: Page, made: Path) -> None:
     page.locator("#table .open").click()
     assert page.locator(".turn").count() == 0
     page.get_by_label("Search").fill("nothing has this text")
-    expect(page.locator("#count")).to_contain_text("No sampled row is like that")
+    expect(page.locator("#count")).to_contain_text("No sampled row matches")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#count")).to_have_text("85 sampled rows")
     page.get_by_label("Task").select_option("multiple_choice")

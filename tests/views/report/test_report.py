@@ -80,9 +80,9 @@ def test_what_was_measured_after_the_build(made: Path, tmp_path: Path) -> None:
     overlap = {"name": "POPE", "num_texts": 9, "run_words": 8, "num_pretrain": 31, "num_instruction": 17}
     (folder / "statistics.json").write_text(json.dumps(facts | {"gap": gap, "overlaps": [overlap]}))
     text = text_of(render_report(folder))
-    assert "60 rows against 120 images ( photos )" in text
+    assert "60 rows and 120 images ( photos )" in text
     assert "maximum mean discrepancy 0.1250 0.1250" in text
-    assert "cosine of an image and its own text" not in text
+    assert "cosine of an image and its text" not in text
     assert "POPE 31 of pretrain, 17 of instruction" in text
 
 
@@ -114,7 +114,7 @@ def test_much_text_makes_fewer_rows_and_no_larger_page(made: Path, tmp_path: Pat
 def test_the_map_before_and_after(made: Path) -> None:
     page = render_report(made)
     assert data_of(page)["maps"] == ["map-before", "map-after"]
-    assert "computed back from the set's: mean_shift can be undone" in text_of(page)
+    assert "computed from the set's: mean_shift can be undone" in text_of(page)
 
 
 def test_vectors_before_a_transfer_that_cannot_be_undone_come_from_the_work_files(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_vectors_before_a_transfer_that_cannot_be_undone_come_from_the_work_file
     shutil.rmtree(work_dir)
     page = render_report(folder)
     assert data_of(page)["maps"] == ["map-after"]
-    assert "The vectors before the transfer are not known: c3 cannot be undone" in text_of(page)
+    assert "The vectors before the transfer are unknown: c3 cannot be undone" in text_of(page)
 
 
 def test_a_set_without_conversations(made: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""A set as one HTML page that needs nothing else: figures, charts, a map of its vectors, rows, rejections.
+"""A set as one self-contained HTML page: figures, charts, a map of its vectors, rows, rejections.
 
-Nothing of a row is ever mark-up or script. What Python writes into the page Jinja2 escapes; what the page's script
-shows it takes from a block of JSON and puts there as text; and the page's Content-Security-Policy runs no script but
-its own.
+Text of a row never becomes markup or script. Jinja2 escapes everything that Python writes into the page; the page's
+script takes its data from a JSON block and inserts it as text; the page's Content-Security-Policy allows only its own
+scripts.
 """
 
 from unicorn_hf.views.report.page import check_bokeh, write_report

@@ -1,6 +1,6 @@
-"""The page's charts, drawn by Bokeh from the statistics; each with the same figures as a table.
+"""The page's charts, drawn by Bokeh from the statistics; each has a table with the same figures.
 
-Names go into text glyphs and hover fields, never into titles, axes or legends: there Bokeh would read TeX in them.
+Names go into text glyphs and hover fields, never into titles, axes or legends, where Bokeh interprets TeX.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _MAX_TABLE = 200
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart and what it shows."""
+    """A chart and its table."""
 
     key: str
     title: str
@@ -36,12 +36,12 @@ class Chart:
 
 
 def charts_of(facts: Statistics) -> list[Chart]:
-    """The charts that there is something to draw for."""
+    """Draw the charts, without empty ones."""
     return list(_charts(facts))
 
 
 def rejection_charts(facts: Statistics) -> dict[str, Chart]:
-    """By stage, of those that rejected something."""
+    """Draw a chart for each stage with rejections."""
     stages = {"captions": facts.captions, "instructions": facts.instructions}
     return {
         stage: _bars(
@@ -92,8 +92,8 @@ def _charts(facts: Statistics) -> Iterator[Chart]:
             bins,
         )
     if letters := facts.instruction.answer_letters:
-        subtitle = f"{sum(letters.values()):,} multiple-choice questions, by the letter of the right answer"
-        yield _bars("letters", "Right answers", subtitle, "letter", {"questions": letters})
+        subtitle = f"{sum(letters.values()):,} multiple-choice questions, by the letter of the correct option"
+        yield _bars("letters", "Correct options", subtitle, "letter", {"questions": letters})
 
 
 def _bars(
@@ -105,7 +105,7 @@ def _bars(
     whole: int | None = None,
     colours: Sequence[str] = (FIRST, SECOND),
 ) -> Chart:
-    """Bars from the left, a name above each; `series` beside each other, as shares where there are several."""
+    """Draw horizontal bars with a name above each; several `series` are drawn side by side, as shares."""
     names = list(dict.fromkeys(name for counts in series.values() for name, _ in ranked(counts)))
     wholes = {each: whole or sum(counts.values()) or 1 for each, counts in series.items()}
     table = [
@@ -156,7 +156,7 @@ def _bars(
 def _columns(
     key: str, title: str, subtitle: str, head: tuple[str, str], bins: Sequence[Bin], median: int | None = None
 ) -> Chart:
-    """Columns over a scale of whole numbers."""
+    """Draw columns over an integer axis."""
     from bokeh.models import FixedTicker, NumeralTickFormatter, Span
 
     figure = empty_figure(height=260)
@@ -187,7 +187,7 @@ def _columns(
 
 
 def empty_figure(height: int, **options: object) -> "Figure":
-    """An empty figure as wide as its place; the page's script gives it the colours of the reader's scheme."""
+    """Create an empty figure with full width; the page's script sets the colours of the reader's scheme."""
     from bokeh.plotting import figure
 
     drawn = figure(
@@ -220,7 +220,7 @@ def _cells(value: int, whole: int) -> tuple[str, str]:
 
 
 def _beside(names: Sequence[str], series: Mapping[str, Mapping[str, int]], wholes: Mapping[str, int]) -> list[str]:
-    """What stands at the right of a bar."""
+    """The text at the right of each bar."""
     if len(series) > 1:
         return [" · ".join(percent(counts.get(n, 0), wholes[each]) for each, counts in series.items()) for n in names]
     ((each, counts),) = series.items()

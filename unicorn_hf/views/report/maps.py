@@ -16,7 +16,7 @@ from unicorn_hf.views.report.rows import SampledRow
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class with the name of a function
 
-# Okabe and Ito's colours for all kinds of colour vision, those that are seen on black and on white; a shape to each.
+# Okabe and Ito's colours for all kinds of colour vision, visible on black and on white, each with its own shape.
 _LOOKS = (
     ("#0072b2", "circle", "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0Z"),
     ("#e69f00", "square", "M-5-5H5V5H-5Z"),
@@ -29,22 +29,22 @@ _LOOKS = (
 """Colour, Bokeh's marker, and the same shape for the legend."""
 _TOOLS = "pan,box_zoom,wheel_zoom,reset,tap"
 _TIP_LINES, _TIP_WIDTH = 4, 48
-# A line a field: Bokeh breaks no lines of a field, and not all of its versions escape fields in a template of HTML.
+# One field per line: Bokeh does not wrap a field, and some versions do not escape fields in an HTML template.
 _TIP = [("", "@domain"), *(("", f"@line_{number}") for number in range(_TIP_LINES))]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of a domain, or of all domains that have no colour of their own."""
+    """The rows of one domain, or of all domains without their own colour."""
 
     label: str
     domain: str | None
-    """The domain as the sampled rows name it; None for several."""
+    """The domain's name in the sampled rows; None for several domains."""
     number: int
     colour: str
     marker: str
     path: str
-    """Of the marker, as SVG."""
+    """SVG path of the marker."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Map:
-    """The map as the page has it."""
+    """The map for the page."""
 
     panels: list[Panel]
     groups: list[Group]
@@ -69,7 +69,7 @@ class Map:
 
 
 def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
-    """The map of the rows that have a vector; `rows` are all sampled ones."""
+    """Draw the map of the rows with a vector; `rows` are all sampled ones."""
     shown = [rows[place] for place in plane.rows]
     groups, number_of = _groups([row.domain for row in shown])
     sides = {"before": plane.before, "after": plane.after}
@@ -97,7 +97,7 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
 
 
 def _tip_columns(rows: Sequence[SampledRow]) -> dict[str, list[str]]:
-    """The beginnings of captions, line by line."""
+    """The first lines of each caption, one column per line."""
     wrapped = [
         textwrap.wrap(row.caption, _TIP_WIDTH, max_lines=_TIP_LINES, placeholder="…", break_on_hyphens=False)
         for row in rows
@@ -109,7 +109,7 @@ def _tip_columns(rows: Sequence[SampledRow]) -> dict[str, list[str]]:
 
 
 def _cosine_chart(sides: Mapping[str, Side]) -> Chart:
-    """How alike two rows are: all cosines, before and after."""
+    """Draw the histograms of all cosines, before and after the transfer."""
     parts = np.linspace(-1, 1, COSINE_BINS + 1)
     used = np.flatnonzero(sum(side.cosines for side in sides.values()))
     first, last = int(used[0]), int(used[-1]) + 1
@@ -134,14 +134,14 @@ def _cosine_chart(sides: Mapping[str, Side]) -> Chart:
     colours = " the transfer (amber: before, blue: after)" if len(sides) > 1 else ""
     cells = zip(labels, *([f"{100 * share:.2f} %" for share in shares[key]] for key in sides), strict=True)
     return Chart(
-        "cosines", "How alike two captions are",
-        f"The cosine of two captions' vectors is {means}{colours}, on average",
+        "cosines", "Similarity of captions",
+        f"The mean cosine of two captions' vectors is {means}{colours}",
         ("cosine", *sides), list(cells), figure,
     )  # fmt: skip
 
 
 def _groups(domains: list[str]) -> tuple[list[Group], dict[str, int]]:
-    """The groups, and each domain's number among them."""
+    """The groups, and the index of each domain's group."""
     ranked = sorted(Counter(domains).items(), key=lambda item: (-item[1], item[0]))
     own = ranked if len(ranked) <= len(_LOOKS) else ranked[: len(_LOOKS) - 1]
     groups = [Group(short(name, 40), name, number, *look) for (name, number), look in zip(own, _LOOKS, strict=False)]
@@ -152,8 +152,8 @@ def _groups(domains: list[str]) -> tuple[list[Group], dict[str, int]]:
 
 def _note(side: Side) -> str:
     return (
-        f"The mean of these vectors has the length {side.mean_norm:.2f}. "
-        f"The two directions of the map hold {100 * side.share:.0f} % of their variance."
+        f"The mean of these vectors has the norm {side.mean_norm:.2f}. "
+        f"The two axes of the map contain {100 * side.share:.0f} % of their variance."
     )
 
 

@@ -1,4 +1,4 @@
-// What the page does. Texts of rows reach the document as text alone: textContent and option labels, never mark-up.
+// The page's behaviour. Text of rows enters the document only as text: textContent and option labels, never markup.
 "use strict";
 (() => {
   const PAGE_ROWS = 25;
@@ -12,11 +12,11 @@
   }));
   const fields = { config: byId("config"), domain: byId("domain"), task: byId("task") };
   const body = byId("table").tBodies[0];
-  const fadeSoon = later(fadePoints, 120); // drawing 2,000 points twice takes longer than a key stroke may
+  const fadeSoon = later(fadePoints, 120); // drawing 2,000 points twice would delay key strokes
   let found = [];
   let shown = 0;
   let points = null; // Bokeh's data source of the map
-  let marking = false; // a point is being marked for a row of the table, not picked by the reader
+  let marking = false; // the script selects a point for a table row, not the reader
 
   function folded(text) {
     return text.normalize("NFKC").toLocaleLowerCase();
@@ -54,7 +54,7 @@
     const all = found.length === rows.length ? "" : ` of ${rows.length.toLocaleString("en")} sampled rows`;
     byId("count").textContent = found.length
       ? `${found.length.toLocaleString("en")}${all || " sampled rows"}`
-      : "No sampled row is like that. Clear the filters, or search for fewer words.";
+      : "No sampled row matches. Clear the filters, or search for fewer words.";
     for (const button of legendButtons()) {
       button.setAttribute("aria-pressed", String(domainOf(button) === fields.domain.value));
     }
@@ -117,7 +117,7 @@
 
   function wholeRow(row) {
     const whole = element("div");
-    // In `pretrain` the caption is the answer of the conversation.
+    // In `pretrain`, the caption is the answer of the conversation.
     if (row.config !== "pretrain") whole.append(textOf("p", row.caption));
     const facts = element("p", "row-facts");
     for (const [label, value] of [["config", row.config], ["id", row.id], ["seed", row.seed]]) {

@@ -1,4 +1,4 @@
-"""The page itself: what is read of a set, and how it is put into the template."""
+"""Render the page: read the set and fill in the template."""
 
 import base64
 import hashlib
@@ -35,32 +35,32 @@ _POLICY = (
     "default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
-"""Bokeh writes style elements; scripts are these alone, by their hashes, and nothing is loaded from anywhere."""
+"""Bokeh writes style elements. Only the page's own scripts run, by their hashes, and nothing is loaded."""
 
 
 def write_report(folder: Path, out: Path, *, name: str | None = None, number: int = 1000) -> None:
     """Write the page of a published folder; the same folder gives the same page.
 
     Args:
-        folder: a published folder; the work files beside it are looked at for rejections and for the vectors before
-            the transfer.
-        out: the file; one that is there is replaced.
-        name: what the set is called; the folder's name unless given.
-        number: rows of each config, from all over it; fewer where their text is too much for a page.
+        folder: a published folder; rejections and the vectors before the transfer may come from the work files
+            beside it.
+        out: the file; an existing one is replaced.
+        name: the set's name; by default the folder's.
+        number: rows of each config, evenly spaced; fewer if their text is too long for a page.
 
     Raises:
-        InputError: `folder` is no build, or cannot be read; Bokeh is not installed.
+        InputError: `folder` is not a build, or cannot be read; Bokeh is not installed.
         RunError: the file cannot be written.
     """
     try:
         page = render_report(folder, name=name, number=number)
         write_text(out, page)
     except OSError as error:
-        raise RunError(f"{out} cannot be written: {error.strerror or error}", "Another --out FILE.html.") from error
+        raise RunError(f"cannot write {out}: {error.strerror or error}", "Choose another --out FILE.html.") from error
 
 
 def render_report(folder: Path, *, name: str | None = None, number: int = 1000) -> str:
-    """The page as text; see `write_report`."""
+    """Return the page as text; see `write_report`."""
     check_bokeh()
     view = look(folder, name=name or folder.absolute().name, number=0, examples=_EXAMPLES_PER_REASON)
     recipe = read_recipe(folder / RECIPE)
@@ -117,7 +117,7 @@ def check_bokeh() -> None:
         import bokeh  # noqa: F401
     except ImportError:
         raise InputError(
-            "the report's charts need Bokeh, which is not installed", 'Install it: pip install "unicorn-hf[report]"'
+            "the report's charts require Bokeh, which is not installed", 'Install it: pip install "unicorn-hf[report]"'
         ) from None
 
 
@@ -130,17 +130,17 @@ def _run(folder: Path) -> RunFacts | None:
 
 
 def _tiles(view: View) -> list[tuple[str, str, str]]:
-    """The first things to know: a figure, what it counts, and a word more."""
+    """The main figures: value, label and a detail."""
     facts = view.statistics
     tiles = [
         (f"{facts.pretrain.num_rows:,}", "captions", f"{formats.size(facts.pretrain.num_file_bytes)} of Parquet"),
         (
             f"{facts.instruction.num_rows:,}",
             "conversations",
-            f"{facts.instruction.num_turns:,} questions and answers",
+            f"{facts.instruction.num_turns:,} question-answer pairs",
         ),
-        (f"{facts.caption_words.median:,}", "words in a caption", "the median"),
-        (f"{facts.seeds.num_seeds:,}", "seeds", f"of {len(facts.seeds.sources):,} sources"),
+        (f"{facts.caption_words.median:,}", "words per caption", "median"),
+        (f"{facts.seeds.num_seeds:,}", "seeds", f"from {len(facts.seeds.sources):,} sources"),
     ]
     for stage, what in ((facts.captions, "captions"), (facts.instructions, "conversations")):
         kept = formats.percent(stage.num_kept, stage.num_candidates)
@@ -157,13 +157,13 @@ def _diversity(view: View) -> dict[str, str]:
         "type-token ratio": f"{facts.type_token_ratio:.2f}",
         "distinct-1, -2, -3": f"{facts.distinct_1:.3f}, {facts.distinct_2:.3f}, {facts.distinct_3:.3f}",
         "words added to a seed": f"{facts.added_words:,.1f}",
-        "left out as duplicates": f"{100 * facts.duplicate_share:.2f} %",
-        "left out as near-duplicates": f"{100 * facts.near_duplicate_share:.2f} %",
+        "removed as duplicates": f"{100 * facts.duplicate_share:.2f} %",
+        "removed as near-duplicates": f"{100 * facts.near_duplicate_share:.2f} %",
     }
 
 
 def _times(view: View, run: RunFacts | None) -> list[tuple[str, str, str]]:
-    """Stage, worker time, and output tokens a second."""
+    """Stage, worker time, and output tokens per second."""
     if run is None:
         return []
     facts = view.statistics
@@ -174,7 +174,7 @@ def _times(view: View, run: RunFacts | None) -> list[tuple[str, str, str]]:
 
 
 def _reasons(view: View) -> dict[str, list[dict[str, Any]]]:
-    """By stage, the reasons for which candidates were rejected, with the examples that are known."""
+    """By stage, the reasons of rejections, with the available examples."""
     found = {}
     for stage, rejections in view.rejections.items():
         facts = getattr(view.statistics, stage)
@@ -199,7 +199,7 @@ def _reasons(view: View) -> dict[str, list[dict[str, Any]]]:
 
 
 def _data(sampled: Sample, plane_map: Map | None, figures: Mapping[str, "Figure"]) -> dict[str, Any]:
-    """What the page's script reads."""
+    """The data for the page's script."""
     return {
         "rows": [asdict(row) for row in sampled.rows],
         "maps": [panel.key for panel in plane_map.panels] if plane_map else [],
@@ -238,6 +238,6 @@ def _environment() -> "Environment":
         loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["num"] = formats.number
-    # Bokeh's models refer to those before them: in the order that they are in.
+    # Keep the order of keys: Bokeh's models refer to earlier ones.
     environment.policies["json.dumps_kwargs"] = {}
     return environment

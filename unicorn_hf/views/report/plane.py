@@ -1,4 +1,4 @@
-"""The sampled vectors on a plane, before and after the transfer."""
+"""Project the sampled vectors onto a plane, before and after the transfer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from unicorn_hf.representations.vectors import KIND, find_vectors
 
 Vectors = NDArray[np.float64]
 _SAME = 2e-3
-"""Numbers of unit vectors that differ by less are the same: float16 rounds by a quarter of it at most."""
+"""Tolerance for equal components of unit vectors; float16 rounds by at most a quarter of it."""
 _AT_LEAST = 3
 COSINE_BINS = 80
 
@@ -25,31 +25,31 @@ class Side:
     """The vectors before or after the transfer."""
 
     points: Vectors
-    """(rows, 2): their first two principal components."""
+    """(rows, 2): the first two principal components."""
     share: float
-    """The part of their variance that these hold."""
+    """The components' share of the variance."""
     mean_cosine: float
-    """Of two different captions, mean over all such pairs."""
+    """Mean over all pairs of different captions."""
     cosines: NDArray[np.float64]
-    """(`COSINE_BINS`,): the share of these pairs whose cosine is in each of as many equal parts of -1 to 1."""
+    """(`COSINE_BINS`,): histogram of these pairs' cosines from -1 to 1, as shares."""
     mean_norm: float
     """L2 norm of the rows' mean."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What is drawn of the rows that have a vector."""
+    """The map of the rows with a vector."""
 
     rows: NDArray[np.int64]
-    """Their numbers among the sampled rows."""
+    """Their indices among the sampled rows."""
     after: Side
     before: Side | None
     how: str
-    """Where the vectors before the transfer come from, or why there are none: a sentence."""
+    """One sentence: the origin of the vectors before the transfer, or why there are none."""
 
 
 def laid_out(folder: Path, work_dir: Path, ids: list[str], vectors: Vectors) -> Plane | None:
-    """The map of a sample; None where fewer than three of its rows have a vector.
+    """Compute the map of a sample; None if fewer than three of its rows have a vector.
 
     Raises:
         InputError: the set's transfer cannot be read.
@@ -70,21 +70,21 @@ def laid_out(folder: Path, work_dir: Path, ids: list[str], vectors: Vectors) -> 
 def _before(folder: Path, work_dir: Path, ids: list[str], after: Vectors) -> tuple[Vectors | None, str]:
     transfer = load_transfer(folder)
     if not transfer.moves_texts:
-        return None, f"Nothing was transferred ({transfer.name}): the vectors are the encoder's own."
+        return None, f"The transfer `{transfer.name}` changes no vectors: they are the encoder's own."
     found = transfer.recovered(after)
     if found is not None:
-        return found, f"The encoder's vectors were computed back from the set's: {transfer.name} can be undone."
+        return found, f"The encoder's vectors were computed from the set's: {transfer.name} can be undone."
     found = _stored(work_dir, ids, transfer, after)
     if found is not None:
         return found, "The encoder's vectors come from the build's work files."
     return None, (
-        f"The vectors before the transfer are not known: {transfer.name} cannot be undone, and the build's work files, "
-        "which hold them, are not beside the folder."
+        f"The vectors before the transfer are unknown: {transfer.name} cannot be undone, and the build's work files "
+        "are not beside the folder."
     )
 
 
 def _stored(work_dir: Path, ids: list[str], transfer: Transfer, after: Vectors) -> Vectors | None:
-    """The encoder's vectors in the work files: those that the transfer makes the set's vectors of."""
+    """The encoder's vectors from the work files, if the transfer turns them into the set's vectors."""
     for step in sorted(work_dir.glob(f"{STAGE}-*")):
         found = find_vectors(sorted(step.glob(f"*.{KIND}")), ids)
         if found is None or found.shape != after.shape:
@@ -106,7 +106,7 @@ def _side(vectors: Vectors, different: NDArray[np.int64], turned_to: Vectors | N
     if points.shape[1] < 2:
         points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     if turned_to is not None:
-        # Two planes have nothing to do with each other: one is turned, so that equal rows lie in equal places.
+        # The two planes are independent: rotate one, so that equal rows are in equal places.
         left, _, right = np.linalg.svd(points.T @ turned_to)
         points = points @ (left @ right)
     cosines = _cosines(vectors[different])
@@ -115,7 +115,7 @@ def _side(vectors: Vectors, different: NDArray[np.int64], turned_to: Vectors | N
 
 
 def _cosines(vectors: Vectors) -> Vectors:
-    """Of all pairs of two different rows."""
+    """The cosines of all pairs of different rows."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(np.finfo(float).tiny)
     cosines: Vectors = (unit @ unit.T)[np.triu_indices(len(unit), 1)].clip(-1, 1)
     return cosines

@@ -1,4 +1,4 @@
-"""The rows that the page shows: some of each config, from all over it, with their vectors."""
+"""The rows that the page shows: an evenly spaced sample of each config, with vectors."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ _COLUMNS = ["id", "caption", "conversations", "image_embedding", "seed", "domain
 _MAX_CAPTION, _MAX_TURN, _MAX_SHORT = 6_000, 3_000, 300
 _MAX_TURNS = 40
 _MAX_BYTES = 4_000_000
-"""Of a config's rows in the page."""
+"""Limit for the rows of one config in the page."""
 
 
 @dataclass(frozen=True)
 class SampledRow:
-    """A row as the page shows it; its texts hold no character that does not show."""
+    """A row for the page; its texts contain no invisible characters."""
 
     config: str
     id: str
@@ -34,7 +34,7 @@ class SampledRow:
     seed: str
     caption: str
     turns: list[tuple[str, str]]
-    """Who speaks, and what."""
+    """Speaker and text."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Sample:
 
     rows: list[SampledRow]
     ids: list[str]
-    """The rows' ids as they are in the set."""
+    """The rows' original ids."""
     vectors: NDArray[np.float64]
-    """(rows, dimensions); not a number where a row has no vector."""
+    """(rows, dimensions); NaN if a row has no vector."""
 
     def per_config(self) -> dict[str, int]:
         return {config: sum(row.config == config for row in self.rows) for config in CONFIGS}
 
 
 def sample(folder: Path, number: int) -> Sample:
-    """`number` rows of each config, at equal distances; fewer where their text is too much for a page.
+    """Return `number` evenly spaced rows of each config; fewer if their text is too long for a page.
 
     Raises:
         InputError: the rows cannot be read.
@@ -60,19 +60,19 @@ def sample(folder: Path, number: int) -> Sample:
     samples = [one for config in CONFIGS if (one := _of_config(folder, config, number))]
     rows = [row for one in samples for row in one.rows]
     ids = [name for one in samples for name in one.ids]
-    # Mixed by a hash, so that the first ones are of both configs and from all over.
+    # Shuffle by a hash, so that the first rows come from both configs and from the whole set.
     order = sorted(range(len(rows)), key=lambda place: stable_int("report", rows[place].config, ids[place]))
     vectors = np.concatenate([one.vectors for one in samples] or [np.empty((0, 1))])[order]
     return Sample([rows[place] for place in order], [ids[place] for place in order], vectors)
 
 
 def shown_text(text: str, limit: int = _MAX_SHORT) -> str:
-    """`text` with every hidden character told by its number; its own lines are kept."""
+    """Return `text` with every invisible character replaced by its code point; lines are kept."""
     return "\n".join(map(visible, shortened(text, limit).splitlines()))
 
 
 def _of_config(folder: Path, config: str, number: int) -> Sample | None:
-    """None where the set has no row of the config."""
+    """Sample one config; None if it has no rows."""
     columns = [*_COLUMNS, *(["task"] if config == "instruction" else [])]
     table = spread(folder, config, columns, number)
     if not table.num_rows:
