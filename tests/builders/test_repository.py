@@ -51,7 +51,7 @@ def test_a_disk_that_fails_is_an_error_of_the_run(tmp_path: Path) -> None:
     out = tmp_path / "unicorn"
     with pytest.raises(RunError) as caught, replaced(out):
         raise OSError(28, "No space left on device")
-    assert caught.value.message == f"the data set cannot be put at {out}: No space left on device"
+    assert caught.value.message == f"cannot write the data set to {out}: No space left on device"
     assert tree(tmp_path) == {}
 
 
@@ -98,7 +98,7 @@ def test_what_is_not_a_build_of_ours_is_left_as_it_is(content: list[str], tmp_pa
     assert not is_build(out)
     with pytest.raises(InputError) as caught:
         check_out(out)
-    assert caught.value.message.startswith(f"{out} holds something that is not a build of unicorn-hf")
+    assert caught.value.message.startswith(f"{out} contains something that is not a build of unicorn-hf")
     assert "--out" in caught.value.advice
     assert tree(out) == dict.fromkeys(sorted(content), "mine")
 

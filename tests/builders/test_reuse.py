@@ -34,7 +34,7 @@ def test_what_no_row_depends_on_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "captions-1").mkdir()
     (tmp_path / "captions-1" / "000-00000.json").touch()
     told = lines(tmp_path, {"cluster.workers": 1}, {"cluster.workers": 2, "price.per_worker_hour": 1})
-    assert told == ["goes on from an earlier run: captions: 1 partition done"]
+    assert told == ["resumes an earlier run: captions: 1 partition done"]
 
 
 def test_a_key_that_the_version_before_did_not_have_is_no_change(tmp_path: Path) -> None:
@@ -43,17 +43,17 @@ def test_a_key_that_the_version_before_did_not_have_is_no_change(tmp_path: Path)
     data = json.loads(path.read_text())
     del data["imported"], data["captions"]["near_duplicates"]
     path.write_text(json.dumps(data))
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True)[0].startswith("goes on from an earlier run")
+    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True)[0].startswith("resumes an earlier run")
 
 
 def test_stored_answers_are_told(tmp_path: Path) -> None:
-    stored = "1,200 answers are stored, and none of them is asked for again"
+    stored = "1,200 stored answers, which are not requested again"
     stages = [StageFolders("captions", tmp_path / "captions-1", asks=True)]
     # Of another build with the same store.
     assert told(tmp_path, load_recipe("demo"), stages, num_answers=1200, has_seeds=lambda: True) == [stored]
     remember(tmp_path, load_recipe("demo"))
     assert told(tmp_path, load_recipe("demo"), stages, num_answers=1200, has_seeds=lambda: True) == [
-        f"goes on from an earlier run: captions: from the stored answers; {stored}"
+        f"resumes an earlier run: captions: from stored answers; {stored}"
     ]
 
 
@@ -76,14 +76,14 @@ def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path
     assert told_by_a_build("--set", "captions.filters.min_words=12") == (
         "the recipe has changed since the last run here:\n"
         "  captions.filters.min_words: 12, was 40\n"
-        "  captions: from the stored answers\n"
-        "  instructions: 2 partitions done, used where the captions are the same\n"
-        "  representations: 2 partitions done, used where the captions are the same\n"
-        "  86 answers are stored, and none of them is asked for again\n"
+        "  captions: from stored answers\n"
+        "  instructions: 2 partitions done, reused if the captions are the same\n"
+        "  representations: 2 partitions done, reused if the captions are the same\n"
+        "  86 stored answers, which are not requested again\n"
     )
     told_by_a_build("--set", "captions.filters.min_words=12", "--out", "new")
     assert published_bytes(tmp_path / "unicorn") == published_bytes(tmp_path / "new")
     write_seeds(tmp_path / "seeds.txt", 100)
-    assert "seeds: prepared again; captions: 2 partitions done, used where the seeds are the same" in told_by_a_build(
+    assert "seeds: prepared again; captions: 2 partitions done, reused if the seeds are the same" in told_by_a_build(
         "--set", "captions.filters.min_words=12"
     )

@@ -114,7 +114,7 @@ def test_streaming_and_several_processes(tmp_path: Path, cache: str) -> None:
 
 
 def test_a_folder_with_nothing_to_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds nothing of the config pretrain"):
+    with pytest.raises(InputError, match="contains nothing of the config pretrain"):
         Unicorn(data_dir=tmp_path)
     with pytest.raises(InputError, match="is not a folder"):
         Unicorn(data_dir=tmp_path / "absent")

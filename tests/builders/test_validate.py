@@ -218,7 +218,7 @@ def test_ids_come_once_over_all_shards(folder: Path) -> None:
     report = validate_folder(folder)
     problems = {kind.kind: kind.first for kind in report.problems}
     assert [(p.file, p.row, p.field) for p in problems["duplicate_id"]] == [(name(last), 1, "id")]
-    assert problems["duplicate_id"][0].message == f"{name(first)} row 3 has this id already"
+    assert problems["duplicate_id"][0].message == f"{name(first)} row 3 already has this id"
 
 
 def test_null_and_blank_ids(folder: Path) -> None:
@@ -417,7 +417,7 @@ def test_the_command_on_a_folder(folder: Path) -> None:
     rewrite(path, lambda rows: say(rows[7], 0, "\x1b[31m no image\n{{ x }}"))
     done = unicorn("validate", "unicorn", cwd=folder.parent)
     assert done.returncode == 1, done.stderr
-    assert f"{name(path)}, row 7, conversations: <image> stands in it 0 times" in done.stdout
+    assert f"{name(path)}, row 7, conversations: it contains <image> 0 times" in done.stdout
     assert "unicorn is not valid" in done.stdout
     assert "\x1b" not in done.stdout
 
@@ -446,12 +446,12 @@ def test_the_command_on_the_hub(folder: Path, hub: HubServer, hub_client: HubCli
     swap(folder / "README.md", "num_examples: 60", "num_examples: 6")
     refused = hub_client.command("push", str(folder), repo_id)
     assert refused.returncode == 2, refused.stdout
-    assert "num_examples: 6, but the shards hold 60 rows" in refused.stderr
+    assert "num_examples: 6, but the shards have 60 rows" in refused.stderr
     push = "import sys, pathlib, unicorn_hf.hub; unicorn_hf.hub.push_folder(pathlib.Path(sys.argv[1]), sys.argv[2])"
     assert hub_client.run(push, str(folder), repo_id).returncode == 0
     done = hub_client.command("validate", repo_id)
     assert done.returncode == 1, done.stderr
-    assert re.search(r"README\.md, dataset_info\.pretrain\S+: 6, but the shards hold 60 rows", done.stdout)
+    assert re.search(r"README\.md, dataset_info\.pretrain\S+: 6, but the shards have 60 rows", done.stdout)
     assert hub_client.command("validate", repo_id, "--revision", good).returncode == 0
 
 

@@ -840,11 +840,11 @@ def _other_schema(folder: Path) -> None:
 
 
 SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no statistics": (lambda folder: _without(folder / "statistics.json"), "statistics.json: it is not there"),
-    "no transfer": (lambda folder: _without(folder / "transfer.safetensors"), "transfer.safetensors: it is not there"),
+    "no statistics": (lambda folder: _without(folder / "statistics.json"), "statistics.json: it does not exist"),
+    "no transfer": (lambda folder: _without(folder / "transfer.safetensors"), "transfer.safetensors: it does not exist"),
     "another number in the recipe": (_other_number, "captions.num: 8, but pretrain has 9 rows"),
-    "a column is gone": (_other_schema, "seed: no such column, where string is right"),
-    "a first row with two images": (_first_image, "<image> stands in it 2 times"),
+    "a column is gone": (_other_schema, "seed: no such column, expected string"),
+    "a first row with two images": (_first_image, "it contains <image> 2 times"),
 }
 
 

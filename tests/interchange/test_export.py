@@ -169,7 +169,7 @@ def test_what_is_there_is_left_alone(made: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_a_set(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no rows of pretrain"):
+    with pytest.raises(InputError, match="contains no rows of pretrain"):
         export(tmp_path / "empty", "llava", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""How varied captions are, and what they add to their seeds. Figures of parts add up to those of the whole."""
+"""The diversity of captions, and what they add to their seeds. Figures of parts can be merged."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -16,21 +16,21 @@ from unicorn_hf.core.words import count, words
 from unicorn_hf.runtime.generation import Counts
 
 NUM_LEAST = 8192
-"""Hashes that are kept of the distinct ones: the relative error of an estimate is one over its square root, 1.1 %."""
+"""Smallest distinct hashes to keep: the relative error of an estimate is one over its square root, 1.1 %."""
 MAX_RUN = 3
 _MILLION = 1_000_000
 
 
 class Distinct(Figures):
-    """How many different things were counted, from the least of their hashes (k minimum values).
+    """Estimate of the number of distinct items from their smallest hashes (k minimum values).
 
     Bar-Yossef, Jayram, Kumar, Sivakumar and Trevisan, Counting distinct elements in a data stream, 2002.
     """
 
     num: int = 0
-    """Things counted, those that came again too."""
+    """Items counted, with repetitions."""
     least: tuple[int, ...] = ()
-    """The `NUM_LEAST` least hashes, of 64 bits, in rising order; all of them where there are fewer."""
+    """The `NUM_LEAST` smallest 64-bit hashes in ascending order; all of them if there are fewer."""
 
     @classmethod
     def of(cls, hashes: NDArray[np.uint64]) -> "Distinct":
@@ -48,57 +48,56 @@ class Distinct(Figures):
 
     @property
     def num_distinct(self) -> int:
-        """Exact below `NUM_LEAST`, an estimate from there on."""
+        """Exact below `NUM_LEAST`, else an estimate."""
         if self.is_exact:
             return len(self.least)
         return round((NUM_LEAST - 1) * 2.0**64 / (self.least[-1] + 1))
 
     @property
     def share(self) -> float:
-        """Different things over all: `distinct-n` of runs of n words."""
+        """Distinct items divided by all items: `distinct-n` for n-word sequences."""
         return self.num_distinct / self.num if self.num else 0.0
 
 
 class Variety(Figures):
-    """How varied captions are."""
+    """The diversity of captions."""
 
     vocabulary: int
-    """Different words, in lower case."""
+    """Distinct words, in lower case."""
     type_token_ratio: Rounded
-    """Different words of a caption over its words, mean over the captions."""
+    """Distinct words of a caption divided by its words, mean over the captions."""
     distinct_1: Rounded
     distinct_2: Rounded
     distinct_3: Rounded
-    """Different runs of one word, two and three over all such runs of the captions."""
+    """Distinct 1-, 2- and 3-word sequences divided by all such sequences of the captions."""
     is_estimate: bool
-    """Whether vocabulary and distinct-n are estimates, with a relative error of about 1 %; else they are exact."""
+    """Whether vocabulary and distinct-n are estimates, with a relative error of about 1 %; otherwise they are exact."""
     added_words: float
-    """Content words of a caption that its seed has not, mean over the captions."""
+    """Content words of a caption that are not in its seed, mean over the captions."""
 
 
 class DiversityFacts(Variety):
-    """How varied the captions of a set are, and what was left out for it."""
+    """The diversity of a set's captions, and what was removed."""
 
     duplicate_share: float
     near_duplicate_share: float
-    """Captions that were left out because they say the same, or nearly the same, as another: of those that passed the
-    filters."""
+    """Captions removed as duplicates or near-duplicates, divided by those that passed the filters."""
 
 
 class Diversity(Figures):
-    """Of some captions."""
+    """Counts over some captions."""
 
     num_captions: int = 0
     type_token_millionths: int = 0
-    """Sum over the captions of their different words over their words, each rounded to a millionth."""
+    """Sum of the captions' type-token ratios, each rounded to a millionth."""
     num_added: int = 0
-    """Sum over the captions of the content words that their seeds have not."""
+    """Sum of the captions' content words that are not in their seeds."""
     runs: tuple[Distinct, ...] = (Distinct(),) * MAX_RUN
-    """Runs of one word, of two and of three, within captions."""
+    """1-, 2- and 3-word sequences within captions."""
 
     @classmethod
     def of(cls, captions: Sequence[str], seeds: Sequence[str], languages: Sequence[str] = (ENGLISH,)) -> "Diversity":
-        """Count captions, with their seeds; `languages` are the recipe's."""
+        """Count captions and their seeds; `languages` are the recipe's."""
         found = [words(caption) for caption in captions]
         ratios = (len(set(tokens)) * _MILLION // len(tokens) for tokens in found if tokens)
         return cls(
@@ -134,7 +133,7 @@ class Diversity(Figures):
         )
 
     def facts(self, candidates: Counts) -> DiversityFacts:
-        """What is published of captions that were taken from these candidates."""
+        """The published figures of captions selected from these candidates."""
         left_out = {name: candidates.rejected.get(name, 0) for name in ("duplicate", "near_duplicate")}
         passed = max(candidates.num_kept + sum(left_out.values()), 1)
         shares = {f"{name}_share": round(num / passed, 6) for name, num in left_out.items()}
@@ -142,7 +141,7 @@ class Diversity(Figures):
 
 
 def _runs(found: Sequence[Sequence[str]]) -> Iterable[NDArray[np.uint64]]:
-    """Hashes of the runs of one word, two and three, that lie within one text."""
+    """Hashes of the 1-, 2- and 3-word sequences within each text."""
     lengths = [len(tokens) for tokens in found]
     tokens = np.array([_hash(token) for text in found for token in text], np.uint64)
     text = np.repeat(np.arange(len(found)), lengths)
@@ -154,7 +153,7 @@ def _runs(found: Sequence[Sequence[str]]) -> Iterable[NDArray[np.uint64]]:
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Each value spread over all of 64 bits: the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
+    """Mix the bits of each value with the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

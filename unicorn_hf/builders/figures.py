@@ -1,4 +1,4 @@
-"""What is counted of published rows, for the card."""
+"""Figures of published rows, for the card."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ QUESTION_WORDS = frozenset(
     describe explain name in on at from based considering given looking
     """.split()
 )
-"""First words of questions that are counted by themselves; what else a model writes does not make the list longer."""
+"""First words of questions that are counted; all others count as `other`, which bounds the list."""
 OTHER = "other"
 _BIN_WORDS, _MAX_BINS = 10, 60
 _Key = TypeVar("_Key", int, str)
@@ -37,9 +37,9 @@ class RowFigures(Figures):
     question_words: dict[str, int] = {}
     """Questions of the tasks by their first word, or `other`."""
     answer_letters: dict[str, int] = {}
-    """Choices by the letter of the right answer."""
+    """Multiple-choice questions by the letter of the correct option."""
     personal: dict[str, int] | None = {}
-    """Rows that hold a mark of personal data, by its kind."""
+    """Rows with personal data, by its kind."""
 
 
 class ShardStatistics(RowFigures):
@@ -50,7 +50,7 @@ class ShardStatistics(RowFigures):
 
     @classmethod
     def of(cls, rows: pa.Table | pa.RecordBatch) -> "ShardStatistics":
-        """Count rows; what is null, or no conversation, is left out."""
+        """Count rows; nulls and invalid conversations are ignored."""
         pairs = [list(_pairs(turns)) for turns in rows.column("conversations").to_pylist()]
         tasks = rows.column("task").to_pylist() if "task" in rows.schema.names else None
         questions = [question for found in pairs for question, _ in found] if tasks else []
@@ -82,9 +82,9 @@ class ConfigFacts(RowFigures):
     """A config of a published set."""
 
     personal: dict[str, int] | None = None
-    """None where nobody looked."""
+    """None if not searched for."""
     num_bytes: int
-    """In memory, as Arrow."""
+    """Size in memory, as Arrow."""
     num_file_bytes: int
     shards: tuple[ShardFacts, ...]
 
@@ -130,7 +130,7 @@ class WordFacts(Figures):
 
 
 def _percentile(counts: Mapping[int, int], share: float) -> int:
-    """The least length that `share` of the captions do not exceed."""
+    """The smallest length that `share` of the captions do not exceed."""
     wanted, seen = share * sum(counts.values()), 0
     for length, num in sorted(counts.items()):
         seen += num
@@ -145,7 +145,7 @@ def _pairs(turns: Sequence[Mapping[str, str | None] | None] | None) -> Iterable[
 
 
 def _first_word(question: str) -> str:
-    # The first words are enough to look at; a question may be long.
+    # A question may be long; its first words are enough.
     found = words(question.removeprefix("<image>\n")[:200])
     return found[0] if found and found[0] in QUESTION_WORDS else OTHER
 

@@ -1,7 +1,7 @@
-"""The original authors' release, read as a stream: JSON lists of captions and conversations, zipped.
+"""Stream the original authors' release: zipped JSON lists of captions and conversations.
 
-The files come from elsewhere, so nothing in them is believed: whatever they hold, the rows arrive or an `InputError`
-names the file, the item and the field, and memory stays bounded by `MAX_ITEM_CHARS`, not by the file.
+The files are untrusted: for any content, the reader yields rows or raises an `InputError` that names the file, the item
+and the field. Memory is bounded by `MAX_ITEM_CHARS`, not by the file.
 """
 
 import codecs
@@ -19,7 +19,7 @@ from unicorn_hf.reading.zipped import GET_AGAIN, telling, unzipped
 
 REPOSITORY = "Yu2020/Unicorn"
 FILES = {"pretrain": "Unicorn-1.2M.json.zip", "instruction": "Unicorn-Instruction-471K.json.zip"}
-"""The zipped files by config; they are also read unzipped, without the last suffix."""
+"""The zipped files by config; unzipped files, without the last suffix, are read too."""
 COLUMNS = {
     "pretrain": ("id", "caption", "conversations", "seed", "domain"),
     "instruction": ("id", "caption", "conversations", "seed", "domain", "task"),
@@ -46,26 +46,26 @@ def schema(config: str) -> pa.Schema:
 
 
 def tables(file: IO[bytes], name: str, config: str) -> Iterator[pa.Table]:
-    """The rows of a file of the release, in its order, in tables of `schema(config)`.
+    """Read the rows of a file of the release, in order, in tables of `schema(config)`.
 
     Args:
-        file: It must be able to seek where it is a zip.
-        name: What errors call it; a name that ends in ".json" is read unzipped.
+        file: a zip must be seekable.
+        name: the file's name in errors; a name that ends in ".json" is read unzipped.
 
     Raises:
-        InputError: The file is damaged, or not in the release's format. Tables before that place were already given.
+        InputError: the file is damaged, or not in the release's format. Earlier tables were already yielded.
     """
     with telling(name), unzipped(file, name) as stream:
         yield from _batches(items(stream, name), name, config)
 
 
 def items(stream: IO[bytes], name: str) -> Iterator[Any]:
-    """The members of the one JSON list in `stream`, one after the other, whatever they are."""
+    """The items of the JSON list in `stream`, of any type."""
     return list_items(_Utf8(stream, name), name, GET_AGAIN)
 
 
 class _Utf8:
-    """A stream of bytes as text in pieces."""
+    """A byte stream decoded in pieces."""
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Rows that share text with an evaluation set: what a model would be tested on and was trained on, if by text alone."""
+"""Find rows that share text with an evaluation set, and so would contaminate the evaluation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from unicorn_hf.core.words import runs, words
 from unicorn_hf.runtime.progress import Progress
 
 RUN_WORDS = 8
-"""Words in a row that two texts must share; shorter ones are in half of all English texts about everyday things.
+"""Successive words that two texts must share; half of all English texts about everyday things share fewer.
 
-PaLM (2204.02311, section 8) and others take 8; GPT-3 (2005.14165, appendix C) 8 to 13.
+PaLM (2204.02311, section 8) and others use 8; GPT-3 (2005.14165, appendix C) 8 to 13.
 """
 _COLUMNS = ("caption", "seed", "conversations")
 _NUM_EXAMPLES = 3
 
 
 class EvaluationTexts:
-    """Texts of an evaluation set, by their runs of words.
+    """Texts of an evaluation set, indexed by their sequences of `RUN_WORDS` words.
 
-    A text shorter than a run overlaps only with one of the very same words.
+    A shorter text only overlaps with a text of exactly the same words.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -37,30 +37,30 @@ class EvaluationTexts:
                 self._short.add(hash(found))
 
     def overlap(self, text: str) -> bool:
-        """Whether the set has a text that shares a run of words with this one, or is this one."""
+        """Whether a text of the set shares a word sequence with this one, or equals it."""
         found = runs(text, RUN_WORDS)
         return not self._runs.isdisjoint(map(hash, found)) if found else hash(words(text)) in self._short
 
 
 class OverlapFacts(Figures):
-    """What `unicorn-hf overlap` found: rows that share text with an evaluation set."""
+    """The result of `unicorn-hf overlap`: rows that share text with an evaluation set."""
 
     name: str
     num_texts: int
     """Texts of the evaluation set."""
     run_words: int
-    """Words in a row that a row and a text must share."""
+    """Successive words that a row and a text must share."""
     num_pretrain: int
     num_instruction: int
 
 
 def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progress) -> tuple[OverlapFacts, list[str]]:
-    """Look for the texts in caption, seed and conversation of every row; a batch of rows is in memory at a time.
+    """Search caption, seed and conversation of every row, one batch in memory at a time.
 
-    In `pretrain`, where the conversation is the caption once more, caption and seed are looked at.
+    In `pretrain`, the conversation repeats the caption, so only caption and seed are searched.
 
     Returns:
-        What was found, and the ids of the first such rows.
+        The figures, and the ids of the first such rows.
     """
     progress.start("overlap", sum(num_rows(folder, config) for config in CONFIGS))
     numbers, examples, done = dict.fromkeys(CONFIGS, 0), list[str](), 0

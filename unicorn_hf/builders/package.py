@@ -1,4 +1,4 @@
-"""From a build's shards to the published Parquet files."""
+"""Turn a build's shards into the published Parquet files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from unicorn_hf.runtime.work import Work
 
 STAGE, _KIND = "packaging", "packaged"
 CODE = 6
-"""Raise it when the published form changes: shards are then written again."""
+"""Raise it when the published format changes: then builds write the shards again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
     "Describe what can be seen here in detail.",
@@ -43,7 +43,7 @@ REQUESTS = (
     "What is in view? Answer with all visible details.",
     "Describe this as exactly as you can.",
 )
-"""What the human asks in a pretraining row; a hash of the id picks one. The answer is the caption itself."""
+"""The human's requests in pretraining rows; a hash of the id picks one. The answer is the caption."""
 
 
 class PackagingRecord(Record):
@@ -53,7 +53,7 @@ class PackagingRecord(Record):
     num_arrow_bytes: int
     statistics: ShardStatistics
     diversity: Diversity
-    """Of the captions; nothing for `instruction`, whose captions are among those of `pretrain`."""
+    """Of the captions; empty for `instruction`, whose captions are also in `pretrain`."""
 
     @property
     def num_file_bytes(self) -> int:
@@ -62,7 +62,7 @@ class PackagingRecord(Record):
 
 @dataclass(frozen=True)
 class Part:
-    """What one caption partition gives to a config: all its captions, or those with a conversation."""
+    """The rows of one caption partition for a config: all its captions, or those with a conversation."""
 
     captions: Picked
     embeddings: Path
@@ -75,7 +75,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageJob(PartitionJob[PackagingRecord]):
-    """One published shard: some caption partitions, in order."""
+    """One published shard, made from some caption partitions in order."""
 
     record_type = PackagingRecord
     config: ConfigName
@@ -127,7 +127,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
             conversations, task = _descriptions(captions, self.languages), None
         else:
             chosen = _chosen(part)
-            # Rows of the caption shard to places among the picked ones, which are in rising order.
+            # Map rows of the caption shard to positions among the selected rows, which ascend.
             places = np.searchsorted(np.array(part.captions.rows), chosen.column("row").to_numpy())
             captions, vectors = captions.take(places), vectors[places]
             rows = tuple(rows[place] for place in places)
@@ -148,7 +148,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
 
 
 def _in_groups(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `num_rows`, the last one shorter."""
+    """Regroup rows into tables of `num_rows`; the last one may be shorter."""
     rest: pa.Table | None = None
     for table in tables:
         held = table if rest is None else pa.concat_tables([rest, table])
@@ -162,7 +162,7 @@ def _in_groups(tables: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
 
 @dataclass(frozen=True)
 class PackagedConfig:
-    """A config's published shards, in order; none of a config without rows, which would not load."""
+    """A config's published shards, in order. A config without rows has none: it would not load."""
 
     name: ConfigName
     shards: tuple[tuple[Path, PackagingRecord], ...]
@@ -201,7 +201,7 @@ class PackagedConfig:
 
     @property
     def seconds(self) -> float:
-        """What workers spent on it."""
+        """Worker time."""
         return sum(record.seconds for _, record in self.shards)
 
     def file_names(self) -> list[str]:
@@ -282,7 +282,7 @@ def _chosen(part: Part) -> pa.Table:
 
 
 def _descriptions(captions: pa.Table, languages: Sequence[str]) -> pa.ListArray:
-    """Conversations of one turn: a request to describe, in the caption's language, answered with the caption."""
+    """Conversations of one pair: a request for a description in the caption's language, and the caption."""
     ids, texts, requests = (captions.column(name).to_pylist() for name in ("id", "caption", "request"))
     asked = [
         request or f"<image>\n{_request(row_id, language_of(text, languages))}"
@@ -301,17 +301,17 @@ def _request(row_id: str, language: str) -> str:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # Plain vectors split into byte streams compress best; a dictionary pays only where values come again.
+    # Byte stream split compresses plain vectors best; a dictionary only helps with repeated values.
     return pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
         use_dictionary=[name for name in ("domain", "task") if name in schema.names],
         use_byte_stream_split=["image_embedding.list.element"],
-        # Nobody asks for rows by the least number in a vector, and looking for it takes as long as writing.
+        # Statistics of vectors are useless, and cost as much time as writing.
         write_statistics=[name for name in ("id", "seed", "domain", "task") if name in schema.names],
         write_page_index=True,
-        # Pages end by their content: an upload of a changed set finds the pages that stayed.
+        # Content-defined pages: an upload of a changed set skips the unchanged pages.
         use_content_defined_chunking=True,
         store_schema=True,
     )

@@ -1,6 +1,6 @@
-"""Marks of personal data that rules can find: e-mail addresses, phone numbers, IP addresses, user names.
+"""Find personal data by rules: e-mail addresses, phone numbers, IP addresses, user names.
 
-Names of people and places of living are not looked for: no rule tells them from others.
+Names of people and postal addresses are not searched for: no rule can recognise them.
 """
 
 import ipaddress
@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _WORTH_READING = r"@|\d(?:[\d ().:/-]{5,})\d|[0-9a-fA-F]:[0-9a-fA-F:]*:"
-"""What every mark holds. Arrow looks for it, so that Python reads the few texts that have it."""
+"""A pattern common to all kinds. Arrow searches for it, so that Python only reads the few texts that match."""
 _MAX_CHARACTERS = 20_000
-"""Read of one text; the longest captions of the paper have 3,000."""
+"""Characters to read per text; the longest captions of the paper have 3,000."""
 _EMAIL = re.compile(r"[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}\b", re.IGNORECASE)
 _USER_NAME = re.compile(r"(?<![\w@/.])@[a-z_]\w{2,29}(?![\w@])", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:]*)(?![\w:]|\.\d)", re.IGNORECASE
 )
 _REGION = "US"
-"""Where a phone number without a country code is from; those with one are found of all countries."""
+"""Region of phone numbers without a country code; numbers with one are found for all countries."""
 
 
 def _has_phone_number(text: str) -> bool:
@@ -50,14 +50,14 @@ KINDS: Mapping[str, Callable[[str], object]] = {
 
 
 def kinds_in(text: str) -> set[str]:
-    """The kinds of marks that a text holds."""
-    return {kind for kind, holds in KINDS.items() if holds(text[:_MAX_CHARACTERS])}
+    """The kinds of personal data in a text."""
+    return {kind for kind, found in KINDS.items() if found(text[:_MAX_CHARACTERS])}
 
 
 def rows_with(rows: pa.Table | pa.RecordBatch) -> dict[str, int]:
-    """How many rows hold each kind, in caption, seed or conversation, as far as these are there.
+    """Count the rows with each kind in caption, seed or conversation, if these columns exist.
 
-    Kinds that no row holds are left out.
+    Kinds without rows are omitted.
     """
     found: dict[str, set[int]] = {kind: set() for kind in KINDS}
     columns = [_column(rows, name) for name in ("caption", "seed") if name in rows.schema.names]
@@ -69,7 +69,7 @@ def rows_with(rows: pa.Table | pa.RecordBatch) -> dict[str, int]:
 
 
 _Texts = tuple[np.ndarray, pa.Array]
-"""Rows' places, and a text of each."""
+"""Row numbers, and a text for each."""
 
 
 def _column(rows: pa.Table | pa.RecordBatch, name: str) -> _Texts:

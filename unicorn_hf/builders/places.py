@@ -1,4 +1,4 @@
-"""What lies in a folder or a repository, told from the names of its files."""
+"""Find the files of a set in a folder or a repository by their names."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -10,15 +10,15 @@ CONFIGS = ("pretrain", "instruction")
 
 
 def work_dir_of(folder: Path) -> Path:
-    """Where the work files of the build in `folder` are, unless it was told another place."""
+    """The default work folder of the build in `folder`."""
     return folder.absolute().with_name(f"{folder.absolute().name}.work")
 
 
 def file_names(folder: Path) -> set[str]:
-    """The files that a data set in `folder` may consist of: in it, and in its folders named after the configs.
+    """The files of a data set in `folder`: in it, and in its folders named after the configs.
 
     Raises:
-        InputError: one is a link to what is not part of the set.
+        InputError: one is a link to a file outside the set.
     """
     check_links(folder)
     inner = [folder / config for config in CONFIGS]
@@ -32,7 +32,7 @@ def file_names(folder: Path) -> set[str]:
 
 
 def data_files(names: Collection[str], config: str) -> list[str]:
-    """The names of a config's files, in order: a build's shards, else the original's file, else nothing."""
+    """The names of a config's files, in order: a build's shards, else the original's file, else none."""
     shards = sorted(n for n in names if n.startswith(f"{config}/") and n.endswith(".parquet"))
     if shards:
         return shards

@@ -1,4 +1,4 @@
-"""The published folder: put together beside its final place, then moved there in one step."""
+"""The published folder: assembled beside its destination, then published by an atomic rename."""
 
 import os
 import shutil
@@ -19,17 +19,17 @@ _OURS = (RECIPE, STATISTICS)
 
 
 def check_out(out: Path) -> None:
-    """See that a build may be put at `out`: there is nothing, an empty folder, or a build of ours.
+    """Check that `out` is free: it does not exist, is empty, or is a build of unicorn-hf.
 
     Raises:
-        InputError: something else is there; it is not touched.
+        InputError: `out` contains something else.
     """
     if out.is_dir() and (not any(out.iterdir()) or is_build(out)):
         return
     if out.exists():
         raise InputError(
-            f"{out} holds something that is not a build of unicorn-hf; it is left as it is",
-            "Another --out DIR, or move it away.",
+            f"{out} contains something that is not a build of unicorn-hf; nothing was changed",
+            "Choose another --out DIR, or move the folder.",
         )
 
 
@@ -38,11 +38,11 @@ def is_build(folder: Path) -> bool:
 
 
 @contextmanager
-def replaced(out: Path, advice: str = "All is in the work folder.") -> Iterator[Path]:
-    """An empty folder beside `out`, which takes its place when the block ends without an error.
+def replaced(out: Path, advice: str = "Everything is in the work folder.") -> Iterator[Path]:
+    """Create an empty folder beside `out`, which replaces `out` when the block ends without an error.
 
     Raises:
-        RunError: it cannot be written, or not be put there; `advice` says what to do.
+        RunError: the folder cannot be written or renamed; `advice` says what to do.
     """
     staging = out.with_name(f".{out.name}.new")
     old = out.with_name(f".{out.name}.old")
@@ -60,18 +60,18 @@ def replaced(out: Path, advice: str = "All is in the work folder.") -> Iterator[
                 old.rename(out)
             raise
     except OSError as error:
-        raise RunError(f"the data set cannot be put at {out}: {error.strerror or error}", advice) from error
+        raise RunError(f"cannot write the data set to {out}: {error.strerror or error}", advice) from error
     finally:
         for leftover in (staging, old):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None = None) -> None:
-    """Link the packaged shards into the folder; a copy where the work folder is on another file system, or elsewhere.
+    """Link the packaged shards into the folder, or copy them from another file system or storage.
 
     Raises:
-        DamagedShardError: one is not what was written. Those that are published in `out` already are looked at
-            if they were written to since.
+        DamagedShardError: a shard was changed or deleted. A shard that is already published in `out` is only checked
+            if it is newer than its record.
     """
     for config in configs:
         if config.shards:
@@ -88,7 +88,7 @@ def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None
 
 
 def _is_newer(path: Path) -> bool:
-    """Whether a shard was written after its record, which is written last: then it is worth a look."""
+    """Whether a shard changed after its record, which is written last."""
     return path.stat().st_mtime_ns > Step.record_of(path).stat().st_mtime_ns
 
 

@@ -1,4 +1,4 @@
-"""What a work folder holds of earlier runs, told before a build starts: what is made again, and what is not."""
+"""Report before a build starts what a work folder contains from earlier runs, and what the build reuses."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -13,19 +13,19 @@ from unicorn_hf.runtime.files import write_json
 
 _LAST_RECIPE = "recipe.json"
 _NO_DATA = ("cluster", "price")
-"""Keys that rows do not depend on."""
+"""Keys that do not affect rows."""
 _LONGEST = 60
 
 
 @dataclass(frozen=True)
 class StageFolders:
-    """Where a stage's work lies, by its configuration: another configuration has other folders."""
+    """The folder of a stage; another configuration has another folder."""
 
     name: str
     step: Path
-    """Of its records and shards."""
+    """Folder of its records and shards."""
     asks: bool = False
-    """Whether it asks a model."""
+    """Whether it sends requests to a model."""
 
 
 def told(
@@ -36,36 +36,35 @@ def told(
     num_answers: int = 0,
     has_seeds: Callable[[], bool],
 ) -> list[str]:
-    """Lines for the user: what has changed in the recipe since the last run here, and what of earlier runs is used.
+    """Return lines for the user: changes of the recipe since the last run here, and what the build reuses.
 
     Args:
-        work_dir: of the build.
-        recipe: of this run.
-        stages: in the order in which they follow from each other.
-        num_answers: answers of the recipe's engine that are stored, by whatever build.
-        has_seeds: whether what the first of them starts from is as it was; asked only if there is something to tell,
-            since it reads the seeds' files.
+        work_dir: the work folder of the build.
+        recipe: the recipe of this run.
+        stages: the stages in order; each depends on the earlier ones.
+        num_answers: stored answers of the recipe's engine, from any build.
+        has_seeds: returns whether the seeds are unchanged; only called if needed, because it reads the seeds' files.
     """
-    stored = [f"{num_answers:,} answers are stored, and none of them is asked for again"] if num_answers else []
+    stored = [f"{num_answers:,} stored answers, which are not requested again"] if num_answers else []
     if (before := _last(work_dir)) is None:
         return stored
-    # A key that the version before did not have is no change.
+    # A key that the earlier version did not have is not a change.
     known = last_recipe(work_dir)
     before = _data(known) if known else before
     states = list(_states(stages, num_answers, has_seeds=has_seeds()))
     if changes := list(_changes(before, _data(recipe))):
         lines = [*changes, *states, *stored]
         return ["the recipe has changed since the last run here:", *(f"  {line}" for line in lines)]
-    return [f"goes on from an earlier run: {'; '.join([*states, *stored])}"]
+    return [f"resumes an earlier run: {'; '.join([*states, *stored])}"]
 
 
 def remember(work_dir: Path, recipe: Recipe) -> None:
-    """Keep the recipe, for the next run."""
+    """Store the recipe for the next run."""
     write_json(work_dir / _LAST_RECIPE, _data(recipe))
 
 
 def last_recipe(work_dir: Path) -> Recipe | None:
-    """The recipe of the last run in a work folder, without where it ran and its price; None where none is known."""
+    """The recipe of the last run in a work folder, without cluster and price; None if there is none."""
     try:
         return Recipe.model_validate(_last(work_dir))
     except ValidationError:
@@ -109,10 +108,10 @@ def _states(stages: Sequence[StageFolders], num_answers: int, *, has_seeds: bool
         if num_done:
             state = f"{_partitions(num_done)} done"
         elif stage.asks and num_answers:
-            state = "from the stored answers"
+            state = "from stored answers"
         else:
             state = "from the start"
-        same = f", used where the {upstream} are the same" if upstream and num_done else ""
+        same = f", reused if the {upstream} are the same" if upstream and num_done else ""
         yield f"{stage.name}: {state}{same}"
         if not num_done:
             upstream = stage.name

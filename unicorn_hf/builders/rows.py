@@ -1,4 +1,4 @@
-"""A published folder's rows, some hundred at a time."""
+"""Read a published folder's rows in batches."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +22,14 @@ _TYPES = {
     "messages": MESSAGES,
 }
 _VECTORS = "image_embedding"
-_ADVICE = "`unicorn-hf validate` tells all that is wrong with a set."
+_ADVICE = "`unicorn-hf validate` lists all problems of a set."
 
 
 def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a config in order, with these columns; of a set without conversations `instruction` has none.
+    """Read these columns of a config's rows in order. Without conversations, `instruction` has no rows.
 
     Raises:
-        InputError: there is no set, a file cannot be read, or its columns are not what a build writes.
+        InputError: there is no set, a file cannot be read, or its columns differ from those that a build writes.
     """
     vectors: pa.DataType | None = None
     for name in _shards(folder, config):
@@ -45,15 +45,15 @@ def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.Record
 def fitting(
     batch: pa.RecordBatch, columns: Sequence[str], name: str, start: int = 0, *, nulls: bool = False
 ) -> pa.RecordBatch:
-    """A batch with these columns in the types that a build writes, all text of it UTF-8.
+    """Return a batch with these columns in the types that a build writes, with valid UTF-8.
 
     Args:
-        name: what an error calls the file.
-        start: the number of the batch's first row in it.
-        nulls: whether text may be null. Vectors may always: see `vectors_of`.
+        name: the file's name in errors.
+        start: the row number of the batch's first row in the file.
+        nulls: whether text may be null. Vectors always may: see `vectors_of`.
 
     Raises:
-        InputError: a column is missing or stands twice, is of another type, or holds a null.
+        InputError: a column is missing, duplicated, of another type, or contains a null.
     """
     arrays = []
     for column in columns:
@@ -62,14 +62,14 @@ def fitting(
         arrays.append(_cast(batch.column(column), column, name))
         if not nulls and column != _VECTORS and _has_null(arrays[-1]):
             row = next(row for row in range(len(arrays[-1])) if _has_null(arrays[-1].slice(row, 1)))
-            raise InputError(f"{name}, row {start + row}: {column} is null, or a part of it is", _ADVICE)
+            raise InputError(f"{name}, row {start + row}: {column} is or contains a null", _ADVICE)
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 def _cast(array: pa.Array, column: str, name: str) -> pa.Array:
     if column == _VECTORS:
         if not _are_vectors(array.type):
-            raise InputError(f"{name}: {column} holds {array.type}, not vectors of one size", _ADVICE)
+            raise InputError(f"{name}: {column} has the type {array.type}, not vectors of one size", _ADVICE)
         return array
     wanted = _TYPES.get(column, array.type)
     try:
@@ -77,7 +77,7 @@ def _cast(array: pa.Array, column: str, name: str) -> pa.Array:
         found.validate(full=True)
     except pa.ArrowException as error:
         raise InputError(
-            f"{name}: {column} holds {array.type}, and a build writes {wanted}: {error}", _ADVICE
+            f"{name}: {column} has the type {array.type}, but a build writes {wanted}: {error}", _ADVICE
         ) from error
     return found
 
@@ -101,12 +101,12 @@ def _same_vectors(batch: pa.RecordBatch, before: pa.DataType | None, path: Path)
         return None
     kind = batch.schema.field(_VECTORS).type
     if before not in (None, kind):
-        raise InputError(f"{path}: {_VECTORS} holds {kind}, and in the files before {before}", _ADVICE)
+        raise InputError(f"{path}: {_VECTORS} has the type {kind}, but earlier files have {before}", _ADVICE)
     return kind
 
 
 def num_rows(folder: Path, config: str) -> int:
-    """Rows of a config.
+    """Count the rows of a config.
 
     Raises:
         InputError: there are none, or a file cannot be read.
@@ -119,9 +119,9 @@ def num_rows(folder: Path, config: str) -> int:
 
 
 def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Table:
-    """`number` rows from all over a config, at equal distances; all of them where there are no more.
+    """Return `number` evenly spaced rows of a config, or all of them if there are no more.
 
-    Only the row groups that hold one of them are read.
+    Only the row groups that contain one of them are read.
 
     Raises:
         InputError: there are none, or a file cannot be read.
@@ -144,7 +144,7 @@ def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Tab
 
 
 def _taken(file: pq.ParquetFile, group: int, columns: list[str], rows: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """Rows of a row group by their numbers in it, which ascend."""
+    """Read rows of a row group by their ascending numbers in it."""
     start = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns):
         here = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
@@ -153,7 +153,7 @@ def _taken(file: pq.ParquetFile, group: int, columns: list[str], rows: NDArray[n
 
 
 def vectors_of(rows: pa.RecordBatch | pa.Table) -> NDArray[Any]:
-    """The embeddings of rows, (rows, dim), in the type that they are stored in.
+    """Return the embeddings of rows, (rows, dim), in their stored type.
 
     Raises:
         InputError: a row has none.
@@ -161,17 +161,16 @@ def vectors_of(rows: pa.RecordBatch | pa.Table) -> NDArray[Any]:
     column = rows.column(_VECTORS)
     if column.null_count:
         raise InputError(f"{column.null_count:,} rows have no vector: {_VECTORS} is null", _ADVICE)
-    # A chunked array's parts, or the one array of a batch.
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(flat.reshape(len(column), -1))
 
 
 def _shards(folder: Path, config: str) -> list[str]:
-    """The config's files; a set may be without conversations, and then has none of `instruction`."""
+    """The config's files; a set without conversations has none for `instruction`."""
     names = [name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
     if not names and not (config == "instruction" and data_files(file_names(folder), "pretrain")):
-        raise InputError(f"{folder} holds no rows of {config}", "Name the folder that `unicorn-hf build` made.")
+        raise InputError(f"{folder} contains no rows of {config}", "Name the folder that `unicorn-hf build` made.")
     return names
 
 
@@ -183,5 +182,5 @@ def _opened(folder: Path, name: str) -> Iterator[pq.ParquetFile]:
     ):
         groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         if min(groups, default=0) < 0 or sum(groups) != file.metadata.num_rows:
-            raise ValueError(f"{file.metadata.num_rows:,} rows in all, but its row groups have {sum(groups):,}")
+            raise ValueError(f"{file.metadata.num_rows:,} rows in total, but its row groups have {sum(groups):,}")
         yield file

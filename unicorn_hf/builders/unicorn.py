@@ -1,11 +1,11 @@
-"""The `datasets` builder: a build's published shards, or the original authors' release, as configs' rows.
+"""The `datasets` builder: the rows of a build's published shards, or of the original authors' release.
 
 >>> from unicorn_hf.builders.unicorn import Unicorn
 >>> builder = Unicorn(config_name="pretrain", data_dir="unicorn")  # doctest: +SKIP
 >>> builder.download_and_prepare()  # doctest: +SKIP
 >>> builder.as_dataset("train")  # doctest: +SKIP
 
-`load_dataset("unicorn", ...)` comes here too, for the original release, once `unicorn_hf.datasets_plugin` is imported.
+With `unicorn_hf.datasets_plugin`, `load_dataset("unicorn", ...)` uses it too, for the original release.
 """
 
 from collections.abc import Iterator
@@ -36,14 +36,14 @@ _GET_AGAIN = "Get the file again."
 
 
 class UnreadableError(InputError, DatasetGenerationError):  # type: ignore[misc]
-    """A data file is not what it should be. A `DatasetGenerationError`, so that `datasets` lets it through as it is."""
+    """A data file is invalid. A `DatasetGenerationError`, so that `datasets` raises it unchanged."""
 
 
 @dataclass
 class UnicornConfig(datasets.BuilderConfig):  # type: ignore[misc]
-    """`columns`: read only these; embeddings that are not asked for are not read."""
+    """`columns`: read only these."""
 
-    version: str = "1.0.0"  # of the rows' form: raised when it changes, so that no older cache is taken for it
+    version: str = "1.0.0"  # of the rows' format: raise it when the format changes, so that older caches are not used
     columns: list[str] | None = None
 
 
@@ -53,7 +53,7 @@ class DataFile:
 
     name: str
     file: str
-    """Path or address of what `name` was downloaded to."""
+    """Path or URL of the downloaded file."""
     config: str
     columns: list[str] | None
 
@@ -110,7 +110,7 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         if data_dir is not None and kwargs.get("data_files") is None:
-            # As data files and not as a folder: the cache then knows them by their size and time.
+            # As data files, not as a folder: so the cache identifies them by size and time.
             kwargs["data_files"] = _found(Path(data_dir).expanduser(), config_name or self.DEFAULT_CONFIG_NAME)
         super().__init__(*args, config_name=config_name, **kwargs)
 
@@ -124,7 +124,7 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     def _files(self, dl_manager: Any) -> list[DataFile]:
         if not self.config.data_files:
-            raise InputError("the builder was given nothing to read", 'Give a folder: data_dir="unicorn".')
+            raise InputError("the builder has no files to read", 'Pass a folder: data_dir="unicorn".')
         names = [str(name) for name in self.config.data_files["train"]]
         files = dl_manager.download(names)
         config, columns = self.config.name, self.config.columns
@@ -137,7 +137,7 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
 
 def _open(file: str) -> IO[bytes]:
-    # `datasets` puts an `open` of its own in this module, which opens addresses too.
+    # `datasets` replaces `open` in this module with its own, which also opens URLs.
     return open(file, "rb")  # noqa: PTH123
 
 
@@ -147,6 +147,6 @@ def _found(folder: Path, config: str) -> dict[str, list[str]]:
     if names := places.data_files(places.file_names(folder), config):
         return {"train": [str((folder / name).resolve()) for name in names]}
     raise InputError(
-        f"{folder} holds nothing of the config {config}",
+        f"{folder} contains nothing of the config {config}",
         f"Expected: {config}/*.parquet of a build, or {original.FILES.get(config, 'a config that exists')}.",
     )

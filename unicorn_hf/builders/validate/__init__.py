@@ -1,4 +1,4 @@
-"""Whether a published set is what its card says it is: read shard by shard, every problem with its place.
+"""Validate a published set against its card: read it shard by shard, and report every problem with its position.
 
 >>> from unicorn_hf.builders.validate import validate_folder
 >>> report = validate_folder("unicorn")  # doctest: +SKIP
@@ -45,19 +45,19 @@ def validate_folder(
     progress: Progress | None = None,
     whole: bool = True,
 ) -> Report:
-    """Check all that a published folder promises: files, schemas, counts, ids, conversations, vectors, card.
+    """Check a published folder: files, schemas, counts, ids, conversations, vectors, card.
 
-    In memory are a batch of rows at a time, and 48 bytes a row.
+    Memory holds one batch of rows, and 48 bytes per row.
 
     Args:
-        name: what the report calls the set; the folder unless given.
-        first: problems of a kind that are told one by one.
-        progress: is told how many rows have been read.
-        whole: whether all rows are read; else the first ones of each config, and of the others what is told without
-            reading them: their number, schema and size.
+        name: the set's name in the report; by default the folder.
+        first: problems of each kind to list; the others are counted.
+        progress: shows how many rows have been read.
+        whole: whether to read all rows; otherwise the first ones of each config, and only number, schema and size of
+            the others.
 
     Raises:
-        InputError: there is no folder. Anything else that is wrong is in the report.
+        InputError: there is no folder. All other problems are in the report.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -78,7 +78,7 @@ class _Check:
         self._recipe: Recipe | None = None
 
     def run(self) -> dict[str, int]:
-        """All checks; the number of rows that were read, by config."""
+        """Run all checks and return the number of rows by config."""
         self._facts = read_facts(self._folder, self.findings)
         self._recipe = checked_recipe(self._folder, self.findings)
         names = file_names(self._folder)
@@ -110,7 +110,7 @@ class _Check:
         return self._facts is None or self._facts.by_config()[config].num_rows > 0
 
     def _schema(self, config: str, pretrain_shards: list[str]) -> pa.Schema | None:
-        """The schema that the shards of `config` must have: of the size that the statistics say, else the first has."""
+        """The required schema of `config`, with the vector size of the statistics, or else of the first shard."""
         if self._facts:
             dim, dtype = self._facts.representations.dim, self._facts.representations.dtype
         else:
@@ -119,11 +119,11 @@ class _Check:
                 return None
             dim, dtype = found
         if not 1 <= dim <= _MAX_DIM or dtype not in ("float16", "float32"):
-            self.findings.add("statistics", STATISTICS, f"no vectors are {dim} numbers of {quoted(dtype)}")
+            self.findings.add("statistics", STATISTICS, f"vectors cannot have {dim} numbers of {quoted(dtype)}")
             return None
         make = pretrain if config == "pretrain" else instruction
         messages = self._recipe is not None and self._recipe.packaging.messages
-        return make(dim, dtype, messages=messages)  # type: ignore[arg-type]  # one of the two, as was just seen
+        return make(dim, dtype, messages=messages)  # type: ignore[arg-type]  # checked above
 
     def _vector_type(self, name: str) -> tuple[int, str] | None:
         try:
@@ -135,10 +135,10 @@ class _Check:
         return type_.list_size, "float16" if type_.value_type == pa.float16() else "float32"
 
     def _read(self, config: str, shards: list[str], schema: pa.Schema | None) -> Ledger:
-        """Read a config's shards, checking each row by itself, and what the statistics say of the shards."""
+        """Read a config's shards and check each row, and the statistics of the shards."""
         facts = self._facts.by_config()[config] if self._facts else None
         self._check_listing(config, shards, facts)
-        # Vectors that came with imported captions are as long as they came.
+        # Imported vectors may have any norm.
         imported = self._recipe is not None and not parse_encoder(self._recipe.representations.encoder).encodes
         unit = not imported and (not self._facts or _has_unit_norm(self._facts.representations.transfer))
         checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
@@ -154,7 +154,7 @@ class _Check:
                 self.findings.add("counts", name, message)
             path = self._folder / name
             if shard and not self._is(path, shard):
-                self.findings.add("hash", name, f"not the bytes whose size and sha256 stand in {STATISTICS}")
+                self.findings.add("hash", name, f"size or sha256 differs from {STATISTICS}")
         if facts and self._whole:
             self._check_sums(config, facts, checks, ledger)
         return ledger
@@ -168,12 +168,12 @@ class _Check:
             self.findings.add("missing_file", f"{config}/", "no Parquet file in it")
         said = [shard.file for shard in facts.shards] if facts else shards
         for name in sorted(set(said) - set(shards)):
-            self.findings.add("missing_file", STATISTICS, f"it lists {quoted(name)}, which is not there")
+            self.findings.add("missing_file", STATISTICS, f"it lists {quoted(name)}, which does not exist")
         for name in sorted(set(shards) - set(said)):
-            self.findings.add("unlisted_file", name, f"{STATISTICS} does not list it, but it is loaded with the others")
+            self.findings.add("unlisted_file", name, f"{STATISTICS} does not list it, but `datasets` loads it")
 
     def _read_shard(self, name: str, schema: pa.Schema, checks: RowChecks, ledger: Ledger, first: int | None) -> bool:
-        """Check a shard, all rows or the `first` ones; whether it can be read."""
+        """Check all rows of a shard, or the `first` ones; return whether it is readable."""
         row = 0
         try:
             for batch in self._batches(name, schema, ledger, first):
@@ -191,7 +191,7 @@ class _Check:
         return True
 
     def _batches(self, name: str, schema: pa.Schema, ledger: Ledger, first: int | None) -> Iterator[pa.RecordBatch]:
-        """The columns that are as they must be, their text known to be UTF-8."""
+        """Read the columns of the right type, with valid UTF-8."""
         with reading_parquet("it"), pq.ParquetFile(self._folder / name) as file:
             good = self._fitting(name, file.schema_arrow, schema)
             if first is not None:
@@ -201,7 +201,7 @@ class _Check:
                 yield batch
 
     def _fitting(self, name: str, found: pa.Schema, wanted: pa.Schema) -> list[str]:
-        """The columns that are as they must be; the others are told."""
+        """Return the columns of the right type, and report the others."""
         good = []
         for column in dict.fromkeys([*wanted.names, *found.names]):
             ours = found.field(column).type if found.get_field_index(column) >= 0 else None
@@ -209,10 +209,10 @@ class _Check:
             if ours == theirs and ours is not None:
                 good.append(column)
             else:
-                message = f"{ours or 'no such column'}, where {theirs or 'no such column'} is right"
+                message = f"{ours or 'no such column'}, expected {theirs or 'no such column'}"
                 self.findings.add("schema", name, message, field=column)
         if set(found.names) == set(wanted.names) and found.names != wanted.names:
-            self.findings.add("schema", name, f"its columns come in another order: {', '.join(found.names)}")
+            self.findings.add("schema", name, f"its columns are in another order: {', '.join(found.names)}")
         return good
 
     def _check_sums(self, config: str, facts: ConfigFacts, checks: RowChecks, ledger: Ledger) -> None:
@@ -228,7 +228,7 @@ class _Check:
                 into |= {f"caption_words.{name}": getattr(words, name) for name in ("mean", "min", "median", "max")}
         for field, number in found.items():
             if number != said[field]:
-                message = f"{quoted(said[field])}, but the shards hold {quoted(number)}"
+                message = f"{quoted(said[field])}, but the shards have {quoted(number)}"
                 self.findings.add("counts", STATISTICS, message, field=field)
 
     def _check_transfer(self) -> None:
@@ -236,18 +236,18 @@ class _Check:
 
         path = self._folder / TRANSFER
         if not path.is_file():
-            self.findings.add("missing_file", TRANSFER, "it is not there")
+            self.findings.add("missing_file", TRANSFER, "it does not exist")
             return
         try:
             with safe_open(path, "numpy") as file:
-                for key in file.keys():  # noqa: SIM118 - it is no mapping
+                for key in file.keys():  # noqa: SIM118 - it is not a mapping
                     if not np.isfinite(file.get_tensor(key)).all():
-                        self.findings.add("not_finite", TRANSFER, "a number in it is infinite or none", field=key)
+                        self.findings.add("not_finite", TRANSFER, "it contains infinity or NaN", field=key)
         except (SafetensorError, OSError, TypeError) as error:
             self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")
 
 
 def _has_unit_norm(transfer: str) -> bool:
-    """Whether a transfer's vectors have unit norm, as those of most; one that is not installed may be any."""
+    """Whether a transfer's vectors have unit norm; unknown for a transfer that is not installed."""
     known = TRANSFERS.loadable().get(transfer)
     return known.unit_norm if known else ":" not in transfer

@@ -1,6 +1,6 @@
-"""What must hold between rows: ids are unique, and a conversation's row says the same as its caption's.
+"""Check rows against each other: ids are unique, and a row of `instruction` matches the row of its caption.
 
-Held in memory are 48 bytes a row of digests, however long the texts are.
+Memory holds 48 bytes of digests per row, whatever the length of the texts.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from unicorn_hf.builders.validate.report import Findings
 from unicorn_hf.builders.validate.rows import vectors_of
 
 SHARED = ("caption", "seed", "domain", "image_embedding")
-"""Columns of both configs that are the caption's."""
+"""Columns that must be equal in both configs."""
 _ID_BYTES = 16
 
 
@@ -25,7 +25,7 @@ class Ledger:
     """The ids of a config's rows and digests of their `SHARED` columns, in order."""
 
     files: list[tuple[str, int]] = field(default_factory=list)
-    """Names, and the number of the first row among all rows."""
+    """Names, and the index of the first row among all rows."""
     num_rows: int = 0
     ids: list[NDArray[np.bytes_]] = field(default_factory=list)
     contents: list[NDArray[np.uint64]] = field(default_factory=list)
@@ -34,11 +34,11 @@ class Ledger:
         self.files.append((file, self.num_rows))
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Rows that follow; a column that is missing makes its digests 0."""
+        """Add the next rows; a missing column gets the digest 0."""
         names, number = batch.schema.names, batch.num_rows
         self.num_rows += number
         ids = batch.column("id").to_pylist() if "id" in names else [None] * number
-        # What has no id is told elsewhere, and must not count as another's twin.
+        # Another check reports missing ids; they must not count as duplicates.
         own = [value.encode() if value is not None else b"\0" + self._name(row) for row, value in enumerate(ids)]
         self.ids.append(np.array([_digest(value, _ID_BYTES) for value in own], dtype=f"S{_ID_BYTES}"))
         self.contents.append(
@@ -46,7 +46,7 @@ class Ledger:
         )
 
     def place(self, row: int) -> tuple[str, int]:
-        """The file and the row in it of a row among all rows."""
+        """Return the file of a row among all rows, and its row number in the file."""
         starts = [start for _, start in self.files]
         number = int(np.searchsorted(starts, row, "right")) - 1
         return self.files[number][0], row - starts[number]
@@ -56,7 +56,7 @@ class Ledger:
 
 
 def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) -> None:
-    """Ids come once in each config, and those of `instruction` are of `pretrain`, with the same caption and vector."""
+    """Check that ids are unique in each config, and that `pretrain` has those of `instruction` with equal columns."""
     ids, order = _sorted(pretrain)
     _check_unique(pretrain, ids, order, findings)
     _check_unique(instruction, *_sorted(instruction), findings)
@@ -69,7 +69,7 @@ def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) ->
     found[inside] = ids[places[inside]] == wanted[inside]
     for row in np.flatnonzero(~found):
         file, number = instruction.place(int(row))
-        findings.add("join", file, "no caption of pretrain has this id", row=number, field="id")
+        findings.add("join", file, "pretrain has no caption with this id", row=number, field="id")
     if not found.any():
         return
     ours = np.concatenate(instruction.contents)[found]
@@ -79,7 +79,7 @@ def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) ->
     for place, column in np.argwhere((ours != theirs) & (ours != 0) & (theirs != 0)):
         file, number = instruction.place(int(rows[place]))
         other = " row ".join(map(str, pretrain.place(int(of_caption[place]))))
-        message = f"not what stands with this id in {other}"
+        message = f"differs from the row with this id: {other}"
         findings.add("join", file, message, row=number, field=SHARED[column])
 
 
@@ -97,7 +97,7 @@ def _check_unique(ledger: Ledger, ids: NDArray[np.bytes_], order: NDArray[np.int
     for row, first in sorted(zip(order[again].tolist(), order[firsts].tolist(), strict=True)):
         file, number = ledger.place(row)
         other = " row ".join(map(str, ledger.place(first)))
-        findings.add("duplicate_id", file, f"{other} has this id already", row=number, field="id")
+        findings.add("duplicate_id", file, f"{other} already has this id", row=number, field="id")
 
 
 def _contents(column: pa.Array) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""What a set says of itself: `statistics.json`, `recipe.yaml` and the card, each against the data."""
+"""Check a set's metadata against its data: `statistics.json`, `recipe.yaml` and the card."""
 
 import fnmatch
 import re
@@ -26,7 +26,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (*PARQUET_ERRORS, RecursionError)
 
 
 class Facts(BaseModel):
-    """What is looked at in `statistics.json`; it says more."""
+    """The checked part of `statistics.json`."""
 
     caption_words: WordFacts
     representations: RepresentationFacts
@@ -55,7 +55,7 @@ def checked_recipe(folder: Path, findings: Findings) -> Recipe | None:
     try:
         return read_recipe(folder / RECIPE)
     except MissingPackageError as error:
-        findings.add("recipe", RECIPE, f"it takes choices from a package that is not installed. {error.advice!a}")
+        findings.add("recipe", RECIPE, f"it requires a package that is not installed. {error.advice!a}")
         return None
     except InputError as error:
         findings.add("recipe", RECIPE, quoted(error.message.replace(str(folder), "")))
@@ -81,7 +81,7 @@ def check_recipe(recipe: Recipe, facts: Facts | None, num_rows: Mapping[str, int
 
 
 class Card:
-    """The card's metadata against the files. Text in the body is for people and not looked at."""
+    """Check the card's metadata against the files. The body is not checked."""
 
     def __init__(self, folder: Path, findings: Findings) -> None:
         self._findings = findings
@@ -96,26 +96,26 @@ class Card:
             return
         for config, schema in schemas.items():
             if config not in infos:
-                self._add(f"nothing about the config {config}", "dataset_info")
+                self._add(f"the config {config} is missing", "dataset_info")
                 continue
             self._check_features(config, infos[config], schema)
             if facts:
                 self._check_sizes(config, infos[config], facts.by_config()[config])
 
     def check_counts(self, num_rows: Mapping[str, int]) -> None:
-        """The number of rows that `datasets` will expect, and fail without."""
+        """Check the number of rows, which `datasets` requires to match."""
         for config, info in (self._infos or {}).items():
             split = (info.splits or {}).get("train")
             if config in num_rows and (split is None or split.num_examples != num_rows[config]):
                 said = "nothing" if split is None else f"{split.num_examples:,}"
-                message = f"{said}, but the shards hold {num_rows[config]:,} rows"
+                message = f"{said}, but the shards have {num_rows[config]:,} rows"
                 self._findings.add("counts", CARD, message, field=f"dataset_info.{config}.splits.train.num_examples")
 
     def _read(self, text: str | None) -> dict[str, Any] | None:
         if text is None:
             return None
         if not (match := _FRONT_MATTER.match(text)):
-            self._add("it does not begin with metadata between two lines of ---", None)
+            self._add("it does not start with metadata between two lines of ---", None)
             return None
         try:
             metadata, _ = read_yaml(match[1], "its metadata")
@@ -123,7 +123,7 @@ class Card:
             self._add(quoted(error.message), None)
             return None
         if not isinstance(metadata, dict):
-            self._add("its metadata is no mapping", None)
+            self._add("its metadata is not a mapping", None)
             return None
         return metadata
 
@@ -138,13 +138,13 @@ class Card:
             self._add(f"not readable by datasets: {quoted(str(error))}", "configs")
             return
         if default != "pretrain":
-            self._add("pretrain is not the config that loads when none is named", "configs")
+            self._add("pretrain is not the default config", "configs")
         for config, files in shards.items():
             field = f"configs.{config}"
             if config not in configs:
                 self._add("the config is missing", field)
             elif missing := [f for f in files if not any(fnmatch.fnmatch(f, p) for p in _patterns(configs[config]))]:
-                self._add(f"its data_files leave out {quoted(missing[0])}, {len(missing)} in all", field)
+                self._add(f"its data_files omit {len(missing)} files, first {quoted(missing[0])}", field)
 
     @cached_property
     def _infos(self) -> Mapping[str, Any] | None:
@@ -200,7 +200,7 @@ def _patterns(config: Mapping[str, Any]) -> list[str]:
 def _text(folder: Path, name: str, findings: Findings) -> str | None:
     path = folder / name
     if not path.is_file():
-        findings.add("missing_file", name, "it is not there")
+        findings.add("missing_file", name, "it does not exist")
         return None
     if path.stat().st_size > _MAX_BYTES:
         findings.add("unreadable", name, f"larger than {_MAX_BYTES >> 20} MiB")

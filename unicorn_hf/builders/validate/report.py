@@ -1,15 +1,15 @@
-"""What was found wrong with a published set: for people and for programs."""
+"""The report of a set's problems, for people and for programs."""
 
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
 
 FIRST = 10
-"""Problems of one kind that are told one by one; the others are counted."""
+"""Problems of each kind to list; the others are counted."""
 
 
 class Problem(BaseModel):
-    """One thing that is wrong. `row` counts from 0 within the file."""
+    """One problem. `row` counts from 0 within the file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +28,7 @@ class Problem(BaseModel):
 
 
 class Kind(BaseModel):
-    """All problems of one kind: how many there are, and the first of them."""
+    """The number of problems of one kind, and the first of them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,14 +38,14 @@ class Kind(BaseModel):
 
 
 class Report(BaseModel):
-    """A set's problems. It is valid where there are none."""
+    """A set's problems. The set is valid if there are none."""
 
     model_config = ConfigDict(frozen=True)
 
     data_set: str
     valid: bool
     num_rows: dict[str, int]
-    """Rows that were read, by config."""
+    """Rows read, by config."""
     num_problems: int
     problems: tuple[Kind, ...]
 
@@ -57,7 +57,7 @@ class Report(BaseModel):
             if kind.num > len(kind.first):
                 yield f"  … and {kind.num - len(kind.first):,} more"
         if self.valid:
-            yield f"{self.data_set} is valid: {rows} were read."
+            yield f"{self.data_set} is valid: read {rows}."
         else:
             yield f"{self.data_set} is not valid: {self.num_problems:,} problems in {rows}."
 
@@ -87,6 +87,6 @@ class Findings:
 
 
 def quoted(value: object) -> str:
-    """A value from the data in a message: one line, short, nothing in it that a terminal obeys."""
+    """Format an untrusted value for a message: short, one line, ASCII only."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""What must hold of each row by itself."""
+"""Check each row by itself."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from unicorn_hf.instructions.turns import LETTERS
 _TEXTS = ("id", "caption", "seed", "domain", "task")
 _COUNTED = ("caption", "conversations", "domain")
 _NORM_TOLERANCE = {np.dtype(np.float16): 1e-3, np.dtype(np.float32): 1e-5}
-"""Twice what rounding to this type can do to a norm, and more."""
+"""More than twice the rounding error of a norm in this type."""
 _CHOICE = re.compile(r".+?" + "".join(rf"\n{letter}\. (.+?)" for letter in LETTERS), re.DOTALL)
 
 
@@ -34,32 +34,32 @@ class RowChecks:
     findings: Findings
     config: str
     recipe: Recipe | None
-    """Says how many pairs a conversation has; not checked where it cannot be read."""
+    """Defines the tasks and the number of pairs, which is not checked without a recipe."""
     unit_norm: bool
     figures: ShardStatistics = field(default_factory=ShardStatistics)
-    """Of the rows so far, if all had the columns that are counted."""
+    """Figures of the rows so far, if all had the counted columns."""
 
     def check(self, batch: pa.RecordBatch, file: str, start: int) -> None:
-        """Check some rows of a shard, of which the first is its row `start`; columns may be missing."""
+        """Check rows of a shard from row `start` on; columns may be missing."""
         columns = {name: batch.column(name).to_pylist() for name in batch.schema.names if name != "image_embedding"}
         for name in _TEXTS:
             for row, value in enumerate(columns.get(name, ()), start):
                 if value is None or not (value.strip() or (self._imported and name == "seed")):
                     self._add("empty", file, "null" if value is None else "no text in it", row, name)
                 elif char := control_character(value):
-                    self._add("control", file, f"U+{ord(char):04X} stands in it", row, name)
+                    self._add("control", file, f"it contains U+{ord(char):04X}", row, name)
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
             if value not in self._tasks and not (self._imported and (value == UNKNOWN_TASK or value in TASKS)):
-                self._add("task", file, f"{quoted(value)} is none of {', '.join(self._tasks)}", row, "task")
+                self._add("task", file, f"{quoted(value)} is not one of {', '.join(self._tasks)}", row, "task")
         captions, tasks = columns.get("caption"), columns.get("task")
         for place, turns in enumerate(columns.get("conversations", ())):
             at = (file, start + place)
             if self._turns_hold(turns, *at):
                 self._check_image(turns, *at)
                 if "messages" in columns and columns["messages"][place] != as_messages(turns):
-                    self._add("messages", file, "not what the conversation says", start + place, "messages")
+                    self._add("messages", file, "differs from the conversation", start + place, "messages")
                 if self.config == "pretrain" and captions:
                     self._check_description(turns, captions[place], *at)
                 elif tasks:
@@ -69,7 +69,7 @@ class RowChecks:
 
     def _turns_hold(self, turns: list[dict[str, str]] | None, file: str, row: int) -> bool:
         if not turns or any(turn is None or turn["from"] is None or turn["value"] is None for turn in turns):
-            self._add("empty", file, "null, or a turn of it is" if turns != [] else "no turns", row, "conversations")
+            self._add("empty", file, "it is or contains a null" if turns != [] else "no turns", row, "conversations")
             return False
         senders = [turn["from"] for turn in turns]
         if senders != ["human", "gpt"] * (len(senders) // 2):
@@ -80,20 +80,20 @@ class RowChecks:
             if not turn["value"].replace(IMAGE, "").strip():
                 self._add("empty", file, f"turn {number} has no text", row, "conversations")
             elif char := control_character(turn["value"]):
-                self._add("control", file, f"U+{ord(char):04X} stands in turn {number}", row, "conversations")
+                self._add("control", file, f"turn {number} contains U+{ord(char):04X}", row, "conversations")
         return True
 
     def _check_image(self, turns: list[dict[str, str]], file: str, row: int) -> None:
         number = sum(turn["value"].count(IMAGE) for turn in turns)
         if number != 1:
-            self._add("image", file, f"{IMAGE} stands in it {number} times, not once", row, "conversations")
+            self._add("image", file, f"it contains {IMAGE} {number} times, not once", row, "conversations")
         elif not turns[0]["value"].startswith(f"{IMAGE}\n"):
             message = f"{IMAGE} is not the first line of the first turn"
             self._add("image", file, message, row, "conversations")
 
     def _check_description(self, turns: list[dict[str, str]], caption: str | None, file: str, row: int) -> None:
         if len(turns) != 2 or turns[1]["value"] != caption:
-            message = "not one request that is answered with the caption"
+            message = "not a single request with the caption as its answer"
             self._add("description", file, message, row, "conversations")
 
     def _check_task(self, turns: list[dict[str, str]], task: str, file: str, row: int) -> None:
@@ -114,10 +114,10 @@ class RowChecks:
         wide = vectors.astype(np.float64)
         finite = np.asarray(np.isfinite(wide).all(axis=1))
         for row in rows[~finite]:
-            self._add("not_finite", file, "a number in it is infinite or none", start + int(row), "image_embedding")
+            self._add("not_finite", file, "it contains infinity or NaN", start + int(row), "image_embedding")
         zero = ~wide.any(axis=1)
         for row in rows[zero]:
-            self._add("zero", file, "it is zero: it has no direction", start + int(row), "image_embedding")
+            self._add("zero", file, "it is a zero vector", start + int(row), "image_embedding")
         if self.unit_norm:
             norms = np.linalg.norm(np.where(finite[:, None], wide, 0), axis=1)
             wrong = finite & ~zero & (np.abs(norms - 1) > _NORM_TOLERANCE[vectors.dtype])
@@ -126,12 +126,12 @@ class RowChecks:
 
     @cached_property
     def _tasks(self) -> Mapping[str, TaskFamily]:
-        """The recipe's; ours where it cannot be read."""
+        """The recipe's tasks, or the default ones without a recipe."""
         return (self.recipe.instructions.tasks if self.recipe else Tasks()).by_name()
 
     @property
     def _imported(self) -> bool:
-        """Whether others wrote the rows: seeds and tasks may be unknown, conversations of any length."""
+        """Whether the rows were imported: seeds and tasks may be unknown, conversations of any length."""
         return self.recipe is not None and self.recipe.imported is not None
 
     def _add(self, kind: str, file: str, message: str, row: int, field: str) -> None:
@@ -146,16 +146,16 @@ def vectors_of(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.
 
 
 def problems_of_choice(question: str, answer: str) -> Iterator[str]:
-    """Why a question and its answer are no choice of four options."""
+    """The problems of a multiple-choice question with four options."""
     options = _options(question)
     if not options:
         yield f"no options {LETTERS[0]} to {LETTERS[-1]} in {quoted(question)}"
     elif not all(words(option) for option in options):
         yield "an option without a word"
     elif len({" ".join(words(option)) for option in options}) < len(options):
-        yield "two options are the same"
+        yield "two options are equal"
     if answer not in LETTERS:
-        yield f"the answer is {quoted(answer)}, none of {', '.join(LETTERS)}"
+        yield f"the answer is {quoted(answer)}, not one of {', '.join(LETTERS)}"
 
 
 def _options(question: str) -> Sequence[str]:
