@@ -162,7 +162,7 @@ def test_the_same_set_gives_the_same_files(format: str, made: Path, tmp_path: Pa
 
 def test_what_is_there_is_left_alone(made: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         export(made, "bunny", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -180,7 +180,7 @@ def test_the_command(made: Path, tmp_path: Path) -> None:
     assert len(listed(tmp_path / "out" / "pretrain.json")) == 60
     again = unicorn("export", made, "--format", "llava", "--out", "out", cwd=tmp_path)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_nothing_of_it_is_imported_before_it_is_needed() -> None:

@@ -142,7 +142,7 @@ def test_the_published_recipe_imports_the_same_again(made: Path, tmp_path: Path)
         file.write("\n")
     refused = unicorn("build", "export/recipe.yaml", "--out", "third", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "is not the file that the recipe was made with" in refused.stderr
+    assert "is not the recipe's file" in refused.stderr
 
 
 def test_captions_alone_make_a_set(hub: HubServer, hub_client: HubClient) -> None:
@@ -263,12 +263,12 @@ def test_a_conversation_brings_its_own_caption(tmp_path: Path) -> None:
 def test_ids_that_come_twice(tmp_path: Path) -> None:
     one = listed(tmp_path / "one.json", {"id": 1, "caption": "a"}, {"id": 2, "caption": "b"})
     two = listed(tmp_path / "two.json", {"id": 3, "caption": "c"}, {"id": "2", "caption": "d"})
-    with pytest.raises(InputError, match=r"two\.json, item 2: the id '2' is that of one\.json, item 2 too"):
+    with pytest.raises(InputError, match=r"two\.json, item 2: one\.json, item 2 already has the id '2'"):
         imported(tmp_path, one, two)
     assert not list((tmp_path / "work").glob("imported-*"))
     talk = {"id": 1, "conversations": CHOICE}
     again = listed(tmp_path / "instruction.json", talk, talk)
-    with pytest.raises(InputError, match=r"instruction\.json, item 2: a second conversation of the id '1', after inst"):
+    with pytest.raises(InputError, match=r"instruction\.json, item 2: a second conversation with the id '1', after inst"):
         imported(tmp_path, one, again)
     with pytest.raises(InputError, match="named twice"):
         imported(tmp_path, one, one)
@@ -294,8 +294,8 @@ BROKEN = {
     "bad.parquet": (b"PAR1", "not readable as Parquet"),
     "bad.tar": (b"tar" * 300, "not readable as tar"),
     "bad.json.zip": (b"PK", "not a zip archive"),
-    "pickle.pkl": (pickle.dumps([1]), "imported are"),
-    "empty.json": ("[]", "no captions in empty.json: nothing is in them"),
+    "pickle.pkl": (pickle.dumps([1]), "not one of"),
+    "empty.json": ("[]", "no captions in empty.json: they are empty"),
     "blank.csv": ("caption,id\n,1\n", "no captions in blank.csv: 1 blank"),
 }
 
@@ -342,9 +342,9 @@ def test_vectors_must_be_there_and_fit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_vectors(path), np.eye(3))
     for image, told in {
         place.format(3): "the file has 3 rows",
-        "../out.safetensors#0": "lies outside of",
-        "embeddings/1.safetensors#0": "holds no tensor embeddings",
-        "picture.jpg": "no embedding comes with it",
+        "../out.safetensors#0": "is outside",
+        "embeddings/1.safetensors#0": "contains no tensor embeddings",
+        "picture.jpg": "it has no embedding",
     }.items():
         bad = listed(tmp_path / "bad.json", rows[0], {"id": "x", "caption": "x", "image": image})
         with pytest.raises(InputError, match=rf"bad\.json, item 2: .*{told}"):

@@ -384,11 +384,11 @@ def test_kinds_of_what_is_left_out_are_bounded(tmp_path: Path) -> None:
 
 GOOD = [0.5, 0.25, -1.0]
 VECTORS: dict[str, tuple[Any, str]] = {
-    "not a number": ([GOOD, [0.5, float("nan"), 1.0]], "has NaN in it"),
-    "null in it": ([GOOD, [0.5, None, 1.0]], "has NaN in it"),
-    "infinite": ([GOOD, [0.5, float("inf"), 1.0]], "has an infinite number in it"),
-    "zero": ([GOOD, [0.0, 0.0, 0.0]], "is zero, so it has no direction"),
-    "another length": ([GOOD, [0.5, 1.0]], "has 2 dimensions, those before have 3"),
+    "not a number": ([GOOD, [0.5, float("nan"), 1.0]], "contains NaN"),
+    "null in it": ([GOOD, [0.5, None, 1.0]], "contains NaN"),
+    "infinite": ([GOOD, [0.5, float("inf"), 1.0]], "contains infinity"),
+    "zero": ([GOOD, [0.0, 0.0, 0.0]], "its embedding is zero"),
+    "another length": ([GOOD, [0.5, 1.0]], "has 2 dimensions, but earlier ones have 3"),
     "empty": ([GOOD, []], "is empty or null"),
     "null": ([GOOD, None], "is empty or null"),
 }
@@ -399,7 +399,7 @@ VECTORS: dict[str, tuple[Any, str]] = {
 def test_vectors_without_direction_are_told_with_file_and_row(kind: str, suffix: str, tmp_path: Path) -> None:
     vectors, told = VECTORS[kind]
     if suffix == "json" and kind == "null":
-        told = "no embedding comes with it"
+        told = "it has no embedding"
     rows = [{"caption": caption, "image_embedding": vector} for caption, vector in zip("ab", vectors, strict=True)]
     content = pa.Table.from_pylist(rows) if suffix == "parquet" else rows
     path = write(tmp_path, f"t.{suffix}", content)
@@ -431,7 +431,7 @@ def test_vectors_in_a_shard(vector: Any, told: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1e6, 1e-9])
 def test_vectors_that_float16_cannot_hold(size: float, tmp_path: Path) -> None:
     path = write(tmp_path, "t.json", [{"caption": "a", "image_embedding": [size, size]}])
-    with pytest.raises(InputError, match=r"t\.json, item 1: float16 cannot hold its embedding"):
+    with pytest.raises(InputError, match=r"t\.json, item 1: float16 cannot represent its embedding"):
         imported(tmp_path, path, with_vectors=True, stored="float16")
     assert imported(tmp_path, path, with_vectors=True).record.dim == 2
 

@@ -1,4 +1,4 @@
-"""A built folder in the forms that trainers read: see `unicorn_hf.interchange.exports`."""
+"""Export a built folder to trainers' formats: see `unicorn_hf.interchange.exports`."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ from unicorn_hf.runtime.progress import NoProgress, Progress
 
 
 def export(folder: str | Path, format: str, out: str | Path, *, progress: Progress | None = None) -> None:
-    """Write the set in `folder` in another form; `out` appears when it is whole.
+    """Write the set in `folder` in another format; `out` appears when it is complete.
 
-    `unicorn_hf.interchange.importing` reads all of ours; of `bunny`, the pickles aside. The rows of one file are in
-    memory at a time.
+    `unicorn_hf.interchange.importing` reads all built-in formats, except the pickles of `bunny`. Memory holds the rows
+    of one file.
 
     Args:
-        format: the name of an export format: `EXPORTS.names` are all that are installed.
+        format: the name of an export format; `EXPORTS.names` lists the installed ones.
 
     Raises:
-        InputError: `folder` holds no set, there is no such format, or there is something at `out`.
+        InputError: `folder` contains no set, the format is unknown, or `out` exists and is not empty.
         RunError: `out` cannot be written.
     """
     folder, out, progress = Path(folder), Path(out).expanduser().absolute(), progress or NoProgress()
     form = EXPORTS.get(format)()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already; it is left as it is", "Another --out DIR, or move it away.")
+        raise InputError(f"{out} already exists; nothing was changed", "Choose another --out DIR, or move it.")
     total, done = sum(num_rows(folder, config) for config in CONFIGS), 0
     progress.start("export", total)
 
@@ -36,6 +36,6 @@ def export(folder: str | Path, format: str, out: str | Path, *, progress: Progre
         done = min(done + rows, total)
         progress.known(done, 0)
 
-    with replaced(out, advice="Nothing was left there. Another --out DIR, or make room.") as staging:
+    with replaced(out, advice="Nothing was written. Free space, or choose another --out DIR.") as staging:
         form.write(BuiltSet(folder, tell), staging)
     progress.finish()

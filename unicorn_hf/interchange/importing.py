@@ -1,7 +1,7 @@
-"""Captions and conversations of files as shards of a work folder, in the schemas that the stages write.
+"""Import captions and conversations from files into shards of a work folder, in the stages' schemas.
 
-In memory are the captions of one partition. Ids and conversations wait in a database on disk, so that files of any
-size and order join by id.
+Memory holds the captions of one partition. Ids and conversations are in a database on disk, so that files of any size
+and order join by id.
 """
 
 import json
@@ -42,16 +42,16 @@ from unicorn_hf.runtime.storage import remove_tree, scratch
 
 STAGE = "imported"
 CODE = 2
-"""Raise it when the same files give other rows."""
+"""Raise it when the same files give different rows."""
 _RECORD = "files"
 _CACHE_KIB = 64 << 10
-_KEEP_PAIRS = "To keep them as conversations, name the file instruction.json and give their captions, by id, in another"
+_KEEP_PAIRS = "To keep them as conversations, name the file instruction.json and add a file with their captions, by id"
 _REJECTIONS_AT_ONCE = 1000
 _MAX_RAW = 10_000
 
 
 class FileCount(BaseModel):
-    """What one file gave."""
+    """The rows and captions of one file."""
 
     name: str
     sha256: str
@@ -64,11 +64,11 @@ class ImportRecord(Record):
     captions: Counts
     instructions: Counts
     dim: int | None
-    """Of the vectors that came with the captions; None where they were not asked for."""
+    """Dimensions of the imported vectors; None if they were not requested."""
     left_out: tuple[LeftOut, ...] = ()
-    """All that was left out of the files, with an example each."""
+    """Everything skipped in the files, each with an example."""
     took: tuple[str, ...] = ()
-    """How the files were read, for a person."""
+    """How the files were read, for users."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Taken:
         return sum(len(picked.rows) for parts in self.instructions.values() for picked in parts)
 
     def vectors(self, partition: str) -> Path | None:
-        """The vectors that came with a partition's captions, a row each."""
+        """The imported vectors of a partition's captions, one per row."""
         return self.step.shard(_RECORD, f"{partition}.{KIND}") if self.record.dim else None
 
 
@@ -105,21 +105,21 @@ def take(
     progress: Progress,
     stored: Literal["float16", "float32"] = "float32",
 ) -> Taken:
-    """Import files, or find what an earlier run made of the same content.
+    """Import files, or reuse the result of an earlier run with the same content.
 
     Args:
-        files: what to read; files of captions come before those of conversations, each in the order given.
-        num_captions: as many are taken, the first ones; and of their conversations the first `num_instructions`.
-        partition_rows: captions in a shard.
-        domain: of captions that name none.
-        with_vectors: whether each caption must bring its embedding.
-        work_dir: where the shards are written.
-        progress: is told how many files are read.
-        stored: what the vectors must keep their direction in.
+        files: the files; files of captions are read before those of conversations, each in the given order.
+        num_captions: number of captions to take; of their conversations, the first `num_instructions` are taken.
+        partition_rows: captions per shard.
+        domain: the default domain of captions.
+        with_vectors: whether each caption must have an embedding.
+        work_dir: the work folder for the shards.
+        progress: shows how many files are read.
+        stored: the type that must be able to store the vectors.
 
     Raises:
-        InputError: a file cannot be read, two rows have one id, or nothing is left: the place is named.
-        RunError: the shards cannot be written. Nothing of them is left.
+        InputError: a file cannot be read, two rows have one id, or no rows remain. The message names the position.
+        RunError: the shards cannot be written; none of them remain.
     """
     hashes = [_sha256(file) for file in files]
     step = Step.of(work_dir, STAGE, partition_rows, domain, with_vectors, CODE)
@@ -133,12 +133,13 @@ def take(
         except BaseException as error:
             remove_tree(step.folder)
             if isinstance(error, OSError | sqlite3.OperationalError):
-                raise RunError(f"cannot write {step.folder}: {error}", "Make room, or another --work-dir.") from error
+                advice = "Free space, or choose another --work-dir."
+                raise RunError(f"cannot write {step.folder}: {error}", advice) from error
             raise
     if not record.captions.num_kept:
         raise InputError(
             f"no captions in {', '.join(file.name for file in files)}: {_why(record)}",
-            "A conversation needs a caption of the same id, in its own row or in another file.",
+            "A conversation needs a caption with the same id, in its own row or in another file.",
         )
     return _taken(step, record, partition_rows, num_captions, num_instructions)
 
@@ -147,15 +148,15 @@ def _sha256(file: DataFile) -> str:
     found = file_sha256(file.path)
     if file.sha256 not in (None, found):
         raise InputError(
-            f"{file.path} is not the file that the recipe was made with: its sha256 is {found}, not {file.sha256}",
-            "Get that file, or leave sha256 away to import this one.",
+            f"{file.path} is not the recipe's file: its sha256 is {found}, not {file.sha256}",
+            "Get the recipe's file, or remove sha256 from the recipe to import this one.",
         )
     return found
 
 
 def _why(record: ImportRecord) -> str:
     rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
-    return most_common(rejected, len(rejected)) or "nothing is in them"
+    return most_common(rejected, len(rejected)) or "they are empty"
 
 
 def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: int, num_instructions: int) -> Taken:
@@ -259,10 +260,10 @@ class _Import:
             stage = "captions" if what == "captions" and caption is None else "instructions"
             self._reject(stage, at, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
         elif known is None:
-            why = "no caption has this id" if caption is None else "its caption is left out"
+            why = "no caption has this id" if caption is None else "its caption was rejected"
             self._reject("instructions", at, item, Rejected("no_caption", why))
         elif caption is not None and known.digest != _digest(caption):
-            self._reject("instructions", at, item, Rejected("other_caption", "its id is of another caption"))
+            self._reject("instructions", at, item, Rejected("other_caption", "its id belongs to another caption"))
         else:
             task = task_of(item.task, turns)
             if item.task is not None and task != item.task:
@@ -276,13 +277,13 @@ class _Import:
     def _take_caption(
         self, at: int, item: Item, caption: str, request: str | None, *, may_be_known: bool = False
     ) -> "_Known | None":
-        """Keep a caption; what is known of it, or of the one that has its id already."""
+        """Keep a caption and return its entry, or the existing entry with its id; None if it was rejected."""
         if why := _not_valid(caption, item):
             self._reject("captions", at, item, why)
             return None
         row_id = item.id if item.id is not None else caption_id(caption, STAGE, 0)
         if not row_id.strip():
-            raise InputError(f"{self._place(at, item)}: its id is blank", "Give it an id, or leave the field out.")
+            raise InputError(f"{self._place(at, item)}: its id is blank", "Add an id, or remove the field.")
         known = self._spool.find(row_id)
         if known and may_be_known:
             return known
@@ -291,8 +292,8 @@ class _Import:
             return None
         if known:
             raise InputError(
-                f"{self._place(at, item)}: the id {row_id!a} is that of {known.place} too",
-                "Ids are kept as they are, so each must come once.",
+                f"{self._place(at, item)}: {known.place} already has the id {row_id!a}",
+                "The import keeps ids unchanged, so they must be unique.",
             )
         number = self._counts["captions"]["kept"]
         known = self._spool.add_caption(row_id, number, _digest(caption), at, item.number)
@@ -318,21 +319,21 @@ class _Import:
         where = self._place(at, item)
         if item.vector is None:
             raise InputError(
-                f"{where}: no embedding comes with it",
-                "Say what encodes the captions, e.g. --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k. "
+                f"{where}: it has no embedding",
+                "Name an encoder for the captions, e.g. --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k. "
                 "Embeddings in pickles (.pkl) are never read.",
             )
         vector = item.vector()
         self._dim = self._dim or len(vector)
         if len(vector) != self._dim:
             raise InputError(
-                f"{where}: its embedding has {len(vector)} dimensions, those before have {self._dim}", ADVICE
+                f"{where}: its embedding has {len(vector)} dimensions, but earlier ones have {self._dim}", ADVICE
             )
         with np.errstate(over="ignore"):
             kept = vector.astype(self.stored)
         if not (np.isfinite(kept).all() and kept.any()):
             raise InputError(
-                f"{where}: {self.stored} cannot hold its embedding, whose numbers go up to {abs(vector).max():.3g}",
+                f"{where}: {self.stored} cannot represent its embedding, with numbers up to {abs(vector).max():.3g}",
                 f"Scale the vectors to length 1. {ADVICE}",
             )
         return vector.astype(np.float32)
@@ -396,9 +397,9 @@ def _counts(counted: Counter[str]) -> Counts:
 
 
 def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Rejected:
-    """A conversation as it is published, `<image>` at the head of the first turn, or why it is none.
+    """Return a conversation for publication, or the reason why it is invalid.
 
-    It is put there where it stands elsewhere in that turn, or nowhere; nothing else is changed.
+    `<image>` is moved to the head of the first turn, or inserted there. Nothing else changes.
     """
     senders = [turn["from"] for turn in turns]
     if not turns or senders != ["human", "gpt"] * (len(turns) // 2):
@@ -406,18 +407,18 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
     if not all(turn["value"].replace(IMAGE, "").strip() for turn in turns):
         return Rejected("empty_text", "a turn without text")
     if char := next(filter(None, (control_character(turn["value"]) for turn in turns)), None):
-        return Rejected("control", f"U+{ord(char):04X} stands in it")
+        return Rejected("control", f"it contains U+{ord(char):04X}")
     number = sum(turn["value"].count(IMAGE) for turn in turns)
     first, *rest = turns
     if number > 1 or number != first["value"].count(IMAGE):
-        return Rejected("image", f"{IMAGE} stands in {number} places, or not in the first turn")
+        return Rejected("image", f"it contains {IMAGE} {number} times, or not in the first turn")
     if first["value"].startswith(f"{IMAGE}\n"):
         return list(turns)
     return [{"from": "human", "value": f"{IMAGE}\n{first['value'].replace(IMAGE, '').strip()}"}, *rest]
 
 
 def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
-    """The task that a row names, if its questions are such; else multiple choice, if all are such, or `unknown`."""
+    """Return the row's task if its questions match; else multiple choice if all questions match, or `unknown`."""
     if told and told in TASKS and not has_options(told):
         return told
     pairs = zip(turns[::2], turns[1::2], strict=True)
@@ -427,13 +428,13 @@ def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
 
 
 def _not_valid(caption: str, item: Item) -> Rejected | None:
-    """Why a caption is none that `validate` lets pass."""
+    """The reason why `validate` would reject a caption."""
     if not caption.strip():
         return Rejected("blank", "")
     if IMAGE in caption:
-        return Rejected("image", f"{IMAGE} stands in it")
+        return Rejected("image", f"it contains {IMAGE}")
     if char := control_character("".join([caption, item.id or "", item.seed or "", item.domain or ""])):
-        return Rejected("control", f"U+{ord(char):04X} stands in it")
+        return Rejected("control", f"it contains U+{ord(char):04X}")
     return None
 
 
@@ -449,13 +450,13 @@ def _digest(caption: str) -> int:
 class _Known:
     id: str
     number: int
-    """The caption's place among all."""
+    """The caption's index among all."""
     digest: int
     place: str
 
 
 class _Spool:
-    """Ids by hash, conversations by their caption's number: a database that lives as long as the import."""
+    """A temporary database of captions by id, and conversations by their caption's number."""
 
     def __init__(self, path: Path, files: Sequence[DataFile]) -> None:
         self._files = files
@@ -492,7 +493,7 @@ class _Spool:
     ) -> None:
         """
         Raises:
-            InputError: the caption has a conversation already.
+            InputError: the caption already has a conversation.
         """
         values = (caption.number, caption.id, file, row, task, json.dumps(turns))
         try:
@@ -501,13 +502,13 @@ class _Spool:
             query = "SELECT file, row FROM conversations WHERE number = ?"
             other = self._database.execute(query, (caption.number,)).fetchone()
             raise InputError(
-                f"{self._files[file].place(row)}: a second conversation of the id {caption.id!a}, after "
+                f"{self._files[file].place(row)}: a second conversation with the id {caption.id!a}, after "
                 f"{self._files[other[0]].place(other[1])}",
-                "A caption has one conversation; joined into one, or under ids of their own, both can be kept.",
+                "A caption has one conversation. To keep both, join them, or give each its own id and caption.",
             ) from None
 
     def conversations(self) -> Iterator[dict[str, Any]]:
-        """In the order of the captions."""
+        """Yield conversations in the order of their captions."""
         query = "SELECT number, id, task, turns FROM conversations ORDER BY number"
         for number, row_id, task, turns in self._database.execute(query):
             yield {"number": number, "id": row_id, "task": task, "conversations": json.loads(turns)}

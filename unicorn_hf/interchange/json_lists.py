@@ -1,4 +1,4 @@
-"""JSON lists that are written item by item."""
+"""Write JSON lists item by item."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def json_list(path: Path) -> Iterator[Callable[[object], None]]:
-    """A list in a file, an item a line; what is called with an item writes it."""
+    """Open a JSON list with one item per line; call the returned function with each item."""
     with created(path).open("w", encoding="utf-8") as file:
         file.write("[")
         separator = "\n"
@@ -23,6 +23,6 @@ def json_list(path: Path) -> Iterator[Callable[[object], None]]:
 
 
 def created(path: Path) -> Path:
-    """The path, whose folder is there from now on."""
+    """Create the path's folder and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

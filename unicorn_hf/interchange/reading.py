@@ -1,6 +1,6 @@
-"""Captions and conversations in the files of others: JSON, tables and text by the readers of all, and tar shards.
+"""Read captions and conversations from others' files: JSON, tables and text by the shared readers, and tar shards.
 
-What is no such file raises an `InputError` that names file and row; what a row of it says is judged elsewhere.
+An invalid file raises an `InputError` that names file and row; the content of rows is checked elsewhere.
 """
 
 import json
@@ -29,11 +29,11 @@ Holds = Literal["captions", "conversations"]
 _HOLDS: dict[str, Holds] = {"pretrain": "captions", "instruction": "conversations"}
 _ORIGINAL = {name.removesuffix(".json.zip").lower(): config for config, name in original.FILES.items()}
 _KEYS = frozenset({"id", "conversations", "messages", "task", "seed", "domain"})
-"""What is read of a row beside its caption."""
+"""Keys to read beside the caption."""
 _VECTOR_KEYS = {"image", "images", EMBEDDING}
-"""What names or holds a row's embedding."""
+"""Keys that name or contain a row's embedding."""
 _FIRST = 1000
-"""Rows that are looked at to see what a file holds."""
+"""Rows to read to detect the content of a file."""
 _SENDERS = {"user": "human", "assistant": "gpt"}
 _SYSTEM = ("system", "developer")
 _TURN_KEYS = (("role", "content"), ("from", "value"))
@@ -45,13 +45,13 @@ _LIST_OF_TURNS = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a row of a file says, as it stands there."""
+    """The unchanged content of a row."""
 
     number: int
     id: str | None
     caption: str | None
     turns: list[dict[str, str]] | None
-    """Of {"from", "value"}."""
+    """Turns as {"from", "value"}."""
     task: str | None = None
     seed: str | None = None
     domain: str | None = None
@@ -60,14 +60,14 @@ class Item:
 
 
 def imported_files(imported: Imported, *, with_vectors: bool = False) -> list[DataFile]:
-    """The files that a recipe names, folders opened: exports, builds, and the original release.
+    """Return the recipe's files, with those in its folders: exports, builds, and the original release.
 
     Args:
         imported: the recipe's section.
-        with_vectors: whether the embeddings that come with rows are read.
+        with_vectors: whether to read the rows' embeddings.
 
     Raises:
-        InputError: one is not there, of an unknown kind, or named twice.
+        InputError: a file is missing, of an unknown kind, or named twice.
     """
     found = [
         replace(file, sha256=named.sha256)
@@ -86,7 +86,7 @@ def imported_files(imported: Imported, *, with_vectors: bool = False) -> list[Da
 
 
 def parent_files(parent: Parent, folder: Path) -> list[DataFile]:
-    """The files of a published set; its vectors are not read."""
+    """The files of a published set, without its vectors."""
     return _expanded(folder, None, False, name=parent.dataset)
 
 
@@ -95,7 +95,7 @@ def _expanded(path: Path, column: str | None, with_vectors: bool, name: str | No
     if path.is_file():
         if DataFile(path, name).suffix not in SUFFIXES:
             advice = "Pickles are never read: they can run code." if path.suffix == ".pkl" else ""
-            raise InputError(f"{path}: imported are {', '.join(SUFFIXES)} files and folders of them", advice)
+            raise InputError(f"{path}: not one of {', '.join(SUFFIXES)}, or a folder of them", advice)
         return [_file(path, name, column, with_vectors)]
     if not path.is_dir():
         raise InputError(f"there is no file or folder {path}")
@@ -105,7 +105,7 @@ def _expanded(path: Path, column: str | None, with_vectors: bool, name: str | No
         names = [*(f"{config}.json" for config in CONFIGS if (path / f"{config}.json").is_file()), *tars]
     if not names:
         raise InputError(
-            f"{path} is no folder that `export` or `build` made, and none of the original release", "Name its files."
+            f"{path} is not a folder of `export`, `build` or the original release", "Name the files in it."
         )
     return [_file(path / found, f"{name}/{found}", column, with_vectors) for found in names]
 
@@ -113,16 +113,16 @@ def _expanded(path: Path, column: str | None, with_vectors: bool, name: str | No
 def _file(path: Path, name: str, column: str | None, with_vectors: bool) -> DataFile:
     if not with_vectors:
         return DataFile(path, name, column, keys=_KEYS)
-    # In Parquet a column `image` holds pictures.
+    # In Parquet, a column `image` contains pictures.
     is_parquet = path.suffix.lower() == ".parquet"
     return DataFile(path, name, column, keys=_KEYS | ({EMBEDDING} if is_parquet else _VECTOR_KEYS))
 
 
 def holds(file: DataFile) -> Holds:
-    """Whether a conversation of one pair without a caption is a caption, or a conversation.
+    """Return whether a conversation of one pair without a caption is a caption or a conversation.
 
-    By the file's or its folder's name (`pretrain`, `instruction`, those of the original release); else it is a caption
-    where the file's first rows have no conversation of several pairs, and no task.
+    The file's or its folder's name decides (`pretrain`, `instruction`, those of the original release). Otherwise it is
+    a caption if the file's first rows have no conversation of several pairs, and no task.
     """
     if named := held_by_name(file):
         return named
@@ -131,17 +131,17 @@ def holds(file: DataFile) -> Holds:
 
 
 def held_by_name(file: DataFile) -> Holds | None:
-    """What a file's name, or its folder's, says that it holds."""
+    """Return the content that the file's or its folder's name implies."""
     stem = file.path.name.split(".")[0].lower()
     released = _ORIGINAL.get(file.path.name.lower().split(".json")[0], "")
     return next((_HOLDS[name] for name in (stem, released, file.path.parent.name) if name in _HOLDS), None)
 
 
 def items(file: DataFile, notes: ReadingNotes) -> Iterator[Item]:
-    """The rows of a file; what is left out of them goes into `notes`.
+    """Yield the rows of a file; skipped parts go into `notes`.
 
     Raises:
-        InputError: it is damaged, or a row is of another form. Rows before that place were already given.
+        InputError: the file is damaged, or a row is invalid. Earlier rows were already yielded.
     """
     vectors = VectorFiles(file.path.parent)
     for number, value, read in (tar_rows if file.suffix == ".tar" else rows)(file, notes):
@@ -183,7 +183,7 @@ def _text(value: dict[str, Any], key: str, where: str) -> str | None:
 def _vector_of(
     value: dict[str, Any], read: Callable[[], NDArray[Any]] | None, vectors: VectorFiles, where: str
 ) -> Callable[[], Vector] | None:
-    """What reads a row's embedding: a column's, a list's, or one in a file beside it."""
+    """Return a reader of the row's embedding: from a column, a list, or a file beside it."""
     if read is not None:
         return lambda: array_of(read(), where)
     numbers = value.get(EMBEDDING)
@@ -211,14 +211,14 @@ def _turns(found: Any, where: str, notes: ReadingNotes) -> list[dict[str, str]]:
 
 
 def _list_of_turns(found: Any, where: str) -> list[Any]:
-    """Turns as they are; out of JSON in a text; out of an object of lists, which is what `datasets` makes of a list."""
+    """Return turns from a list, from JSON in a text, or from an object of lists, as `datasets` writes a list."""
     if isinstance(found, str):
         try:
             found = json.loads(found)
         except (ValueError, RecursionError):
             raise InputError(
                 f"{where}: expected a list of turns, found a text that is not JSON: {found[:60]!r}",
-                f"{_LIST_OF_TURNS} In a table it is written as JSON; in pandas: .map(json.dumps).",
+                f"{_LIST_OF_TURNS} In a table, write it as JSON; in pandas: .map(json.dumps).",
             ) from None
     if isinstance(found, dict):
         for keys in _TURN_KEYS:
@@ -240,13 +240,13 @@ def _turn(turn: Any, where: str, notes: ReadingNotes) -> dict[str, str]:
         if name not in keys and found is not None:
             notes.leave(f"values of {name!a} in turns", "not_read", where, found)
     text = _text_of_parts(value, where, notes) if isinstance(value, list) else value
-    if text is None:  # An answer of tool calls alone has no content.
+    if text is None:  # An answer with only tool calls has no content.
         text = ""
     return {"from": _SENDERS.get(sender, sender), "value": string_of(text, f'{where}, "{keys[1]}"')}
 
 
 def _text_of_parts(parts: list[Any], where: str, notes: ReadingNotes) -> str:
-    """The text of a content that is a list of parts, as OpenAI has it; pictures and other parts are left out."""
+    """Return the text of OpenAI's content parts; pictures and other parts are skipped."""
     texts = []
     for part in parts:
         if isinstance(part, str):

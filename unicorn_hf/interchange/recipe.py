@@ -1,4 +1,4 @@
-"""The recipe of an import: what the command's options say, as data that stands in the published folder too."""
+"""The recipe of an import: the command's options as data, which the published folder contains too."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from unicorn_hf.encoders.imported import IMPORTED
 from unicorn_hf.engines.imported import ImportedEngine
 
 ALL = MOST_ROWS
-"""More rows than a set has: the import puts the number that it finds in its place."""
+"""More rows than a set has; the import replaces it with the actual number."""
 
 
 def import_recipe(
@@ -33,21 +33,21 @@ def import_recipe(
     languages: Sequence[str] = ("en",),
     overrides: Mapping[str, object] | None = None,
 ) -> Recipe:
-    """A recipe that takes captions and conversations from files; `build` makes the set.
+    """Return a recipe that takes captions and conversations from files; `build` makes the set.
 
     Args:
         files: files or folders; see `unicorn_hf.interchange.reading`.
-        encoder: encodes the captions; without one, the vectors that come with them are taken as they are.
-        column: the column or key of the captions, where it is not `caption` or `text`.
-        domain: of captions that name none.
+        encoder: encodes the captions; without one, the files' vectors are used unchanged.
+        column: the column or key of the captions, if it is not `caption` or `text`.
+        domain: the default domain of captions.
         license: the files' licence.
-        model: what wrote the text, where that is known.
-        title: the card's.
+        model: the text generator, if known.
+        title: the card's title.
         languages: codes of the text's languages.
         overrides: dotted keys of the recipe, as for `load_recipe`.
 
     Raises:
-        InputError: a value does not hold.
+        InputError: a value is invalid.
     """
     recipe = Recipe(
         name="imported",

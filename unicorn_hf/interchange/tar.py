@@ -1,4 +1,4 @@
-"""Samples of WebDataset shards: members of one name, one after the other, a .json and perhaps a .npy among them."""
+"""Read samples of WebDataset shards: successive members with one name, with a .json and optionally a .npy."""
 
 import io
 import json
@@ -16,14 +16,14 @@ from unicorn_hf.reading.json_values import LOOK
 
 _READ = ("json", "npy")
 _MAX_MEMBER_BYTES = 16 << 20
-_LAYOUT = "A sample is read where KEY.json is in it, and KEY.npy beside it, one after the other; a key has no dot."
+_LAYOUT = "A sample requires KEY.json, with an optional KEY.npy right before or after it; KEY contains no dot."
 
 
 def tar_rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
-    """The samples of a shard; those without a .json, and members that are not read, are counted.
+    """Yield the samples of a shard; count samples without a .json, and unread members.
 
     Raises:
-        InputError: the shard is damaged, or a .json is none.
+        InputError: the shard is damaged, or a .json is not JSON.
     """
     number, key = 0, ""
     sample: dict[str, bytes] = {}
@@ -52,7 +52,7 @@ def tar_rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                         raise InputError(f"{file.name}: {member.name!a} is larger than {_MAX_MEMBER_BYTES:,} bytes")
                     content = tar.extractfile(member)
                     sample[ending] = content.read() if content else b""
-    # A header's number that is none is a ValueError of tarfile's.
+    # tarfile raises ValueError for an invalid number in a header.
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise InputError(f"{file.name}: not readable as tar: {error}", _advice(file)) from error
     if members:
@@ -63,7 +63,7 @@ def _advice(file: DataFile) -> str:
     with file.path.open("rb") as stream:
         if stream.read(2) == b"\x1f\x8b":
             return f"It is compressed. Unpack it first: gunzip -S {file.path.suffix} {file.path.name}"
-    return "Get the file again: it is cut off or damaged, or no tar archive."
+    return "Get the file again: it is truncated or damaged, or not a tar archive."
 
 
 def _sample(
@@ -95,7 +95,7 @@ class _Reader:
     def __call__(self) -> NDArray[Any]:
         try:
             found: NDArray[Any] = np.load(io.BytesIO(self._content), allow_pickle=False)
-        # A shape may be declared that no memory holds, or no number.
+        # The declared shape may be larger than any memory, or invalid.
         except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
             raise InputError(f"{self._where}: its .npy is not readable: {error}") from error
         return found

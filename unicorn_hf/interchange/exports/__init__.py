@@ -1,4 +1,4 @@
-"""Forms that trainers read a set in: a module for each. What they have in common is here, and light to import."""
+"""Export formats for trainers, one module each. This module has their common code and is light to import."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,16 @@ class BuiltSet:
 
     folder: Path
     tell: Callable[[int], None]
-    """Is told of each batch of rows that has been taken."""
+    """Gets the number of rows of each batch that was read."""
 
     def rows(self, config: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The rows of a config (`pretrain`, `instruction`) in order, with these columns.
+        """Yield the rows of a config (`pretrain`, `instruction`) in order, with these columns.
 
-        `image_embedding` is an array of shape (dim,), in the type that it is stored in. A set may have no rows of
-        `instruction`. A few hundred rows are in memory at a time.
+        `image_embedding` is an array of shape (dim,), in its stored type. A set may have no rows of `instruction`.
+        Memory holds a few hundred rows.
 
         Raises:
-            InputError: there is no set, a file cannot be read, or its columns are not what a build writes.
+            InputError: there is no set, a file cannot be read, or its columns differ from those that a build writes.
         """
         from unicorn_hf.builders.rows import batches, vectors_of
 
@@ -39,7 +39,7 @@ class BuiltSet:
             self.tell(batch.num_rows)
 
     def files(self, config: str, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """The same, as many at a time as go into one file: `ROWS_PER_FILE`."""
+        """Yield the same rows in lists of `ROWS_PER_FILE`, for one file each."""
         rows: list[dict[str, Any]] = []
         for row in self.rows(config, columns):
             rows.append(row)
@@ -51,8 +51,8 @@ class BuiltSet:
 
 
 class ExportFormat(ABC):
-    """A form that a set is written in. `export --help` shows the first line of its docstring."""
+    """An export format. `export --help` shows the first line of its docstring."""
 
     @abstractmethod
     def write(self, data: BuiltSet, out: Path) -> None:
-        """Write the set into the empty folder `out`, which is moved to its place when this returns."""
+        """Write the set into the empty folder `out`, which is renamed to its final name when this returns."""

@@ -1,4 +1,4 @@
-"""The form of the original trainer."""
+"""The format of the original trainer."""
 
 import pickle
 from pathlib import Path
@@ -32,6 +32,6 @@ class Bunny(ExportFormat):
                 for row in rows:
                     add(row)
         with json_list(out / "instruction.json") as add:
-            # Without its caption a record is left out by the original trainer.
+            # The original trainer skips a record without a caption.
             for row in data.rows("instruction", _COLUMNS):
                 add(row)

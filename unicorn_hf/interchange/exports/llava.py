@@ -1,4 +1,4 @@
-"""The form of LLaVA: JSON lists that name the place of each row's vector."""
+"""The format of LLaVA: JSON lists with a reference to each row's vector."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ _COLUMNS = ("id", "conversations", "seed", "domain")
 class Llava(ExportFormat):
     """JSON lists and safetensors, for LLaVA.
 
-    A row is {"id", "image", "conversations", "seed", "domain"}, and in `instruction.json` "task" too. `image` is
+    A row is {"id", "image", "conversations", "seed", "domain"}, in `instruction.json` also "task". `image` is
     `FILE#ROW` of `embeddings/*.safetensors`: a row of its tensor `embeddings`, of shape (rows, dim).
     """
 
@@ -38,7 +38,7 @@ class Llava(ExportFormat):
                 add(self._placed(row, places.of(row["id"])))
 
     def image(self, place: str) -> Mapping[str, object]:
-        """What a row has in place of a picture."""
+        """The field of a row that replaces the picture."""
         return {"image": place}
 
     def _placed(self, row: Mapping[str, Any], place: str) -> dict[str, object]:
@@ -46,7 +46,7 @@ class Llava(ExportFormat):
 
 
 class _Places:
-    """Where the vector of each instruction row is: its rows come in the order of `pretrain`."""
+    """Find the vector of each instruction row; these rows are in the order of `pretrain`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

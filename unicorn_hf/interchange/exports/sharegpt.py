@@ -1,4 +1,4 @@
-"""The form of LLaMA-Factory."""
+"""The format of LLaMA-Factory."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ _FORM = {
     "columns": {"messages": "conversations", "images": "images"},
     "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
 }
-"""What LLaMA-Factory must know of a file; without it, it takes the images for none."""
+"""LLaMA-Factory's description of a file; without it, LLaMA-Factory ignores the images."""
 
 
 @EXPORTS.register("sharegpt")
 class ShareGpt(Llava):
     """JSON lists and safetensors, for LLaMA-Factory.
 
-    As `llava`, with a list `images` in place of `image`, and a `dataset_info.json` that names both files.
+    Like `llava`, with a list `images` instead of `image`, and a `dataset_info.json` that names both files.
     """
 
     def write(self, data: BuiltSet, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The form of WebDataset."""
+"""The format of WebDataset."""
 
 import json
 import tarfile
@@ -17,7 +17,7 @@ _COLUMNS = ("id", "caption", "conversations", "seed", "domain")
 class WebDataset(ExportFormat):
     """Tar shards, for WebDataset.
 
-    `pretrain/*.tar` and `instruction/*.tar`, with a .json and a .npy of each row.
+    `pretrain/*.tar` and `instruction/*.tar`, with a .json and a .npy for each row.
     """
 
     def write(self, data: BuiltSet, out: Path) -> None:
@@ -33,7 +33,7 @@ class WebDataset(ExportFormat):
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    # The default header: no time and no owner, so equal rows give equal tars.
+    # The default header has no time and no owner, so equal rows give equal tars.
     info = tarfile.TarInfo(name)
     info.size = len(content)
     tar.addfile(info, BytesIO(content))
