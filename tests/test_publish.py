@@ -38,7 +38,7 @@ def test_build_push_load(hub: HubServer, hub_client: HubClient) -> None:
         ({"HF_TOKEN": None}, "no token"),
         ({"HF_TOKEN": "hf_wrong"}, "refuses the token"),
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
-        ({"HF_HUB_OFFLINE": "1"}, "switched off"),
+        ({"HF_HUB_OFFLINE": "1"}, "the Hub is disabled"),
     ],
     ids=["no-token", "refused-token", "no-hub", "offline"],
 )

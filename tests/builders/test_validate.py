@@ -461,7 +461,7 @@ def test_the_command_on_the_hub(folder: Path, hub: HubServer, hub_client: HubCli
         (["unicorn-maker/nothing"], {}, 2, "there is no data set unicorn-maker/nothing"),
         (["unicorn-maker/unicorn", "--revision", "v9"], {}, 2, "has no branch, tag or commit v9"),
         (["unicorn-maker/unicorn"], {"HF_ENDPOINT": "http://127.0.0.1:9"}, 1, "cannot be reached"),
-        (["unicorn-maker/unicorn"], {"HF_HUB_OFFLINE": "1"}, 1, "switched off"),
+        (["unicorn-maker/unicorn"], {"HF_HUB_OFFLINE": "1"}, 1, "the Hub is disabled"),
         (["unicorn-maker/unicorn"], {"HF_TOKEN": "hf_wrong"}, 1, "refuses the token"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_repository_that_is_none_of_ours(hub: HubServer, hub_client: HubClient
     hub.add_repository(repo_id, {"README.md": b"mine", "data.csv": b"a"})
     done = hub_client.command("build", "--from", repo_id, "--out", "child", *SHARED)
     assert done.returncode == 2
-    assert f"{repo_id} is no data set that unicorn-hf made" in done.stderr
+    assert f"{repo_id} is not a data set of unicorn-hf" in done.stderr
 
 
 def papers(parent: Path, folder: Path, **changes: str) -> Path:
@@ -170,9 +170,9 @@ def test_a_recipe_is_data(content: str, parent: Path, tmp_path: Path) -> None:
 
 def test_what_a_child_can_be(parent: Path) -> None:
     published = read_published(str(parent))
-    with pytest.raises(InputError, match="has 40 captions, and 41 are asked for"):
+    with pytest.raises(InputError, match="has 40 captions, but 41 are requested"):
         child_recipe(published, {"captions.num": 41})
-    with pytest.raises(InputError, match="brings its own seeds"):
+    with pytest.raises(InputError, match="provides the seeds"):
         child_recipe(published, {"seeds.sources": []})
     fewer = child_recipe(published, {"captions.num": 10, "representations.encoder": "hashing:8"})
     assert (fewer.captions.num, fewer.instructions.num, fewer.takes_text) == (10, 10, True)

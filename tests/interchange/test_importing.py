@@ -268,7 +268,7 @@ def test_ids_that_come_twice(tmp_path: Path) -> None:
     assert not list((tmp_path / "work").glob("imported-*"))
     talk = {"id": 1, "conversations": CHOICE}
     again = listed(tmp_path / "instruction.json", talk, talk)
-    with pytest.raises(InputError, match=r"instruction\.json, item 2: a second conversation with the id '1', after inst"):
+    with pytest.raises(InputError, match=r"instruction\.json, item 2: a second conversation with the id '1', after i"):
         imported(tmp_path, one, again)
     with pytest.raises(InputError, match="named twice"):
         imported(tmp_path, one, one)

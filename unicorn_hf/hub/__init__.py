@@ -1,4 +1,4 @@
-"""From a built folder to the Hugging Face Hub."""
+"""Push a built folder to the Hugging Face Hub."""
 
 from unicorn_hf.hub.access import AccessProblem, check_access, check_repo_id
 from unicorn_hf.hub.options import PushOptions

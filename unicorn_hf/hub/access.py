@@ -1,4 +1,4 @@
-"""Whether a push could succeed, asked before hours of work go into what is to be pushed."""
+"""Check whether a push can succeed, before hours of work."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ _NAME = r"(?=.{1,96}(?:/|$))[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 
 @dataclass(frozen=True)
 class AccessProblem:
-    """Why a push would fail, and what to do about it."""
+    """The reason why a push would fail, and what to do."""
 
     message: str
     advice: str
@@ -31,15 +31,15 @@ class AccessProblem:
         return f"{self.message}\n{self.advice}"
 
     def error(self) -> RunError:
-        """The same as an error, for the moment when the push is really wanted."""
+        """The problem as an exception, for the push itself."""
         return RunError(self.message, self.advice)
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Ask nobody, but know the form of a name that the Hub takes.
+    """Check the format of a repository name, without the Hub.
 
     Raises:
-        InputError: `repo_id` has not got it.
+        InputError: `repo_id` is invalid.
     """
     if not re.fullmatch(f"{_NAME}/{_NAME}", repo_id) or re.search(r"\.\.|--|\.git$", repo_id):
         raise InputError(
@@ -49,14 +49,14 @@ def check_repo_id(repo_id: str) -> None:
 
 
 def check_access(repo_id: str, options: PushOptions = DEFAULTS, *, folder: Path | str = "DIR") -> AccessProblem | None:
-    """Why a push to `repo_id` would fail as things stand; None where nothing speaks against it.
+    """Return why a push to `repo_id` would fail now; None if there is no known problem.
 
-    For the start of a build: it asks the Hub two or three questions, waits 10 seconds at most for each answer, tries
-    none twice, changes nothing and prints nothing. What only a write would show (a quota, a right that the Hub does
-    not list) it cannot know. `folder` is what the advice names.
+    For the start of a build: it sends two or three requests, waits at most 10 seconds for each, retries none, changes
+    nothing and prints nothing. It cannot detect problems that only a write shows (a quota, a right that the Hub does
+    not list). The advice names `folder`.
 
     Raises:
-        InputError: `repo_id` has not got the form ORG/NAME.
+        InputError: `repo_id` is not of the form ORG/NAME.
     """
     check_repo_id(repo_id)
     problem = problem_here() or _problem_there(repo_id, options)
@@ -66,12 +66,12 @@ def check_access(repo_id: str, options: PushOptions = DEFAULTS, *, folder: Path 
 
 
 def with_command(advice: str, folder: Path | str, repo_id: str, options: PushOptions) -> str:
-    """`advice`, and the command that pushes later what is not pushed now."""
+    """Append the command for a later push to `advice`."""
     return f"{advice}\nThen: {shlex.join(['unicorn-hf', 'push', str(folder), repo_id, *options.flags()])}"
 
 
 def problem_here() -> AccessProblem | None:
-    """What keeps anyone from writing to the Hub, known without a single request."""
+    """A problem that prevents writing to the Hub, found without requests."""
     from huggingface_hub import get_token
 
     if problem := offline_problem():
@@ -82,18 +82,18 @@ def problem_here() -> AccessProblem | None:
 
 
 def offline_problem() -> AccessProblem | None:
-    """What keeps anyone from asking the Hub anything."""
+    """A problem that prevents any request to the Hub."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        return AccessProblem("the Hub is switched off: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", "Unset it.")
+        return AccessProblem("the Hub is disabled: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set", "Unset it.")
     if problem := proxy_problem():
         return AccessProblem(problem.message, problem.advice)
     return None
 
 
 def _problem_there(repo_id: str, options: PushOptions) -> AccessProblem | None:
-    """What the Hub's answers say against it."""
+    """A problem that the Hub's responses show."""
     api = hub_api()
     try:
         with library_settings(CHECK_TIMEOUT_S):
@@ -110,33 +110,33 @@ def _problem_there(repo_id: str, options: PushOptions) -> AccessProblem | None:
 
 
 def ownership_problem(api: "HfApi", repo_id: str, repository: Repository, options: PushOptions) -> AccessProblem | None:
-    """Why nothing may be written into a repository that exists: public where private was asked, or another's work."""
+    """Why an existing repository must not be changed: it is public despite `private`, or contains others' files."""
     if options.private and not repository.private:
         return AccessProblem(
-            f"{repo_id} exists and is public: what is pushed there can be seen by everyone",
-            "Make it private in its settings on the Hub, take another name, or leave out --private.",
+            f"{repo_id} exists and is public: everyone could see the data",
+            "Make it private in its settings on the Hub, choose another name, or omit --private.",
         )
-    # What a pull request proposes is looked at before it replaces anything.
+    # People review a pull request before it replaces anything.
     if options.overwrite or options.pr or repository.is_empty or made_by_us(api, repo_id, repository):
         return None
     return AccessProblem(
-        f"{repo_id} holds files that unicorn-hf did not put there",
-        f"Take another name, or give --overwrite: that replaces {CARD} and the data files, and keeps the other files.",
+        f"{repo_id} contains files that unicorn-hf did not make",
+        f"Choose another name, or pass --overwrite: it replaces {CARD} and the data files, and keeps the other files.",
     )
 
 
 def rights_problem(who: dict[str, Any], repo_id: str) -> AccessProblem | None:
-    """What the Hub's answer to `whoami` says against writing to `repo_id`; what it leaves open counts as allowed."""
+    """Why the Hub's `whoami` response forbids writing to `repo_id`; unspecified rights count as allowed."""
     namespace = repo_id.partition("/")[0]
     writable = [who["name"], *(org["name"] for org in who.get("orgs", []) if org.get("roleInOrg") != "read")]
     if namespace.lower() not in (name.lower() for name in writable):
         return AccessProblem(
-            f"the token belongs to {who['name']}, who may not write under {namespace}",
-            f"Names that can come before the slash: {', '.join(writable)}. Or log in as someone else.",
+            f"the token belongs to {who['name']}, who has no write access to {namespace}",
+            f"Choose one of these before the slash: {', '.join(writable)}. Or log in as another user.",
         )
     token = (who.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read" or (token.get("role") == "fineGrained" and not _scope_allows(token, repo_id)):
-        return AccessProblem(f"the token of {who['name']} may read, but not write to {repo_id}", LOG_IN)
+        return AccessProblem(f"the token of {who['name']} has no write access to {repo_id}", LOG_IN)
     return None
 
 

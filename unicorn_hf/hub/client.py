@@ -1,4 +1,4 @@
-"""What is asked of the Hub besides uploads, and how huggingface_hub is to behave meanwhile."""
+"""Requests to the Hub other than uploads, and settings of huggingface_hub."""
 
 import logging
 import re
@@ -12,14 +12,14 @@ from unicorn_hf.hub.files import RECIPE, RemoteFile
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-# What the Hub itself puts into a new repository.
+# The Hub's own files in a new repository.
 _EMPTY_REPOSITORY = frozenset({".gitattributes", ".gitignore"})
 _RECIPE_SECTIONS = ("captions", "representations")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A data set repository on the Hub, as it stands at one commit."""
+    """A data set repository on the Hub at one commit."""
 
     head: str | None
     private: bool
@@ -31,7 +31,7 @@ class Repository:
 
 
 def hub_api() -> "HfApi":
-    """The Hub as huggingface_hub finds it (HF_ENDPOINT), always with the user's token: all of this is about writing."""
+    """Return the client of huggingface_hub (HF_ENDPOINT), always with the user's token, which writes require."""
     from huggingface_hub import HfApi, get_token
 
     return HfApi(token=get_token(), library_name="unicorn-hf")
@@ -39,10 +39,10 @@ def hub_api() -> "HfApi":
 
 @contextmanager
 def library_settings(timeout_s: float) -> Iterator[None]:
-    """huggingface_hub with a limit on the Hub's silence, where its 2.x waits for ever, and silent itself.
+    """Give huggingface_hub a timeout, which its 2.x lacks, and silence it.
 
-    Progress and failures are told by who uses this, and the library's warnings show signed addresses. The settings
-    are the process's, and are put back at the end.
+    The caller reports progress and failures; the library's warnings would show signed URLs. The settings are global to
+    the process and restored at the end.
     """
     from huggingface_hub import get_session
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -63,7 +63,7 @@ def library_settings(timeout_s: float) -> Iterator[None]:
 
 
 def read_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str | None = None) -> Repository:
-    """The repository at `revision`, the head unless given: commit, files, sizes and hashes, all from one answer."""
+    """Read the repository at `revision`, by default the head: commit, files, sizes and hashes, from one response."""
     info = api.dataset_info(repo_id, revision=revision, files_metadata=True, timeout=timeout_s)
     files = tuple(
         RemoteFile(file.rfilename, file.size, file.lfs.sha256 if file.lfs else None, file.blob_id)
@@ -73,7 +73,7 @@ def read_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str 
 
 
 def find_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str | None = None) -> Repository | None:
-    """The same, and None where the Hub says that there is no such repository."""
+    """Read the repository; None if the Hub says that it does not exist."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -81,12 +81,12 @@ def find_repository(api: "HfApi", repo_id: str, timeout_s: float, revision: str 
     except RepositoryNotFoundError as error:
         if error.response.status_code == 404:
             return None
-        raise  # 401: what is there is not shown to this token
+        raise  # 401: the repository may exist but be hidden from this token
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a push goes: the branch as it stands, or `main` where there is no such branch yet, or nothing at all."""
+    """The target of a push: the branch, or `main` if the branch does not exist, or None without a repository."""
 
     repository: Repository | None
     lacks_branch: bool
@@ -103,7 +103,7 @@ def find_target(api: "HfApi", repo_id: str, branch: str | None, timeout_s: float
 
 
 def made_by_us(api: "HfApi", repo_id: str, repository: Repository) -> bool:
-    """Whether its recipe.yaml is a recipe of ours, of whatever version: it has the sections that all of them have."""
+    """Whether its recipe.yaml comes from any version of unicorn-hf: it has the sections that all versions write."""
     from huggingface_hub import get_session, hf_hub_url
 
     if not any(file.path == RECIPE for file in repository.files):
@@ -115,7 +115,7 @@ def made_by_us(api: "HfApi", repo_id: str, repository: Repository) -> bool:
 
 
 def card_errors(card: str) -> list[str]:
-    """What the Hub finds wrong with the metadata of a card; nothing where it takes it. Needs no token."""
+    """The Hub's errors for the metadata of a card; empty if it is valid. Requires no token."""
     from huggingface_hub import constants, get_session
 
     body = {"repoType": "dataset", "content": card}

@@ -1,4 +1,4 @@
-"""Models that a published recipe names: a stranger chose them, so they are shown before they are downloaded."""
+"""Models of a published recipe: a stranger chose them, so the command shows them before the download."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class MissingModel:
 
     model: HubModel
     num_bytes: int | None
-    """Of all its files; None where the Hub does not say."""
+    """Size of all its files; None if unknown."""
 
     def __str__(self) -> str:
         at = f" at {self.model.revision}" if self.model.revision else ""
@@ -28,11 +28,11 @@ class MissingModel:
 
 
 def models_to_download(recipe: Recipe, given: Set[str]) -> list[MissingModel]:
-    """The models that a build of a published recipe would download on the recipe's word alone.
+    """Return the models that a build would download only because a published recipe names them.
 
     Args:
-        recipe: the published recipe, with what the user set.
-        given: dotted keys that the user set: models named by these are the user's own choice.
+        recipe: the published recipe, with the user's overrides.
+        given: dotted keys that the user set: their models are the user's own choice.
     """
     wanted: list[HubModel] = []
     if not recipe.takes_text and given.isdisjoint(("engine", "engine.model")):
@@ -43,7 +43,7 @@ def models_to_download(recipe: Recipe, given: Set[str]) -> list[MissingModel]:
 
 
 def encoder_models_to_download(encoder: str) -> list[MissingModel]:
-    """The same of an encoder alone."""
+    """Return the models that an encoder would download."""
     return _missing(parse_encoder(encoder).hub_models())
 
 
@@ -60,7 +60,7 @@ def _is_here(name: str, revision: str | None) -> bool:
 
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except (OSError, ValueError):  # Not in the cache, or no name of a repository.
+    except (OSError, ValueError):  # Not in the cache, or not a repository name.
         return False
     return any(found for pattern in _WEIGHTS for found in folder.glob(pattern))
 
@@ -73,5 +73,5 @@ def _num_bytes(name: str, revision: str | None) -> int | None:
             name, revision=revision, files_metadata=True, timeout=_ANSWER_TIMEOUT_S
         )
         return sum(file.size or 0 for file in info.siblings or ())
-    except Exception:  # noqa: BLE001 - whatever the Hub or the network does, the question is asked all the same
+    except Exception:  # noqa: BLE001 - the command asks the user without the size too
         return None

@@ -1,4 +1,4 @@
-"""What can go wrong between here and the Hub, told apart: what passes by itself, what needs the user, what is a bug."""
+"""Classify failures of requests to the Hub: transient ones, problems for the user, and bugs."""
 
 import json
 import re
@@ -9,30 +9,29 @@ from urllib.parse import urlsplit
 from unicorn_hf.core.http import proxy_failure, wait_asked
 
 LOG_IN = (
-    "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there "
-    "(on the Hub: Settings, Access Tokens)."
+    "Log in with `hf auth login`, or set HF_TOKEN to a token with write access (on the Hub: Settings, Access Tokens)."
 )
-CHECK_NETWORK = "See that HF_ENDPOINT and the network are right, or wait a while."
-WAIT = "Wait a while."
-# 404: what was just written is not seen yet, since nothing else is asked for; 408, 409: too slow, another operation
-# going on; 412: someone else's commit came first.
+CHECK_NETWORK = "Check HF_ENDPOINT and the network, or try again later."
+WAIT = "Try again later."
+# 404: a recent write is not visible yet (all requested objects exist); 408, 409: too slow, another operation in
+# progress; 412: another commit came first.
 _PASSING_STATUSES = frozenset({404, 408, 409, 412, 425, 429})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure in words that hold neither a token nor a signed address."""
+    """A description of a failure, without tokens and signed URLs."""
 
     reason: str
     advice: str
     passes: bool
-    """Whether the same request may well succeed later."""
+    """Whether the same request may succeed later."""
     wait_s: float | None = None
-    """How long the Hub asked to be left alone."""
+    """The wait that the Hub requested."""
 
 
 def hub_address() -> str:
-    """The Hub's address as it may be shown: without the user name and password that HF_ENDPOINT may hold."""
+    """The Hub's URL for messages, without the user name and password that HF_ENDPOINT may contain."""
     from huggingface_hub import constants
 
     parts = urlsplit(constants.ENDPOINT)
@@ -40,10 +39,10 @@ def hub_address() -> str:
 
 
 def diagnose(error: BaseException) -> Failure | None:
-    """What `error` says about the Hub or the way to it; None where it says nothing of the kind and is to propagate."""
+    """Return the failure of the Hub or the network behind `error`; None for other errors, which must propagate."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    http_error = HfHubHTTPError.__mro__[1]  # of the library below the installed huggingface_hub: httpx or httpx2
+    http_error = HfHubHTTPError.__mro__[1]  # from the HTTP library of huggingface_hub: httpx or httpx2
     if problem := proxy_failure(error):
         return Failure(problem.message, problem.advice, passes=False)
     for cause in _causes(error):
@@ -54,19 +53,19 @@ def diagnose(error: BaseException) -> Failure | None:
             detail = shown(str(cause)) or type(cause).__name__
             return Failure(f"the Hub at {hub_address()} cannot be reached ({detail})", CHECK_NETWORK, passes=True)
         if isinstance(cause, json.JSONDecodeError):
-            return Failure(f"what answers at {hub_address()} does not speak as a Hub does", CHECK_NETWORK, passes=True)
+            return Failure(f"the server at {hub_address()} does not answer like a Hub", CHECK_NETWORK, passes=True)
     return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from; huggingface_hub wraps a failed upload into a RuntimeError."""
+    """The error and its causes; huggingface_hub wraps a failed upload in a RuntimeError."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _is_of_xet(error: BaseException) -> bool:
-    """Xet's uploader tells what failed by Python's own errors. A broken pipe is someone's closed terminal."""
+    """Whether Xet's uploader raised the error: it uses Python's own errors. A broken pipe is a closed terminal."""
     if type(error).__module__.partition(".")[0] == "hf_xet":
         return True
     return isinstance(error, ConnectionError | TimeoutError) and not isinstance(error, BrokenPipeError)
@@ -76,17 +75,17 @@ def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str
     said = f"{status}: {message}" if message else f"status {status}"
     wait_s = wait_asked(headers)
     if status != 401 and not _is_hub(url):
-        # The store behind the Hub: its addresses are signed for a while, and another attempt gets new ones.
+        # The file store behind the Hub: its signed URLs expire, and a retry gets new ones.
         return Failure(f"the Hub's file store refuses an upload ({said})", WAIT, passes=True, wait_s=wait_s)
     if status == 401:
         return Failure(f"the Hub at {hub_address()} refuses the token ({said})", LOG_IN, passes=False)
     if status == 403:
-        return Failure(f"the token may not do this on {hub_address()} ({said})", LOG_IN, passes=False)
+        return Failure(f"the token has no right for this on {hub_address()} ({said})", LOG_IN, passes=False)
     if status == 429:
-        return Failure(f"the Hub asks for fewer requests ({said})", WAIT, passes=True, wait_s=wait_s)
+        return Failure(f"the Hub limits the request rate ({said})", WAIT, passes=True, wait_s=wait_s)
     if status in _PASSING_STATUSES or status >= 500:
         return Failure(f"the Hub fails to answer ({said})", WAIT, passes=True, wait_s=wait_s)
-    return Failure(f"the Hub refuses a request ({said})", "Mend what it names.", passes=False)
+    return Failure(f"the Hub refuses a request ({said})", "Fix the problem that it names.", passes=False)
 
 
 def _is_hub(url: str) -> bool:
@@ -96,7 +95,7 @@ def _is_hub(url: str) -> bool:
 
 
 def shown(message: str) -> str:
-    """One short line of it, without the token or the query of an address."""
+    """Return one short line of the message, without the token and without queries of URLs."""
     from huggingface_hub import get_token
 
     line = " ".join(message.split())

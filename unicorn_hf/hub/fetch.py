@@ -1,4 +1,4 @@
-"""From the Hub to a folder here: the published files of a data set, all of one commit."""
+"""Download the published files of a data set from the Hub, all from one commit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +13,20 @@ from unicorn_hf.hub.failures import diagnose
 _ANSWER_TIMEOUT_S = 60.0
 _SILENCE_TIMEOUT_S = 180.0
 PAPERS = ("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors")
-"""What a set says of itself."""
+"""The metadata files of a set."""
 EVERYTHING = (*PAPERS, "pretrain/*.parquet", "instruction/*.parquet")
 COMPARED = (*EVERYTHING, *original.FILES.values())
-"""The original release too."""
+"""With the original release."""
 
 
 def local_folder(source: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:
-    """The folder `source`, or the files of the Hub's data set `source`, downloaded unless they are here already.
+    """Return the folder `source`, or download the Hub's data set `source` unless it is cached.
 
-    A downloaded set lies in a folder that is named by its commit.
+    The name of a downloaded folder is its commit.
 
     Raises:
-        InputError: `source` is neither, has no such revision, or links to files that are not its own.
-        RunError: the Hub or the network.
+        InputError: `source` is neither, has no such revision, or links to files outside it.
+        RunError: the Hub or the network failed.
     """
     if Path(source).is_dir():
         if revision:
@@ -41,11 +41,11 @@ def local_folder(source: str, revision: str | None = None, *, patterns: Sequence
 
 
 def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:
-    """The published files of `repo_id` as they stand on the Hub now, never what an earlier download left here.
+    """Download the published files of `repo_id` in their current state, not that of an earlier download.
 
     Raises:
-        InputError: no such repository or revision.
-        RunError: the Hub or the network.
+        InputError: the repository or revision does not exist.
+        RunError: the Hub or the network failed.
     """
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
@@ -54,7 +54,7 @@ def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequen
     api = hub_api()
     try:
         with library_settings(_SILENCE_TIMEOUT_S):
-            # The commit is asked for first: by a branch's name, an older download could be passed off as new.
+            # Resolve the commit first: with a branch name, huggingface_hub could return an older download.
             commit = read_repository(api, repo_id, _ANSWER_TIMEOUT_S, revision).head
             return Path(
                 api.snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=list(patterns))
@@ -63,7 +63,7 @@ def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequen
         raise InputError(f"the data set {repo_id} has no branch, tag or commit {revision}") from error
     except RepositoryNotFoundError as error:
         raise InputError(
-            f"there is no data set {repo_id} on the Hub that this token may read", "See its name, or log in."
+            f"there is no data set {repo_id} on the Hub that this token may read", "Check its name, or log in."
         ) from error
     except Exception as error:
         if (failure := diagnose(error)) is None:

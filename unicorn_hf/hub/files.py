@@ -1,4 +1,4 @@
-"""What of a built folder is published, and how it differs from what a repository on the Hub holds."""
+"""The published files of a built folder, and their difference from a repository on the Hub."""
 
 import hashlib
 import re
@@ -10,35 +10,35 @@ from unicorn_hf.core.errors import InputError
 
 CARD = "README.md"
 RECIPE = "recipe.yaml"
-# An allow-list of whole paths: what it does not name stays here. No part starts with a dot, so that neither hidden
-# files nor the temporary names of an unfinished build can match.
+# An allow-list of whole paths. No part starts with a dot, so that neither hidden files nor the temporary names of an
+# unfinished build match.
 _PUBLISHED = re.compile(
     r"README\.md|recipe\.yaml|statistics\.json|run\.json|transfer\.safetensors"
     r"|(?:pretrain|instruction)/[^/.][^/]*\.parquet"
     r"|assets/[^/.][^/]*\.(?:png|svg|jpe?g|webp|gif)"
 )
 _REQUIRED = {
-    "a card (README.md)": re.compile(r"README\.md"),
-    "a recipe (recipe.yaml)": re.compile(r"recipe\.yaml"),
+    "card (README.md)": re.compile(r"README\.md"),
+    "recipe (recipe.yaml)": re.compile(r"recipe\.yaml"),
     "data (pretrain/*.parquet)": re.compile(r"pretrain/.*"),
 }
 
 
 def is_published(path: str) -> bool:
-    """Whether `path` (relative, with slashes) is part of a published data set: ours to send, and to delete up there."""
+    """Whether `path` (relative, with slashes) is part of a published data set: a push may send and delete it."""
     return _PUBLISHED.fullmatch(path) is not None
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file to publish, as it was when it was read."""
+    """A file to publish, as read."""
 
     path: str
     source: Path
     size: int
     sha256: str
     git_oid: str
-    """The id that git gives to the same bytes; the Hub knows its small text files by nothing else."""
+    """The git id of the content; the Hub has no other hash of small text files."""
 
     @classmethod
     def read(cls, folder: Path, path: str) -> "LocalFile":
@@ -54,7 +54,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository. `sha256` is known where the Hub keeps it as a large file (LFS or Xet), else `git_oid`."""
+    """A file of a repository. The Hub has `sha256` for large files (LFS or Xet), otherwise `git_oid`."""
 
     path: str
     size: int | None
@@ -69,7 +69,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Difference:
-    """What must change on the Hub so that it holds exactly the published part of the folder."""
+    """The changes that make the repository equal to the published part of the folder."""
 
     to_send: tuple[LocalFile, ...]
     to_delete: tuple[str, ...]
@@ -83,7 +83,7 @@ class Difference:
 
 
 def difference(local: Iterable[LocalFile], remote: Iterable[RemoteFile]) -> Difference:
-    """Files that the Hub lacks or holds otherwise, and published files that are no longer here; others' are left."""
+    """Find files to send, new or changed, and published files to delete; others' files stay."""
     held = {file.path: file for file in remote}
     wanted = {file.path: file for file in local}
     to_send = tuple(f for path, f in wanted.items() if path not in held or not held[path].holds(f))
@@ -92,7 +92,7 @@ def difference(local: Iterable[LocalFile], remote: Iterable[RemoteFile]) -> Diff
 
 
 def published_paths(folder: Path) -> tuple[list[str], list[str]]:
-    """The folder's files as (published, left out), sorted. Links are left out: their bytes may lie anywhere.
+    """Return the folder's files as (published, skipped), sorted. Links are skipped: they may lead anywhere.
 
     Raises:
         InputError: the folder is not a finished build.
@@ -107,7 +107,7 @@ def published_paths(folder: Path) -> tuple[list[str], list[str]]:
         (published if regular and is_published(relative) else left_out).append(relative)
     for what, pattern in _REQUIRED.items():
         if not any(pattern.fullmatch(path) for path in published):
-            raise InputError(f"{folder} has not got {what}", "Push a folder that `unicorn-hf build` finished.")
+            raise InputError(f"{folder} has no {what}", "Push a folder that `unicorn-hf build` finished.")
     return sorted(published), sorted(left_out)
 
 

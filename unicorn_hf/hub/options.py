@@ -1,4 +1,4 @@
-"""How a data set is pushed, as the command says it."""
+"""The options of a push."""
 
 import re
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ _REFERENCE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 
 @dataclass(frozen=True)
 class PushOptions:
-    """Where to and what for."""
+    """Target and mode of a push."""
 
     private: bool = False
-    """Make the repository private if it is created here; one that exists and is public is refused."""
+    """Create a private repository; refuse an existing public one."""
     overwrite: bool = False
     """Replace card and data of a repository that unicorn-hf did not make."""
     branch: str | None = None
-    """`main` unless given; created from `main` where it is not there."""
+    """By default `main`; a new branch is created from `main`."""
     tag: str | None = None
-    """Put on the commit that holds the data set, after everything else."""
+    """Tag for the commit of the data set, set last."""
     pr: bool = False
     """Propose the commit in a pull request instead of making it."""
 
     def check(self) -> None:
         """
         Raises:
-            InputError: a name that git does not take, or options that exclude each other.
+            InputError: git does not accept a name, or options exclude each other.
         """
         for what, name in (("branch", self.branch), ("tag", self.tag)):
             if name is not None and not _is_reference(name):
                 raise InputError(
-                    f"{name!r} is not the name of a {what}", "Letters, digits, '-', '_', '.' and '/', as in v1.0."
+                    f"{name!r} is not a valid {what} name", "Use letters, digits, '-', '_', '.' and '/', as in v1.0."
                 )
         if self.pr and (self.branch or self.tag):
-            raise InputError("a pull request is made to main, and what it proposes has no tag", "Leave out --pr.")
+            raise InputError("a pull request targets main and has no tag", "Omit --pr, or --branch and --tag.")
 
     def flags(self) -> list[str]:
-        """The same as arguments of the command."""
+        """The options as arguments of the command."""
         named = {"--branch": self.branch, "--tag": self.tag}
         set_ = {"--private": self.private, "--overwrite": self.overwrite, "--pr": self.pr}
         return [name for name, on in set_.items() if on] + [

@@ -1,4 +1,4 @@
-"""From a built folder to a data set repository on the Hub, whole or not at all, whatever happens on the way."""
+"""Push a built folder to a data set repository on the Hub, atomically."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 
 SILENCE_TIMEOUT_S = 180.0
-"""A Hub that says nothing for so long is given up for this attempt; a commit of many files may take a minute."""
+"""Timeout of one attempt without any response; a commit of many files may take a minute."""
 ANSWER_TIMEOUT_S = 60.0
-"""For the list of a repository's files."""
+"""Timeout for the list of a repository's files."""
 FIRST_WAIT_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 LONGEST_ASKED_WAIT_S = 900.0
-"""A Hub that asks for more is not waited for: the push ends and says so."""
+"""If the Hub asks for a longer wait, the push ends and says so."""
 ATTEMPTS_BEFORE_CONTACT = 3
 COMMIT_MESSAGE = "Push with unicorn-hf"
 BATCH_FILES = 64
@@ -41,7 +41,7 @@ PushStage = Literal["reading", "uploading", "committing", "checking", "waiting"]
 
 @dataclass(frozen=True)
 class PushProgress:
-    """How far a push is. Files that the Hub holds already count as done."""
+    """The progress of a push. Files that the Hub already has count as done."""
 
     stage: PushStage
     num_files: int
@@ -49,27 +49,27 @@ class PushProgress:
     num_bytes: int
     total_bytes: int
     note: str = ""
-    """While waiting: why, and for how long."""
+    """While waiting: the reason and the duration."""
 
 
 @dataclass(frozen=True)
 class PushResult:
-    """What the Hub holds after a push; every published file was compared with it by size and hash."""
+    """The state of the Hub after a push; size and hash of every published file were verified."""
 
     repo_id: str
     url: str
     commit: str
-    """The commit that holds the data set: a new one, or the one found where nothing had changed."""
+    """The commit of the data set: a new one, or the existing one if nothing changed."""
     load_line: str
     num_files_sent: int
     num_files_reused: int
-    """Files that were there already."""
+    """Files that the Hub already had."""
     num_files_deleted: int
     num_bytes_sent: int
     left_out: tuple[str, ...]
-    """Files of the folder that are no part of a published data set; they were not read."""
+    """Files of the folder that are not part of a published data set; they were not read."""
     pull_request: str | None = None
-    """The address of the pull request that holds the commit, where one was asked for and anything differs."""
+    """The URL of the pull request with the commit, if one was requested and anything differs."""
 
     @property
     def changed(self) -> bool:
@@ -78,7 +78,7 @@ class PushResult:
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What a push would do, as things stand."""
+    """The actions of a push in the current state."""
 
     repo_id: str
     creates_repository: bool
@@ -86,9 +86,9 @@ class PushPlan:
     to_send: tuple[LocalFile, ...]
     to_delete: tuple[str, ...]
     to_keep: tuple[str, ...]
-    """Files of the repository that stay as they are: the data set's that are there already, and others'."""
+    """Files of the repository that stay unchanged: existing files of the data set, and others' files."""
     left_out: tuple[str, ...]
-    """Files of the folder that are no part of a published data set."""
+    """Files of the folder that are not part of a published data set."""
 
 
 ProgressCallback = Callable[[PushProgress], None]
@@ -103,20 +103,20 @@ def push_folder(
     max_attempts: int = 8,
     first_wait_s: float = FIRST_WAIT_S,
 ) -> PushResult:
-    """Make the Hub's repository `repo_id` hold the data set in `folder`, creating the repository if there is none.
+    """Push the data set in `folder` to the Hub's repository `repo_id`; create the repository if necessary.
 
-    The data goes up first, then one commit puts all of it, the card and the removal of stale shards in place: readers
-    see the old set or the new one, never half of one. Killed at any moment, the same call goes on where it was; on an
-    unchanged folder it makes no commit. What passes by itself (a lost connection, 412, 429, 5xx) is tried again with
-    growing waits, or the wait that the Hub asks for, until `max_attempts` in a row have brought nothing.
+    The push uploads the data first; then one commit adds all of it and the card, and deletes stale shards: readers see
+    the old set or the new one. After a kill, the same call resumes; if nothing changed, it makes no commit. Transient
+    failures (a lost connection, 412, 429, 5xx) are retried with exponential backoff, or after the wait that the Hub
+    requests, until `max_attempts` in a row make no progress.
 
     A repository with files of another origin is refused unless `options.overwrite`, which replaces the card and data
-    and leaves the rest. Only the files of a published data set are sent: no work file, log, hidden file or link.
+    and keeps the rest. Only the files of a published data set are sent: no work file, log, hidden file or link.
 
     Raises:
-        InputError: no such name, no finished build, another's repository, a card that the Hub refuses, a tag that
-            stands elsewhere; nothing was written.
-        RunError: the Hub, the token or the network; the advice ends with the command that completes the push later.
+        InputError: an invalid name, an unfinished build, others' repository, a card that the Hub refuses, or a tag on
+            another commit; nothing was written.
+        RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
     push, left_out = _opened(folder, repo_id, options, on_progress)
     commit = push.until_done(max_attempts, first_wait_s)
@@ -138,10 +138,10 @@ def push_folder(
 
 
 def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> PushPlan:
-    """What `push_folder` would do, found out without writing anything.
+    """Return the actions of `push_folder`, without writing anything.
 
     Raises:
-        InputError, RunError: as `push_folder` would, as far as it can be known before.
+        InputError, RunError: like `push_folder`, for problems that are known before.
     """
     push, left_out = _opened(folder, repo_id, options, None)
     try:
@@ -156,7 +156,7 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
 def _opened(
     folder: Path, repo_id: str, options: PushOptions, on_progress: ProgressCallback | None
 ) -> "tuple[_Push, tuple[str, ...]]":
-    """A push with all files read, and the files of the folder that it leaves out."""
+    """Return a push with all files read, and the skipped files of the folder."""
     check_repo_id(repo_id)
     options.check()
     paths, left_out = published_paths(folder)
@@ -169,7 +169,7 @@ def _opened(
 
 @dataclass
 class _Push:
-    """One push: what to send, and what has been done about it in all attempts so far."""
+    """One push: its files, and its progress over all attempts."""
 
     folder: Path
     repo_id: str
@@ -177,18 +177,18 @@ class _Push:
     report: ProgressCallback
     files: list[LocalFile] = field(default_factory=list)
     pending: dict[str, int] = field(default_factory=dict)
-    """Sizes by path, of files that this attempt has still to send."""
+    """Sizes by path of files that this attempt still has to send."""
     sent: dict[str, int] = field(default_factory=dict)
-    """Sizes by path, of files that this push has sent."""
+    """Sizes by path of files that this push has sent."""
     deleted: set[str] = field(default_factory=set)
     admitted: bool = False
-    """The repository exists and may be written to."""
+    """The repository exists and is writable."""
     card_accepted: bool = False
     proposed: str | None = None
-    """The reference of the pull request that holds the commit, as `refs/pr/3`."""
+    """The reference of the pull request with the commit, such as `refs/pr/3`."""
 
     def error(self, message: str, advice: str, kind: type[UnicornError] = RunError) -> UnicornError:
-        """An error whose advice ends with the command for later."""
+        """Return an error whose advice ends with the command for a later push."""
         return kind(message, with_command(advice, self.folder, self.repo_id, self.options))
 
     def read(self, paths: list[str]) -> None:
@@ -197,7 +197,7 @@ class _Push:
             self.files.append(LocalFile.read(self.folder, path))
 
     def until_done(self, max_attempts: int, first_wait_s: float) -> str:
-        """Attempt after attempt until one leaves the Hub holding what it should; the commit that holds it."""
+        """Retry until an attempt succeeds, and return the commit."""
         api, fruitless = hub_api(), 0
         while True:
             done_before = self.done()
@@ -216,15 +216,15 @@ class _Push:
             time.sleep(wait_s)
 
     def done(self) -> int:
-        """Grows with every step that need not be taken again."""
+        """A number that grows with every completed step."""
         return self.admitted + len(self.sent)
 
     def given_up(self, failure: Failure) -> UnicornError:
-        asked = f"; it asks to be left alone for {failure.wait_s:.0f} s" if failure.wait_s else ""
+        asked = f"; it asks for a wait of {failure.wait_s:.0f} s" if failure.wait_s else ""
         return self.error(failure.reason + asked, failure.advice)
 
     def attempt(self, api: "HfApi") -> str:
-        """Compare with the Hub and change what differs. Safe to repeat: what an attempt before did is found done."""
+        """Compare with the Hub and apply the difference. Idempotent: it skips the work of earlier attempts."""
         repository = self.repository(api)
         change = difference(self.files, repository.files)
         self.pending = {file.path: file.size for file in change.to_send}
@@ -265,7 +265,7 @@ class _Push:
         )
 
     def repository(self, api: "HfApi") -> Repository:
-        """The repository to write to, created where there is none, refused where it is not ours to write to."""
+        """Return the repository, created if necessary; raise if it must not be changed."""
         branch = self.options.branch
         target = find_target(api, self.repo_id, branch, ANSWER_TIMEOUT_S)
         found = target.repository
@@ -287,10 +287,10 @@ class _Push:
         self.admitted = True
 
     def nothing_to_propose_to(self) -> UnicornError:
-        return InputError(f"there is no {self.repo_id} to open a pull request in", "Leave out --pr to create it.")
+        return InputError(f"there is no {self.repo_id} to open a pull request in", "Omit --pr to create it.")
 
     def proposal(self, api: "HfApi") -> str | None:
-        """The commit of an open pull request of ours that holds just this data set, if there is one."""
+        """The commit of an open pull request of unicorn-hf with exactly this data set, if there is one."""
         opened = api.get_repo_discussions(
             self.repo_id, repo_type="dataset", discussion_type="pull_request", discussion_status="open"
         )
@@ -303,17 +303,17 @@ class _Push:
         return None
 
     def check_tag(self, api: "HfApi", change: Difference, head: str | None) -> None:
-        """Refuse a tag that stands on another commit than the one that will hold the data set: before the upload."""
+        """Refuse a tag that exists on another commit, before the upload."""
         stands_on = self.tagged_commit(api)
         if stands_on is not None and (change or stands_on != head):
             raise self.error(
-                f"the tag {self.options.tag} of {self.repo_id} stands on another commit ({stands_on[:8]})",
-                "Take another tag, or delete that one on the Hub.",
+                f"the tag {self.options.tag} of {self.repo_id} is on another commit ({stands_on[:8]})",
+                "Choose another tag, or delete that one on the Hub.",
                 InputError,
             )
 
     def tagged(self, api: "HfApi", commit: str) -> str:
-        """Put the tag on the commit, unless it is there."""
+        """Tag the commit unless it has the tag."""
         if self.options.tag and self.tagged_commit(api) != commit:
             api.create_tag(self.repo_id, tag=self.options.tag, revision=commit, repo_type="dataset")
         return commit
@@ -325,18 +325,18 @@ class _Push:
         return next((tag.target_commit for tag in tags if tag.name == self.options.tag), None)
 
     def check_card(self) -> None:
-        """Ask the Hub whether it takes the card: before the data is sent, not after."""
+        """Have the Hub validate the card before the upload."""
         if not self.card_accepted:
             errors = card_errors((self.folder / CARD).read_text("utf-8"))
             if errors:
-                message = f"the Hub does not take the card, {self.folder / CARD}: {'; '.join(errors)}"
-                raise self.error(message, "Mend its metadata, the lines between --- and ---.", InputError)
+                message = f"the Hub refuses the card {self.folder / CARD}: {'; '.join(errors)}"
+                raise self.error(message, "Fix its metadata, the lines between --- and ---.", InputError)
             self.card_accepted = True
 
     def upload(self, api: "HfApi", change: Difference) -> "list[CommitOperationAdd]":
-        """Give the Hub the bytes of all large files. It keeps them apart until a commit names them.
+        """Upload all large files. The Hub keeps them invisible until a commit names them.
 
-        The operations are made afresh: huggingface_hub notes in them what it did, and refuses to use one twice.
+        The operations are new in each attempt: huggingface_hub stores its state in them and refuses to reuse them.
         """
         from huggingface_hub import CommitOperationAdd
 
@@ -353,10 +353,11 @@ class _Push:
                     create_pr=self.options.pr,
                     free_memory=False,
                 )
-            except (ValueError, RuntimeError) as error:  # a file refused; Xet failing in an hf_xet of old
+            except (ValueError, RuntimeError) as error:  # a refused file; a failure of Xet in an old hf_xet
                 if diagnose(error):
                     raise
-                raise self.error(f"the Hub did not take a file: {shown(str(error))}", "Mend what it names.") from error
+                message = f"the Hub refused a file: {shown(str(error))}"
+                raise self.error(message, "Fix the problem that it names.") from error
             additions += operations
             for file in batch:
                 self.sent[file.path] = self.pending.pop(file.path)
@@ -366,7 +367,7 @@ class _Push:
     def commit(
         self, api: "HfApi", additions: "list[CommitOperationAdd]", stale: tuple[str, ...], head: str | None
     ) -> "CommitInfo":
-        """One commit on top of `head`; where another came in between, the Hub answers 412 and writes nothing."""
+        """Make one commit on top of `head`; if another came first, the Hub answers 412 and writes nothing."""
         from huggingface_hub import CommitOperationDelete
 
         self.tell("committing")
@@ -382,13 +383,13 @@ class _Push:
         )
 
     def verify(self, api: "HfApi", revision: str) -> None:
-        """Compare what the commit holds with what was read here, by size and hash."""
+        """Compare the commit with the local files, by size and hash."""
         self.tell("checking")
         found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, revision=revision)
         if wrong := difference(self.files, found.files).paths:
             raise self.error(
-                f"the Hub holds something else than was sent: {', '.join(wrong[:3])}, {len(wrong)} in all",
-                "See that nothing else writes to the folder or the repository.",
+                f"the Hub has other content than was sent: {', '.join(wrong[:3])}, {len(wrong)} in total",
+                "Check that nothing else writes to the folder or the repository.",
             )
 
     def tell(self, stage: PushStage, note: str = "") -> None:
@@ -398,7 +399,7 @@ class _Push:
 
 
 def _batches(files: Iterable[LocalFile]) -> Iterator[list[LocalFile]]:
-    """So many files, or bytes, that progress is seen and the store's signed addresses are used while they hold."""
+    """Batches small enough to show progress and to use the store's signed URLs before they expire."""
     batch: list[LocalFile] = []
     for file in files:
         batch.append(file)

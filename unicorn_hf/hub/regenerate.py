@@ -1,8 +1,8 @@
-"""A published set made again, with something changed: its recipe and its rows become the recipe of a child.
+"""Regenerate a published set with changes: its recipe and its rows become the recipe of a child.
 
-The recipe in a repository is data, and only what a stranger may decide is taken over from it: see `core.foreign`. With
-another encoder or transfer, captions and conversations are the parent's own; with another language model, or another
-draw, they are written again from the seeds in its rows.
+The recipe in a repository is untrusted, and only allowed keys are applied: see `core.foreign`. With another encoder or
+transfer, the child keeps the parent's captions and conversations; with another language model or random seed, the build
+writes them again from the seeds in the parent's rows.
 """
 
 import json
@@ -24,9 +24,9 @@ from unicorn_hf.seeds.figures import SourceFacts
 from unicorn_hf.seeds.sources.dataset import DatasetSource
 
 _WRITES = ("engine", "random_seed", "language", "captions", "instructions")
-"""Keys of the recipe, and those below them, of which another value gives other text."""
+"""Keys of the recipe, with those below them, that change the text."""
 _NUMBERS = ("captions.num", "instructions.num")
-"""But for these: of fewer rows, the first are taken."""
+"""The exceptions: for fewer rows, the first are taken."""
 _ENCODER, _TRANSFER = "representations.encoder", "representations.transfer"
 _IMAGES = "representations.image_statistics"
 _NOT_CHANGES = ("cluster", "imported", "parent", "plugins", "price", "seeds.sources")
@@ -34,35 +34,35 @@ _NOT_CHANGES = ("cluster", "imported", "parent", "plugins", "price", "seeds.sour
 
 @dataclass(frozen=True)
 class Published:
-    """What a published set says of itself, rows aside."""
+    """The metadata of a published set."""
 
     name: str
     """`ORG/NAME`, or the absolute path of a folder."""
     revision: str | None
-    """The commit; None of a folder."""
+    """The commit; None for a folder."""
     taken: Foreign
-    """Of its recipe."""
+    """The applied part of its recipe."""
     statistics: Statistics
 
     @property
     def recipe(self) -> Recipe:
-        """As far as it is taken over."""
+        """The recipe, with only the allowed keys applied."""
         return self.taken.recipe
 
 
 def read_published(source: str, revision: str | None = None) -> Published:
-    """The papers of a set in a folder or on the Hub.
+    """Read the metadata of a set in a folder or on the Hub.
 
     Raises:
-        InputError: there is no such set, unicorn-hf did not make it, or one of a newer version did.
-        RunError: the Hub or the network.
+        InputError: there is no such set, or unicorn-hf did not make it, or a newer version did.
+        RunError: the Hub or the network failed.
     """
     is_folder = Path(source).is_dir()
     folder = local_folder(source, revision, patterns=PAPERS)
     if not is_build(folder):
         raise InputError(
-            f"{source} is no data set that unicorn-hf made: it has no {RECIPE} and {STATISTICS}",
-            "Captions of others can be had by `unicorn-hf import FILES... --out DIR`.",
+            f"{source} is not a data set of unicorn-hf: it has no {RECIPE} and {STATISTICS}",
+            "To import other captions: `unicorn-hf import FILES... --out DIR`.",
         )
     try:
         taken = taken_over(read_recipe(folder / RECIPE), folder)
@@ -79,7 +79,7 @@ def _unreadable(source: str, folder: Path, error: InputError) -> InputError:
     made_by, here = _made_by(folder), installed_version("unicorn-hf")
     if made_by and _numbers(made_by) > _numbers(here):
         return InputError(
-            f"{source} was made by unicorn-hf {made_by}, whose recipes this one ({here}) does not know",
+            f"{source} was made by unicorn-hf {made_by}, whose recipes this version ({here}) does not support",
             "pip install --upgrade unicorn-hf",
         )
     return InputError(f"{source} is damaged: {error.message.replace(str(folder), source)}", "Try: unicorn-hf validate.")
@@ -98,18 +98,18 @@ def _numbers(version: str) -> list[int]:
 
 
 def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
-    """The recipe of `parent` with dotted keys set; `build` makes the child of it.
+    """Return the recipe of `parent` with dotted keys set; `build` makes the child.
 
-    Captions and conversations are taken over, unless one of the keys gives other text: of `engine`, `random_seed`,
-    `language`, `captions` or `instructions`, their numbers aside. Fewer captions take the first ones. An encoder of
-    another space leaves the parent's image statistics behind.
+    The child keeps captions and conversations, unless a key changes the text: one of `engine`, `random_seed`,
+    `language`, `captions` or `instructions`, except their numbers. For fewer captions, it takes the first ones. Another
+    encoder discards the parent's image statistics.
 
     Raises:
-        InputError: a value does not hold, the parent cannot give what is asked for, or its recipe names a file that
-            would be opened.
+        InputError: a value is invalid, the parent does not have the requested rows, or its recipe names a file that the
+            build would open.
     """
     if any(key.startswith("seeds.") for key in overrides):
-        raise InputError("--from brings its own seeds", "Leave --seeds, --seed-column and --exclude-benchmarks away.")
+        raise InputError("--from provides the seeds", "Omit --seeds, --seed-column and --exclude-benchmarks.")
     writes = any(key.split(".")[0] in _WRITES and key not in _NUMBERS for key in overrides)
     changes = dict(overrides) | _numbers_of_rows(parent, overrides, writes)
     if changes.get(_ENCODER, parent.recipe.representations.encoder) != parent.recipe.representations.encoder:
@@ -120,7 +120,7 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
         changes["seeds"] = _seeds(parent).model_dump(mode="json")
         if not parent.recipe.engine.writes and not any(key.startswith("engine") for key in overrides):
             raise InputError(
-                f"the captions of {parent.name} were imported: nothing is known to write others with",
+                f"the captions of {parent.name} were imported, so its recipe names no language model",
                 "Name a model: --llm MODEL.",
             )
     else:
@@ -136,7 +136,7 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
 
 
 def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes: bool) -> dict[str, object]:
-    """As many conversations as fit the captions that are asked for."""
+    """The number of conversations for the requested captions."""
     wanted = overrides.get("captions.num")
     num_captions, num_instructions = parent.recipe.captions.num, parent.recipe.instructions.num
     if not writes:
@@ -144,8 +144,8 @@ def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes:
             asked = overrides.get(key)
             if isinstance(asked, int) and asked > number:
                 raise InputError(
-                    f"{parent.name} has {number:,} {key.split('.')[0]}, and {asked:,} are asked for",
-                    "More are written by --llm MODEL, or by --random-seed N with the same model.",
+                    f"{parent.name} has {number:,} {key.split('.')[0]}, but {asked:,} are requested",
+                    "To write more: --llm MODEL, or --random-seed N with the same model.",
                 )
     if not isinstance(wanted, int) or "instructions.num" in overrides:
         return {}
@@ -158,14 +158,13 @@ def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
     encoder = parse_encoder(str(changes.get(_ENCODER, parent.recipe.representations.encoder)))
     if transferred and not encoder.encodes:
         raise InputError(
-            f"the vectors of {parent.name} were imported, and a transfer has moved them since: they are not known as "
-            "they were",
+            f"the vectors of {parent.name} were imported and then moved by a transfer: the original ones are unknown",
             "Encode the captions: --encoder ENCODER.",
         )
 
 
 def _seeds(parent: Published) -> Seeds:
-    """The seeds in the parent's rows, a source for each domain."""
+    """The seeds in the parent's rows, one source per domain."""
     is_folder = parent.revision is None
     return Seeds(
         sources=tuple(
@@ -184,7 +183,7 @@ def _seeds(parent: Published) -> Seeds:
 
 
 def _known(sources: tuple[SourceFacts, ...], domain: str) -> dict[str, object]:
-    """Name, licence and benchmark of a domain's seeds, as far as the sources with this domain agree."""
+    """Name, licence and benchmark of a domain's seeds, from the sources with this domain."""
     here = [source for source in sources if source.domain == domain and source.num_seeds] or list(sources)
     licenses = dict.fromkeys(source.license for source in here)
     benchmarks = {source.benchmark for source in here}
@@ -196,7 +195,7 @@ def _known(sources: tuple[SourceFacts, ...], domain: str) -> dict[str, object]:
 
 
 def _changed(parent: Recipe, child: Recipe) -> tuple[str, ...]:
-    """The dotted keys whose values differ, what says where the work runs and where rows come from aside."""
+    """The dotted keys whose values differ, except those of cluster, price and origin of the rows."""
     before, after = (flat(recipe.model_dump(mode="json")) for recipe in (parent, child))
     keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
     return tuple(key for key in keys if not any(key == left or key.startswith(f"{left}.") for left in _NOT_CHANGES))

@@ -1,4 +1,4 @@
-"""How we stand with the Hub: whether it answers, and as whom."""
+"""The status of the Hub: whether it answers, and for which user."""
 
 import os
 from typing import Any
@@ -11,23 +11,23 @@ from unicorn_hf.hub.failures import Failure, diagnose, hub_address
 
 
 class HubStanding(BaseModel):
-    """No field holds the token or a part of it."""
+    """No field contains the token or a part of it."""
 
     address: str
     reachable: bool
     problem: str | None = None
-    """Why it is not reachable, or the token is not taken."""
+    """Why the Hub is not reachable, or refuses the token."""
     advice: str | None = None
     token_from: str | None = None
-    """Where a token was found: the variable's name, or `hf auth login`; None where there is none."""
+    """The token's source: the variable's name, or `hf auth login`; None without a token."""
     user: str | None = None
-    """Whom the token belongs to, where the Hub took it."""
+    """The token's owner, if the Hub accepts it."""
     role: str | None = None
     """`read`, `write` or `fineGrained`."""
 
 
 def hub_standing() -> HubStanding:
-    """Ask the Hub once, for 10 seconds at most; it changes nothing."""
+    """Send one request to the Hub, with a timeout of 10 seconds; it changes nothing."""
     source = _token_source()
     if problem := offline_problem():
         return HubStanding(
@@ -47,7 +47,7 @@ def hub_standing() -> HubStanding:
 
 
 def _greet() -> dict[str, Any]:
-    """Any answer but a failure will do."""
+    """Accept any response except a server error."""
     from huggingface_hub import constants, get_session
 
     answer = get_session().head(constants.ENDPOINT)
