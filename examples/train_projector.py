@@ -2,12 +2,12 @@
 
     python examples/train_projector.py --set unicorn --steps 24
 
-`unicorn` is what `make demo` builds; ORG/NAME on the Hub does as well. With the demonstration's small models a step
-takes two or three seconds on two cores. It shows the road from rows to a model that is shown a picture: so few rows
-and steps teach it next to nothing.
+`make demo` builds `unicorn`; ORG/NAME on the Hub works too. With the demonstration's small models, a step takes two or
+three seconds on two cores. The example shows the way from rows to a model that sees a picture; so few rows and steps
+teach it next to nothing.
 
-The projector is two linear layers with a GELU between them, as in LLaVA: from an embedding to one vector of the
-language model for each place that the image takes. It alone is trained, and saved as safetensors.
+The projector is two linear layers with a GELU between them, as in LLaVA: it maps an embedding to one vector of the
+language model for each position of the image. Only the projector is trained; it is saved as safetensors.
 """
 
 import argparse
@@ -46,27 +46,27 @@ def main() -> None:
     try:
         rows = load_dataset(arguments.set, arguments.config, split="train")
     except (OSError, ValueError) as error:
-        sys.exit(f"The set {arguments.set} cannot be loaded: {error}\n`make demo` builds one in the folder unicorn.")
+        sys.exit(f"Cannot load the set {arguments.set}: {error}\n`make demo` builds one in the folder unicorn.")
     fitting = rows.filter(tokenize.fits, input_columns="conversations")
     data = UnicornDataset(fitting.select(range(min(arguments.rows, len(fitting)))), tokenize)
     if len(data) < arguments.batch_size:
-        sys.exit(f"{len(data)} rows of {arguments.max_length} tokens make no batch: try a larger --max-length.")
+        sys.exit(f"{len(data)} rows of {arguments.max_length} tokens are less than a batch: try a larger --max-length.")
     print(
         f"{len(rows):,} rows, of which {len(fitting):,} fit into {arguments.max_length} tokens; {len(data):,} are used"
     )
     projector = Projector(len(data[0]["embeddings"]), llm.config.hidden_size, arguments.image_tokens)
     losses = train(projector, llm, data, Collator(tokenizer), arguments)
     save_file(projector.state_dict(), arguments.out)
-    # A pass over the rows, so that the same rows are compared.
+    # Compare the losses over the same rows: one pass each.
     part = max(1, min(len(data) // arguments.batch_size, len(losses) // 2))
     first, last = (sum(some) / part for some in (losses[:part], losses[-part:]))
     print(f"mean loss of the first {part} steps: {first:.3f}, of the last {part}: {last:.3f}")
-    print(f"{arguments.out} holds the projector")
+    print(f"The projector is in {arguments.out}")
     describe(arguments, projector, llm, tokenizer, tokenize)
 
 
 class Projector(nn.Module):
-    """Embeddings of shape (rows, dim) to vectors of the language model, of shape (rows, image_tokens, hidden)."""
+    """Map embeddings (rows, dim) to vectors of the language model (rows, image_tokens, hidden)."""
 
     def __init__(self, dim: int, hidden: int, image_tokens: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Projector(nn.Module):
         self.image_tokens = image_tokens
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        # Of unit vectors the layers would see numbers near zero only.
+        # The components of unit vectors are all near zero: scale them up.
         scaled = embeddings * embeddings.shape[-1] ** 0.5
         return self.layers(scaled).unflatten(-1, (self.image_tokens, -1))
 
@@ -110,10 +110,10 @@ def with_images(llm: Any, projector: Projector, batch: dict[str, torch.Tensor]) 
 
 
 def describe(arguments: argparse.Namespace, projector: Projector, llm: Any, tokenizer: Any, tokenize: Any) -> None:
-    """A real picture's way: the encoder's image side, the set's transfer, the projector, the language model."""
+    """Describe a real picture: the encoder's image side, the set's transfer, the projector, the language model."""
     encoder_name, has_image_side = encoder_of(arguments.set)
     if not has_image_side:
-        print(f"The set's encoder, {encoder_name}, has no image side, so no picture is described.")
+        print(f"The set's encoder, {encoder_name}, has no image side, so it cannot describe a picture.")
         return
     pictures = list(PictureSource(str(arguments.images), limit=64))
     encoder = resolve_encoder(encoder_name, batch_size=32).open_images()
@@ -146,7 +146,7 @@ def encoder_of(name: str) -> tuple[str, bool]:
 
 
 def language_model(name: str) -> tuple[Any, Any]:
-    """Frozen, and its tokenizer."""
+    """Load the frozen language model and its tokenizer."""
     path = demo_llm(name.removeprefix(DEMO)) if name.startswith(DEMO) else name
     llm = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16).eval().requires_grad_(False)
     return llm, AutoTokenizer.from_pretrained(path)
@@ -157,18 +157,16 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--set", default="unicorn", help="a built folder, or ORG/NAME on the Hub [unicorn]")
     parser.add_argument("--config", default="pretrain", choices=["pretrain", "instruction"])
     parser.add_argument(
-        "--llm", default="demo:smollm2-135m-instruct", help="of transformers, or demo:NAME [%(default)s]"
+        "--llm", default="demo:smollm2-135m-instruct", help="a model for transformers, or demo:NAME [%(default)s]"
     )
-    parser.add_argument(
-        "--rows", type=int, default=16, help="the first so many are learned, pass by pass [%(default)s]"
-    )
+    parser.add_argument("--rows", type=int, default=16, help="number of rows to train on, from the start [%(default)s]")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--image-tokens", type=int, default=4, help="places that an image takes [%(default)s]")
-    parser.add_argument("--max-length", type=int, default=64, help="tokens of a row, at most [%(default)s]")
+    parser.add_argument("--image-tokens", type=int, default=4, help="positions per image [%(default)s]")
+    parser.add_argument("--max-length", type=int, default=64, help="maximum tokens per row [%(default)s]")
     parser.add_argument("--images", type=Path, default=PICTURES, help="a folder with pictures [tests/emoji]")
-    parser.add_argument("--new-tokens", type=int, default=40, help="of the description [%(default)s]")
+    parser.add_argument("--new-tokens", type=int, default=40, help="maximum tokens of the description [%(default)s]")
     parser.add_argument("--out", type=Path, default=Path("projector.safetensors"))
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -62,7 +62,7 @@ def test_the_loss_goes_down_and_a_picture_is_described(folder: Path) -> None:
 
 def test_what_is_wrong_is_told_without_a_traceback(folder: Path) -> None:
     for arguments, told in (
-        (["--set", "nowhere"], "The set nowhere cannot be loaded"),
+        (["--set", "nowhere"], "Cannot load the set nowhere"),
         (["--llm", "demo:nobody"], "no demonstration language model"),
     ):
         done = run(folder, *arguments)

@@ -14,7 +14,7 @@ import unicorn_hf.extend as hf
 
 
 class Objects(hf.SeedSource):
-    """Things in some colours, made up."""
+    """Made-up things in some colours."""
 
     taken_keys = ("things",)
     kind: Literal["unicorn-hf-example:objects"]
@@ -26,7 +26,7 @@ class Objects(hf.SeedSource):
 
 
 class Dummy(hf.AnyEngine):
-    """The same sentence about every subject, at once and without a model."""
+    """The same sentence about every subject, without a model."""
 
     kind: Literal["unicorn-hf-example:dummy"]
     rehearses = deterministic = True
@@ -49,7 +49,7 @@ class DummyGenerator:
 
 
 class Commas(hf.CaptionFilter):
-    """A caption is no list: it has few commas."""
+    """A caption is not a list: it has few commas."""
 
     max_commas: int = 6
 
@@ -71,7 +71,7 @@ class Colours(hf.QuestionFamily):
 
 
 class Why(hf.ConversationFilter):
-    """No question asks for reasons: a caption does not tell them."""
+    """No question asks for reasons: a caption does not contain them."""
 
     def check(self, turn: hf.Turn, scene: hf.Scene) -> str | None:
         return turn.question if turn.question.lower().startswith("why") else None
@@ -79,7 +79,7 @@ class Why(hf.ConversationFilter):
 
 @dataclass(frozen=True, slots=True)
 class Letters(hf.AnyEncoder):
-    """How often each letter stands in a text, as a vector."""
+    """The counts of each letter in a text, as a vector."""
 
     forms: ClassVar = {"": "counts of letters, no model"}
     uses_gpu = has_image_side = cuts_texts = False
@@ -108,7 +108,7 @@ class LetterCounts:
 
 @dataclass(frozen=True)
 class HalfShift(hf.Transfer):
-    """Half of the mean is taken away."""
+    """Subtract half of the mean."""
 
     half: Any
     formula = "v = u - mean(u) / 2"
@@ -123,7 +123,7 @@ class HalfShift(hf.Transfer):
 
 
 class Lines(hf.ExportFormat):
-    """Captions alone, one a line."""
+    """Only captions, one per line."""
 
     def write(self, data: hf.BuiltSet, out: Path) -> None:
         captions = (row["caption"] for row in data.rows("pretrain", ["caption"]))
