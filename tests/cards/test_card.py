@@ -223,7 +223,7 @@ def test_it_says_how_conversations_were_written_scored_and_what_was_left_out_of_
     plain = card()
     assert "multiple_choice: json, question_answering: json, complex_reasoning: json" in plain
     assert "judged by the model" not in plain
-    assert "pairs left out" not in plain
+    assert "pairs removed from" not in plain
     judged = {
         "captions": {"num": 1000, "screen": {"min_score": 2}},
         "instructions": {"num": 400, "judge": {"prompt": "<b>mine</b>", "min_score": 4}},
@@ -232,6 +232,6 @@ def test_it_says_how_conversations_were_written_scored_and_what_was_left_out_of_
     facts["instructions"]["dropped"] = {"personal": 17, "garbled": 3}
     told = render_card(recipe(**judged), Statistics.model_validate(facts), examples(), run())
     seen = lines_of(body_of(told))
-    assert "safety-v1, score of 2 of 5 at least" in seen
-    assert "<b>mine</b>, score of 4 of 5 at least" in seen
+    assert "safety-v1, score of at least 2 of 5" in seen
+    assert "<b>mine</b>, score of at least 4 of 5" in seen
     assert seen[seen.index("personal") + 1] == "17"

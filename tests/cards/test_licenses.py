@@ -70,7 +70,7 @@ def test_creative_commons_conditions_are_spelled_out() -> None:
         (None, "is unknown"),
         ("llama3.1", "begins with Llama"),
         ("LLAMA2", "any language model but Llama"),
-        ("gemma", "go on to models"),
+        ("gemma", "apply to models"),
         ("cc-by-nc-4.0", "no commercial use"),
         ("a licence of their own", "read its terms"),
     ],

@@ -363,7 +363,7 @@ class TestWhereToPush:
         refused = push(hub_client, folder)
 
         assert refused.error == "InputError"
-        assert "did not put there" in problem
+        assert "did not make" in problem
         assert "did not make" in refused.message
         assert num_commits(hub) == 1
         assert push(hub_client, folder, overwrite=True).result["num_files_sent"] == NUM_FILES

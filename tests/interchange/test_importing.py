@@ -324,7 +324,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file or folder"):
         imported(tmp_path, tmp_path / "none.json")
-    with pytest.raises(InputError, match="Name its files"):
+    with pytest.raises(InputError, match="Name the files"):
         try:
             imported(tmp_path, tmp_path)
         except InputError as error:

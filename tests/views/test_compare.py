@@ -107,7 +107,7 @@ def test_names_are_text(sets: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared(sets: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="two sets or more"):
+    with pytest.raises(InputError, match="at least two sets"):
         compared(sets[0])
     with pytest.raises(InputError, match="empty contains no set"):
         (tmp_path / "empty").mkdir()
