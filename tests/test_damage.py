@@ -162,7 +162,7 @@ def test_a_shard_with_a_flipped_bit_is_made_again(pattern: str, recipe: Recipe, 
     # Of damaged answers nothing but the missing ones is asked again, which is no matter of a partition.
     if "answers" not in pattern:
         assert shard.read_bytes() == only(finished, pattern).read_bytes()
-        assert notes.said == [f"{shard} is damaged: its bytes are not those that were written: regenerating it"]
+        assert notes.said == [f"{shard} is damaged: its bytes differ from those that were written: regenerating it"]
 
 
 def test_a_published_shard_that_is_written_to_is_made_again(recipe: Recipe, tmp_path: Path, finished: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_shard_that_goes_while_the_build_runs_is_made_again(
     monkeypatch.setattr("unicorn_hf.pipeline.run.package", late)
     notes = Notes()
     build(recipe, again / "unicorn", progress=notes)
-    assert notes.said == [f"{shard} is gone: regenerating it"]
+    assert notes.said == [f"{shard} is missing: regenerating it"]
     assert published_bytes(again / "unicorn") == published_bytes(finished / "unicorn")
 
 
@@ -238,7 +238,7 @@ def test_a_disk_that_damages_what_is_made_again_ends_the_build(
     with pytest.raises(DamagedShardError, match="is damaged") as caught:
         build(recipe, again / "unicorn")
     assert isinstance(caught.value, RunError)
-    assert "whether the disk is sound" in caught.value.advice
+    assert "Check the disk" in caught.value.advice
     assert len(calls) == 2
     assert not (again / "unicorn").exists()
 

@@ -92,7 +92,7 @@ def test_a_build_ends_when_it_has_cost_enough_and_goes_on_with_more(tmp_path: Pa
     whole = build(mine, tmp_path / "whole")
     stages = (whole.statistics.captions, whole.statistics.instructions)
     cost = sum(2.0 * stage.num_prompt_tokens + 10.0 * stage.num_output_tokens for stage in stages) / 1e6
-    with pytest.raises(RunError, match=r"has cost .* USD of at most") as ended:
+    with pytest.raises(RunError, match=r"has cost .* USD; the limit is") as ended:
         build(mine, tmp_path / "unicorn", max_cost=cost / 2)
     assert "higher --max-cost" in ended.value.advice
     assert not (tmp_path / "unicorn").exists()

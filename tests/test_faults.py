@@ -130,7 +130,7 @@ def test_a_request_that_kills_its_worker_each_time_is_rejected(faults: Faults, t
     (rejected,) = [row for row in rejections(tmp_path / "out.work") if row["subject"] == POISON]
     assert rejected["stage"] == "captions"
     assert rejected["reason"] == "fatal_request"
-    assert rejected["detail"] == "asked alone 3 times: its worker died, or hung and was ended"
+    assert rejected["detail"] == "sent alone 3 times: the worker died, or hung and was killed"
     # In company, and three times by itself: it is the last of its partition, and what came before it is stored.
     assert faults.num_acts == 4
     assert result.statistics.captions.rejected == {"fatal_request": 1}

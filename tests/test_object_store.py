@@ -53,7 +53,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
     os.kill(process.pid, signal.SIGSTOP)
     second = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
     assert second.returncode == 1
-    assert "another build is at work" in second.stderr
+    assert "another build is running" in second.stderr
     assert f"(process {process.pid})" in " ".join(second.stderr.split())
     shown = json.loads(unicorn("status", s3, "--json", cwd=tmp_path).stdout)
     assert (shown["build"]["state"], shown["build"]["pid"]) == ("running", process.pid)
@@ -94,9 +94,9 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
 def test_the_published_folder_is_one_of_this_machine(tmp_path: Path) -> None:
     done = unicorn("build", recipe(tmp_path), "--out", "s3://bucket/unicorn", cwd=tmp_path)
     assert done.returncode == 2
-    assert "must be one of this machine" in " ".join(done.stderr.split())
+    assert "must be local" in " ".join(done.stderr.split())
     assert "--push" in done.stderr
-    with pytest.raises(InputError, match="must be one of this machine"):
+    with pytest.raises(InputError, match="must be local"):
         build(load_recipe(recipe(tmp_path)), "s3://bucket/unicorn")
 
 

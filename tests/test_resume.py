@@ -122,5 +122,5 @@ def test_a_second_build_in_the_same_folder_is_told_to_wait(tmp_path: Path) -> No
     wait_for_records(tmp_path, 1, process)
     second = unicorn(*arguments(tmp_path), cwd=tmp_path)
     assert second.returncode == 1
-    assert "another build is at work" in second.stderr
+    assert "another build is running" in second.stderr
     assert process.wait(timeout=120) == 0

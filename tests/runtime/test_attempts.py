@@ -90,7 +90,7 @@ def test_the_fatal_requests_are_found_and_all_others_answered(
     for index, answer in enumerate(answers):
         if index in fatal:
             assert answer.finish_reason == "fatal"
-            assert answer.text.startswith("asked alone 3 times: ")
+            assert answer.text.startswith("sent alone 3 times: ")
         else:
             assert answer.text == echo(requests[index], 0).text
     assert not asking(path, None).attempts.exists()
@@ -126,7 +126,7 @@ def test_an_engine_that_died_twice_and_then_works_rejects_nothing(path: Path) ->
 @pytest.mark.parametrize("error", [EngineDiedError, KilledError])
 def test_an_engine_that_never_works_is_told(path: Path, error: type[BaseException]) -> None:
     engine = Fragile(more_than(0), error)
-    with pytest.raises(RunError, match=r"ended 3 times for each of 3 requests, .*; the last time: ") as told:
+    with pytest.raises(RunError, match=r"died 3 times on each of 3 requests .*; the last time: ") as told:
         engine.answers_of_workers(path, requests_of(512))
     assert "engine.max_num_seqs" in told.value.advice
     assert len(engine.batches) == 4 + 3 * 3

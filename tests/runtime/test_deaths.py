@@ -94,7 +94,7 @@ def test_workers_that_die_while_they_start_are_started_again(monkeypatch: pytest
     assert record.inputs == "0"
     errors = itertools.repeat(RuntimeError("Nanny failed to start."))
     opened = open_pool(Place(1), lambda num_threads: {}, lambda event: None)
-    with opened as pool, pytest.raises(RunError, match=r"did not start, 4 times; .*: Nanny failed to start"):
+    with opened as pool, pytest.raises(RunError, match=r"failed to start 4 times; .*: Nanny failed to start"):
         pool.run([Mortal(tmp_path, 0)], lambda record: None)
 
 

@@ -135,7 +135,7 @@ def test_a_worker_owns_a_group_of_gpus(
     found = place("auto", None, gpus_per_worker=gpus_per_worker)
     assert found == Place(len(groups), groups)
     assert place("cuda", 1, gpus_per_worker=gpus_per_worker) == Place(1, groups[:1])
-    with pytest.raises(InputError, match=f"At most --workers {len(groups)}"):
+    with pytest.raises(InputError, match=f"at most --workers {len(groups)}"):
         place("cuda", len(groups) + 1, gpus_per_worker=gpus_per_worker)
 
 
@@ -147,7 +147,7 @@ def test_a_build_without_use_for_gpus_leaves_them_alone(monkeypatch: pytest.Monk
 def test_too_few_gpus_and_a_missing_dask_cuda_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1,GPU-2")
     monkeypatch.setattr(launch, "find_spec", lambda name: name)
-    with pytest.raises(InputError, match=r"a worker needs 4 GPUs .* and 2 can be seen"):
+    with pytest.raises(InputError, match=r"a worker needs 4 GPUs .* but only 2 are visible"):
         place("auto", None, gpus_per_worker=4)
     monkeypatch.setattr(launch, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="dask-cuda is not installed"):
@@ -191,7 +191,7 @@ def test_the_dashboard_is_told_where_there_is_one(asked: bool) -> None:
 
 def test_a_dashboard_without_bokeh_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="takes Bokeh"):
+    with pytest.raises(InputError, match="requires Bokeh"):
         place("local", 1, dashboard=True)
 
 
@@ -405,7 +405,7 @@ def test_a_worker_of_other_versions_is_refused(cluster: Cluster, tmp_path: Path)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
     strange = {"PYTHONPATH": os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])}
     cluster.start_worker("strange", strange)
-    with pytest.raises(InputError, match=r"has other versions: numpy 0\.1, here"):
+    with pytest.raises(InputError, match=r"has other versions: numpy 0\.1 \(client: "):
         joined(cluster.address, tmp_path)
     # One that comes later does not join, and the build goes on without it.
     cluster.kill("strange")
@@ -430,7 +430,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(
     monkeypatch.setattr(launch, "write_bytes", lambda path, content: None)
     with pytest.raises(InputError, match=f"does not see the work folder {tmp_path}") as caught:
         joined(cluster.address, tmp_path)
-    assert "workers must run as the user who builds" in caught.value.advice
+    assert "workers must run as the same user" in caught.value.advice
 
 
 def test_workers_that_share_something_are_counted(cluster: Cluster) -> None:

@@ -66,7 +66,7 @@ def test_a_second_build_is_told_to_wait(tmp_path: Path) -> None:
     with exclusive(tmp_path / "work"):
         with pytest.raises(RunError) as caught, exclusive(tmp_path / "work"):
             pytest.fail("two hold it")
-        assert caught.value.message == f"another build is at work in {tmp_path}/work"
+        assert caught.value.message == f"another build is running in {tmp_path}/work"
         assert "--work-dir" in caught.value.advice
         assert (tmp_path / "work").is_dir()
         with exclusive(tmp_path / "other"):

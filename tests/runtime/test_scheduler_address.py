@@ -53,5 +53,5 @@ def test_credentials_in_a_schedulers_address_are_refused_and_not_told(address: s
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]", "\x00", '"tcp://10.0.0.1:8786"'])
 def test_a_file_that_is_no_schedulers_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "scheduler.json").write_text(content)
-    with pytest.raises(InputError, match=r"scheduler\.json is not the file of a Dask scheduler"):
+    with pytest.raises(InputError, match=r"scheduler\.json is not a Dask scheduler file"):
         place(str(tmp_path / "scheduler.json"), None)

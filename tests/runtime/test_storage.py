@@ -55,8 +55,8 @@ def test_another_place_does_what_a_path_does_and_crosses_processes(s3: str) -> N
     [
         ("s3://key:a-secret@bucket/path", "contains credentials"),
         ("https://host/path?X-Amz-Signature=a-secret", "contains credentials"),
-        ("s3:///path", "no bucket"),
-        ("nonsense://bucket/path", "there is no storage nonsense://"),
+        ("s3:///path", "the bucket is missing"),
+        ("nonsense://bucket/path", "unknown storage nonsense://"),
     ],
 )
 def test_a_url_that_is_no_place_is_refused_and_its_secret_is_not_told(url: str, message: str) -> None:
@@ -98,7 +98,7 @@ def test_shards_come_back_and_damage_is_found(s3: str) -> None:
         (folder / name).write_bytes(content)
     with pytest.raises(DamagedShardError, match=r"s3://.*t\.parquet is damaged"):
         read_table(folder / "t.parquet", SEEDS)
-    with pytest.raises(DamagedShardError, match="is gone"):
+    with pytest.raises(DamagedShardError, match="is missing"):
         map_arrow(folder / "gone.arrow")
 
 
@@ -127,7 +127,7 @@ def test_a_folder_and_all_in_it_are_deleted(s3: str) -> None:
 def test_a_second_build_is_told_to_wait(s3: str) -> None:
     folder = storage.place(s3)
     with exclusive(folder):
-        said = f"another build is at work in {s3} on .*process {os.getpid()}"
+        said = f"another build is running in {s3} on .*process {os.getpid()}"
         with pytest.raises(RunError, match=said) as caught, exclusive(folder):
             pytest.fail("two hold it")
         assert "--work-dir" in caught.value.advice
@@ -186,7 +186,7 @@ def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, s3: str, m
     write_bytes(folder / "lock-000007", b"{" if "no lock" in content else holder.encode())
     with pytest.raises(RunError) as caught, exclusive(folder):
         pytest.fail("two hold it")
-    assert "its place is free 1" in caught.value.advice, "in about 120 s"
+    assert "its lock expires in 1" in caught.value.advice, "in about 120 s"
     monkeypatch.setattr(locks, "_SILENT_S", -1.0)
     with exclusive(folder):
         assert names(folder) == ["lock-000008"]

@@ -1,8 +1,8 @@
-"""Which requests of a partition are being asked, kept on disk: whoever comes after a worker that died knows of it.
+"""The requests of a partition that are in flight, recorded on disk, so that a retry after a worker's death knows them.
 
-Requests that ended badly, with their worker or their engine, are asked again alone in the engine: first as many as
-there were, then in parts, each of them in smaller ones if it ends badly too. So a request that takes its engine down
-whatever is done is found, and what is merely too much at once gets smaller batches.
+When a worker or an engine dies, its requests are retried with nothing else in the engine: first the whole batch, then
+in parts, and each part that fails in smaller parts. This isolates a request that always crashes the engine, and finds a
+batch size that fits when the batch was merely too large.
 """
 
 import logging
@@ -16,37 +16,38 @@ from unicorn_hf.core.errors import RunError
 log = logging.getLogger(__name__)
 
 MOST_BAD_ENDS = 3
-"""A request that ended badly so often, alone in the engine, is fatal."""
+"""A request that crashes the engine this often, alone in it, is fatal."""
 MOST_FATAL = 3
-"""So many fatal requests with none answered between: it is the engine that does not work."""
+"""After this many fatal requests in a row the engine itself is at fault."""
 _NUM_PARTS = 8
-"""A bad end costs the start of a worker or an engine: eighths find one request of 512 in a third of those of halves."""
-WORKER_DIED = "its worker died, or hung and was ended"
+"""Each crash costs the start of a worker or an engine: eighths find one of 512 requests in a third of the crashes
+that halves need."""
+WORKER_DIED = "the worker died, or hung and was killed"
 _ADVICE = (
-    "If it is memory: lower engine.max_num_seqs, engine.max_model_len or engine.gpu_memory_utilization, or take a"
-    " smaller model. All answers that came are kept."
+    "If it ran out of memory: lower engine.max_num_seqs, engine.max_model_len or engine.gpu_memory_utilization, or use"
+    " a smaller model. All answers so far are kept."
 )
 
 
 class Part(BaseModel):
-    """Requests that are asked together."""
+    """Requests that are sent together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[str, ...]
     alone: bool = True
-    """Whether nothing else is in the engine meanwhile."""
+    """Whether nothing else may be in the engine meanwhile."""
     bad_ends: int = 0
-    """Of one request alone."""
+    """Number of crashes of a single request."""
     why: str = ""
-    """It ended badly the last time."""
+    """Why it failed the last time."""
 
     def only(self, keys: Set[str]) -> "Part":
-        """Those of the requests that are among `keys`."""
+        """This part without the requests that are not in `keys`."""
         return self.model_copy(update={"keys": tuple(key for key in self.keys if key in keys)})
 
     def after_bad_end(self, why: str) -> "list[Part]":
-        """What to ask in its place."""
+        """The parts to send in its place."""
         if not self.alone:
             return [Part(keys=self.keys, why=why)]
         if len(self.keys) == 1:
@@ -59,28 +60,28 @@ class Part(BaseModel):
 
 
 class _State(BaseModel):
-    """What is in the file."""
+    """The content of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str = ""
     asking: Part | None = None
     todo: tuple[Part, ...] = ()
-    """To be asked alone afterwards: they, or what they are parts of, ended badly."""
+    """To be sent alone afterwards: they, or the batch they were part of, failed."""
     divided: tuple[int, ...] = ()
-    """Sizes of parts that ended badly, alone."""
+    """Sizes of parts that failed although they were alone."""
     fatal: tuple[Part, ...] = ()
     num_in_a_row: int = 0
-    """Fatal ones since the last part that was answered."""
+    """Fatal requests since the last part that was answered."""
 
 
 class Attempts:
-    """The parts in which a partition's missing requests are asked, in the order in which to ask them.
+    """The parts in which a partition's missing requests are sent, in order.
 
     Args:
-        path: the file; it is there while requests are asked, and after a bad end until all of them have an answer.
-        run: names the run of the build. What another run was asking when it ended did not end badly: that run may
-            have been stopped; and what was fatal to it need not be in this one, with another engine or machine.
+        path: the file. It exists while requests are in flight, and after a crash until all of them have an answer.
+        run: name of this run of the build. Requests that another run had in flight do not count as failed: that run
+            may have been stopped. Requests that were fatal there may succeed now, with another engine or machine.
         missing: keys of the requests, in order.
     """
 
@@ -98,17 +99,17 @@ class Attempts:
         self._divided = set(state.divided)
         self._todo = _some(state.todo, keys)
         self.num_interrupted = len(interrupted.keys) if interrupted else 0
-        """Requests that were being asked in this run when their worker died."""
+        """Requests of this run that were in flight when their worker died."""
         if interrupted:
             self.ended_badly(interrupted, WORKER_DIED)
         self.fatal = _some(state.fatal, keys)
-        """Requests that have no answer and get none, one a part."""
+        """Requests that have no answer and get none, one per part."""
         known = {key for part in (*self._todo, *self.fatal) for key in part.keys}
         if rest := tuple(key for key in missing if key not in known):
             self._todo.insert(0, Part(keys=rest, alone=False))
 
     def __iter__(self) -> Iterator[Part]:
-        """Each part once it is its turn; the caller tells what becomes of it.
+        """Yield each part when it is due; the caller reports how it ended.
 
         Raises:
             RunError: the engine does not work.
@@ -123,13 +124,13 @@ class Attempts:
             if self._num_in_a_row >= MOST_FATAL:
                 self.close()
                 raise RunError(
-                    f"the engine ended {MOST_BAD_ENDS} times for each of {MOST_FATAL} requests, asked alone one after"
-                    f" the other; the last time: {part.why}",
+                    f"the engine died {MOST_BAD_ENDS} times on each of {MOST_FATAL} requests in a row, each sent alone;"
+                    f" the last time: {part.why}",
                     _ADVICE,
                 )
 
     def begin(self, part: Part) -> None:
-        """The part is about to be asked."""
+        """Record that the part is about to be sent."""
         state = _State(
             run=self._run,
             asking=part,
@@ -139,28 +140,28 @@ class Attempts:
             num_in_a_row=self._num_in_a_row,
         )
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Not synced: it is of use to those who outlive a process, not to those who come after the machine.
+        # Not synced: it has to survive the process, not the machine.
         self._path.write_text(state.model_dump_json(), encoding="utf-8")
 
     def answered(self) -> None:
-        """All of the part was."""
+        """Record that all requests of the part have an answer."""
         self._num_in_a_row = 0
 
     def ended_badly(self, part: Part, why: str) -> None:
-        """Those of a part that have no answer yet are asked in smaller parts, or not again."""
+        """Schedule the unanswered requests of a part in smaller parts, or give them up."""
         size = len(part.keys)
         if not size:
             return
         if part.alone and size > 1:
             if size in self._divided:
-                # The second of its size: it is not one request, but so many at once.
+                # The second of its size: the batch size is the cause, not one request.
                 large = [other.divided(why) if len(other.keys) >= size else [other] for other in self._todo]
                 self._todo = [other for parts in large for other in parts]
             self._divided.add(size)
         self._todo[:0] = part.after_bad_end(why)
 
     def close(self) -> None:
-        """All have an answer, or are fatal."""
+        """Delete the file: each request has an answer, or is fatal."""
         self._path.unlink(missing_ok=True)
 
 
@@ -174,6 +175,6 @@ def _read(path: Path) -> _State:
     except FileNotFoundError:
         return _State()
     except ValidationError:
-        # Its worker died while it wrote it, before it asked anything.
-        log.warning("%s is of another version or half written: nothing is known of earlier attempts", path)
+        # The worker died while it wrote the file, before it sent anything.
+        log.warning("%s is incomplete or of another version: earlier attempts are unknown", path)
         return _State()

@@ -1,4 +1,4 @@
-"""The pool of a build's worker processes, and the jobs that they are given."""
+"""The pool of a build's worker processes, and how it schedules jobs on them."""
 
 import logging
 import time
@@ -29,16 +29,16 @@ _COUNT_EVERY_S = 2.0
 _LOOKS_AT_ONCE = 32
 _MOST_STARTS = 4
 _MOST_DEATHS = 12
-"""Workers that a job may lose one after another while nothing else gets done either."""
+"""Deaths of workers on one job, in a row and with no other progress, after which the build fails."""
 _TAIL = 8
-"""Jobs a worker: when no more than these are left, none is given to a worker that has not ended the one before."""
+"""Jobs per worker: when no more than these are left, a worker gets its next job only after it finished the last."""
 
 RecordT = TypeVar("RecordT", bound=Record)
 EventHandler = Callable[[dict[str, Any]], None]
 
 
 class EnoughError(RunError):
-    """Raised by who is told of a record: no further job is begun, and those that run are awaited."""
+    """Raised by `on_record` to stop: the pool starts no further job and awaits those that run."""
 
 
 class WorkerPool(Protocol):
@@ -52,18 +52,18 @@ class WorkerPool(Protocol):
         overlap: bool = False,
         on_gpu: bool = False,
     ) -> list[RecordT]:
-        """The records of `jobs`, in their order. Jobs that were done before are found, not run.
+        """Return the records of `jobs`, in their order. Jobs that were done before are found, not run.
 
         Args:
-            jobs: what to do.
-            on_record: called with each record, in whatever order they come.
+            jobs: the jobs to run.
+            on_record: called with each record, in any order.
             overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
-                engine that serves them all (see `workers.waiting`).
-            on_gpu: whether the jobs have a use for a GPU: once any worker has had one, no other kind gets them.
+                shared engine (see `Work.waiting`).
+            on_gpu: whether the jobs use a GPU: once any worker had one, only workers with a GPU get them.
 
         Raises:
-            EnoughError: from `on_record`, when the jobs that were running have ended.
-            RunError: a job failed for a reason of the world, or took its worker down again and again.
+            EnoughError: from `on_record`, after the running jobs have ended.
+            RunError: a job failed for an external reason, or killed its worker repeatedly.
         """
         ...
 
@@ -78,25 +78,25 @@ def open_pool(
     folder: Path | None = None,
     job_timeout_s: float = PARTITION_TIMEOUT_S,
 ) -> Iterator[WorkerPool]:
-    """Worker processes; they start, or are joined, when there is a job to run.
+    """Open a pool of worker processes; they start, or are joined, when there is a job to run.
 
     Args:
         place: where they run.
         environment: variables that are set before a worker imports an engine (thread counts, an engine's switches).
-        on_event: called, in another thread, with what workers tell (`engine_built`, `rows`), how many there are
-            (`workers`), and where Dask's page about them is (`dashboard`).
-        jobs_at_once: jobs in each worker where they overlap.
-        folder: where jobs write; workers that others started must see it.
-        job_timeout_s: a worker in which a job gets no further for so long is replaced.
+        on_event: called in another thread with events of the workers (`engine_built`, `rows`), their number
+            (`workers`), and the URL of Dask's dashboard (`dashboard`).
+        jobs_at_once: jobs in flight per worker when jobs overlap.
+        folder: where jobs write; workers of an existing cluster must see it.
+        job_timeout_s: a worker is replaced when a job makes no progress for this long.
     """
     build = f"unicorn-hf-{uuid4().hex}"  # Others may use the same scheduler and workers.
     with ExitStack() as opened:
 
         def connect(told: EventHandler) -> Any:
             import dask
-            import distributed  # noqa: F401 - else its settings would go with ours
+            import distributed  # noqa: F401 - otherwise its default settings would go with ours
 
-            # A worker that hangs as a whole tells nothing any more: the scheduler has its nanny replace it.
+            # A worker process that hangs sends no more events: the scheduler has its nanny replace it.
             silent = {"distributed.scheduler.worker-ttl": f"{job_timeout_s} s"}
             opened.enter_context(dask.config.set(silent))
             client = _connect(opened, lambda: connected(place, build, environment, folder, jobs_at_once))
@@ -109,18 +109,18 @@ def open_pool(
 
 
 def _connect(opened: ExitStack, connected: Callable[[], AbstractContextManager[Any]]) -> Any:
-    """A client, in what is opened. A worker that dies while it is set up makes Dask give all of them up: once more."""
+    """Enter the context of a client. Dask gives up all workers when one dies during setup: retry."""
     num_starts = 0
     while True:
         num_starts += 1
         try:
             return opened.enter_context(connected())
         except (OSError, RuntimeError) as error:  # Dask's own errors are of these kinds.
-            log.debug("the workers do not start", exc_info=error)
+            log.debug("the workers failed to start", exc_info=error)
             if num_starts == _MOST_STARTS:
                 raise RunError(
-                    f"the workers did not start, {num_starts} times; the last time: {type(error).__name__}: {error}",
-                    "All that was done is kept.",
+                    f"the workers failed to start {num_starts} times; the last time: {type(error).__name__}: {error}",
+                    "All finished work is kept.",
                 ) from error
 
 
@@ -140,7 +140,7 @@ class _DaskPool:
         self._num_workers = 0
         self._has_had_gpus = False
         self._num_achieved = 0
-        """Records that came, and requests that are asked otherwise since they ended badly: what no death undoes."""
+        """Records received, and failed requests that are now sent in smaller parts: progress that no death undoes."""
         self._connect = connect
         self._connected: Any = None
 
@@ -190,18 +190,18 @@ class _DaskPool:
         if not is_remote(self._folder):
             yield from (job.find() for job in jobs)
             return
-        # Each look is some requests, which take their time and nothing else.
+        # Each look-up is a few requests: latency and no computing.
         with ThreadPoolExecutor(_LOOKS_AT_ONCE) as looks:
             yield from looks.map(lambda job: job.find(), jobs)
 
     def _suited(self, on_gpu: bool) -> tuple[int, dict[str, int]]:
-        """How many workers there are for such jobs, and what of theirs a job takes."""
+        """The number of workers for such jobs, and the Dask resources that a job takes."""
         workers = self._client.scheduler_info()["workers"]
         if len(workers) != self._num_workers:
             self._num_workers = len(workers)
             self._on_event({"event": "workers", "workers": len(workers)})
         with_gpu = sum(GPU_SLOTS in worker["resources"] for worker in workers.values())
-        # One that is lost may come again: its jobs wait for it.
+        # A lost GPU worker may come back: its jobs wait for it.
         self._has_had_gpus |= with_gpu > 0
         return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and self._has_had_gpus else (len(workers), {})
 
@@ -231,8 +231,8 @@ class _DaskPool:
                 if time.monotonic() - counted_at > _COUNT_EVERY_S:
                     counted_at = time.monotonic()  # Workers come and go.
                     workers, takes = self._suited(on_gpu)
-                # One job more than a worker does at once is there when one ends. Not so at the end: a slow worker would
-                # have one waiting that another could begin.
+                # Each worker has one job in reserve, ready when another ends. Not near the end: a job in reserve at
+                # a slow worker could start elsewhere.
                 while waiting and len(futures) < (at_once + (len(waiting) > _TAIL * workers)) * max(1, workers):
                     submit(waiting.popleft())
                 if not futures:
@@ -254,7 +254,8 @@ class _DaskPool:
                 yield position, record
         except (CancelledError, CommClosedError) as error:
             raise RunError(
-                "the connection to the scheduler was lost", "All partitions that are done are kept: start again."
+                "the connection to the scheduler was lost",
+                "Run the command again to resume: all finished partitions are kept.",
             ) from error
         finally:
             for future in futures:
@@ -262,10 +263,10 @@ class _DaskPool:
 
 
 class _Blame:
-    """Which job the deaths of workers are held against.
+    """Decides which job to blame for the deaths of workers.
 
-    Dask gives a job up after some deaths of workers that had it, whether it ran there or was only next. Workers may be
-    killed at random, and a build be long: so a job is given back, behind all others, as long as anything gets done.
+    Dask gives up a job after a few deaths of workers that held it, running or queued. In a long build workers may be
+    killed at random: so a job is queued again, behind all others, as long as the build makes progress.
     """
 
     def __init__(self, jobs: Sequence[Job[Any]]) -> None:
@@ -283,7 +284,7 @@ class _Blame:
     def died(self, position: int, num_deaths: int, num_achieved: int) -> None:
         """
         Raises:
-            RunError: it is this job.
+            RunError: this job is to blame.
         """
         if num_achieved > self._achieved[position]:
             self._num_deaths[position] = 0
@@ -292,8 +293,8 @@ class _Blame:
         self._num_deaths[position] += num_deaths
         if self._num_deaths[position] >= _MOST_DEATHS:
             raise RunError(
-                f"{self._num_deaths[position]} worker processes died one after another on the same partition:"
+                f"{self._num_deaths[position]} worker processes died in a row on the same partition:"
                 f" {self._jobs[position].label}",
-                "Too little memory is the usual cause: fewer --workers, a smaller model or a smaller partition_rows."
-                " All partitions that are done are kept.",
+                "The usual cause is too little memory: use fewer --workers, a smaller model or a smaller"
+                " partition_rows. All finished partitions are kept.",
             )

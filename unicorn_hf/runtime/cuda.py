@@ -9,11 +9,10 @@ from unicorn_hf.runtime.gpus import Group
 
 
 class GroupedCUDACluster(LocalCUDACluster):  # type: ignore[misc]
-    """One worker a group of GPUs, and these alone visible to it and to the processes that it starts.
+    """One worker per group of GPUs; the worker and its child processes see only the group.
 
-    dask-cuda gives each worker one GPU and shows it all others behind its own; an engine that spans several GPUs would
-    take those of its neighbours. Each worker's own is the first of its group: memory and processor cores near that one
-    are the worker's.
+    dask-cuda gives each worker one GPU and lists all others after it, so an engine that spans several GPUs would take
+    its neighbours'. The first GPU of a group is the worker's own: the worker is bound to the cores and memory near it.
     """
 
     def __init__(self, groups: Sequence[Group], **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a data set's card tells `datasets` to read: a stranger wrote it, and `datasets` follows it anywhere."""
+"""Check which files a data set's card makes `datasets` read: the card is untrusted, and `datasets` opens any path."""
 
 import re
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ _OUTSIDE = re.compile(r"^[/\\~]|^[A-Za-z]:|://|::|(^|[/\\])\.\.([/\\]|$)")
 
 
 def check_data_files(source: str, revision: str | None = None) -> None:
-    """See that the card of a data set names files of the data set alone.
+    """Check that the card of a data set names only files of the data set.
 
-    For before `datasets.load_dataset`, which opens absolute paths and URLs in a card as well. What cannot be read here
-    is left to `datasets`, which says why.
+    Call it before `datasets.load_dataset`, which also opens absolute paths and URLs that a card names. A card that
+    cannot be read here is left to `datasets`, which reports why.
 
     Args:
         source: a folder, or `ORG/NAME` on the Hub.
         revision: of the repository.
 
     Raises:
-        InputError: it names others, or is not YAML.
+        InputError: the card names other files, or is not YAML.
     """
     for name in _CARDS:
         text = _text(source, name, revision)
@@ -31,7 +31,7 @@ def check_data_files(source: str, revision: str | None = None) -> None:
             if _OUTSIDE.search(path):
                 raise InputError(
                     f"the card of {source} names {path!r} as data, which is not a file of the data set",
-                    "Do not load it: whoever made it wants another file or address opened.",
+                    "Do not load it: the card tries to open a file or an address outside the data set.",
                 )
 
 
@@ -52,13 +52,13 @@ def _downloaded(repo_id: str, name: str, revision: str | None) -> Path:
 def _metadata(text: str, source: str, *, whole: bool) -> Any:
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    # As `datasets` finds it: another rule would look at another text.
+    # The pattern that `datasets` uses: another one could find other text.
     matter = text if whole else match[2] if (match := REGEX_YAML_BLOCK.search(text)) else ""
     return read_yaml(matter, f"the card of {source}")[0]
 
 
 def _named(metadata: Any) -> Iterator[str]:
-    """All texts below `configs` and `data_files`, whatever their form: a path is one of them."""
+    """All strings below the keys that name data files, at any depth: the paths are among them."""
     if isinstance(metadata, dict):
         for key in ("configs", "data_files", "data_dir"):
             yield from _texts(metadata.get(key))

@@ -1,4 +1,4 @@
-"""Atomic files, and shards of tables: a file under its final name is whole, and what altered it since is noticed."""
+"""Atomic files, and shards of tables: a file under its final name is complete, and later changes are detected."""
 
 import errno
 import json
@@ -23,10 +23,10 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACC
 
 
 class DamagedShardError(RunError):
-    """A shard that is gone, or not what was written. Once `Step.forget` took its record away, it is made again."""
+    """A shard is missing or altered. After `Step.forget` deletes its record, the next run rebuilds it."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} {why}", "See whether the disk is sound; the same command makes it again.")
+        super().__init__(f"{path} {why}", "Check the disk; run the same command again to rebuild it.")
         self.path = path
         self.why = why
 
@@ -36,32 +36,34 @@ class DamagedShardError(RunError):
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """What a disk refuses becomes an error for a person.
+    """Convert errors of the disk and of remote storage.
 
     Raises:
-        RunError: it is full, read-only, or closed to this user; or storage elsewhere does not answer.
+        RunError: the disk is full, read-only, or not writable for this user; or remote storage fails.
     """
     try:
         yield
     except storage.errors() as error:
         raise RunError(
-            f"the storage refuses or does not answer: {error}",
-            "All partitions that are done are kept: see to address, rights and network, and start again.",
+            f"the storage refuses the request or does not answer: {error}",
+            "Check the URL, the permissions and the network, and run the command again: all finished partitions are"
+            " kept.",
         ) from error
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         raise RunError(
             f"cannot write {error.filename or 'a shard'}: {error.strerror}",
-            "All partitions that are done are kept: make room, or mend the folder's rights, and start again.",
+            "Free some space or fix the folder's permissions, and run the command again: all finished partitions are"
+            " kept.",
         ) from error
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary local path to write to; it becomes `path`, all at once, when the block ends without error.
+    """Yield a temporary local path to write to; it becomes `path` atomically when the block ends without error.
 
-    Beside a local `path` it is synced and renamed; for one elsewhere it is uploaded.
+    For a local `path` the temporary file is beside it, synced and renamed; for a remote one it is uploaded.
     """
     if storage.is_remote(path):
         with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as folder:
@@ -69,7 +71,7 @@ def atomic(path: Path) -> Iterator[Path]:
             storage.upload(Path(folder) / path.name, path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The thread's too: a partition that is given out again may still be at work in another one.
+    # With the thread's id: a partition that is scheduled again may still run in another thread.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         yield temporary
@@ -77,7 +79,7 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        # The temporary name tells nobody anything, and a write to an open file names none.
+        # The temporary name would not help the user, and a write to an open file names no file.
         if error.errno is not None:
             error.filename = str(path)
         raise
@@ -102,7 +104,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> str:
-    """Write `table` as one sealed Parquet shard of exactly `schema`; returns the seal.
+    """Write `table` as one sealed Parquet shard of exactly `schema`; return the seal.
 
     Raises:
         KeyError: a column is missing; nothing is written.
@@ -117,7 +119,7 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> str:
 
 
 def write_arrow(path: Path, table: pa.Table) -> str:
-    """Write `table` as one sealed Arrow file, its columns as they lie in memory; returns the seal."""
+    """Write `table` as one sealed Arrow file, its columns as in memory; return the seal."""
     schema = table.schema.with_metadata({_SEAL: UNSEALED})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -134,16 +136,16 @@ def _write_sealed(path: Path, sink: pa.BufferOutputStream) -> str:
 
 
 def read_sealed(path: Path) -> bytes:
-    """The bytes of a sealed file.
+    """Return the bytes of a sealed file.
 
     Raises:
-        DamagedShardError: it is gone or cannot be read, or is not what was written.
+        DamagedShardError: the file is missing, unreadable or altered.
     """
     try:
-        # Not mapped: of a file that is cut while it is mapped, or of a broken sector, the process would die.
+        # Not memory-mapped: truncation of a mapped file, or a bad sector, would kill the process.
         content = storage.read(path)
     except FileNotFoundError as error:
-        raise DamagedShardError(path, "is gone") from error
+        raise DamagedShardError(path, "is missing") from error
     except OSError as error:
         if error.errno != errno.EIO:
             raise
@@ -155,10 +157,10 @@ def read_sealed(path: Path) -> bytes:
 def check_seal(path: Path, content: bytes) -> None:
     """
     Raises:
-        DamagedShardError: the bytes are not those that were written to `path`.
+        DamagedShardError: the bytes differ from those written to `path`.
     """
     if seal_of(content) is None:
-        raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+        raise DamagedShardError(path, "is damaged: its bytes differ from those that were written")
 
 
 def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
@@ -166,17 +168,17 @@ def rows_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Ta
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """Read a shard that was written with `schema`, or some columns of it.
+    """Read a shard that was written with `schema`, or some of its columns.
 
-    A column that may be null, and that an earlier version did not write, is null.
+    Nullable columns that an earlier version did not write are null.
 
     Raises:
-        DamagedShardError: it is gone, is not what was written, or was written with another schema.
+        DamagedShardError: the shard is missing or altered, or has another schema.
     """
     names = columns or schema.names
     content = pa.BufferReader(read_sealed(path))
     try:
-        # In half the time of `pq.read_table`, which opens a data set for it; there are thousands of shards.
+        # `pq.read_table` opens a data set and takes twice as long; there are thousands of shards.
         with pq.ParquetFile(content) as file:
             written = [name for name in names if name in file.schema_arrow.names or not schema.field(name).nullable]
             table = file.read(written, use_threads=False)
@@ -192,27 +194,27 @@ def read_arrow(path: Path) -> pa.Table:
     """Read what `write_arrow` wrote.
 
     Raises:
-        DamagedShardError: it is gone, or is not what was written.
+        DamagedShardError: the file is missing or altered.
     """
     return pa.ipc.open_file(pa.BufferReader(read_sealed(path))).read_all()
 
 
 def map_arrow(path: Path) -> pa.Table:
-    """As `read_arrow`, for who needs a few rows of many shards: mapped, and checked once in each process.
+    """Like `read_arrow`, for a few rows of many shards: memory-mapped, and checked once per process.
 
     Raises:
-        DamagedShardError: it is gone, or is not what was written.
+        DamagedShardError: the file is missing or altered.
     """
     try:
         stat = path.stat()
     except FileNotFoundError as error:
-        raise DamagedShardError(path, "is gone") from error
+        raise DamagedShardError(path, "is missing") from error
     return pa.ipc.open_file(pa.memory_map(str(_checked(path, stat.st_size, stat.st_mtime)))).read_all()
 
 
 @lru_cache(maxsize=1 << 14)
 def _checked(path: Path, num_bytes: int, written: float) -> Path:
-    """A local file with the content of `path`, which was looked at when it had this size and time."""
+    """A checked local file with the content of `path`; size and time are part of the cache key."""
     content = read_sealed(path)
     if not storage.is_remote(path):
         return path
@@ -223,10 +225,10 @@ def _checked(path: Path, num_bytes: int, written: float) -> Path:
 
 @lru_cache(maxsize=1)
 def _copies() -> "tempfile.TemporaryDirectory[str]":
-    """Goes with the process."""
+    """Deleted when the process ends."""
     return tempfile.TemporaryDirectory(prefix="unicorn-hf-")
 
 
 def take_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
-    """Some rows of a table, in the order given; none if none are given."""
+    """Take rows of a table by position, in the order given."""
     return table.take(pa.array(rows, pa.int64()))

@@ -1,4 +1,4 @@
-"""From a partition's candidates to its shards: kept rows, rejections with their raw text, and the counts of both."""
+"""Turn a partition's candidates into shards: kept rows, rejections with their raw text, and the counts of both."""
 
 import math
 from collections import Counter
@@ -27,13 +27,13 @@ class Counts(Figures):
     num_kept: int = 0
     rejected: dict[str, int] = {}
     dropped: dict[str, int] = {}
-    """Parts of kept rows that were left out, by reason: pairs of a conversation."""
+    """Parts of kept rows that were removed, by reason: pairs of a conversation."""
     num_requests: int = 0
-    """Answers that the candidates took; those found in store are counted too."""
+    """Answers that the candidates needed, stored ones included."""
     num_prompt_tokens: int = 0
     num_output_tokens: int = 0
     num_estimated: int = 0
-    """Answers whose tokens the engine did not count: an estimate stands for them."""
+    """Answers whose tokens the engine did not count: the counts contain an estimate."""
 
     @property
     def num_rejected(self) -> int:
@@ -46,16 +46,16 @@ class Counts(Figures):
 
 
 class Usage(Figures):
-    """What the answers took of the engine. Unlike the counts it differs from run to run: it is never published as fact.
+    """Engine usage of the answers. Unlike the counts it differs between runs: it is never published as a fact.
 
-    Answers keep it in store, so that captions that are derived again from stored answers say what these have cost.
+    The store keeps it with each answer, so captions derived again from stored answers report the original cost.
     """
 
     num_retries: int = 0
     seconds: float = 0.0
-    """Time that an engine worked, over all workers: two workers for one second are two. Without its start."""
+    """Engine time, summed over workers, without the engine's start."""
     prompt_tokens_squared: float = 0.0
-    """Sum over the answers; with `Counts` it tells how far answers differ."""
+    """Sum over the answers; with `Counts` it gives the variance."""
     output_tokens_squared: float = 0.0
 
     @classmethod
@@ -70,11 +70,11 @@ class Usage(Figures):
 
 class GenerationRecord(Record):
     content: str
-    """The seal of the shard of kept rows: an engine that is asked again may answer otherwise."""
+    """The seal of the shard of kept rows: the same requests may get other answers in another run."""
     counts: Counts
     usage: Usage = Usage()
     unanswered: tuple[int, ...] = ()
-    """Places among the candidates that were asked and got no answer: another draw of their prompt gets none either."""
+    """Positions of candidates that were sent and got no answer: another sample of their prompt gets none either."""
 
     @property
     def is_final(self) -> bool:
@@ -83,7 +83,7 @@ class GenerationRecord(Record):
 
 @dataclass
 class Outcomes:
-    """Collects what becomes of a partition's candidates, then writes it."""
+    """Collects the outcome of each candidate of a partition, then writes the shards."""
 
     stage: str
     kept: list[dict[str, Any]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Outcomes:
     """See `GenerationRecord`."""
 
     def keep(self, row: dict[str, Any], dropped: Sequence[Rejected] = ()) -> None:
-        """Keep a row, of which parts may have been left out."""
+        """Keep a row, whose parts in `dropped` were removed."""
         self.kept.append(row)
         self.dropped.update(part.reason for part in dropped)
 
@@ -112,7 +112,7 @@ class Outcomes:
     def write(
         self, job: PartitionJob[GenerationRecord], work: Work, answers: Sequence[Answer], schema: pa.Schema
     ) -> GenerationRecord:
-        """Write both shards, then the record; `answers` are all that the candidates took."""
+        """Write both shards, then the record; `answers` are all that the candidates needed."""
         content = write_table(job.shard(self.stage), rows_table(self.kept, schema), schema)
         write_table(job.shard(REJECTED), rows_table(self.rejected, REJECTIONS), REJECTIONS)
         counts = Counts(
@@ -130,18 +130,18 @@ class Outcomes:
 
 
 def num_to_ask(missing: float, so_far: Counts) -> int:
-    """Candidates that probably hold what is missing, by the share that was kept so far.
+    """Number of candidates that probably yield the missing rows, given the share kept so far.
 
-    Two standard deviations more than are expected to: a wave that falls short costs another one's latency, for few
-    rows. As many as are missing where nothing was asked yet.
+    It adds two standard deviations: a wave that falls short costs the latency of another one for a few rows. Before the
+    first request it equals the number of missing rows.
     """
     if not so_far.num_candidates:
         return math.ceil(missing)
-    # At least a hundredth: a filter that nothing has passed yet must not ask for everything at once.
+    # At least 1%: when nothing has passed the filters yet, one wave must not request everything.
     kept = max(so_far.num_kept / so_far.num_candidates, 0.01)
     return math.ceil((missing + _DEVIATIONS * math.sqrt(missing * (1 - kept))) / kept)
 
 
 def most_common(rejected: Mapping[str, int], number: int = 4) -> str:
-    """The commonest reasons as a phrase, e.g. `1,204 too_short, 33 markup`."""
+    """The most common reasons as a phrase, e.g. `1,204 too_short, 33 markup`."""
     return ", ".join(f"{count:,} {reason}" for reason, count in Counter(rejected).most_common(number))

@@ -1,4 +1,4 @@
-"""Which GPUs this machine lends to the build, and how they are shared out."""
+"""The GPUs that a build may use on this machine, and how they are divided between workers."""
 
 import os
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from unicorn_hf.core.errors import InputError
 Group = tuple[str, ...]
 """Devices of one worker, as `CUDA_VISIBLE_DEVICES` names them."""
 GPU_SLOTS = "unicorn-hf-gpu"
-"""What a worker with a GPU has of in Dask's books: as many as it has threads, of which a job that uses it takes one."""
+"""Dask resource of workers with a GPU: one unit per thread; a job that uses the GPU takes one."""
 _NONE = ("", "-1", "NoDevFiles")
-"""Names of no device; the last is SLURM's."""
+"""Values that mean no device; the last is SLURM's."""
 
 
 def visible_gpus() -> list[str]:
-    """The devices that `CUDA_VISIBLE_DEVICES` names, or else all of this machine; none where NVML is not there."""
+    """The devices in `CUDA_VISIBLE_DEVICES`, or else all of this machine; none without NVML."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in _NONE]
@@ -22,7 +22,7 @@ def visible_gpus() -> list[str]:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no module, no driver, no device: each has an error of its own
+    except Exception:  # noqa: BLE001 - no module, no driver and no device raise different errors
         return []
     try:
         return [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
@@ -31,14 +31,15 @@ def visible_gpus() -> list[str]:
 
 
 def grouped(gpus: Sequence[str], size: int) -> list[Group]:
-    """Neighbours together, `size` to a group; what does not fill a group is left over.
+    """Group neighbouring GPUs, `size` per group; a remainder stays unused.
 
     Raises:
-        InputError: there are not enough for one.
+        InputError: there are too few for one group.
     """
     if len(gpus) < size:
         raise InputError(
-            f"a worker needs {size} GPUs (engine.tensor_parallel_size), and {len(gpus)} can be seen here",
-            "A smaller model or tensor_parallel_size, a machine with more GPUs, or CUDA_VISIBLE_DEVICES.",
+            f"a worker needs {size} GPUs (engine.tensor_parallel_size), but only {len(gpus)} are visible",
+            "Use a smaller model, a smaller tensor_parallel_size or a machine with more GPUs, or set"
+            " CUDA_VISIBLE_DEVICES.",
         )
     return [tuple(gpus[start : start + size]) for start in range(0, len(gpus) - size + 1, size)]

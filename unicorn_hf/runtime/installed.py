@@ -1,4 +1,4 @@
-"""What is installed beside this package: versions and what they demand of each other, and whether it all loads."""
+"""The packages installed beside this one: their versions, conflicts between them, and whether they import."""
 
 import json
 import os
@@ -35,38 +35,38 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A package that another one cannot go with."""
+    """An installed package that violates the requirement of another one."""
 
     package: str
-    """Who demands it, with its version."""
+    """The package that requires it, with its version."""
     requirement: str
-    """What it demands, as pip takes it."""
+    """The requirement, in pip's syntax."""
     found: str
-    """The version that is installed instead."""
+    """The installed version."""
 
 
 @dataclass(frozen=True)
 class TorchFacts:
-    """What torch says of itself."""
+    """Torch's own report about CUDA."""
 
     cuda: str | None
-    """The CUDA version that it was built for; None for a CPU build."""
+    """The CUDA version that torch was built for; None for a CPU build."""
     gpus: tuple[tuple[str, int], ...]
-    """Name and bytes of memory of the GPUs that it can use."""
+    """Name and memory in bytes of each usable GPU."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of importing."""
+    """The result of the imports."""
 
     errors: dict[str, str | None]
-    """By module: why it does not load, or None where it does."""
+    """By module: why the import failed, or None if it succeeded."""
     torch: TorchFacts | None
-    """None where torch does not load, or was not asked for."""
+    """None if torch does not load, or was not requested."""
 
 
 def installed_version(package: str) -> str | None:
-    """The version of a distribution; None where it is not installed."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -74,9 +74,9 @@ def installed_version(package: str) -> str | None:
 
 
 def mismatches(packages: Iterable[str]) -> list[Mismatch]:
-    """What the metadata of the installed `packages` demands and another version is there of.
+    """Requirements of the installed `packages` that the installed versions violate.
 
-    What is demanded and absent is left out: set-ups leave away what they do not need.
+    Requirements that are not installed are ignored: an installation may omit what it does not use.
     """
     from packaging.requirements import Requirement
 
@@ -95,10 +95,10 @@ def mismatches(packages: Iterable[str]) -> list[Mismatch]:
 
 
 def try_loading(modules: Sequence[str]) -> Loaded:
-    """Import `modules`, in this order, in a process of its own: it may crash, print and take memory as it likes.
+    """Import `modules` in this order in a subprocess, which may crash, print and use memory freely.
 
-    The process is given no variable of the environment that may hold a secret. A module whose import ends the process
-    has that as its error, and so have those after it.
+    The subprocess gets no environment variable that may hold a secret. When an import ends the process, that is the
+    error of this module and of those after it.
     """
     environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     command = [sys.executable, "-c", _PROBE, *modules]

@@ -1,4 +1,4 @@
-"""What a build tells of itself in its work folder: where it is, for `unicorn-hf status`, and a log of what happened."""
+"""A build's state, for `unicorn-hf status`, and its event log; both in the work folder."""
 
 import json
 import os
@@ -22,11 +22,11 @@ from unicorn_hf.runtime.storage import errors, is_remote
 STATE = "state.json"
 LOG = "log.jsonl"
 EVERY_S = 2.0
-"""At most so long apart is the state written while a build runs."""
+"""Interval at which a running build writes its state."""
 
 
 class StageState(BaseModel):
-    """Where a stage is."""
+    """The progress of a stage."""
 
     name: str
     unit: str = "rows"
@@ -34,23 +34,23 @@ class StageState(BaseModel):
     kept: int = 0
     rejected: int = 0
     worked: int = 0
-    """Rows that this run's workers have done, not all of them kept."""
+    """Rows that this run's workers processed, kept or not."""
     num_found: int = 0
-    """Answers of this run that were stored."""
+    """Stored answers that this run used."""
     num_asked: int = 0
-    """Requests of this run."""
+    """Requests that this run sent."""
     seconds: float = 0.0
-    """Since the stage began in this run."""
+    """Time since the stage began in this run."""
     finished: bool = False
 
 
 class BuildState(BaseModel):
-    """Where a build is, as of `updated`."""
+    """The state of a build at `updated`."""
 
     recipe: str
     out: str
     answers: str = ""
-    """Where the engine's answers are stored; empty where none is asked."""
+    """Location of the engine's stored answers; empty if the build uses no engine."""
     state: Literal["running", "done", "failed", "stopped"]
     error: str = ""
     host: str
@@ -59,15 +59,15 @@ class BuildState(BaseModel):
     updated: datetime
     workers: int = 0
     dashboard: str = ""
-    """Dask's own page about the cluster."""
+    """URL of Dask's dashboard."""
     stages: list[StageState] = []
 
 
 class Journal:
-    """Implements `Progress`: passes on what it is told, and keeps it in the folder.
+    """Implements `Progress`: forwards each call, and records it in the folder.
 
-    Nothing is written before the first stage begins. Times that are told are those of this machine's clock; how long
-    something took is measured by one that does not jump.
+    It writes nothing before the first stage begins. Times of day come from this machine's clock, durations from the
+    monotonic one.
     """
 
     def __init__(self, folder: Path, told: Progress, *, recipe: str, out: Path, answers: Path | None = None) -> None:
@@ -105,7 +105,7 @@ class Journal:
             self._log("done")
             self._state.state = "done"
         elif isinstance(error, Exception):
-            # Of another error only the kind: nobody knows what is in its words.
+            # Only the type of other errors: their text may hold anything, secrets too.
             said = error.message if isinstance(error, UnicornError) else type(error).__name__
             self._log("failed", error=said)
             self._state.state, self._state.error = "failed", said
@@ -150,7 +150,7 @@ class Journal:
         self._write()
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """What the pool or a worker tells; see `runtime.cluster.open_pool`."""
+        """Record an event of the pool or a worker; see `runtime.cluster.open_pool`."""
         match event["event"]:
             case "rows":
                 self.working(event["rows"])
@@ -191,14 +191,14 @@ class Journal:
                     self._write_log()
 
     def _write_log(self) -> None:
-        """For who holds the lock."""
+        """The caller holds the lock."""
         path = self._folder / LOG
         if not is_remote(path):
             with path.open("a", encoding="utf-8") as file:
                 file.write(self._lines)
             self._lines = ""
             return
-        # An object cannot be added to: it is written anew, with what runs before this one told.
+        # An object cannot be appended to: rewrite it, with the lines of earlier runs.
         if self._earlier is None:
             self._earlier = path.read_text(encoding="utf-8") if path.exists() else ""
         if self._lines != self._written:
@@ -207,5 +207,5 @@ class Journal:
 
     @staticmethod
     def _quietly() -> AbstractContextManager[None]:
-        # A full disk is told by the stage that meets it: the journal must not hide that error behind its own.
+        # The stage that hits a full disk reports it: the journal's error must not hide that one.
         return suppress(OSError, *errors())

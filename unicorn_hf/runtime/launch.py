@@ -1,4 +1,4 @@
-"""Where the worker processes of a build run: here, here on GPUs, or on a cluster that somebody started."""
+"""Where the worker processes of a build run: on this machine, on its GPUs, or on an existing cluster."""
 
 import logging
 import tempfile
@@ -24,35 +24,35 @@ _KINDS = ("auto", "local", "cuda")
 _ANSWER_S = 30
 _RESTORED_EVERY_S = 3
 _WORKERS_S = 600
-"""Until the first workers are there: a queue may have to give them their turn."""
+"""Wait for the first workers: a batch system may queue them."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a build's workers run on, as far as it is known before they do."""
+    """Where a build's workers run, as known before they start."""
 
     num_workers: int | None = None
-    """None where others start them, and they come and go."""
+    """None for a cluster whose workers come and go."""
     groups: tuple[Group, ...] = ()
-    """GPUs of each worker, where they have some."""
+    """The GPUs of each worker; empty without GPUs."""
     scheduler: str = ""
-    """Address or file of a scheduler that runs already."""
+    """Address or file of a running scheduler."""
     dashboard: bool = False
-    """Whether a cluster that is started here shows Dask's page about itself."""
+    """Whether a local cluster serves Dask's dashboard."""
 
     @property
     def has_dashboard(self) -> bool:
-        """A scheduler that runs already has one, unless its owner switched it off."""
+        """A running scheduler has one, unless its owner disabled it."""
         return self.dashboard or bool(self.scheduler)
 
     @property
     def warning(self) -> str:
-        """What is unsafe about it; empty where nothing is."""
+        """What is unsafe about the place; empty if it is safe."""
         if not self.scheduler or is_closed(address := address_of(self.scheduler)):
             return ""
         return (
-            f"the scheduler {address} is open to its network: whoever reaches it, or can pose as it, can run code as"
-            " you. Start it with TLS and give its tls:// address (see docs/clusters.md), or keep others off the network"
+            f"the scheduler {address} is open to its network: anyone who can reach or impersonate it can run code as"
+            " you. Start it with TLS and give its tls:// address (see docs/clusters.md), or isolate the network"
         )
 
     @property
@@ -72,26 +72,26 @@ def find_place(
     gpus_per_worker: int = 1,
     dashboard: bool = False,
 ) -> Place:
-    """Where a recipe's `cluster.kind` has the workers run.
+    """Resolve a recipe's `cluster.kind`.
 
     Args:
         kind: `auto`, `local`, `cuda`, the address of a scheduler, or the path of its file.
-        num_workers: as many as the user asks for.
-        on_cpu: as many as suit a build on this machine's processor.
-        uses_gpu: whether engine or encoder have a use for one.
-        gpus_per_worker: GPUs that one engine takes.
-        dashboard: whether a cluster that is started here shows Dask's page about itself.
+        num_workers: the number that the user requested.
+        on_cpu: the number that suits a build on this machine's CPU.
+        uses_gpu: whether the engine or the encoder can use a GPU.
+        gpus_per_worker: GPUs that one engine needs.
+        dashboard: whether a local cluster serves Dask's dashboard.
 
     Raises:
-        InputError: there are not as many GPUs, or dask-cuda or Bokeh is not installed, or the scheduler's file is not
-            there, or its address holds credentials.
+        InputError: there are too few GPUs, dask-cuda or Bokeh is not installed, the scheduler's file is missing, or its
+            address contains credentials.
     """
     if kind not in _KINDS:
         return _scheduler(kind, num_workers)
     if dashboard and find_spec("bokeh") is None:
         raise InputError(
-            "Dask's dashboard takes Bokeh, which is not installed",
-            "pip install 'unicorn-hf[report]', or leave --dashboard away.",
+            "Dask's dashboard requires Bokeh, which is not installed",
+            "pip install 'unicorn-hf[report]', or omit --dashboard.",
         )
     gpus = visible_gpus() if kind == "cuda" or (kind == "auto" and uses_gpu) else []
     if kind == "cuda" or gpus:
@@ -99,8 +99,8 @@ def find_place(
         groups = grouped(gpus, gpus_per_worker)
         if (num_workers or 1) > len(groups):
             raise InputError(
-                f"{num_workers} workers with {gpus_per_worker} GPU each: {len(gpus)} GPUs can be seen here",
-                f"At most --workers {len(groups)}.",
+                f"{num_workers} workers with {gpus_per_worker} GPU each, but only {len(gpus)} GPUs are visible",
+                f"Use at most --workers {len(groups)}.",
             )
         groups = groups[:num_workers]
         return Place(len(groups), tuple(groups), dashboard=dashboard)
@@ -108,7 +108,7 @@ def find_place(
 
 
 def count_workers(place: Place) -> int:
-    """How many workers a build has: those that were asked for, or that its scheduler has now; at least 1."""
+    """The number of workers of a build: as requested, or as its scheduler has now; at least 1."""
     if place.num_workers:
         return place.num_workers
     from distributed import Client
@@ -117,21 +117,21 @@ def count_workers(place: Place) -> int:
         with Client(address_of(place.scheduler), set_as_default=False, timeout=_ANSWER_S) as client:
             return max(1, len(client.nthreads()))
     except (OSError, ValueError):
-        return 1  # Whoever needs the workers will say why there are none.
+        return 1  # The build itself reports why there are none.
 
 
 @contextmanager
 def connected(
     place: Place, build: str, environment: "Environment", folder: Path | None, num_threads: int
 ) -> Iterator[Any]:
-    """A Dask client whose workers are set up to run jobs.
+    """Yield a Dask client whose workers are set up to run jobs.
 
     Args:
         place: where they run.
-        build: what it is called among the builds that share the workers.
-        environment: set in a worker before it imports an engine.
-        folder: where shards are written, which each worker must see; None where all are on this machine.
-        num_threads: jobs that a worker has in flight, in a cluster that is started here.
+        build: its name among the builds that share the workers.
+        environment: variables to set in a worker before it imports an engine.
+        folder: where shards are written, which each worker must see; None if all are on this machine.
+        num_threads: jobs in flight per worker of a local cluster.
 
     Raises:
         InputError: no scheduler answers, or a worker has other versions or does not see the folder.
@@ -154,9 +154,9 @@ def connected(
 
 @contextmanager
 def _started(place: Place, environment: "Environment", num_threads: int) -> Iterator[Any]:
-    """Workers of our own, which end with the build and let nobody else in.
+    """Start workers that end with the build and accept no other peer.
 
-    Dask runs whatever code it is sent. So scheduler, nannies and workers talk TLS and ask each peer for the certificate
+    Dask runs any code it receives. So scheduler, nannies and workers use TLS and require of each peer the certificate
     of this run, which exists only in the memory of these processes (decision 23).
     """
     import dask
@@ -164,18 +164,18 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
 
     num_workers = place.num_workers or 1
     settings = {
-        # Before a worker's interpreter starts: numbers of threads are read once.
+        # Set before a worker's interpreter starts: libraries read thread counts once.
         "distributed.nanny.pre-spawn-environ": dict(environment(max(1, cpu_count() // num_workers))),
-        # An engine may have processes of its own, which a daemon may not.
+        # An engine may start processes, which a daemon may not.
         "distributed.worker.daemon": False,
-        # A worker may be long in starting again, on a machine that has much to do.
+        # On a busy machine a worker may restart slowly.
         "distributed.deploy.lost-worker-timeout": "60s",
-        # Each process has an HTTP server, which tells anybody of this machine about jobs: it has no pages.
+        # Each process runs an HTTP server that would show jobs to every user of this machine: serve no pages.
         "distributed.worker.http.routes": [],
     }
     if not place.dashboard:
         settings |= {"distributed.scheduler.http.routes": []}
-        # What Dask measures of itself, many times a second in each process, is for the dashboard alone.
+        # Only the dashboard needs Dask's measurements of itself, several per second in each process.
         settings |= {
             "distributed.worker.profile.enabled": False,
             "distributed.admin.tick.interval": "1s",
@@ -186,7 +186,7 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         "memory_limit": 0,
         "security": Security.temporary(),
         "dashboard_address": "127.0.0.1:0",
-        # Where Bokeh is installed, it takes a second to start.
+        # If Bokeh is installed, it takes a second to start.
         "scheduler_kwargs": {"dashboard": place.dashboard},
         "silence_logs": logging.CRITICAL,
     }
@@ -207,10 +207,10 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
 
 @contextmanager
 def _kept_up(cluster: Any) -> Iterator[None]:
-    """Workers that have lost their nanny too get another one.
+    """Replace workers whose nanny is gone.
 
-    Nannies restart their workers, but end where a worker dies while it starts, or is missing just when Dask looks, some
-    time after an earlier death (`lost-worker-timeout`). Nobody else starts another: a build would wait for ever.
+    A nanny restarts its worker, but exits when the worker dies during start-up, or is missing at Dask's check some time
+    after an earlier death (`lost-worker-timeout`). Dask does not replace the nanny: a build would wait for ever.
     """
     from distributed.core import Status
     from tornado.ioloop import PeriodicCallback
@@ -221,7 +221,7 @@ def _kept_up(cluster: Any) -> Iterator[None]:
         for name, nanny in list(cluster.workers.items()):
             if nanny.status in (Status.closed, Status.failed):
                 del cluster.workers[name]
-        # Starts those that are not there.
+        # Starts the missing ones.
         cluster.scale(number)
 
     restoring = PeriodicCallback(restore, 1000 * _RESTORED_EVERY_S)
@@ -234,7 +234,7 @@ def _kept_up(cluster: Any) -> Iterator[None]:
 
 @contextmanager
 def _joined(place: Place) -> Iterator[Any]:
-    """Workers that others started, and may use for something else afterwards."""
+    """Join the workers of an existing cluster, which may go on to other work afterwards."""
     from distributed import Client
 
     address = address_of(place.scheduler)
@@ -244,8 +244,8 @@ def _joined(place: Place) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address}: {error}",
-            "See that it runs, and whether it uses TLS: then its address begins with tls://, and Dask's configuration"
-            f" names certificates of the same authority here and there. {SEE_CERTIFICATES}",
+            "Check that it runs. If it uses TLS, its address begins with tls://, and Dask's configuration must name"
+            f" certificates of the same authority on both sides. {SEE_CERTIFICATES}",
         ) from error
     with client:
         if place.num_workers or not client.nthreads():
@@ -260,19 +260,19 @@ def _await_workers(client: Any, place: Place) -> None:
         raise RunError(
             f"the scheduler {place.scheduler} has {len(client.nthreads())} of {place.num_workers or 1} workers"
             f" after {_WORKERS_S} s",
-            "Start workers with `dask worker` or `dask cuda worker`, or see why they do not come.",
+            "Start workers with `dask worker` or `dask cuda worker`, or check why they do not connect.",
         ) from error
 
 
 def _leave(client: Any, build: str) -> None:
-    # The scheduler may be gone, and then the workers are.
+    # The scheduler may be gone, and the workers with it.
     with suppress(OSError, ValueError, TimeoutError):
         client.unregister_worker_plugin(build)
 
 
 @contextmanager
 def _marked(folder: Path | None) -> Iterator[Path | None]:
-    """A file in the folder while the build runs, by which a worker knows that it is the same folder."""
+    """Keep a file in the folder while the build runs, so that a worker can check that it sees the same folder."""
     if folder is None:
         yield None
         return
@@ -289,9 +289,9 @@ def _scheduler(kind: str, num_workers: int | None) -> Place:
         near = get_close_matches(kind.lower(), _KINDS, n=1)
         hint = f". Did you mean {near[0]}?" if near else ""
         raise InputError(
-            # What is meant as an address may hold a password.
+            # A mistyped address may hold a password.
             f"no cluster {'with this name' if '@' in kind else repr(kind)}{hint}",
-            "auto, local, cuda, a scheduler's address like tls://10.0.0.1:8786, or the path of its file.",
+            "Use auto, local, cuda, a scheduler's address like tls://10.0.0.1:8786, or the path of its file.",
         )
     address_of(kind)
     return Place(num_workers, scheduler=kind)
@@ -300,5 +300,6 @@ def _scheduler(kind: str, num_workers: int | None) -> Place:
 def _check_dask_cuda() -> None:
     if find_spec("dask_cuda") is None:
         raise InputError(
-            "GPUs are there, but dask-cuda is not installed", "pip install 'unicorn-hf[gpu]', or --cluster local."
+            "GPUs are visible, but dask-cuda is not installed",
+            "pip install 'unicorn-hf[gpu]', or use --cluster local.",
         )

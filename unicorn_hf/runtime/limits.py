@@ -1,4 +1,4 @@
-"""What ends a build while it runs: too much that is rejected, or a budget that is used up."""
+"""Limits that stop a running build: too many rejections, or an exhausted budget."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Job, Record
 
 _FEWEST_CANDIDATES = 20
-"""Fewer candidates prove nothing."""
+"""The limit applies from this many candidates on."""
 _HOUR_S = 3600
 RecordT = TypeVar("RecordT", bound=Record)
 
 
 class RejectionLimit:
-    """Adds up records as they come, shows the sum, and raises when too much is rejected."""
+    """Adds up records as they arrive, shows the sum, and raises when too many candidates are rejected."""
 
     def __init__(self, stage: str, max_rejected: float, so_far: Counts, progress: Progress) -> None:
         self._stage = stage
@@ -40,19 +40,19 @@ class RejectionLimit:
             raise RunError(
                 f"{self._stage}: {counts.num_rejected:,} of {counts.num_candidates:,} candidates are rejected"
                 f" ({most_common(counts.rejected)}), above the recipe's limit of {self._max_rejected:.0%}",
-                f"The rejections with their raw text are in the work folder. Mend prompt, sampling or filters, or raise"
-                f" {self._stage}.max_rejected; stored answers are used again.",
+                f"Read the rejections and their raw text in the work folder. Change the prompt, sampling or filters, or"
+                f" raise {self._stage}.max_rejected; stored answers are reused.",
             )
 
 
 class Budget:
-    """Implements `WorkerPool`: passes jobs on, and ends the build when it has cost enough or run long enough.
+    """Implements `WorkerPool`: forwards jobs, and stops the build when it exceeds its cost or time.
 
     Args:
         pool: runs the jobs.
         price: the recipe's.
-        max_cost: of the build, what earlier runs of it spent on what is still used counted in; in the price's currency.
-        max_hours: of this run.
+        max_cost: limit for the build in the price's currency, including the cost of reused work of earlier runs.
+        max_hours: limit for this run.
     """
 
     def __init__(self, pool: WorkerPool, price: Price, max_cost: float | None, max_hours: float | None) -> None:
@@ -73,7 +73,7 @@ class Budget:
     ) -> list[RecordT]:
         """
         Raises:
-            EnoughError: the budget is used up; the jobs that were running have ended.
+            EnoughError: the budget is exhausted; the running jobs have ended.
         """
 
         def counted(record: RecordT) -> None:
@@ -84,7 +84,7 @@ class Budget:
         return self._pool.run(jobs, counted, overlap=overlap, on_gpu=on_gpu)
 
     def start_over(self) -> None:
-        """All records are told again, from the first one on; the time runs on."""
+        """Reset the cost before all records are counted again; the time continues."""
         self._cost = 0.0
 
     def _cost_of(self, record: Record) -> float:
@@ -100,11 +100,11 @@ class Budget:
         hours = (time.monotonic() - self._started) / _HOUR_S
         if self._max_cost is not None and self._cost > self._max_cost:
             raise EnoughError(
-                f"the build has cost {self._cost:,.2f} {self._price.currency} of at most {self._max_cost:,.2f}",
-                "All that was done is kept: the same command with a higher --max-cost goes on.",
+                f"the build has cost {self._cost:,.2f} {self._price.currency}; the limit is {self._max_cost:,.2f}",
+                "All finished work is kept. To resume, run the same command with a higher --max-cost.",
             )
         if self._max_hours is not None and hours > self._max_hours:
             raise EnoughError(
-                f"the build has run for {hours:,.2f} of at most {self._max_hours:,.2f} hours",
-                "All that was done is kept: the same command goes on.",
+                f"the build has run for {hours:,.2f} hours; the limit is {self._max_hours:,.2f}",
+                "All finished work is kept. To resume, run the same command again.",
             )

@@ -19,23 +19,23 @@ from unicorn_hf.runtime import storage
 _ATTEMPTS = 100
 _PRIVATE = 0o700
 _OURS = re.compile(r".+-[0-9a-f]{16}|answers|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp")
-"""What builds leave in a work folder: steps' folders, and files about the build as a whole."""
+"""Names that builds create in a work folder: the folders of steps, and files about the build as a whole."""
 _LOCK = "lock-"
 _BEAT_S = 20.0
 _SILENT_S = 120.0
-"""A holder that has not written its lock for so long is gone, or has lost its network for good."""
-_WAIT = "Wait until it ends, or give this one a --work-dir of its own."
+"""A holder that has not renewed its lock for this long is gone, or cut off from the network."""
+_WAIT = "Wait until it ends, or use another --work-dir."
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made if need be, for this process; the lock ends with the process, however it ends.
+    """Lock `folder` for this process, and create it if it is missing; the lock ends with the process in any case.
 
-    A local folder is closed to other users, unless it holds what no build made: see `is_open_to_others`. One that is
-    still empty afterwards is taken away again.
+    A local folder becomes private, unless it holds files that no build made: see `is_open_to_others`. It is removed if
+    it is still empty at the end.
 
     Raises:
-        RunError: another process holds it, or it cannot be made; or, at the end, that another took it over.
+        RunError: another process holds the folder, it cannot be created, or another process took it over meanwhile.
     """
     if storage.is_remote(folder):
         with _exclusive_remote(folder):
@@ -45,7 +45,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Before the lock goes: whoever holds it next must not lose the folder.
+        # Before the release: the next holder must not lose the folder.
         with suppress(OSError):
             folder.rmdir()
         os.close(handle)
@@ -56,11 +56,11 @@ def _hold(folder: Path) -> int:
         try:
             folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             handle = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:  # Taken away just now by the one who held it.
+        except FileNotFoundError:  # The last holder has just removed it.
             continue
         except OSError as error:
             raise RunError(
-                f"the work folder {folder} cannot be made: {error.strerror}", "Another --work-dir."
+                f"cannot create the work folder {folder}: {error.strerror}", "Use another --work-dir."
             ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,40 +69,40 @@ def _hold(folder: Path) -> int:
                 return handle
         except BlockingIOError as error:
             os.close(handle)
-            raise RunError(f"another build is at work in {folder}", _WAIT) from error
+            raise RunError(f"another build is running in {folder}", _WAIT) from error
         except FileNotFoundError:
             pass
         os.close(handle)
-    raise RunError(f"the work folder {folder} is taken away as soon as it is made", "Another --work-dir.")
+    raise RunError(f"another process keeps deleting the work folder {folder}", "Use another --work-dir.")
 
 
 def make_private(folder: Path) -> None:
-    """Make a local folder that other users cannot look into, unless there is one of this name."""
+    """Create a local folder that other users cannot read, unless it exists."""
     if not storage.is_remote(folder):
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
 
 
 def is_open_to_others(folder: Path) -> bool:
-    """Whether other users of this machine may look into the folder, as far as its mode says."""
+    """Whether the folder's mode lets other users of this machine in."""
     return not storage.is_remote(folder) and bool(folder.stat().st_mode & ~_PRIVATE & 0o777)
 
 
 def _close_to_others(folder: Path) -> None:
-    """Of a folder that is there already: a version before this one may have made it, or the user for this build."""
-    # A folder with other things in it has the mode that its owner wants.
+    """Make an existing folder private: an earlier version, or the user, may have created it for this build."""
+    # A folder with other files keeps the mode that its owner chose.
     if is_open_to_others(folder) and all(_OURS.fullmatch(path.name) for path in folder.iterdir()):
         with suppress(OSError):
             folder.chmod(_PRIVATE)
 
 
 class _Holder(BaseModel):
-    """Who holds a remote folder: what its lock says."""
+    """The content of a remote lock: the process that holds the folder."""
 
     machine: tuple[str, ...]
-    """What a machine, since it was started, and a container on it have for themselves."""
+    """Identifies the machine, its boot and the container."""
     pid: int
     started: float
-    """When the process was, by the kernel: another one may have its number later."""
+    """Start time of the process, by the kernel: the pid may be reused."""
 
     @classmethod
     def here(cls) -> "_Holder":
@@ -110,7 +110,7 @@ class _Holder(BaseModel):
 
     @property
     def is_gone(self) -> bool:
-        """Known of a process of this machine alone."""
+        """Whether the process has ended; known only for this machine."""
         if self.machine != _machine():
             return False
         try:
@@ -121,16 +121,16 @@ class _Holder(BaseModel):
 
 @contextmanager
 def _exclusive_remote(folder: Path) -> Iterator[None]:
-    """Storage without locks has objects that are created once: the one of the highest number is the holder's.
+    """Lock a folder in storage that has no locks but can create an object exclusively: the highest number holds it.
 
-    Its holder writes it anew as long as it lives. Who finds it silent, by the storage's own clock, or its process gone
-    from this machine, creates the next number, which of several at once one alone can.
+    The holder rewrites its object periodically. Another process takes over by creating the next number, which only one
+    can, when the object is stale by the storage's clock, or when the holder ran on this machine and is gone.
     """
     try:
         lock = _take(folder)
     except _errors() as error:
         raise RunError(
-            f"{folder} cannot be reached or not be written: {error}", "Check the URL and the permissions."
+            f"{folder} cannot be reached or written: {error}", "Check the URL and the permissions."
         ) from error
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(lock, ended), name="lock", daemon=True)
@@ -139,13 +139,13 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
         yield
         if _is_lost(lock):
             raise RunError(
-                f"another build took over {folder} while this one could not be heard",
-                "What is there is whole: the same command goes on when the other one has ended.",
+                f"another build took over {folder} while this one was cut off from it",
+                "The folder is intact. Run the same command again after the other build has ended.",
             )
     finally:
         ended.set()
         beats.join()
-        with suppress(*_errors()):  # What is done is done; the lock grows old.
+        with suppress(*_errors()):  # The work is complete, and the lock expires.
             lock.unlink(missing_ok=True)
 
 
@@ -162,7 +162,7 @@ def _take(folder: Path) -> Path:
                 if old < lock:
                     old.unlink(missing_ok=True)
             return lock
-    raise RunError(f"others take {folder} again and again", _WAIT)
+    raise RunError(f"other builds keep taking {folder}", _WAIT)
 
 
 def _check_gone(lock: Path) -> None:
@@ -181,8 +181,8 @@ def _check_gone(lock: Path) -> None:
         return
     who = f" on {holder.machine[0]} (process {holder.pid})" if holder else ""
     raise RunError(
-        f"another build is at work in {lock.parent}{who}",
-        f"{_WAIT} If it was killed, its place is free {max(_SILENT_S - silent_s, 0):.0f} s from now.",
+        f"another build is running in {lock.parent}{who}",
+        f"{_WAIT} If it was killed, its lock expires in {max(_SILENT_S - silent_s, 0):.0f} s.",
     )
 
 
@@ -194,7 +194,7 @@ def _beat(lock: Path, ended: threading.Event) -> None:
 
 
 def _locks(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"{_LOCK}*"))
+    return sorted(folder.glob(f"{_LOCK}*"))
 
 
 def _newest(folder: Path) -> Path | None:
@@ -208,7 +208,7 @@ def _is_lost(lock: Path) -> bool:
 
 
 def _now(folder: Path) -> float:
-    """By the clock of the storage."""
+    """The time by the storage's clock."""
     probe = folder / f"clock-{uuid4().hex}"
     storage.put(probe, b"")
     try:

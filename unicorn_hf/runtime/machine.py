@@ -1,4 +1,4 @@
-"""What hardware work is done on."""
+"""The hardware of this machine."""
 
 import os
 import subprocess
@@ -16,13 +16,13 @@ class Gpu:
 
     name: str
     num_bytes: int | None
-    """Its memory; None where nvidia-smi does not say."""
+    """Its memory; None if nvidia-smi does not report it."""
     num_free_bytes: int | None = None
 
 
 @lru_cache
 def machine() -> str:
-    """In words, for the card: GPUs with their number, then the processor with the cores that this process may use."""
+    """Describe the machine for the card: GPUs with their number, then the processor with the usable cores."""
     parts = [f"{number} × {name}" for name, number in sorted(Counter(gpu.name for gpu in gpus()).items())]
     return ", ".join([*parts, f"{cpu_count()} cores of {processor()}"])
 
@@ -33,7 +33,7 @@ def cpu_count() -> int:
 
 
 def gpus() -> list[Gpu]:
-    """All that nvidia-smi lists; none where there is no nvidia-smi, or it fails or does not answer."""
+    """The GPUs that nvidia-smi lists; none if it is missing, fails or times out."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
@@ -49,7 +49,6 @@ def _gpu(line: str) -> Gpu:
 
 
 def processor() -> str:
-    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a person sees while a build runs: a live display in a terminal, plain lines elsewhere."""
+"""The progress display of a build: live in a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -9,22 +9,22 @@ from unicorn_hf.core.visible import visible_lines
 
 
 class Progress(Protocol):
-    """Told by the pipeline, from the client's threads."""
+    """Receives progress from the pipeline, in threads of the client."""
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
-        """A stage begins that is to make `total` rows, or what the unit says."""
+        """A stage begins; it is to make `total` rows or other units."""
         ...
 
     def working(self, rows: int) -> None:
-        """Workers have done `rows` more rows, not yet known to be kept."""
+        """Workers have processed `rows` more rows, not yet known to be kept."""
         ...
 
     def known(self, kept: int, rejected: int) -> None:
-        """So many rows of the stage are kept and rejected by now, all partitions together."""
+        """The stage's totals so far, over all partitions."""
         ...
 
     def note(self, message: str) -> None:
-        """Something worth a line of its own."""
+        """Show a message on its own line."""
         ...
 
     def finish(self) -> None:
@@ -33,7 +33,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Says nothing: the library's default."""
+    """Shows nothing: the library's default."""
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None: ...
 
@@ -47,7 +47,7 @@ class NoProgress:
 
 
 class PlainProgress:
-    """A line when a stage begins and ends, and one every ten seconds between."""
+    """Prints a line when a stage begins and ends, and one every ten seconds between."""
 
     _EVERY_S = 10.0
 
@@ -66,7 +66,7 @@ class PlainProgress:
         self._rows += rows
         if time.monotonic() - self._shown > self._EVERY_S:
             self._shown = time.monotonic()
-            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} asked")
+            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} processed")
 
     def known(self, kept: int, rejected: int) -> None:
         self._kept, self._rejected = kept, rejected
@@ -84,7 +84,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """One bar a stage (rich): rows, rate, time left, rejected."""
+    """One bar per stage (rich): rows, rate, time left, rejected."""
 
     def __init__(self) -> None:
         from rich.console import Console

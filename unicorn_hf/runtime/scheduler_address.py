@@ -1,4 +1,4 @@
-"""The address of a scheduler that somebody started: what it may be, and who else can talk there."""
+"""The address of an existing scheduler: which forms are allowed, and whether others can connect to it."""
 
 import json
 from ipaddress import ip_address
@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from unicorn_hf.core.errors import InputError
 
 _WITH_TLS = ("tls", "wss")
-SEE_CERTIFICATES = "docs/clusters.md tells how to give certificates to Dask."
+SEE_CERTIFICATES = "See docs/clusters.md for how to configure Dask's certificates."
 
 
 def address_of(scheduler: str) -> str:
-    """The address of a scheduler that is given by it, or by the path of the file that it wrote.
+    """The address of a scheduler, given as an address or as the path of its scheduler file.
 
     Raises:
-        InputError: the file is not a scheduler's, or the address holds credentials, which are not repeated.
+        InputError: the file is not a scheduler's, or the address contains credentials, which the message omits.
     """
     address = scheduler
     if "://" not in scheduler:
@@ -23,7 +23,7 @@ def address_of(scheduler: str) -> str:
             address = str(json.loads(Path(scheduler).read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{scheduler} is not the file of a Dask scheduler", "`dask scheduler --scheduler-file PATH` writes one."
+                f"{scheduler} is not a Dask scheduler file", "Write one with `dask scheduler --scheduler-file PATH`."
             ) from error
     try:
         parts = urlsplit(address)
@@ -39,10 +39,10 @@ def address_of(scheduler: str) -> str:
 
 
 def check_security(address: str) -> None:
-    """A client that could not even begin to connect does not end well: Dask lets it hang.
+    """Check the TLS configuration before connecting: without usable certificates Dask's client hangs.
 
     Raises:
-        InputError: Dask's configuration has not the certificates that the address needs, or does not want it.
+        InputError: Dask's configuration lacks the certificates that the address needs, or forbids the address.
     """
     import dask
     from distributed import Security
@@ -56,7 +56,7 @@ def check_security(address: str) -> None:
     if uses_tls and not has_certificates and not dask.config.get("distributed.client.security-loader"):
         raise InputError(
             f"{address} needs certificates, and Dask's configuration has none",
-            f"distributed.comm.tls.ca-file, client.cert and client.key name them. {SEE_CERTIFICATES}",
+            f"Set distributed.comm.tls.ca-file, client.cert and client.key. {SEE_CERTIFICATES}",
         )
     if security.require_encryption and not uses_tls:
         raise InputError(
@@ -65,7 +65,7 @@ def check_security(address: str) -> None:
 
 
 def is_closed(address: str) -> bool:
-    """Whether other machines cannot talk to this scheduler, or only with a certificate."""
+    """Whether other machines cannot connect to this scheduler, or only with a certificate."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     if parts.scheme in _WITH_TLS or host == "localhost":

@@ -1,8 +1,7 @@
-"""A file that holds a hash of its own bytes, so that one that was altered since is told from a whole one.
+"""A checksum inside the file that it protects, to detect later changes.
 
-The hash stands where the file's format has room for words of ours, as `xxh3_64:` and 16 hex digits, and is that of the
-file with these digits at zero. So it needs no second file, and comes with the file wherever that goes. It tells of
-accidents; who alters a file on purpose can seal it again.
+The format's own metadata holds it as `xxh3_64:` and 16 hex digits; it is the hash of the file with these digits set to
+zero. So it needs no second file and moves with the file. It detects accidents, not tampering: anyone can seal a file.
 """
 
 import xxhash
@@ -10,11 +9,11 @@ import xxhash
 _MARK = b"xxh3_64:"
 _UNSEALED = b"0" * 16
 UNSEALED = (_MARK + _UNSEALED).decode()
-"""What a format writes for the seal, behind all that comes from users."""
+"""Placeholder for the seal; it must come after all content from users."""
 
 
 def sealed(content: bytes | bytearray | memoryview) -> bytearray:
-    """`content`, whose last `UNSEALED` becomes the seal."""
+    """Replace the last `UNSEALED` in `content` by the seal."""
     result = bytearray(content)
     start = result.rindex(_MARK + _UNSEALED) + len(_MARK)
     result[start : start + len(_UNSEALED)] = _hash(result, start)
@@ -22,7 +21,7 @@ def sealed(content: bytes | bytearray | memoryview) -> bytearray:
 
 
 def seal_of(content: bytes | bytearray) -> str | None:
-    """The seal of the bytes; None where they have none, or are not those that were sealed."""
+    """The seal of the bytes; None if they have none, or differ from those that were sealed."""
     start = content.rfind(_MARK) + len(_MARK)
     seal = content[start : start + len(_UNSEALED)]
     return seal.decode() if start >= len(_MARK) and seal == _hash(content, start) else None

@@ -1,4 +1,4 @@
-"""Which rows of which shard belong to the set: stages hand this on, not the rows."""
+"""Which rows of which shard belong to the set: stages pass on references, not rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 
 @dataclass(frozen=True, slots=True)
 class SeedShards:
-    """Seeds on disk: shards of the recipe's `partition_rows` rows, the last one shorter."""
+    """Seeds on disk: shards of `partition_rows` rows (a recipe key); the last one may be shorter."""
 
     paths: tuple[Path, ...]
     identities: tuple[str, ...]
@@ -26,7 +26,7 @@ class Picked:
     partition: str
     path: Path
     content: str
-    """What tells the shard's rows from others: its seal, or a fingerprint of the one thing that it can be made from."""
+    """Identifies the shard's rows: its seal, or a fingerprint of its only possible input."""
     rows: tuple[int, ...]
 
     @property

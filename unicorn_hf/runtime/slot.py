@@ -15,15 +15,15 @@ class Closeable(Protocol):
 
 EngineT = TypeVar("EngineT", bound=Closeable)
 _DEAD = ""
-"""In place of the key of an engine that died."""
+"""Stands for the key of an engine that died."""
 
 
 class EngineSlot:
-    """Holds one engine at most, so that language model and encoder never share the memory; threads may share it."""
+    """Holds at most one engine, so that language model and encoder are never in memory together. Thread-safe."""
 
     def __init__(self) -> None:
         self.working = Stopwatch()
-        """Of the engine: the partitions that it serves at once share its time."""
+        """The engine's time, shared by the partitions that it serves at once."""
         self._held: tuple[str, Closeable] | None = None
         self._changing = threading.Condition()
         self._using: Counter[str] = Counter()
@@ -40,22 +40,22 @@ class EngineSlot:
         alone: bool = False,
         held_up: Callable[[], AbstractContextManager[None]],
     ) -> Iterator[EngineT]:
-        """The engine of a key, which nobody closes meanwhile: the one that is held, or a new one in its place.
+        """Yield the engine for a key, the held one or a new one, and keep it open meanwhile.
 
-        Another one is closed as soon as no job uses it: two builds may share a process. Threads that ask at once get
-        the same one.
+        An engine for another key is closed as soon as no job uses it: two builds may share a process. Concurrent calls
+        with the same key get the same engine.
 
         Args:
-            build: whose job uses it.
-            key: what tells engines apart.
+            build: the build of the job.
+            key: identifies the engine.
             make: builds the engine.
-            alone: no other job uses it at the same time.
-            held_up: entered while the job waits for its turn, and for the engine to be built.
+            alone: whether no other job may use the engine at the same time.
+            held_up: entered while the job waits for its turn, and while the engine is built.
         """
         with held_up(), self._changing:
             self._num_wanting_alone += alone
             try:
-                # Who wants to be alone goes first: else it never would be.
+                # A job that wants the engine alone goes first: otherwise it would starve.
                 self._changing.wait_for(
                     lambda: self._using.total() == 0 if alone else self._num_wanting_alone == 0 and self._is_free(key)
                 )
@@ -74,19 +74,19 @@ class EngineSlot:
                 self._changing.notify_all()
 
     def discard(self, engine: Closeable) -> None:
-        """This engine died: who asks for one next gets a new one, once nobody uses this one."""
+        """Mark a dead engine: the next call gets a new one, once no job uses this one."""
         with self._changing:
             if self._held and self._held[1] is engine:
                 self._held = (_DEAD, engine)
 
     def let_go(self, build: str) -> None:
-        """The build has ended: close the engine, if there is one that no other build uses."""
+        """Close the engine at the end of a build, unless another build uses it."""
         with self._changing:
             if not (self._using - Counter({build: self._using[build]})):
                 self._close()
 
     def _is_free(self, key: str) -> bool:
-        """Whether the engine of the key is held, or can be: whoever uses another one goes first."""
+        """Whether the engine for the key is held, or no job uses another one."""
         return self._holds(key) or not self._using.total()
 
     def _holds(self, key: str) -> bool:
@@ -99,7 +99,7 @@ class EngineSlot:
         return cast(EngineT, self._held[1])
 
     def _close(self) -> None:
-        """For who holds the lock."""
+        """The caller holds the lock."""
         if self._held:
             held, self._held = self._held[1], None
             held.close()

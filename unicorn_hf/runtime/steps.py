@@ -1,4 +1,4 @@
-"""Steps on disk: a folder named by its configuration, and a record for each partition, written when it is whole."""
+"""Steps on disk: a folder named by its configuration, with a record for each finished partition."""
 
 import logging
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ log = logging.getLogger(__name__)
 
 
 class Record(BaseModel):
-    """What is known of a finished partition. Stages add their own fields."""
+    """Facts about a finished partition. Stages add fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: str
-    """Fingerprint of what the partition was made from; a record of other inputs is no record."""
+    """Fingerprint of the partition's inputs; a record with other inputs is ignored."""
     num_bytes: dict[str, int]
-    """Size of each of the partition's shards by its kind; a shard of another size was damaged since."""
+    """Size of each of the partition's shards by kind; a shard of another size is damaged."""
     seconds: float = 0.0
-    """What a worker spent on it."""
+    """Worker time."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the partition is done for good, or good for the run that made it alone."""
+        """Whether later runs may reuse the partition."""
         return True
 
 
@@ -44,7 +44,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 class Step:
     """A folder of partitions: `NAME-FINGERPRINT`, so that another configuration never finds it.
 
-    A partition's name is what its files' names have before the first dot.
+    The names of a partition's files begin with the partition's name and a dot.
     """
 
     folder: Path
@@ -54,18 +54,18 @@ class Step:
         return cls(work_dir / f"{name}-{fingerprint(*identity)}")
 
     def shard(self, partition: str, kind: str) -> Path:
-        """A Parquet file, unless the kind brings another ending."""
+        """The path of a shard: a Parquet file, unless the kind has another suffix."""
         return self.folder / (f"{partition}.{kind}" if "." in kind else f"{partition}.{kind}.parquet")
 
     def attempts(self, partition: str) -> Path:
-        """The file about requests of the partition that end badly; see `Attempts`."""
+        """The file that records failed requests of the partition; see `Attempts`."""
         return self.folder / "attempts" / partition
 
     def find(self, partition: str, inputs: str, record_type: type[RecordT]) -> RecordT | None:
-        """The partition's record, if it is final, of these inputs, and its shards are there at their recorded sizes.
+        """The partition's record, if it is final, has these inputs, and its shards have their recorded sizes.
 
-        Else the partition will be made again, and a record that is there is taken away before: it must not be found
-        beside shards that were written after it.
+        Otherwise the partition will be rebuilt, and an old record is deleted now: it must not exist beside shards that
+        are newer.
         """
         path = self._record_path(partition)
         try:
@@ -81,25 +81,25 @@ class Step:
         try:
             record = _parsed(self._record_path(partition), content, record_type)
         except DamagedShardError as error:
-            log.warning("%s: the partition is made again", error.message)
+            log.warning("%s: the partition will be rebuilt", error.message)
             return None
         if record.inputs != inputs or not record.is_final:
             return None
         for kind, num_bytes in record.num_bytes.items():
             if _size(self.shard(partition, kind)) != num_bytes:
-                log.warning("%s has changed since it was written: it is made again", self.shard(partition, kind))
+                log.warning("%s has changed since it was written: it will be rebuilt", self.shard(partition, kind))
                 return None
         return record
 
     def finish(self, partition: str, record: RecordT) -> RecordT:
-        """Write the record. Last of all: from here on the partition counts as done."""
+        """Write the record, as the last file: from now on the partition counts as done."""
         content = record.model_dump_json(indent=1).removesuffix("\n}") + _LAST_LINE
         write_bytes(self._record_path(partition), sealed(content.encode()))
         return record
 
     @classmethod
     def forget(cls, shard: Path) -> None:
-        """Take away the record of the partition that `shard` belongs to, so that it is made again."""
+        """Delete the record of the partition that `shard` belongs to, so that it is rebuilt."""
         cls.record_of(shard).unlink(missing_ok=True)
 
     @classmethod
@@ -118,7 +118,7 @@ class Step:
 def read_record(path: Path, record_type: type[RecordT]) -> RecordT:
     """
     Raises:
-        DamagedShardError: it is not what was written, or is of another version.
+        DamagedShardError: the record is altered, or of another version.
     """
     return _parsed(path, storage.read(path), record_type)
 
@@ -136,25 +136,25 @@ RecordCo = TypeVar("RecordCo", bound=Record, covariant=True)
 
 
 class Job(Protocol[RecordCo]):
-    """One partition's work: picklable, small (paths, not rows), and run in a worker process."""
+    """Makes one partition in a worker process. A job is picklable and small: paths, not rows."""
 
     @property
     def label(self) -> str:
-        """What it works on, for messages: the partition, and the file that it is made from."""
+        """Name for messages: the partition, and the file that it is made from."""
         ...
 
     def find(self) -> RecordCo | None:
-        """The record, if this very work was done before."""
+        """The record, if the same work was done before."""
         ...
 
     def run(self, work: Work) -> RecordCo:
-        """Do it, telling `work` of each row that is done."""
+        """Do the work, and report each finished row to `work`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionJob(Generic[RecordT]):
-    """A job that makes one partition of a step: a subclass has `run`, which writes shards and ends with `finish`."""
+    """A job that makes one partition of a step. A subclass adds `run`, which writes shards and ends with `finish`."""
 
     record_type: ClassVar[type[Any]] = Record
     step: Step
@@ -172,7 +172,7 @@ class PartitionJob(Generic[RecordT]):
         return found
 
     def finish(self, work: Work, *kinds: str, **facts: object) -> RecordT:
-        """Write the record, which knows the sizes of the shards of these kinds."""
+        """Write the record, with the sizes of the shards of these kinds."""
         record: RecordT = self.record_type(
             inputs=self.inputs,
             num_bytes=self.step.sizes(self.partition, *kinds),

@@ -1,4 +1,4 @@
-"""Time that several share: a second that is spent on two calls at once is half a second of each."""
+"""Time shared by concurrent calls: a second spent on two calls counts half a second for each."""
 
 import threading
 import time
@@ -14,12 +14,11 @@ class Lap:
         self.share_s = 0.0
 
     def seconds(self) -> float:
-        """Its share so far."""
         return self._stopwatch.seconds_of(self)
 
 
 class Stopwatch:
-    """Divides the time in which any lap runs between the laps that run; their sum is the time in which one ran."""
+    """Divides elapsed time equally between the running laps; the shares add up to the time in which any lap ran."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +44,7 @@ class Stopwatch:
             return lap.share_s
 
     def _advance(self) -> None:
-        """Give the laps that run what has passed since the last time."""
+        """Give the running laps the time since the last call."""
         now = time.monotonic()
         for lap in self._laps:
             lap.share_s += (now - self._since) / len(self._laps)

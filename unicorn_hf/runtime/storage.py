@@ -1,8 +1,8 @@
-"""Work folders that are no folders of this machine: places of fsspec, such as `s3://bucket/path`.
+"""Work folders in remote storage that fsspec supports, such as `s3://bucket/path`.
 
-Local places stay `pathlib.Path`. Others are `UPath`, of universal-pathlib, which does the same under the same names and
-can be sent to workers; for the type checker they are paths too. What differs between the two is here, in
-`runtime.files` (how a file comes to be there whole) and in `runtime.locks`.
+Local folders are `pathlib.Path`. Remote ones are `UPath` of universal-pathlib, which has the same methods and can be
+sent to workers; they are typed as paths too. Only this module, `runtime.files` (atomic writes) and `runtime.locks`
+treat the two differently.
 """
 
 import os
@@ -21,10 +21,10 @@ _LOCAL = ("file", "local")
 
 
 def place(text: str | Path) -> Path:
-    """A folder by its path or its URL.
+    """Return the folder for a path or a URL.
 
     Raises:
-        InputError: there is no such kind of storage, its package is not installed, or the URL holds a secret.
+        InputError: this kind of storage is unknown or its package is not installed, or the URL holds a secret.
     """
     if not isinstance(text, str):
         return text
@@ -35,23 +35,23 @@ def place(text: str | Path) -> Path:
     if parts is None:
         raise InputError(
             f"{scheme}://...: this URL is malformed or contains credentials or other parameters",
-            "A place is KIND://BUCKET/PATH. Give credentials by the environment or fsspec's configuration: the URL is"
+            "Use KIND://BUCKET/PATH. Pass credentials in the environment or in fsspec's configuration: the URL is"
             " written to files and messages.",
         )
     if scheme in _LOCAL:
         if parts.netloc not in ("", "localhost"):
-            raise InputError(f"{text}: a path of this machine begins with {scheme}:///", "Or give it as a plain path.")
+            raise InputError(f"{text}: a local URL begins with {scheme}:///", "Add the slash, or use a plain path.")
         return Path(parts.path)
     if not parts.netloc:
-        raise InputError(f"{text}: no bucket", f"For example: {scheme}://BUCKET/unicorn.work")
+        raise InputError(f"{text}: the bucket is missing", f"For example: {scheme}://BUCKET/unicorn.work")
     return cast(Path, _upath(scheme, text.rstrip("/")))
 
 
 def _place_alone(text: str) -> SplitResult | None:
-    """The parts of a URL that names a place and nothing else."""
+    """The parts of a URL that holds only a location; None for any other."""
     try:
         parts = urlsplit(text)
-        # A password may hold a slash, and look like a port that a path follows.
+        # A password may contain a slash, and look like a port and a path.
         holds_more = "@" in parts.netloc or (parts.port is not None and "@" in parts.path)
     except ValueError:
         return None
@@ -59,16 +59,16 @@ def _place_alone(text: str) -> SplitResult | None:
 
 
 def local_place(text: str | Path) -> Path:
-    """A folder of this machine.
+    """Return the local folder for a path or a URL.
 
     Raises:
-        InputError: it is one elsewhere.
+        InputError: the folder is remote.
     """
     found = place(text)
     if is_remote(found):
         raise InputError(
-            f"{found}: this folder must be one of this machine",
-            "A set is published by an atomic rename. --work-dir may be elsewhere; --push publishes what was made.",
+            f"{found}: this folder must be local",
+            "A set is published by an atomic rename. --work-dir may be remote; --push uploads the finished set.",
         )
     return found.expanduser().absolute()
 
@@ -83,11 +83,11 @@ def _upath(scheme: str, text: str) -> Any:
     except ImportError as error:
         what = "unicorn-hf[s3]" if scheme in ("s3", "s3a") else "universal-pathlib"
         raise InputError(
-            f"{text}: a package for this storage is not installed: {error}", f"pip install '{what}'"
+            f"{text}: the package for this storage is not installed: {error}", f"pip install '{what}'"
         ) from error
     except ValueError as error:
-        raise InputError(f"{text}: there is no storage {scheme}://", "s3://, gs://, abfs://, or a path.") from error
-    # What other processes write must be seen at once.
+        raise InputError(f"{text}: unknown storage {scheme}://", "Use s3://, gs://, abfs://, or a path.") from error
+    # Without a cache: files of other processes must be visible immediately.
     return UPath(text, use_listings_cache=False)
 
 
@@ -96,7 +96,7 @@ def is_remote(path: object) -> bool:
 
 
 def errors() -> tuple[type[Exception], ...]:
-    """What storage raises that is no OSError, of those kinds that are in use."""
+    """Errors of the storage packages in use that are not an OSError."""
     if "botocore" not in sys.modules:
         return ()
     from botocore.exceptions import BotoCoreError, ClientError
@@ -109,22 +109,22 @@ def read(path: Path) -> bytes:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    # In one request, where `read_bytes` looks at the size first.
+    # One request; `read_bytes` would need another one for the size.
     return cast(bytes, _fs(path).cat_file(cast(Any, path).path)) if is_remote(path) else path.read_bytes()
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write an object, in one request where the storage has that: what readers see is all of it, or what was before."""
+    """Write an object, atomically where the storage supports that."""
     fs, name = _fs(path), cast(Any, path).path
     try:
         fs.pipe_file(name, content)
-    except FileNotFoundError:  # Of storage that has folders.
+    except FileNotFoundError:  # This storage has folders.
         fs.makedirs(cast(Any, path).parent.path, exist_ok=True)
         fs.pipe_file(name, content)
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Write an object if there is none of this name, and say whether: of several at once, one succeeds."""
+    """Create an object exclusively; return whether it was created. Of concurrent calls one succeeds."""
     try:
         _fs(path).pipe_file(cast(Any, path).path, content, mode="create")
     except FileExistsError:
@@ -133,7 +133,7 @@ def create(path: Path, content: bytes) -> bool:
 
 
 def upload(local: Path, path: Path) -> None:
-    """Copy a local file to an object, which appears when it is whole."""
+    """Copy a local file to an object, which appears when it is complete."""
     _fs(path).put_file(str(local), cast(Any, path).path)
 
 
@@ -146,10 +146,10 @@ def download(path: Path, local: Path) -> None:
 
 
 def modified(path: Path) -> float:
-    """When a file was written, in seconds, by the clock of its storage.
+    """Modification time of a file in seconds, by the clock of its storage.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no such file.
     """
     if not is_remote(path):
         return path.stat().st_mtime
@@ -157,7 +157,7 @@ def modified(path: Path) -> float:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder, by name and in any order; nothing where there is no folder."""
+    """The names in a folder, in any order; none if there is no folder."""
     if is_remote(folder):
         return [name for name, _ in listed(folder)]
     try:
@@ -168,7 +168,7 @@ def names(folder: Path) -> list[str]:
 
 
 def listed(folder: Path) -> list[tuple[str, int]]:
-    """The files of a folder by name, and their sizes; none where there is no folder."""
+    """The files of a folder with their sizes, sorted by name; none if there is no folder."""
     try:
         if not is_remote(folder):
             with os.scandir(folder) as entries:
@@ -180,7 +180,7 @@ def listed(folder: Path) -> list[tuple[str, int]]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder and all in it, if it is there."""
+    """Delete a folder and its content, if it exists."""
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
@@ -189,7 +189,7 @@ def remove_tree(folder: Path) -> None:
 
 @contextmanager
 def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A local folder for what is gone when the block ends: in `folder`, or in the system's where that is remote."""
+    """Yield a local folder that is deleted when the block ends: in `folder`, or in the system's if that is remote."""
     if is_remote(folder):
         with tempfile.TemporaryDirectory(prefix="unicorn-hf-") as temporary:
             yield Path(temporary)

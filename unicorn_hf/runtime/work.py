@@ -1,4 +1,4 @@
-"""What a job is handed to do its work with: the engine of its process, and the build that hears of it."""
+"""The context of a running job: it lends the process's engine and reports progress to the build."""
 
 import logging
 import math
@@ -28,25 +28,25 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Terms:
-    """What a build says to its workers with each job."""
+    """Settings of a build that come with each job."""
 
     build: str
-    """Its name in this run, like no other's, and the topic of what workers tell about it."""
+    """Unique name of this run of the build, and the topic of its workers' events."""
     timeout_s: float
-    """A worker in which a job gets no further for so long is ended."""
+    """A worker is killed when a job makes no progress for this long."""
 
 
 @dataclass(eq=False)
 class Work:
-    """A job that runs. By itself, as `Work()`, it stands for a process of one's own that tells nobody."""
+    """A running job. `Work()` without arguments serves a process that is no worker and reports to no client."""
 
     label: str = "a partition"
     terms: Terms = field(default_factory=lambda: Terms(f"process {os.getpid()}", math.inf))
     slot: EngineSlot = field(default_factory=EngineSlot)
     lap: Lap | None = None
-    """Its share of the process's time."""
+    """The job's share of the process's time."""
     turn: "threading.Lock | None" = None
-    """Held by the one job of the process that computes."""
+    """Held by the job of the process that computes at the moment."""
     listener: Listener | None = None
 
     def __post_init__(self) -> None:
@@ -55,14 +55,14 @@ class Work:
         self._moved_at = self._reported_at = time.monotonic()
 
     def rows(self, number: int = 1) -> None:
-        """So many rows more are done."""
+        """Report that `number` more rows are done."""
         self._rows += number
         self.moving()
         if self.listener and self._moved_at - self._reported_at > _REPORT_EVERY_S:
             self.flush()
 
     def moving(self) -> None:
-        """Say that the job gets on, where it has no row to tell of."""
+        """Report progress without a finished row."""
         self._moved_at = time.monotonic()
 
     @property
@@ -70,12 +70,11 @@ class Work:
         return time.monotonic() - self._moved_at > self.terms.timeout_s
 
     def seconds(self) -> float:
-        """What it took so far."""
         return self.lap.seconds() if self.lap else 0.0
 
     @contextmanager
     def engine(self, key: str, make: Callable[[], EngineT], *, alone: bool = False) -> Iterator[EngineT]:
-        """The process's engine of this key, built if need be; see `EngineSlot.using`."""
+        """Yield the process's engine for this key, built if necessary; see `EngineSlot.using`."""
 
         def made() -> EngineT:
             started = time.monotonic()
@@ -94,7 +93,7 @@ class Work:
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """The job waits for others, or for an engine to start: it may take its time."""
+        """Suspend the timeout while the job waits for other jobs, or for an engine to start."""
         self._moved_at = math.inf
         try:
             yield
@@ -103,9 +102,9 @@ class Work:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """A job that waits for its engine lets another have its turn meanwhile.
+        """Let another job compute while this one waits for its engine.
 
-        So a worker waits for many things and computes one at a time: nothing of a stage need bear two threads at once.
+        So many jobs of a worker wait and one computes: the code of the stages need not be thread-safe.
         """
         if self.turn is None:
             yield
@@ -122,26 +121,26 @@ class Work:
             self.tell({"event": "rows", "rows": rows})
 
     def untold(self) -> int:
-        """Rows that were done since the last report, to be told by who asks."""
+        """Return and reset the number of rows done since the last report; the caller reports them."""
         rows, self._rows, self._reported_at = self._rows, 0, time.monotonic()
         return rows
 
     def tell(self, event: dict[str, object]) -> None:
-        """Tell the client."""
+        """Send an event to the client."""
         if self.listener:
             self.listener.log_event(self.terms.build, event)
 
     def tell_bad_end(self, num_requests: int, why: str) -> None:
-        """Requests of this job took a worker or an engine down; they are asked otherwise now."""
-        log.info("%s: %d requests ended badly, and are asked otherwise: %s", self.label, num_requests, why)
+        """Report that requests of this job crashed a worker or an engine; they are retried in smaller batches."""
+        log.info("%s: %d requests failed and will be retried in smaller batches: %s", self.label, num_requests, why)
         self.tell({"event": ENDED_BADLY, "partition": self.label, "requests": num_requests, "why": why})
 
     def tell_answers(self, *, found: int, asked: int) -> None:
-        """How many answers of this job were found in store, and how many are asked for."""
+        """Report how many answers of this job were stored, and how many requests are sent."""
         self.tell({"event": ANSWERS, "found": found, "asked": asked})
 
     def tell_no_usage(self) -> None:
-        """The engine does not say how many tokens its answers took; once a job is enough."""
+        """Report, once per job, that the engine does not count the tokens of its answers."""
         if not self._told_no_usage:
             self._told_no_usage = True
             self.tell({"event": NO_USAGE})

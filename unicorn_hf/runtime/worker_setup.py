@@ -1,4 +1,4 @@
-"""What a worker process goes through before its first job, and at the end of the build; it runs in the worker."""
+"""Setup of a worker process before its first job, and cleanup at the end of the build; it runs in the worker."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ from unicorn_hf.runtime.workers import let_go, refuse
 log = logging.getLogger(__name__)
 
 Environment = Callable[[int], Mapping[str, str]]
-"""Variables for a worker that may use so many threads of the processor."""
+"""Environment variables of a worker, by the number of CPU threads that it may use."""
 _MATTERS = ("unicorn-hf", "dask", "distributed", "numpy", "pyarrow", "datasets")
-"""Packages that rows depend on, or that pass objects between processes, beside those of engines and encoders."""
+"""Packages that affect rows or pass objects between processes, besides those of engines and encoders."""
 
 
 class SetUp(WorkerPlugin):  # type: ignore[misc]
-    """Registered with a build's workers, those that come later too.
+    """Plugin that sets up each worker of a build, also those that join later.
 
     Args:
-        build: what it is called among the builds that share the workers.
-        client_versions: those of the process that the user started.
-        marker: a file of the build's folder, which the worker must see.
-        environment: for a worker that was started by somebody else, its variables, by the number of threads.
+        build: its name among the builds that share the workers.
+        client_versions: package versions in the client.
+        marker: a file in the build's folder, which the worker must see.
+        environment: variables for a worker of an existing cluster.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
         self._environment = environment
 
     async def setup(self, worker: Any) -> None:
-        """Make the worker ready; one that would make other rows, or none, leaves the cluster."""
+        """Set up the worker. A worker that would make different rows, or none, leaves the cluster."""
         try:
             check(self._client_versions, self._marker)
         except InputError as error:
@@ -56,41 +56,41 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
             worker.loop.add_callback(worker.close, reason="unicorn-hf-refused")
             return
         if self._environment is None:
-            # Ctrl-C in a terminal reaches all processes; the client alone answers it, and ends the workers. This is
-            # the main thread of the worker's process.
+            # Ctrl-C in a terminal reaches all processes; only the client handles it, and ends the workers. This runs in
+            # the main thread of the worker's process, as `signal` requires.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return
         try:
-            # In place of the one thread that a nanny prescribes unless told otherwise.
+            # Overrides the single thread that a nanny sets by default.
             os.environ.update(self._environment(worker.state.nthreads))
         except InputError as error:
-            log.warning("this worker does what needs no language model: %s", error)
+            log.warning("this worker can run only jobs without a language model: %s", error)
         if visible_gpus():
             await worker.set_resources(**{GPU_SLOTS: worker.state.nthreads})
-            # The scheduler looks for jobs that nobody could do when a worker begins to run, and has done so by now.
+            # The scheduler reassigns jobs that no worker could run only when a worker's status becomes running.
             worker.status = Status.paused
             worker.status = Status.running
 
     def teardown(self, worker: Any) -> None:
-        """The engine's memory goes back: others use this worker too."""
+        """Free the engine's memory: others use this worker too."""
         if self._environment is not None:
             let_go(self._build)
 
 
 def check(client_versions: Mapping[str, str], marker: Path | None) -> None:
-    """See that this process makes the rows that the client's would, where the client wants them.
+    """Check that this process would make the same rows as the client, and sees the client's folder.
 
     Raises:
-        InputError: other versions, or another file system.
+        InputError: it has other versions, or another file system.
     """
     who = f"the worker {os.getpid()} on {platform.node()}"
     if problem := differences(client_versions, versions()):
-        raise InputError(f"{who} has other versions: {problem}", "Give workers and client the same environment.")
+        raise InputError(f"{who} has other versions: {problem}", "Install the same versions on workers and client.")
     if marker and not _is_seen(marker):
         raise InputError(
             f"{who} does not see the work folder {marker.parent}",
-            "--work-dir must lie on a file system that all workers share, at the same path, or be a URL like"
-            " s3://BUCKET/PATH. It is private: workers must run as the user who builds.",
+            "--work-dir must be on a file system that all workers share, at the same path, or a URL like"
+            " s3://BUCKET/PATH. It is private: workers must run as the same user as the build.",
         )
 
 
@@ -102,12 +102,12 @@ def _is_seen(marker: Path) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that matter, as far as they are installed in this process."""
+    """Versions of Python and of the relevant packages that are installed in this process."""
     found = {"Python": ".".join(platform.python_version_tuple()[:2])}
     return found | {name: version for name in (*_MATTERS, *packages_of_all()) if (version := installed_version(name))}
 
 
 def differences(client: Mapping[str, str], worker: Mapping[str, str]) -> str:
-    """What both have, and not in the same version; a client need not have the engines."""
+    """Packages that both have in different versions, as text; a client need not have the engines."""
     both = sorted(set(client) & set(worker))
-    return ", ".join(f"{name} {worker[name]}, here {client[name]}" for name in both if client[name] != worker[name])
+    return ", ".join(f"{name} {worker[name]} (client: {client[name]})" for name in both if client[name] != worker[name])

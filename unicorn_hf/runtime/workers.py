@@ -1,4 +1,4 @@
-"""Inside a worker process: the jobs that take turns there, and the watch that ends it when one of them is stuck."""
+"""Inside a worker process: jobs that take turns, and a watchdog that kills the process when one is stuck."""
 
 import logging
 import os
@@ -22,12 +22,12 @@ _TOLD_WITHIN_S = 0.5
 
 
 class Worker:
-    """This process, as a worker."""
+    """The state of this worker process."""
 
     def __init__(self) -> None:
         self.slot = EngineSlot()
         self.refuses = False
-        """Whether it is not one of the build's, and runs nothing from now on."""
+        """Whether the worker was rejected by the build, and runs no jobs."""
         self._turn = threading.Lock()
         self._stopwatch = Stopwatch()
         self._running: set[Work] = set()
@@ -46,18 +46,18 @@ class Worker:
                 work.flush()
 
     def _watch_over(self, timeout_s: float) -> None:
-        """Start the watch, unless there is one."""
+        """Start the watchdog, unless it runs."""
         if self._watch is None:
             every_s = min(timeout_s / _LOOKS_A_LIMIT, _LONGEST_LOOK_S)
             self._watch = threading.Thread(target=self._look, args=(every_s,), name="unicorn-hf-stuck", daemon=True)
             self._watch.start()
 
     def _look(self, every_s: float) -> None:
-        """End this process when a job is stuck: a thread cannot be ended, and nobody knows what else it holds."""
+        """Kill this process when a job is stuck: a thread cannot be killed, and may hold locks."""
         while not (stuck := [work for work in tuple(self._running) if work.is_stuck]):
             time.sleep(every_s)
         for work in stuck:
-            log.error("%s got no further in %g s: this worker ends", work.label, work.terms.timeout_s)
+            log.error("%s made no progress for %g s: the worker exits", work.label, work.terms.timeout_s)
             work.tell({"event": STUCK, "partition": work.label, "seconds": work.terms.timeout_s})
         time.sleep(_TOLD_WITHIN_S)
         os._exit(1)
@@ -67,12 +67,12 @@ _worker = Worker()
 
 
 def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
-    """Run a job in this worker process, telling the client how many rows are done, a few times a second at most.
+    """Run a job in this worker process, and report finished rows to the client at most once a second.
 
-    Returns its record, and the rows that the client was not told of yet: an event for each short job would take more
-    time than all else around it.
+    Return its record, and the number of rows not yet reported: an event for each short job would cost more than all
+    other overhead.
 
-    Jobs take turns: another one runs only while this one says that it is waiting.
+    Jobs take turns: another one computes only inside this one's `Work.waiting`.
     """
     if _worker.refuses:
         from distributed import Reschedule
@@ -81,18 +81,16 @@ def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
     try:
         return _worker.run(job, terms)
     except MemoryError as error:
-        raise RunError(
-            f"there is not enough memory for {job.label}", "Fewer --workers, or a smaller partition_rows."
-        ) from error
+        raise RunError(f"out of memory in {job.label}", "Use fewer --workers, or a smaller partition_rows.") from error
 
 
 def refuse() -> None:
-    """Run nothing from now on: this process is not one of the build's."""
+    """Run no more jobs: the build rejected this process."""
     _worker.refuses = True
 
 
 def let_go(build: str) -> None:
-    """The build has ended: close the engine, if there is one that no other build uses."""
+    """See `EngineSlot.let_go`."""
     _worker.slot.let_go(build)
 
 

@@ -114,7 +114,7 @@ def test_damage_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     (path,) = journals(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"caption 1", b"caption 7"))
     assert found(tmp_path, *range(3)) == {0, 2}
-    assert f"{path}: 1 damaged answers are asked again" in caplog.text
+    assert f"{path}: 1 damaged answers will be requested again" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
@@ -128,7 +128,7 @@ def test_a_damaged_segment_is_set_aside(
     content[len(content) // 2] ^= 1
     path.write_bytes({"flipped": content, "cut": content[:-100], "emptied": b""}[damage])
     assert len(found(tmp_path, *range(20))) == 10
-    assert "its answers are asked again" in caplog.text
+    assert "its answers will be requested again" in caplog.text
     assert [path.name for path in tmp_path.rglob("*.damaged")] == [f"{path.name}.damaged"]
     assert len(found(tmp_path, *range(20))) == 10
 

@@ -1,8 +1,8 @@
-"""The store of raw answers: what was answered once is never asked again.
+"""The store of raw answers: an answered request is never sent again.
 
-A store belongs to one engine. An answer is found by the key of its request and by nothing else: not by stage,
-partition, order, count or recipe. A worker writes each answer to a journal of its own as it comes (`journal`), and
-folds full journals into Parquet segments (`segments`); nobody takes a lock. `index` says where an answer lies.
+A store belongs to one engine. The key of an answer is that of its request: stage, partition, order, count and recipe do
+not matter. A worker appends each answer to its own journal (`journal`), and compacts full journals into Parquet
+segments (`segments`), without locks. `index` maps keys to files and positions.
 """
 
 from unicorn_hf.runtime.answers.asking import Asking

@@ -1,4 +1,4 @@
-"""Ask an engine for what is not stored, and store each answer as it comes."""
+"""Send the requests that have no stored answer to an engine, and store each answer as it arrives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from unicorn_hf.runtime.work import Work
 
 
 class Generator(Protocol):
-    """What opens the text generator in a worker."""
+    """Opens the text generator in a worker."""
 
     @property
     def identity(self) -> str: ...
@@ -28,25 +28,25 @@ class Generator(Protocol):
 
 @dataclass
 class Asking:
-    """How a partition gets its answers."""
+    """Gets the answers of a partition, from the store or the engine."""
 
     work: Work
     generator: Generator
     store: Path
     """The folder of the engine's answers."""
     attempts: Path
-    """The file about requests of the partition that end badly."""
+    """The file that records failed requests of the partition."""
     answers: list[Answer] = field(default_factory=list)
-    """All that were given so far."""
+    """All answers returned so far."""
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answers in the order of `requests`, each told as a row. Only what is not stored is asked.
+        """Return answers in the order of `requests`, and report each as a row. Stored answers are reused.
 
-        Answers that came are stored even where the engine fails before the last of them. Failed ones are not stored. An
-        engine that dies is closed, and another one opened.
+        Each answer is stored as it arrives, even if the engine fails later; failed answers are not stored. When the
+        engine dies, it is closed and a new one opened.
 
         Raises:
-            RunError: the engine failed, or each one that is opened dies.
+            RunError: the engine failed, or keeps dying.
         """
         store = store_at(self.store)
         keys = [request.key for request in requests]
@@ -66,7 +66,7 @@ class Asking:
 
 @dataclass
 class _Asked:
-    """Requests that are asked, and the answers that they get."""
+    """Requests that are sent, and the answers that they get."""
 
     asking: Asking
     requests: dict[str, Request]
@@ -112,4 +112,4 @@ class _Asked:
 
 
 def _fatal(part: Part) -> Answer:
-    return Answer(f"asked alone {part.bad_ends} times: {part.why}", "fatal", 0, 0)
+    return Answer(f"sent alone {part.bad_ends} times: {part.why}", "fatal", 0, 0)

@@ -1,4 +1,4 @@
-"""Answers of versions before the store: a shard for each partition, in folders by stage, engine and prompt."""
+"""Migrate answers of versions without the store: a shard per partition, in folders by stage, engine and prompt."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def take_over(folder: Path, store: AnswerStore) -> int:
-    """Move the answers in `folder`, if there is one, to the store of their engine; returns how many."""
+    """Move the answers in `folder`, if it exists, to the store of their engine; return their number."""
     paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
     num = 0
 
@@ -25,7 +25,7 @@ def take_over(folder: Path, store: AnswerStore) -> int:
             try:
                 table = read_table(path, ANSWERS)
             except DamagedShardError as error:
-                log.warning("%s: its rows are asked again", error.message)
+                log.warning("%s: its requests will be sent again", error.message)
                 continue
             num += table.num_rows
             yield from entries_in(table)

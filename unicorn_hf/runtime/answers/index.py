@@ -1,4 +1,4 @@
-"""Where each stored answer lies: 16 bytes an answer, sorted by key, in few sorted runs."""
+"""Index of stored answers by key: 16 bytes per answer, in a few sorted runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class _Run:
     places: NDArray[np.uint32]
 
     def plus(self, other: "_Run") -> "_Run":
-        """Both, those of this one first where keys are the same."""
+        """Merge both; entries of this run come first where keys are equal."""
         num = len(self.keys) + len(other.keys)
         at = np.searchsorted(self.keys, other.keys, side="right") + np.arange(len(other.keys))
         mine = np.ones(num, bool)
@@ -33,17 +33,17 @@ class _Run:
 
 
 class Index:
-    """File and place of answers by their key.
+    """Maps the key of an answer to its file and place.
 
-    New places become a run of their own. Two runs are merged when the later one is no less than half of the one before:
-    so there are few, and a place is moved only a few times.
+    New places form a new run. The last two runs are merged while the last is at least half as long as the one before:
+    so there are few runs, and each place is copied only a few times.
     """
 
     def __init__(self) -> None:
         self._runs: list[_Run] = []
 
     def add(self, file: int, keys: Keys, places: NDArray[np.uint32]) -> None:
-        """Add places in a file, which is named by a number."""
+        """Add places in a file, which is identified by a number."""
         if not len(keys):
             return
         order = np.argsort(keys, kind="stable")
@@ -53,8 +53,8 @@ class Index:
             self._runs[-1] = self._runs[-1].plus(later)
 
     def find(self, keys: Keys) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint32]]]:
-        """By file: positions in `keys`, and their places in it. An answer may be in several files."""
-        # Ascending, they are found in a third of the time: neighbours lie in what the processor has just read.
+        """Yield by file: positions in `keys`, and their places in the file. An answer may be in several files."""
+        # Sorted keys are found in a third of the time: neighbours are in the CPU's cache.
         order = np.argsort(keys)
         for run in self._runs:
             positions, at = order, np.searchsorted(run.keys, keys[order])
@@ -65,7 +65,7 @@ class Index:
                 files, places = run.files[at], run.places[at]
                 for file in np.unique(files).tolist():
                     yield file, positions[files == file], places[files == file]
-                at = at + 1  # The next one may be of the same key.
+                at = at + 1  # The next entry may have the same key.
 
     def __len__(self) -> int:
         return sum(len(run.keys) for run in self._runs)

@@ -1,7 +1,8 @@
-"""Answers as they come: lines of text, each with a checksum of its own, in a file that one process appends to.
+"""Append-only log of answers: lines of text, each with a checksum, in a file that one process writes.
 
-On a file system a line is written at once and synced within `SYNC_S`: the death of a process loses nothing of it, that
-of the machine half a second. An object cannot be appended to: there lines become an object every `PUT_S` seconds.
+On a file system a line is written immediately and synced within `SYNC_S`: the death of the process loses nothing, that
+of the machine half a second. An object cannot be appended to: in object storage the lines of `PUT_S` seconds become one
+object.
 """
 
 import json
@@ -36,7 +37,7 @@ def line_of(key: str, answer: Answer) -> bytes:
 
 
 def key_in(line: bytes) -> str | None:
-    """The key of the answer in a line; None where the line is not what was written."""
+    """The key of the answer in a line; None if the line is damaged."""
     content = line[_CHECKSUM:].removesuffix(b"\n")
     if line[: _CHECKSUM - 1] != b"%08x" % crc32(content) or len(content) <= _KEY:
         return None
@@ -44,12 +45,12 @@ def key_in(line: bytes) -> str | None:
 
 
 def answer_in(line: bytes) -> Answer:
-    """The answer in a line that `key_in` finds a key in."""
+    """The answer in an undamaged line."""
     return Answer(*json.loads(line[_CHECKSUM + _KEY + 1 :]))
 
 
 def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each line that has an end, and where it begins. A last one without an end may still be being written."""
+    """Yield each complete line and its offset. A last line without a newline may be in the middle of being written."""
     start = 0
     while (end := content.find(b"\n", start)) >= 0:
         yield start, content[start : end + 1]
@@ -57,41 +58,41 @@ def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class Journal(Protocol):
-    """Where one process writes its answers."""
+    """The answers of one process."""
 
     def append(self, lines: bytes) -> None:
-        """Add lines. They are safe soon afterwards.
+        """Add lines. They are durable soon afterwards.
 
         Raises:
-            OSError: these, or earlier ones, cannot be written.
+            OSError: these lines, or earlier ones, cannot be written.
         """
         ...
 
     def flush(self) -> None:
-        """Make safe what was added."""
+        """Make all added lines durable."""
         ...
 
     def remove(self) -> None:
-        """Delete what was written: it is safe elsewhere."""
+        """Delete the journal; its answers are stored elsewhere by now."""
         ...
 
     def owns(self, name: str) -> bool:
-        """Whether a file of the folder is of this journal."""
+        """Whether a file of the folder belongs to this journal."""
         ...
 
 
 def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Journal:
     """
     Args:
-        folder: of the store's journals.
-        name: like no other journal's.
-        rewritten: all lines that the journal should hold, should its file be lost.
+        folder: holds the store's journals.
+        name: unique among journals.
+        rewritten: returns all lines of the journal, to restore a lost file.
     """
     return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
 
 
 class _Keeper:
-    """Flushes a journal soon after something was added to it, in a thread of its own."""
+    """Flushes a journal in a thread, soon after lines were added."""
 
     def __init__(self, flush: Callable[[], None], every_s: float) -> None:
         self._flush = flush
@@ -103,14 +104,14 @@ class _Keeper:
     def check(self) -> None:
         """
         Raises:
-            Exception: what the last flush met, once.
+            Exception: the error of the last flush, once.
         """
         if error := self._error:
             self._error = None
             raise error
 
     def added(self) -> None:
-        """For one thread at a time."""
+        """Schedule a flush. Not thread-safe."""
         self._added.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
@@ -124,7 +125,7 @@ class _Keeper:
             self._added.clear()
             try:
                 self._flush()
-            except Exception as error:  # noqa: BLE001 - of whatever kind the storage has: the next `check` raises it
+            except Exception as error:  # noqa: BLE001 - storage packages have their own types; `check` raises it
                 self._error = error
                 self._added.set()
 
@@ -158,7 +159,7 @@ class FileJournal:
                 raise OSError(error.errno, error.strerror, str(self._path)) from error
             self._is_synced = True
             if os.fstat(file).st_nlink == 0:
-                # Somebody took it for one whose process is gone.
+                # Another process deleted the file as stale.
                 self._close()
                 self._write(self._rewritten())
                 self._keeper.added()
@@ -182,7 +183,7 @@ class FileJournal:
             while done < len(lines):
                 done += os.write(self._file, lines[done:])
         except OSError as error:
-            # Half a line would spoil the next one.
+            # An incomplete line would corrupt the next one.
             os.ftruncate(self._file, self._num_bytes)
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._num_bytes += len(lines)
@@ -194,14 +195,14 @@ class FileJournal:
 
 
 class ObjectJournal:
-    """Implements `Journal` with objects, each of what came in some seconds."""
+    """Implements `Journal` with objects, each of which holds the lines of a few seconds."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
         self._changing = threading.Lock()
         self._putting = threading.Lock()
-        """Held while an object is written. Nobody who adds lines waits for that."""
+        """Held while an object is written; `append` does not wait for it."""
         self._lines: list[bytes] = []
         self._written: list[Path] = []
         self._num_written = 0

@@ -1,4 +1,4 @@
-"""Sealed Parquet files of some thousand answers, and how to find one row of them by its key."""
+"""Sealed Parquet files of a few thousand answers each, with their keys."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -20,7 +20,7 @@ Keys = NDArray[np.uint64]
 
 
 def write_segment(path: Path, answers: Iterable[tuple[str, Answer]]) -> Keys:
-    """Write a segment; returns the keys of its rows, in order."""
+    """Write a segment; return the keys of its rows, in order."""
     rows = list(answers)
     columns: list[list[Any]] = [[key for key, _ in rows]]
     columns += [[getattr(answer, name) for _, answer in rows] for name in ANSWERS.names[1:]]
@@ -29,24 +29,24 @@ def write_segment(path: Path, answers: Iterable[tuple[str, Answer]]) -> Keys:
 
 
 def read_keys(path: Path) -> Keys:
-    """The keys of a segment's rows, in order. What else is in it is not looked at: whoever reads that checks the seal.
+    """Read the keys of a segment's rows, in order. The seal is checked later, when the answers are read.
 
     Raises:
-        DamagedShardError: it is no segment.
+        DamagedShardError: the file is missing, or not a segment.
     """
     try:
         with cast(Any, path).open("rb") as file, pq.ParquetFile(file) as segment:
             column = segment.read(["key"], use_threads=False).column("key")
         return as_numbers(column.to_pylist())
     except FileNotFoundError as error:
-        raise DamagedShardError(path, "is gone") from error
+        raise DamagedShardError(path, "is missing") from error
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise DamagedShardError(path, f"is damaged: {error}") from error
 
 
 @lru_cache(maxsize=1 << 14)
 def num_rows(path: Path) -> int:
-    """How many answers a segment holds, by its footer; 0 where it cannot be read. A segment never changes."""
+    """Number of answers in a segment, by its footer; 0 if it is unreadable. Cached: a segment never changes."""
     try:
         with cast(Any, path).open("rb") as file:
             return int(pq.read_metadata(file).num_rows)
@@ -55,18 +55,18 @@ def num_rows(path: Path) -> int:
 
 
 def answers_in(table: pa.Table, rows: "NDArray[np.uint32] | None" = None) -> list[Answer]:
-    """Rows of a segment as answers: some, in the order given, or all."""
+    """Convert rows of a segment to answers: those given, in that order, or all."""
     taken = table if rows is None else table.take(pa.array(rows))
     *columns, tokens_told = (taken.column(name).to_pylist() for name in ANSWERS.names[1:])
-    # Of a version that did not write it, null.
+    # Null in segments of versions without this column.
     return [Answer(*values) for values in zip(*columns, (told is not False for told in tokens_told), strict=True)]
 
 
 def entries_in(table: pa.Table) -> Iterator[tuple[str, Answer]]:
-    """All answers of a segment with their keys."""
+    """Yield all answers of a segment with their keys."""
     yield from zip(table.column("key").to_pylist(), answers_in(table), strict=True)
 
 
 def as_numbers(keys: Sequence[str]) -> Keys:
-    """Keys, which are 16 hex digits, as numbers."""
+    """Convert keys of 16 hex digits to numbers."""
     return np.frombuffer(bytes.fromhex("".join(keys)), ">u8").astype(np.uint64)

@@ -1,4 +1,4 @@
-"""All answers of one engine, as one process sees and adds to them."""
+"""The stored answers of one engine, as one process reads and extends them."""
 
 import logging
 import os
@@ -31,20 +31,21 @@ FOLDER = "answers"
 _JOURNALS, _SEGMENTS = "journals", "segments"
 SEGMENT_ROWS = 8192
 _SEGMENT_BYTES = 16 * 2**20
-"""Of lines of a journal. Segments of this size are read in 20 ms, and few enough for millions of answers."""
+"""Journal size at which it becomes a segment. A segment of this size is read in 20 ms, and millions of answers need
+few."""
 _CACHED = 8
-"""Files whose content is kept, some 10 MB each: what is looked up together was mostly answered together."""
+"""Number of cached files, about 10 MB each: answers that are looked up together were mostly stored together."""
 STALE_S = 600.0
-"""A journal that nobody added to for so long has no process any more."""
+"""A journal without new lines for this long belongs to no running process."""
 
 
 class AnswerStore:
     """The answers of one engine.
 
-    Any number of processes may use a store at once: each adds to files of its own.
+    Any number of processes may use a store at once: each writes only its own files.
 
     Args:
-        folder: of this engine alone. It need not exist.
+        folder: for this engine only. It need not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,18 +54,18 @@ class AnswerStore:
         self._lock = threading.RLock()
         self._index = Index()
         self._files: dict[Path, int] = {}
-        """The numbers that the index has for them, in their order."""
+        """The index's numbers of the files, ascending."""
         self._read: dict[str, int] = {}
-        """How much of each file is in the index, by its name: bytes of a journal, all of a segment."""
+        """How much of each file is indexed, by name: bytes of a journal, 1 for a segment."""
         self._cache: OrderedDict[Path, pa.Table | bytes] = OrderedDict()
         self._own: dict[str, Answer] = {}
-        """What is in this process's journal."""
+        """The content of this process's journal."""
         self._num_bytes = 0
         self._num_folded = count()
         self._journal = journal.open_journal(self._journals, self._name, self._own_lines)
 
     def find(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """Those of the answers that are stored, by key, whoever stored them."""
+        """Return the stored answers among `keys`, from any process."""
         with self._lock:
             self._refresh()
             found = {key: self._own[key] for key in keys if key in self._own}
@@ -75,10 +76,10 @@ class AnswerStore:
         return found
 
     def keep(self, key: str, answer: Answer) -> None:
-        """Store an answer. It is safe a moment later, see `journal`.
+        """Store an answer. It is durable soon afterwards; see `journal`.
 
         Raises:
-            OSError: what came cannot be written.
+            OSError: this answer, or an earlier one, cannot be written.
         """
         line = journal.line_of(key, answer)
         with self._lock:
@@ -89,11 +90,11 @@ class AnswerStore:
                 self._fold()
 
     def flush(self) -> None:
-        """Make safe what was stored."""
+        """Make all stored answers durable."""
         self._journal.flush()
 
     def tidy(self) -> None:
-        """Fold the journals of processes that are gone into segments."""
+        """Compact the journals of ended processes into segments."""
         with self._lock:
             stale = [path for path in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
             self.add_all(_in_journals(stale), self._name)
@@ -106,13 +107,13 @@ class AnswerStore:
             segments.write_segment(self._segments / f"{name}-{number:04d}{segments.ENDING}", some)
 
     def all(self) -> Iterator[tuple[str, Answer]]:
-        """Every stored answer with its key, read one file at a time."""
+        """Yield every stored answer with its key, one file at a time."""
         for path in _listed(self._segments, segments.ENDING):
             yield from segments.entries_in(read_table(path, ANSWERS))
         yield from _in_journals(list(_listed(self._journals, journal.ENDING)))
 
     def count(self) -> int:
-        """How many answers are stored. One that two processes asked for at once counts twice."""
+        """Number of stored answers. An answer that two processes requested at once counts twice."""
         in_segments = sum(segments.num_rows(path) for path in _listed(self._segments, segments.ENDING))
         in_journals = sum(storage.read(path).count(b"\n") for path in _listed(self._journals, journal.ENDING))
         return in_segments + in_journals
@@ -128,7 +129,7 @@ class AnswerStore:
         return b"".join(journal.line_of(key, answer) for key, answer in self._own.copy().items())
 
     def _refresh(self) -> None:
-        """Index what others wrote since the last time."""
+        """Index what other processes wrote since the last call."""
         for name in storage.names(self._segments):
             if name not in self._read and _is_whole(name, segments.ENDING):
                 path = self._segments / name
@@ -145,7 +146,7 @@ class AnswerStore:
         start = self._read.get(path.name, 0)
         try:
             content = _read_from(path, start)
-        except FileNotFoundError:  # Its process has just folded it.
+        except FileNotFoundError:  # Its process has just compacted it.
             return
         keys, places, end, num_damaged = [], [], start, 0
         for offset, line in journal.whole_lines(content):
@@ -156,7 +157,7 @@ class AnswerStore:
             else:
                 num_damaged += 1
         if num_damaged:
-            log.warning("%s: %d damaged answers are asked again", path, num_damaged)
+            log.warning("%s: %d damaged answers will be requested again", path, num_damaged)
         self._index.add(self._number_of(path), segments.as_numbers(keys), np.array(places, np.uint32))
         self._read[path.name] = end
 
@@ -173,7 +174,7 @@ class AnswerStore:
             path = paths[file]
             try:
                 content = self._content(path, int(places.max()))
-            except FileNotFoundError:  # A journal that was folded: the segment has them.
+            except FileNotFoundError:  # The journal was compacted: the segment has its answers.
                 continue
             except DamagedShardError as error:
                 self._set_aside(path, error)
@@ -188,7 +189,7 @@ class AnswerStore:
                         yield key, journal.answer_in(line)
 
     def _content(self, path: Path, last: int) -> "pa.Table | bytes":
-        """A segment as a table, or the bytes of a journal as far as place `last` at least."""
+        """A segment as a table, or the bytes of a journal, at least up to place `last`."""
         content = self._cache.pop(path, b"")
         if len(content) <= last:
             content = read_table(path, ANSWERS) if path.name.endswith(segments.ENDING) else storage.read(path)
@@ -200,7 +201,7 @@ class AnswerStore:
     def _set_aside(self, path: Path, error: DamagedShardError) -> None:
         self._read[path.name] = 1
         if path.exists():
-            log.warning("%s: its answers are asked again; it is kept as %s.damaged", error.message, path.name)
+            log.warning("%s: its answers will be requested again; renamed to %s.damaged", error.message, path.name)
             path.rename(path.with_name(f"{path.name}.damaged"))
 
 
@@ -239,12 +240,12 @@ def _listed(folder: Path, ending: str) -> Iterator[Path]:
 
 
 def _is_whole(name: str, ending: str) -> bool:
-    """Whether it is a file of this kind, and not one that is being written."""
+    """Whether the file has this suffix, and is not a temporary one."""
     return name.endswith(ending) and not name.startswith(".")
 
 
 def _age_s(path: Path) -> float:
-    """Seconds since it was written, as far as the clocks agree."""
+    """Seconds since the file was modified; depends on synchronised clocks."""
     return time.time() - storage.modified(path)
 
 
