@@ -90,7 +90,7 @@ SERVERS = {
     "refuses the request": Reply.json({"error": {"message": f"Bearer {KEY} may not"}}, 400),
     "is broken": Reply(500, f"<pre>authorization: Bearer {KEY}</pre>".encode()),
     "is busy": Reply.json({"error": f"{KEY} asks too often"}, 429),
-    "sends elsewhere": Reply(302, headers={"location": f"http://user:{PASSWORD}@127.0.0.1:1/v1?key={KEY}"}),
+    "redirects": Reply(302, headers={"location": f"http://user:{PASSWORD}@127.0.0.1:1/v1?key={KEY}"}),
     "answers what is no answer": Reply(200, f"{KEY} {{".encode()),
     "answers without choices": Reply.json({"choices": [], "key": KEY}),
     "cuts the connection": Reply(cuts=True),

@@ -113,8 +113,8 @@ def test_a_hubs_model_is_known_by_its_commit_whether_the_hub_is_in_reach_or_not(
     assert [line.split()[0] for line in online] == [COMMITS["main"], COMMITS["v2"], COMMITS["main"]]
     assert online[0] == online[2]
     assert resolved("org/other", "org/model@v3") == [
-        "the Hub has no model org/other, or does not show it",
-        "the Hub has no model org/model at revision v3, or does not show it",
+        "the Hub has no model org/other, or denies access to it",
+        "the Hub has no model org/model at revision v3, or denies access to it",
     ]
     assert resolved(*asked, HF_HUB_OFFLINE="1") == online
     server.shutdown()
@@ -164,7 +164,7 @@ def test_a_folder_that_is_not_there_is_named(name: str, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("missing", "message"), [("config.json", "it has no config.json"), ("model.safetensors", "it holds no weights")]
+    ("missing", "message"), [("config.json", "it has no config.json"), ("model.safetensors", "it has no weights")]
 )
 def test_a_folder_that_is_no_model_says_what_it_lacks(model: Path, missing: str, message: str) -> None:
     (model / missing).unlink()

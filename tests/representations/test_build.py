@@ -106,7 +106,7 @@ def test_without_images_the_card_says_what_stands_in(tmp_path: Path) -> None:
 
 def test_images_of_another_encoder_stop_the_build_before_it_begins(tmp_path: Path) -> None:
     path = statistics_file(tmp_path, "hashing:25")
-    with pytest.raises(InputError, match="not the same model"):
+    with pytest.raises(InputError, match="another model"):
         build(small(tmp_path, "realign", representations__image_statistics=str(path)), tmp_path / "unicorn")
     assert not (tmp_path / "unicorn.work").exists()
 

@@ -93,7 +93,7 @@ def test_moments_come_back_from_their_table() -> None:
         assert after.domains[name].count == before.domains[name].count
 
 
-@pytest.mark.parametrize(("bad", "what"), [(0.0, "is zero"), (np.nan, "has NaN in it"), (np.inf, "is not finite")])
+@pytest.mark.parametrize(("bad", "what"), [(0.0, "is zero"), (np.nan, "contains NaN"), (np.inf, "is not finite")])
 @pytest.mark.parametrize("row", [0, 3, 1500])
 def test_a_row_without_a_direction_is_named_with_its_shard(bad: float, what: str, row: int) -> None:
     vectors = units(2000, 400)

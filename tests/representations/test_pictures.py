@@ -71,17 +71,17 @@ def test_a_data_set_is_streamed(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(tmp_path / "texts.parquet")
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts.parquet").rename(tmp_path / "texts" / "train.parquet")
-    with pytest.raises(InputError, match="has no column of pictures; its columns: text"):
+    with pytest.raises(InputError, match="has no column of images; its columns: text"):
         list(PictureSource(str(tmp_path / "texts"), 5))
 
 
 def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no pictures"):
+    with pytest.raises(InputError, match="contains no images"):
         list(PictureSource(str(tmp_path), 5))
     (tmp_path / "broken.png").write_text("no")
     with pytest.raises(InputError, match=r"broken\.png cannot be read as a picture"):
         list(PictureSource(str(tmp_path), 5))
-    with pytest.raises(InputError, match="is neither a folder with pictures nor a data set"):
+    with pytest.raises(InputError, match="is neither a folder with images nor a data set"):
         list(PictureSource(str(tmp_path / "nothing.d"), 5))
 
 
@@ -92,5 +92,5 @@ def test_a_picture_that_a_data_set_places_elsewhere_is_not_opened(tmp_path: Path
     data = datasets.Dataset.from_dict({"picture": [{"bytes": None, "path": str(tmp_path / "mine.png")}]})
     (tmp_path / "set").mkdir()
     data.cast_column("picture", datasets.Image()).to_parquet(tmp_path / "set" / "train.parquet")
-    with pytest.raises(InputError, match=r"row 0: the picture is not in the data set, but at '.*mine\.png'"):
+    with pytest.raises(InputError, match=r"row 0: the image is not in the data set, but at '.*mine\.png'"):
         list(PictureSource(str(tmp_path / "set"), 5))

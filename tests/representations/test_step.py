@@ -156,7 +156,7 @@ def test_without_images_the_mean_shift_stands_in_and_says_so(captions: Captions,
     made = run(captions, tmp_path, TableEncoder(DIM), name, progress=told)
     assert isinstance(made.transfer, MeanShift)
     assert (made.transfer.name, made.asked) == ("mean_shift", name)
-    assert any(f"the transfer {name} needs statistics of images" in note for note in told.notes)
+    assert any(f"the transfer {name} needs image statistics" in note for note in told.notes)
     assert made.identity == run(captions, tmp_path, TableEncoder(DIM)).identity
 
 
@@ -177,7 +177,7 @@ def test_other_rows_have_another_identity(captions: Captions, tmp_path: Path) ->
     assert run(captions, tmp_path, TableEncoder(DIM)).identity != before
 
 
-@pytest.mark.parametrize(("bad", "what"), [(0.0, "is zero"), (np.nan, "has NaN in it"), (np.inf, "is not finite")])
+@pytest.mark.parametrize(("bad", "what"), [(0.0, "is zero"), (np.nan, "contains NaN"), (np.inf, "is not finite")])
 def test_a_bad_vector_is_named_by_shard_and_row(captions: Captions, tmp_path: Path, bad: float, what: str) -> None:
     broken = captions.texts["000-00000"][2][1]  # Row 3 of its shard.
     with pytest.raises(InputError, match=f"shard 000-00000, row 3: the vector {what}"):
@@ -207,7 +207,9 @@ def test_statistics_of_another_encoder_are_refused(tmp_path: Path) -> None:
     assert found is not None
     assert found.source == "art"
     save_image_statistics(path, ImageStatistics(Moments.of(units(9, 8)), "hashing:9", encoder_id("hashing:9"), "art"))
-    with pytest.raises(InputError, match=r"is of the encoder hashing:9, the build's is hashing:8") as caught:
+    with pytest.raises(
+        InputError, match=r"was made with the encoder hashing:9, but the build uses hashing:8"
+    ) as caught:
         image_side(recipe)
     assert "unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder hashing:8" in caught.value.advice
 

@@ -87,7 +87,7 @@ def test_c3s_noise_is_of_the_stated_size_and_of_the_seed() -> None:
     assert noise.std() == pytest.approx(1, abs=0.02)
     other = fitted("c3", texts, None, seed=1)
     assert not np.array_equal(transfer.apply_text(texts, ids_of(texts)), other.apply_text(texts, ids_of(texts)))
-    with pytest.raises(InputError, match="by the row's id"):
+    with pytest.raises(InputError, match="the noise of a row with its id"):
         transfer.apply_text(texts)
 
 
@@ -154,9 +154,9 @@ def test_a_row_that_cannot_be_moved_is_named(name: str, bad: float | str) -> Non
 def test_images_that_are_missing_or_do_not_fit_are_refused(name: str) -> None:
     text = Moments.of(units(9, 4))
     mean = SetMean(9, text.mean)
-    with pytest.raises(InputError, match="needs the statistics of images"):
+    with pytest.raises(InputError, match="needs image statistics"):
         TRANSFERS.get(name).fit(TransferStatistics(text, None, mean))
-    with pytest.raises(InputError, match="have 5 dimensions, the text representations 4"):
+    with pytest.raises(InputError, match="have 5 dimensions, the text representations have 4"):
         TRANSFERS.get(name).fit(TransferStatistics(text, Moments.of(units(9, 5)), mean))
 
 
@@ -230,11 +230,11 @@ def test_gradients_pass_through() -> None:
 def test_one_image_needs_a_mean_that_is_known() -> None:
     transfer, images = fitted("mean_shift", units(50, 8), None), units(3, 8)
     for one in (images[0], images[:1]):
-        with pytest.raises(InputError, match="one image is its own mean"):
+        with pytest.raises(InputError, match="a single image is its own mean"):
             transfer.apply_image(one)
     known = fitted("mean_shift", units(50, 8), units(30, 8, 3))
     np.testing.assert_allclose(known.apply_image(images[0]), known.apply_image(images)[0], atol=1e-7)
-    with pytest.raises(InputError, match="the images have 7 dimensions, the transfer 8"):
+    with pytest.raises(InputError, match="the images have 7 dimensions, the transfer has 8"):
         known.apply_image(images[:, :7])
 
 

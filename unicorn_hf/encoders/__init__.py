@@ -1,9 +1,9 @@
-"""Encoders: captions and images to vectors. A file for each kind; the class in it is all that there is to it.
+"""Encoders, which map captions and images to vectors: one class in one file for each kind.
 
-What an encoder is, `unicorn_hf.core.encoder` says. `towers/` does the work, and is imported when an encoder is opened.
+`unicorn_hf.core.encoder` defines the interface. The code in `towers/` is imported when an encoder is opened.
 """
 
-# In the order in which they are listed everywhere. A module that is not named here is found too, after these.
+# This order is the one of every list of encoders. Other modules of this package are found too, after these.
 # isort: off
 from unicorn_hf.encoders.open_clip import OpenClip
 from unicorn_hf.encoders.clip import Clip

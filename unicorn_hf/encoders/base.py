@@ -1,4 +1,4 @@
-"""What encoders with towers of PyTorch have in common."""
+"""Base class of encoders with PyTorch towers."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TowerPair(AnyEncoder):
-    """A text tower and an image tower of one space."""
+    """A text tower and an image tower of the same space."""
 
     __slots__ = ()
 

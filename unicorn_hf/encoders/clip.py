@@ -1,4 +1,4 @@
-"""Any CLIP or SigLIP of transformers."""
+"""Any CLIP or SigLIP model of transformers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 @ENCODERS.register("clip")
 @dataclass(frozen=True, slots=True)
 class Clip(TowerPair):
-    """A CLIP or SigLIP of transformers."""
+    """A CLIP or SigLIP model of transformers."""
 
-    forms = {"MODEL": "a CLIP or SigLIP of transformers, e.g. clip:openai/clip-vit-large-patch14"}
+    forms = {"MODEL": "a CLIP or SigLIP model of transformers, e.g. clip:openai/clip-vit-large-patch14"}
 
     model: ModelSource
 
@@ -38,7 +38,7 @@ class Clip(TowerPair):
     def identity(self) -> str:
         from unicorn_hf.models.folders import source_identity
 
-        # The name is of an earlier version: vectors are found by it.
+        # The class's name in an earlier version: existing vectors are found by it.
         return fingerprint("ClipSpec", [source_identity(self.model)])
 
     def text_tower(self) -> "TextTower":

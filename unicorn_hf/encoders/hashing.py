@@ -1,4 +1,4 @@
-"""Hashed words: no model."""
+"""Hashed words as vectors, without a model."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -39,7 +39,7 @@ class Hashing(AnyEncoder):
 
     @property
     def rehearsal(self) -> str:
-        return "The vectors are hashed words (`hashing`); no encoder that knows images made them."
+        return "The vectors are hashed words (`hashing`), made without an image-text encoder."
 
     def identity(self) -> str:
         return fingerprint("hashing", self.dim)

@@ -1,4 +1,4 @@
-"""Vectors that are there already."""
+"""Existing vectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -28,11 +28,11 @@ class Imported(AnyEncoder):
     @classmethod
     def parse(cls, rest: str) -> Self:
         if rest:
-            raise InputError("imported stands alone")
+            raise InputError("imported takes no argument")
         return cls()
 
     def identity(self) -> str:
         return fingerprint(IMPORTED)
 
     def open(self, batch_size: int, long_captions: "LongCaptions") -> "TextEncoder":
-        raise InputError("vectors that were imported with their captions have no encoder", "Name one: --encoder.")
+        raise InputError("vectors that were imported with their captions have no encoder", "Choose one with --encoder.")

@@ -21,17 +21,17 @@ _NUM_BYTES = 20 * 2**30
 @ENCODERS.register("llm2clip")
 @dataclass(frozen=True, slots=True)
 class Llm2Clip(TowerPair):
-    """LLM2CLIP: a language model that reads captions, in the space of a CLIP."""
+    """LLM2CLIP: a language model as the text side of a CLIP."""
 
     forms = {
         "CLIP": "e.g. llm2clip:microsoft/LLM2CLIP-Openai-L-14-336, with its caption-tuned Llama",
-        "CLIP+LLM": "the same with the language model named",
+        "CLIP+LLM": "the same with another language model",
     }
 
     clip: ModelSource
-    """Has the vision tower and the text adapter."""
+    """The model with the vision tower and the text adapter."""
     llm: ModelSource
-    """Reads the captions."""
+    """The language model."""
 
     @classmethod
     def parse(cls, rest: str) -> Self:
@@ -51,20 +51,20 @@ class Llm2Clip(TowerPair):
         return [HubModel(source.name, source.revision) for source in (self.clip, self.llm)]
 
     def check_machine(self, machine: Machine) -> Iterator[Finding]:
-        # A GPU that does not say how much it has is taken to have enough.
+        # A GPU of unknown size counts as large enough.
         memory = max((num_bytes or _NUM_BYTES for num_bytes in machine.gpus), default=0)
         if machine.runs_workers and memory < _NUM_BYTES:
             message = (
                 "the recipe's encoder LLM2CLIP has 8 billion parameters and needs a GPU with"
-                f" {_NUM_BYTES / 2**30:,.1f} GiB; here is none"
+                f" {_NUM_BYTES / 2**30:,.1f} GiB; this machine has none"
             )
-            fix = "Another encoder (--encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k), or another machine"
+            fix = "Use another encoder (--encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k), or another machine"
             yield Finding(severity="warning", message=message, fix=fix)
 
     def identity(self) -> str:
         from unicorn_hf.models.folders import source_identity
 
-        # The name is of an earlier version: vectors are found by it.
+        # The class's name in an earlier version: existing vectors are found by it.
         return fingerprint("Llm2ClipSpec", [source_identity(source) for source in (self.clip, self.llm)])
 
     def text_tower(self) -> "TextTower":

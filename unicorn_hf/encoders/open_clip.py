@@ -25,10 +25,10 @@ class OpenClip(TowerPair):
 
     forms = {
         "MODEL/PRETRAINED": "names of open_clip, e.g. open_clip:ViT-B-32/laion2b_s34b_b79k",
-        "MODEL/FILE": "the same with a file of weights, e.g. open_clip:ViT-B-32//data/vit.safetensors",
+        "MODEL/FILE": "the same with a weights file, e.g. open_clip:ViT-B-32//data/vit.safetensors",
         "hf-hub:ORG/NAME": "an open_clip model on the Hub",
         "local-dir:FOLDER": "a folder with open_clip_config.json and weights",
-        "demo:minilm": "the demonstration encoder: sentences, and pictures of emoji",
+        "demo:minilm": "the demonstration encoder, for sentences and images of emoji",
     }
     modules = ("torch", "transformers", "open_clip")
     packages = ("torch", "transformers", "open_clip_torch")
@@ -36,20 +36,20 @@ class OpenClip(TowerPair):
     model: str
     """open_clip's model name, or `hf-hub:ORG/NAME`, `local-dir:FOLDER`, `demo:NAME`."""
     pretrained: str | None = None
-    """A pretrained tag or a file of weights; None where the model's name brings its own."""
+    """A pretrained tag or a weights file; None if the model's name implies the weights."""
 
     @classmethod
     def parse(cls, rest: str) -> Self:
-        """The model ends at the first slash, since open_clip's names have none and tags and file names may.
+        """Split at the first slash: open_clip's model names contain none, but file names may.
 
-        A model with a scheme (`hf-hub:`, `local-dir:`, `demo:`) takes the rest whole.
+        For a model with a scheme (`hf-hub:`, `local-dir:`, `demo:`) the whole rest is its name.
         """
         for scheme in _WHOLE_NAMES:
             if rest.startswith(scheme) and rest != scheme:
                 return cls(rest)
         model, slash, pretrained = rest.partition("/")
         if not model or not slash or not pretrained:
-            raise InputError("it names no pretrained weights")
+            raise InputError("the pretrained weights are missing")
         return cls(model, pretrained)
 
     @property
@@ -58,8 +58,8 @@ class OpenClip(TowerPair):
 
     @property
     def rehearsal(self) -> str:
-        told = "The vectors come from a demonstration encoder, whose image side knows emoji only."
-        return told if self.is_demo else ""
+        text = "The vectors come from a demonstration encoder, whose image side knows only emoji."
+        return text if self.is_demo else ""
 
     @property
     def names_file(self) -> bool:
@@ -112,7 +112,7 @@ class OpenClip(TowerPair):
 
 
 def _repository_of_tag(model: str, tag: str) -> str:
-    """Where open_clip has a model's weights from; its own name for them where it does not say, or is not here."""
+    """The Hub repository of a model's weights; open_clip's own name for them if that is unknown."""
     try:
         from open_clip.pretrained import get_pretrained_cfg
     except ImportError:

@@ -1,9 +1,9 @@
-"""Engines: what writes captions and conversations. A file for each; the class in it is all that there is to an engine.
+"""Engines, which write captions and conversations: one class in one file each.
 
-What an engine is, `unicorn_hf.core.engine` says. `generators/` does the work, and is imported when an engine is opened.
+`unicorn_hf.core.engine` defines the interface. The code in `generators/` is imported when an engine is opened.
 """
 
-# In the order in which they are listed everywhere. A module that is not named here is found too, after these.
+# This order is the one of every list of engines. Other modules of this package are found too, after these.
 # isort: off
 from unicorn_hf.engines.vllm import VllmEngine
 from unicorn_hf.engines.endpoint import EndpointEngine

@@ -34,8 +34,8 @@ class EchoEngine(AnyEngine):
         unknown = [english_name(code) for code in recipe.language if base(code) not in listed()]
         if unknown and recipe.captions.filters.check_language:
             raise InputError(
-                f"echo has no sentences of {unknown[0]}",
-                f"It rehearses in {', '.join(map(english_name, listed()))}: --language CODE.",
+                f"echo has no sentences in {unknown[0]}",
+                f"Use --language with one of its languages: {', '.join(map(english_name, listed()))}.",
             )
 
     def workers_on_cpu(self, num_cores: int, num_fitting: int) -> int:

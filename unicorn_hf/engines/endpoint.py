@@ -24,79 +24,77 @@ BASE_URL = "UNICORN_HF_BASE_URL"
 
 @ENGINES.register("endpoint")
 class EndpointEngine(AnyEngine):
-    """A server with OpenAI's chat completions: vLLM, TGI, llama.cpp, Ollama, a hosted one.
+    """A server with OpenAI's chat completions API: vLLM, TGI, llama.cpp, Ollama, or a hosted one.
 
-    Its key, if it takes one, is read from the environment variable UNICORN_HF_API_KEY and from nowhere else. Stored
-    answers are found by the model's name and `extra_body`, not by the address, which may change: give another model
-    another name.
+    The API key, if the server needs one, is read only from the environment variable UNICORN_HF_API_KEY. The model's
+    name and `extra_body` identify stored answers, not the address, which may change: give different models different
+    names.
     """
 
     kind: Literal["endpoint"]
     base_url: str | Strings | None = None
-    """Where the server's API begins, mostly `http://HOST:PORT/v1`; without it, the variable UNICORN_HF_BASE_URL says.
+    """Base URL of the server's API, usually `http://HOST:PORT/v1`; default: the variable UNICORN_HF_BASE_URL.
 
-    Several servers of the same model are a list: they share the requests, and one that fails is left alone for a while.
-    It is not published, and never taken from a published recipe: the key goes there.
+    Give several servers of the same model as a list: they share the requests, and a server that fails is paused.
+    The URL is not published, and never taken from a published recipe, since the API key is sent there.
     """
     model: str
-    """The name that the server knows it by."""
+    """The model's name on the server."""
     license: str | None = None
     """The model's licence, for the card."""
     concurrency: PositiveInt = 32
-    """Requests in flight at once, of all workers together: each has its share, and at least one.
+    """Maximum number of requests in flight, divided between all workers, at least one each.
 
-    On a cluster that runs already, those workers count that are there when the build starts, or `cluster.workers`.
+    On an existing cluster the number of workers is `cluster.workers`, or that at the start of the build.
     """
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    """A request that is not answered by then is asked again."""
+    """A request without an answer after this time is retried."""
     retries: NonNegativeInt = 8
-    """How often a request that failed in passing is asked again."""
+    """Maximum number of retries of a request after temporary failures."""
     json_schema: Literal["openai", "tgi", "none"] = "openai"
-    """How the server is told to hold answers to a JSON schema: OpenAI's `response_format`, or TGI's, which differs.
+    """How the JSON schema of an answer is sent: as OpenAI's `response_format`, or in TGI's form.
 
-    `none`: it is not told, and what is no JSON is rejected.
+    `none`: it is not sent, and answers that are not JSON are rejected.
     """
     system_role: bool = True
-    """False for a model that refuses system prompts: they are put at the head of the first user turn."""
+    """False for a model without system prompts: they are put before the first user turn."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Sent with each request besides, e.g. `{chat_template_kwargs: {enable_thinking: false}}` to a vLLM server.
+    """Additional fields of each request, e.g. `{chat_template_kwargs: {enable_thinking: false}}` for a vLLM server.
 
-    It overrides what is sent otherwise; null leaves a field away. It is published: no secrets.
+    They override other fields; null removes a field. They are published: include no secrets.
     """
 
     is_shared = True
     options = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
-    # What a server calls its model is its own business, and no file here.
+    # A model's name on a server is no path on this machine.
     taken_keys = ("model", "license", "json_schema", "system_role")
-    # The key goes to the first, the second changes what is sent there, the others are for another's server.
+    # The key is sent to the first, the second changes requests, the others suit the publisher's server.
     left_keys = ("base_url", "extra_body", "concurrency", "timeout_s", "retries")
     text_keys = ("extra_body",)
 
     @model_validator(mode="after")
     def _an_address_without_secrets(self) -> Self:
-        # A validator of the section, since one of the field would have its value shown.
+        # Validates the section: an error of the field would show its value.
         if self.base_url is not None and not self.base_urls:
-            raise ValueError("base_url is no address: the list is empty")
+            raise ValueError("base_url is an empty list")
         for parts in map(urlsplit, self.base_urls):
             if "@" in parts.netloc or parts.query or parts.fragment:
-                raise ValueError(
-                    f"base_url is an address alone: no user, password or query. The key goes into {API_KEY}"
-                )
+                raise ValueError(f"base_url must not contain a user, password or query. Set the key in {API_KEY}")
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("base_url is no address: it begins with http:// or https:// and names a host")
+                raise ValueError("base_url must begin with http:// or https:// and contain a host")
         return self
 
     @property
     def base_urls(self) -> tuple[str, ...]:
-        """The addresses, each once; none where the environment names them."""
+        """The addresses without duplicates; empty if they come from the environment."""
         given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
         return tuple(dict.fromkeys(given))
 
     def with_address(self) -> Self:
-        """The engine with the address of its server, or of several: the recipe's, or else the environment's.
+        """The engine with the addresses of its servers: from the recipe, or else from the environment.
 
         Raises:
-            InputError: neither names one.
+            InputError: neither has a valid one.
         """
         if self.base_urls:
             return self
@@ -104,7 +102,7 @@ class EndpointEngine(AnyEngine):
         if not named:
             raise InputError(
                 "the recipe names no server for its model",
-                f"Name it: --base-url http://HOST:PORT/v1, or set {BASE_URL}.",
+                f"Use --base-url http://HOST:PORT/v1, or set {BASE_URL}.",
             )
         try:
             base_url = named[0] if len(named) == 1 else named
@@ -126,13 +124,13 @@ class EndpointEngine(AnyEngine):
         return GeneratorSpec(engine, fingerprint("endpoint", asked), engine.model)
 
     def notes(self, asked: Self) -> list[str]:
-        """A warning, where the key would go to another machine in clear text."""
+        """A warning if the key would be sent unencrypted to another machine."""
         parts = [parts for parts in map(urlsplit, self.base_urls) if parts.scheme != "https"]
         hosts = [host for part in parts if not _is_loopback(host := part.hostname or "")]
         if not hosts or not api_key():
             return []
         return [
-            f"warning: {API_KEY} goes to {' and '.join(hosts)} unencrypted, and whoever is on the way can read it:"
+            f"warning: {API_KEY} is sent unencrypted to {' and '.join(hosts)}, and others on the network can read it:"
             " use https://"
         ]
 
@@ -140,14 +138,14 @@ class EndpointEngine(AnyEngine):
         return super().published().model_copy(update={"base_url": None})
 
     def for_one_of(self, num_workers: int) -> Self:
-        """Of `concurrency` each worker has its share, and at least 1."""
+        """The engine with one worker's share of `concurrency`, at least 1."""
         return self.model_copy(update={"concurrency": max(1, self.concurrency // max(1, num_workers))})
 
     def workers_on_cpu(self, num_cores: int, num_fitting: int) -> int:
         return max(1, min(self.concurrency, num_fitting))
 
     def partitions_at_once(self, partition_rows: int) -> int:
-        # The last answers may be long in coming, those that are asked for again: more partitions are in flight then.
+        # Retried requests delay the end of a partition: enough others must be in flight meanwhile.
         return 4 + math.ceil(self.concurrency / partition_rows)
 
     def open(self, model: str) -> "TextGenerator":
@@ -157,14 +155,14 @@ class EndpointEngine(AnyEngine):
 
 
 def api_key() -> str | None:
-    """The key for the server, from the environment and from nowhere else.
+    """The key for the server, only from the environment.
 
     Raises:
-        InputError: it cannot be a key.
+        InputError: it contains characters that no key has.
     """
     key = os.environ.get(API_KEY, "").strip()
     if not all("!" <= character <= "~" for character in key):
-        raise InputError(f"{API_KEY} holds characters that no key has", "It is one word of plain ASCII.")
+        raise InputError(f"{API_KEY} contains invalid characters", "Set it to one word of printable ASCII characters.")
     return key or None
 
 

@@ -1,10 +1,10 @@
-"""vLLM's own processes beside a worker: they end with it, however it ends.
+"""Make vLLM's processes end with their worker.
 
-On a GPU vLLM runs in processes of its own. A worker that is killed cannot stop them, and they would keep the GPU's
-memory from the worker that comes in its place. So each of them carries its worker's mark in its environment, and has
-the kernel end it with the process that started it, in a plugin of vLLM's (entry point `vllm.general_plugins`). One
-whose worker is killed before that, while it waits for the worker's first word, holds no GPU yet: it ends when vLLM's
-handshake does (after minutes), or is found by the mark and ended by the next worker.
+On a GPU vLLM runs in separate processes. A killed worker cannot stop them, and they would keep the GPU's memory from
+the next worker. So each has its worker's mark in its environment, and a plugin of vLLM (entry point
+`vllm.general_plugins`) has the kernel kill it with its parent. If the worker is killed before that, during vLLM's
+handshake, the process holds no GPU memory yet: it ends when the handshake times out (after minutes), or the next worker
+finds it by its mark and kills it.
 """
 
 import ctypes
@@ -30,37 +30,38 @@ _ENDS_WITHIN_S = 30
 
 
 def mark_this_worker() -> None:
-    """Give the processes that this one starts from now on its mark.
+    """Mark all processes that this one starts from now on.
 
     Raises:
-        RunError: this process may not have any: it is a daemon.
+        RunError: this process is a daemon, and may start none.
     """
     if multiprocessing.current_process().daemon:
         raise RunError(
-            "vLLM needs a process of its own on a GPU, and this Dask worker may not start one",
+            "vLLM needs a separate process on a GPU, and this Dask worker may not start one",
             "Start the workers with DASK_DISTRIBUTED__WORKER__DAEMON=False in their environment.",
         )
     os.environ[MARK] = _mark_of(psutil.Process())
-    # vLLM gives its processes names, and setproctitle writes names over the environment unless told not to.
+    # vLLM names its processes with setproctitle, which by default overwrites the environment.
     os.environ["SPT_NOENV"] = "1"
 
 
 def end_with_the_worker() -> None:
-    """vLLM calls this at the start of each of its processes; it does nothing in processes of other programs."""
+    """Kill this engine process when its worker ends. vLLM calls this at the start of each of its processes; without
+    a mark it does nothing."""
     mark = os.environ.get(MARK)
     if mark is None or mark == _mark_of(psutil.Process()):
         return
     if sys.platform == "linux":
-        # Ends this process with the thread that started it, even in the middle of a kernel call.
+        # Kills this process with the thread that started it, even in the middle of a system call.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_watch, args=(mark,), name="unicorn-hf-watch", daemon=True).start()
 
 
 def clear_up() -> int:
-    """End the engine processes of workers of ours that are gone, and wait until they are; returns how many."""
+    """Kill engine processes whose worker is gone, and wait for their end; return their number."""
     left = [process for process in psutil.process_iter() if _is_orphan(process)]
     for process in left:
-        log.warning("ending the engine process %d, whose worker is gone", process.pid)
+        log.warning("killing the engine process %d: its worker is gone", process.pid)
         try:
             process.kill()
         except psutil.NoSuchProcess:
@@ -78,7 +79,7 @@ def _watch(mark: str) -> None:
 def _is_orphan(process: psutil.Process) -> bool:
     try:
         mark = process.environ().get(MARK)
-    except psutil.Error:  # Another user's, or gone: not ours to end.
+    except psutil.Error:  # Another user's process, or gone.
         return False
     return mark is not None and mark != _mark_of(process) and not _is_alive(mark)
 
@@ -93,5 +94,5 @@ def _is_alive(mark: str) -> bool:
 
 
 def _mark_of(process: psutil.Process) -> str:
-    # A PID comes again, a PID with its start time does not.
+    # A PID may be reused; PID and start time together are unique.
     return f"{process.pid}@{process.create_time():.2f}"

@@ -1,4 +1,4 @@
-"""Text that is there already."""
+"""Existing text."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -14,11 +14,11 @@ UNKNOWN_MODEL = "unknown"
 
 @ENGINES.register("imported")
 class ImportedEngine(AnyEngine):
-    """Nothing is written here: captions and conversations are those of files (`imported`)."""
+    """Writes nothing: captions and conversations come from files (`imported`)."""
 
     kind: Literal["imported"]
     model: str = UNKNOWN_MODEL
-    """What wrote the text, where that is known."""
+    """The model that wrote the text, if known."""
     license: str | None = None
     """The model's licence, for the card."""
 
@@ -37,4 +37,4 @@ class ImportedEngine(AnyEngine):
 
 
 def _nothing_to_write_with() -> InputError:
-    return InputError("captions are imported: there is no model to write with", "Name one: --llm MODEL.")
+    return InputError("captions are imported: the recipe has no text generator", "Choose one with --llm MODEL.")

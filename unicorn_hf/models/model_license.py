@@ -1,4 +1,4 @@
-"""Under what licence a model is, by its own card."""
+"""The licence of a model, from its card."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from unicorn_hf.core.model_source import DEMO
 _CARD = "README.md"
 _TIMEOUT_S = 5
 _DEMO_LICENSE = "apache-2.0"
-"""SmolLM2's, which the demonstration models are."""
+"""Of SmolLM2, the only demonstration model."""
 
 
 def model_license(model: str, revision: str | None) -> str | None:
     """The licence that the card of a model states, in its folder or on the Hub.
 
-    A licence that the card calls `other` is known by its `license_name`. None where no card states one.
+    For a licence `other` this is its `license_name`. None if no card states a licence.
     """
     if model.startswith(DEMO):
         return _DEMO_LICENSE
@@ -26,7 +26,7 @@ def _downloaded(model: str, revision: str | None) -> Path | None:
 
     try:
         return Path(hf_hub_download(model, _CARD, revision=revision, etag_timeout=_TIMEOUT_S))
-    except (OSError, ValueError):  # no such model, no network, no name of the Hub
+    except (OSError, ValueError):  # No such model, no network, or not a Hub name.
         return None
 
 

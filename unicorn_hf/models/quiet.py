@@ -1,4 +1,4 @@
-"""Keeps the chatter of the libraries below off a person's terminal; UNICORN_HF_DEBUG=1 brings it back."""
+"""Suppress the output of libraries; UNICORN_HF_DEBUG=1 shows it."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ def debugging() -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing is logged, no warning and no progress bar is shown: what matters arrives as an exception."""
+    """Disable logging, warnings and progress bars in the block: errors arrive as exceptions."""
     if debugging():
         yield
         return
     root = logging.getLogger()
-    # `logging.warning`, which open_clip calls, would give the root logger a handler for good if it had none.
+    # `logging.warning`, which open_clip calls, would permanently add a handler to a root logger without one.
     placeholder = logging.NullHandler()
     root.addHandler(placeholder)
     before = root.manager.disable

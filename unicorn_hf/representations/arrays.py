@@ -1,4 +1,4 @@
-"""The image side, on NumPy arrays and torch tensors alike; torch is never imported here."""
+"""The image side of transfers, for NumPy arrays and torch tensors; it never imports torch by itself."""
 
 import sys
 from typing import Any, TypeVar, cast
@@ -14,16 +14,16 @@ _NO_DIRECTION = 1e-6
 
 
 def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool) -> Array:
-    """x - mean, divided by its norm if `unit`, in the kind, dtype and place of `images`.
+    """x - mean, divided by its norm if `unit`, with the type, dtype and device of `images`.
 
-    float16 and bfloat16 are computed in float32. Without a mean, that of `images` serves.
+    float16 and bfloat16 are computed in float32. Without a mean, that of `images` is used.
 
     Raises:
-        InputError: the dimension is another, or there is no mean and one image.
+        InputError: the dimension differs, or there is no mean and only one image.
         RowError: an image's representation has no direction.
     """
     torch = sys.modules.get("torch")
-    # Whoever has a tensor has imported torch.
+    # If `images` is a tensor, torch is already imported.
     if torch is not None and isinstance(images, torch.Tensor):
         return cast(Array, _moved_tensor(images, mean, unit))
     return cast(Array, _moved_array(np.asarray(images), mean, unit))
@@ -64,8 +64,8 @@ def _moved_tensor(images: Any, mean: NDArray[np.float64] | None, unit: bool) -> 
 def _check_several(shape: tuple[int, ...]) -> None:
     if len(shape) < 2 or np.prod(shape[:-1]) < 2:
         raise InputError(
-            "the mean of the images is not known, and one image is its own mean",
-            "Give apply_image all images at hand, or build with --image-statistics, which keeps their mean.",
+            "the mean of the images is unknown, and a single image is its own mean",
+            "Pass all available images to apply_image, or build with --image-statistics, which stores their mean.",
         )
 
 
@@ -73,7 +73,7 @@ def _check_dim(shape: tuple[int, ...], mean: NDArray[np.float64]) -> None:
     if not shape or shape[-1] != len(mean):
         dim = shape[-1] if shape else 0
         raise InputError(
-            f"the images have {dim} dimensions, the transfer {len(mean)}", "Both must come from the same encoder."
+            f"the images have {dim} dimensions, the transfer has {len(mean)}", "Both must come from the same encoder."
         )
 
 

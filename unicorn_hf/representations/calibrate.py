@@ -1,4 +1,4 @@
-"""The image side's statistics, from pictures that need not have anything to do with the texts."""
+"""Compute the statistics of the image side, from images that need not be related to the texts."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def calibrate(pictures: PictureSource, encoder: str, out: Path, progress: Progress) -> ImageStatistics:
-    """Encode pictures, a batch at a time, and write the statistics of their vectors to `out`.
+    """Encode images in batches, and write the statistics of their vectors to `out`.
 
     Raises:
-        InputError: the encoder has no image side, or the pictures cannot be had, or do not differ.
+        InputError: the encoder has no image side, or the images cannot be loaded or are all equal.
         RunError: the encoder cannot be loaded.
     """
     tower = resolve_encoder(encoder, BATCH_SIZE).open_images()
@@ -35,14 +35,14 @@ def calibrate(pictures: PictureSource, encoder: str, out: Path, progress: Progre
     finally:
         tower.close()
     progress.finish()
-    moments.check_spread(f"the pictures of {pictures.name}")
+    moments.check_spread(f"the images of {pictures.name}")
     statistics = ImageStatistics(moments, published_encoder(encoder), encoder_id(encoder), pictures.name)
     save_image_statistics(out, statistics)
     return statistics
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of `size`, the last one shorter."""
+    """Split the items into lists of `size`; the last one may be shorter."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

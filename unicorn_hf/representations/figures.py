@@ -1,19 +1,19 @@
-"""What is measured of representations."""
+"""Figures about representations."""
 
 from unicorn_hf.core.figures import Figures, Rounded
 from unicorn_hf.core.recipe import LongCaptions
 
 
 class ImageFacts(Figures):
-    """The image side that the transfer was fitted to, or that its consumer needs."""
+    """The image side, to which the transfer was fitted or which its consumer needs."""
 
     source: str
     num_images: int
     mean_norm: Rounded
     trace: Rounded
-    """Mean squared distance of an image's representation from their mean."""
+    """Mean squared distance of image representations from their mean."""
     mean_gap: Rounded
-    """L2 norm of the difference of the two sides' means."""
+    """L2 norm of the difference between the means of the two sides."""
 
 
 class RepresentationFacts(Figures):
@@ -23,51 +23,51 @@ class RepresentationFacts(Figures):
     dim: int
     transfer: str
     transfer_asked: str | None = None
-    """The recipe's transfer; another one than `transfer` where that needs images that were not known."""
+    """The recipe's transfer; differs from `transfer` if it needs image statistics and there were none."""
     dtype: str
     has_image_side: bool
-    """Whether the encoder has an image tower that somebody trained."""
+    """Whether the encoder has a trained image tower."""
     num_long: int
-    """Captions with more tokens than the encoder reads at once."""
+    """Captions that exceed the encoder's context."""
     long_captions: LongCaptions
-    """What became of them."""
+    """How they were encoded."""
     text_mean_norm: Rounded
-    """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for vectors all equal."""
+    """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for equal vectors."""
     text_trace: Rounded | None = None
-    """Mean squared distance of a text representation from their mean."""
+    """Mean squared distance of text representations from their mean."""
     image: ImageFacts | None = None
-    """None where the image side is not known."""
+    """None if the image side is unknown."""
 
 
 class Gap(Figures):
     """The gap between a cloud of text representations and one of image representations."""
 
     mean_gap: Rounded
-    """L2 norm of the difference of the two means."""
+    """L2 norm of the difference between the two means."""
     cosine_to_text_mean: Rounded
-    """Of the mean gap, from texts to images, with the texts' mean: -1 where that mean alone is the gap."""
+    """Of the mean gap, from texts to images, with the texts' mean: -1 if that mean alone is the gap."""
     cosine_to_image_mean: Rounded
     mean_share: Rounded
-    """Share of the gap's energy E|x - y|² that is in the means: over the pairs where there are some, else over all
-    combinations of a text and an image."""
+    """Share of the means in the gap's energy E|x - y|²: over the pairs if there are any, else over all combinations of
+    a text and an image."""
     mmd: Rounded
     """Maximum mean discrepancy: the square root of its unbiased estimate with a Gaussian kernel, whose bandwidth is the
-    median distance of two vectors of both clouds; 0 where the estimate is below."""
+    median distance of two vectors of both clouds; 0 if the estimate is negative."""
     frechet: Rounded
-    """Fréchet distance of two normal distributions with the clouds' means and covariances (not its square)."""
+    """Fréchet distance (not squared) of normal distributions with the clouds' means and covariances."""
     paired_cosine: Rounded | None
-    """Mean cosine of a text and its own image, where pairs exist."""
+    """Mean cosine of a text and its own image; None without pairs."""
 
 
 class GapFacts(Figures):
-    """What `unicorn-hf gap` measured: rows of the set against real images."""
+    """Results of `unicorn-hf gap`: rows of the set against real images."""
 
     images: str
-    """What images these were."""
+    """Name of the source of the images."""
     num_images: int
     num_texts: int
     num_pairs: int
-    """Images whose own text is known."""
+    """Number of images with a known text."""
     before: Gap
     after: Gap
     direction_kept: Rounded
@@ -75,4 +75,4 @@ class GapFacts(Figures):
     neighbours_kept: Rounded
     num_neighbours: int
     picture: str | None = None
-    """Its path in the folder."""
+    """Path of the chart in the folder."""

@@ -1,7 +1,7 @@
-"""How far synthetic image representations are from real ones: the measures of the modality gap, before and after.
+"""Measures of the modality gap between synthetic and real image representations, before and after the transfer.
 
-All are of two clouds of vectors, texts and images, in float64. Bandwidths and numbers of neighbours are fixed here, so
-that figures of two sets compare.
+Each compares two clouds of vectors, texts and images, in float64. Bandwidths and numbers of neighbours are fixed here,
+so that figures of different sets are comparable.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ Cloud = NDArray[np.float64]
 def measure(texts: Cloud, images: Cloud, pairs: tuple[Cloud, Cloud] | None = None) -> Gap:
     """Args:
     texts: (rows, dimensions).
-    images: (rows, dimensions); its rows have nothing to do with those of `texts`.
-    pairs: texts and images of which equal rows belong together, for what only pairs can tell.
+    images: (rows, dimensions); its rows are unrelated to those of `texts`.
+    pairs: texts and images whose equal rows belong together, for measures that need pairs.
     """
     text_mean, image_mean = texts.mean(axis=0), images.mean(axis=0)
     gap = image_mean - text_mean
     if pairs is None:
-        # E|x - y|² of independent x and y.
+        # E|x - y|² for independent x and y.
         energy = gap @ gap + texts.var(axis=0).sum() + images.var(axis=0).sum()
         in_mean = gap @ gap
     else:
@@ -43,7 +43,7 @@ def measure(texts: Cloud, images: Cloud, pairs: tuple[Cloud, Cloud] | None = Non
 
 
 def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """0 where one of the two has no direction."""
+    """Cosine similarity; 0 if either vector has no direction."""
     norms = np.linalg.norm(one) * np.linalg.norm(other)
     return float(one @ other / norms) if norms > 0 else 0.0
 
@@ -74,7 +74,7 @@ def frechet(one: Cloud, other: Cloud) -> float:
 
 
 def neighbours_kept(before: Cloud, after: Cloud, number: int = NUM_NEIGHBOURS) -> float:
-    """Share of each row's nearest rows (by cosine) before that are among its nearest after."""
+    """Mean share of each row's nearest rows (by cosine) before that are among its nearest rows after."""
     number = min(number, len(before) - 1)
     if number < 1:
         return 1.0
@@ -83,12 +83,12 @@ def neighbours_kept(before: Cloud, after: Cloud, number: int = NUM_NEIGHBOURS) -
 
 
 def projected(clouds: list[Cloud]) -> list[Cloud]:
-    """The clouds' first two principal components, of all of them together with the same weight each."""
+    """Project the clouds on the first two principal components of all clouds, each with the same weight."""
     centre = np.mean([cloud.mean(axis=0) for cloud in clouds], axis=0)
     covariance = np.mean([(cloud - centre).T @ (cloud - centre) / len(cloud) for cloud in clouds], axis=0)
     _, axes = np.linalg.eigh(covariance)
     chosen = axes[:, :-3:-1]
-    # Eigenvectors have no sign of their own: the largest number of each is made positive.
+    # The sign of an eigenvector is arbitrary: make its largest component positive.
     chosen = chosen * np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])
     return [(cloud - centre) @ chosen for cloud in clouds]
 

@@ -1,4 +1,4 @@
-"""The gap of a published set to real pictures: what is encoded for it, and the clouds that are compared."""
+"""Measure the gap between a published set and real images: encode both, and compare the clouds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,10 +40,10 @@ class Measured:
 def measure_set(
     sample: Sample, transfer: Transfer, pictures: PictureSource, encoder: str, progress: Progress
 ) -> Measured:
-    """Encode the captions and the pictures again, and compare them before and after the transfer.
+    """Encode the captions again and the images, and compare them before and after the transfer.
 
     Raises:
-        InputError: the encoder has no image side, or there are too few pictures.
+        InputError: the encoder has no image side, or there are too few images.
     """
     choice = resolve_encoder(encoder, BATCH_SIZE)
     images, said = _encoded_pictures(choice.open_images(), pictures, progress)
@@ -93,7 +93,7 @@ def _encoded_pictures(
         tower.close()
     progress.finish()
     if len(texts) < _AT_LEAST:
-        raise InputError(f"{pictures.name} holds {len(texts)} pictures; a gap takes {_AT_LEAST} at the least")
+        raise InputError(f"{pictures.name} contains {len(texts)} images; a gap needs at least {_AT_LEAST}")
     return np.concatenate(vectors), texts
 
 

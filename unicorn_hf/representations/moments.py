@@ -1,4 +1,4 @@
-"""Statistics of sets of vectors, mergeable over partitions: count, mean and variance, overall and per domain."""
+"""Statistics of vectors that merge over partitions: count, mean and variance, overall and per domain."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from unicorn_hf.core.schemas import MEANS, MOMENTS
 from unicorn_hf.representations.rows import RowError, Vectors, exact_blocks
 
 _SAME = 1e-12
-"""Mean squared distance from the mean below which float32 unit vectors differ by rounding alone."""
+"""Mean squared distance from the mean below which float32 unit vectors differ only by rounding."""
 _CANCELLED = 1e-3
-"""Squares less the square of their mean keep twelve digits above this share of the squares; below it, rows are
-centred first."""
+"""The difference between the squares and the square of the mean keeps twelve digits above this share of the squares;
+below it, rows are centred first."""
 _MERGED_AT_ONCE = 32
 
 
@@ -25,8 +25,8 @@ _MERGED_AT_ONCE = 32
 class Moments:
     """Count, mean and squared deviations of vectors, per dimension, in float64.
 
-    Parts merge by the pairwise update of Chan, Golub and LeVeque (1979), so that neither the split into parts nor
-    their order moves a digit that matters, and vectors far from the origin lose none to cancellation.
+    Parts merge by the pairwise update of Chan, Golub and LeVeque (1979): neither the split into parts nor their order
+    changes a significant digit, and vectors far from the origin lose none to cancellation.
     """
 
     count: int
@@ -36,10 +36,10 @@ class Moments:
 
     @classmethod
     def of(cls, vectors: Vectors) -> Self:
-        """The moments of the rows of an array, of which no more than a block is held in float64.
+        """The moments of the rows of an array; only one block at a time is in float64.
 
         Raises:
-            RowError: a row is zero, or not finite: it has no direction.
+            RowError: a row is zero or not finite: it has no direction.
         """
         total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
         for start, block in exact_blocks(vectors):
@@ -55,13 +55,13 @@ class Moments:
 
     @classmethod
     def merged(cls, parts: "Sequence[Moments]", dim: int = 0) -> Self:
-        """The moments of all parts together, whatever their order; `dim` where there may be none."""
+        """The moments of all parts together, in any order; `dim` is for an empty sequence."""
         parts = [part for part in parts if part.count]
         if not parts:
             return cls(0, np.zeros(dim), np.zeros(dim))
         counts = np.array([part.count for part in parts], dtype=np.float64)
         means = np.stack([part.mean for part in parts])
-        # About a mean that is near by, so that nothing large is added up.
+        # Relative to a close mean, so that the sums stay small.
         near = means[0]
         count = sum(part.count for part in parts)
         mean = near + counts @ (means - near) / count
@@ -88,10 +88,10 @@ class Moments:
         return fingerprint(self.count, self.mean.tobytes().hex(), self.scatter.tobytes().hex())
 
     def check_spread(self, what: str) -> None:
-        """See that the vectors differ, so that something is left when their mean is taken away.
+        """Check that the vectors differ, so that they do not vanish when their mean is subtracted.
 
         Raises:
-            InputError: there are none, there is one, or all are equal.
+            InputError: there are fewer than two, or all are equal.
         """
         if self.count < 2:
             raise InputError(f"{what}: {self.count} vectors have no spread around their mean", _ADVICE)
@@ -99,12 +99,12 @@ class Moments:
             raise InputError(f"{what}: all {self.count:,} vectors are equal, from row 0 on", _ADVICE)
 
 
-_ADVICE = "A transfer needs vectors that differ: --transfer none keeps them as they are."
+_ADVICE = "A transfer needs different vectors: use --transfer none to keep them unchanged."
 
 
 @dataclass(frozen=True)
 class SetMean:
-    """Count and mean alone, in float64; merges as `Moments` do."""
+    """Only count and mean, in float64; merges like `Moments`."""
 
     count: int
     mean: NDArray[np.float64]
@@ -131,7 +131,7 @@ class SetMean:
 
 @dataclass(frozen=True)
 class DomainMoments:
-    """Moments of a set by the domain of its rows, in the order of the domains' names, and of all together."""
+    """Moments of a set by domain, in the order of the domains' names, and overall."""
 
     domains: Mapping[str, Moments]
     overall: Moments
@@ -140,7 +140,7 @@ class DomainMoments:
     def of(cls, vectors: Vectors, domains: Sequence[str]) -> Self:
         """
         Raises:
-            RowError: a row is zero, or not finite.
+            RowError: a row is zero or not finite.
         """
         names, codes = np.unique(np.array(domains, dtype=str), return_inverse=True)
         parts = {}
@@ -154,7 +154,7 @@ class DomainMoments:
 
     @classmethod
     def merged(cls, parts: "Iterable[DomainMoments]", dim: int = 0) -> Self:
-        """Of all parts together; no more than a few are held at a time."""
+        """The moments of all parts together; only a few parts are in memory at a time."""
         by_name: dict[str, list[Moments]] = {}
         for part in parts:
             for name, moments in part.domains.items():
@@ -200,10 +200,10 @@ def _scatter(vectors: Vectors, mean: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def _check(block: NDArray[np.float64], total: NDArray[np.float64], start: int) -> None:
-    # A row that is zero begins with a zero, and what is not finite shows in the sum: few rows are looked at.
+    # A zero row begins with a zero, and a number that is not finite shows in the sum: few rows need a check.
     bad = np.flatnonzero(block[:, 0] == 0) if np.isfinite(total).all() else np.arange(len(block))
     bad = bad[~np.isfinite(block[bad]).all(axis=1) | ~block[bad].any(axis=1)]
     if len(bad):
         row = block[bad[0]]
-        what = "has NaN in it" if np.isnan(row).any() else "is zero" if not row.any() else "is not finite"
+        what = "contains NaN" if np.isnan(row).any() else "is zero" if not row.any() else "is not finite"
         raise RowError(f"the vector {what}: it has no direction", row=start + int(bad[0]))

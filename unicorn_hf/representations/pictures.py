@@ -1,4 +1,4 @@
-"""Pictures to measure the image side with: a folder, or a data set of `datasets`; one after the other, never all."""
+"""Stream images for measurements of the image side from a folder, or from a data set of `datasets`."""
 
 import csv
 import json
@@ -26,39 +26,39 @@ class Picture:
     image: "Image"
     """RGB."""
     text: str | None
-    """What the source says of it, where it says something."""
+    """Its text in the source, if there is one."""
 
 
 @dataclass(frozen=True)
 class PictureSource:
-    """Where pictures come from.
+    """A source of images.
 
-    A folder's pictures are taken in the order of a hash of their names, a data set's shuffled a little, so that the
-    first ones stand for all. Of a folder with a `metadata.csv` or `metadata.jsonl` (columns `file_name` and `text`, as
-    `datasets` reads them) the texts are known.
+    The images of a folder come in the order of a hash of their names, those of a data set shuffled in a buffer, so that
+    the first ones are representative. Texts come from a folder's `metadata.csv` or `metadata.jsonl` (columns
+    `file_name` and `text`, as `datasets` reads them).
     """
 
     path: str
-    """A folder with pictures, or what `datasets.load_dataset` takes."""
+    """A folder with images, or an argument of `datasets.load_dataset`."""
     limit: int
     config: str | None = None
     split: str = "train"
 
     @property
     def name(self) -> str:
-        """What to call it where others read it: no folder of this machine."""
+        """Name for published files, without local paths."""
         folder = Path(self.path).expanduser()
         return folder.resolve().name if folder.exists() else self.path
 
     def __iter__(self) -> Iterator[Picture]:
         """
         Raises:
-            InputError: there is no such source, or no picture in it; a picture cannot be read.
+            InputError: there is no such source, it contains no images, or one cannot be read.
         """
         folder = Path(self.path).expanduser()
         files = _files(folder)
         if not files and folder.is_dir() and not any(folder.rglob("*.parquet")):
-            raise InputError(f"{self.path} holds no pictures ({', '.join(SUFFIXES)})")
+            raise InputError(f"{self.path} contains no images ({', '.join(SUFFIXES)})")
         number = 0
         for picture in self._of_files(folder, files) if files else self._of_dataset():
             yield picture
@@ -66,7 +66,7 @@ class PictureSource:
             if number == self.limit:
                 return
         if not number:
-            raise InputError(f"{self.path} holds no pictures")
+            raise InputError(f"{self.path} contains no images")
 
     def _of_files(self, folder: Path, files: list[Path]) -> Iterator[Picture]:
         from PIL import Image, UnidentifiedImageError
@@ -78,7 +78,7 @@ class PictureSource:
                 with Image.open(path) as image:
                     yield Picture(name, on_white(image), texts.get(name))
             except (UnidentifiedImageError, OSError) as error:
-                raise InputError(f"{path} cannot be read as a picture: {error}") from None
+                raise InputError(f"{path} cannot be read as an image: {error}") from None
 
     def _of_dataset(self) -> Iterator[Picture]:
         import datasets
@@ -92,31 +92,31 @@ class PictureSource:
             data = data.decode(False) if features else data
             column = next((name for name, kind in features.items() if isinstance(kind, datasets.Image)), None)
             if column is None:
-                raise InputError(f"{self.path} has no column of pictures; its columns: {', '.join(features) or 'none'}")
+                raise InputError(f"{self.path} has no column of images; its columns: {', '.join(features) or 'none'}")
             text = next((name for name in _TEXT_COLUMNS if _is_text(features.get(name))), None)
             for number, row in enumerate(data):
                 image = features[column].decode_example(self._own(row[column], number))
                 yield Picture(f"row {number}", on_white(image), row[text] if text else None)
         except (FileNotFoundError, ValueError) as error:
-            raise InputError(f"{self.path} is neither a folder with pictures nor a data set: {error}") from None
+            raise InputError(f"{self.path} is neither a folder with images nor a data set: {error}") from None
         except (OSError, RuntimeError) as error:
-            raise RunError(f"the pictures of {self.path} cannot be read: {error}") from None
+            raise RunError(f"the images of {self.path} cannot be read: {error}") from None
 
     def _own(self, value: dict[str, Any], number: int) -> dict[str, Any]:
-        """A picture's bytes, or its place in the data set.
+        """An image's bytes, or its path in the data set.
 
         Raises:
-            InputError: it lies elsewhere, and only whoever made the data set knows why.
+            InputError: it is outside the data set: opening it could be an attack.
         """
         path, folder = str(value.get("path") or ""), Path(self.path).expanduser()
         is_local = path and folder.is_dir() and Path(path).resolve().is_relative_to(folder.resolve())
         if value.get("bytes") is not None or is_local or path.startswith(f"hf://datasets/{self.path}@"):
             return value
-        raise InputError(f"{self.path}, row {number}: the picture is not in the data set, but at {path!r}")
+        raise InputError(f"{self.path}, row {number}: the image is not in the data set, but at {path!r}")
 
 
 def on_white(image: "Image") -> "Image":
-    """The picture as RGB; what is transparent shows white."""
+    """Convert the image to RGB, on a white background."""
     from PIL import Image
 
     if "transparency" not in image.info and image.mode not in ("RGBA", "LA", "PA"):
@@ -134,7 +134,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """What the folder's metadata says of each file."""
+    """The text of each file in the folder's metadata."""
     rows: list[dict[str, Any]] = []
     try:
         if (path := folder / "metadata.csv").is_file():

@@ -1,4 +1,4 @@
-"""Arrays of vectors, a row each: taken block by block, and named where one of them cannot be used."""
+"""Process arrays of vectors in blocks of rows, and report invalid rows."""
 
 import sys
 import warnings
@@ -13,11 +13,11 @@ from unicorn_hf.core.errors import InputError
 
 Vectors = NDArray[np.floating[Any]]
 _BLOCK_BYTES = 1 << 18
-"""A block and its copy in float64 stay in a core's own cache; four times as many or as few cost a fifth more."""
+"""A block and its float64 copy stay in a core's cache; four times larger or smaller blocks take 20 % more time."""
 
 
 class RowError(InputError):
-    """A row of an array cannot be used. `in_shard` makes an `InputError` of it that names the shard too."""
+    """A row of an array is invalid. `in_shard` converts this to an `InputError` that names the shard too."""
 
     def __init__(self, reason: str, advice: str = "", row: int = 0) -> None:
         super().__init__(f"row {row}: {reason}", advice)
@@ -29,18 +29,18 @@ class RowError(InputError):
 
 
 def blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-    """The rows in blocks that fit a core's cache in float32, each with the number of its first row."""
+    """Yield the rows in blocks that fit a core's cache in float32, each with the number of its first row."""
     if vectors.ndim != 2:
-        raise ValueError(f"vectors have the shape (rows, dimensions), not {vectors.shape}")
+        raise ValueError(f"vectors must have the shape (rows, dimensions), not {vectors.shape}")
     size = max(1, _BLOCK_BYTES // (4 * max(1, vectors.shape[1])))
     for start in range(0, len(vectors), size):
         yield start, vectors[start : start + size]
 
 
 def exact_blocks(vectors: Vectors) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The blocks as copies in float64, which may be written to; the next one takes the room of the one before.
+    """Yield the blocks as writable float64 copies; each overwrites the one before.
 
-    New room for each block costs four times what the copy itself does: it comes from the system page by page.
+    A new buffer per block would take four times as long as the copy itself: the system allocates it page by page.
     """
     exact = np.empty((0, 0))
     single = np.empty((0, 0), dtype=np.float32)
@@ -48,7 +48,7 @@ def exact_blocks(vectors: Vectors) -> Iterator[tuple[int, NDArray[np.float64]]]:
         if len(exact) < len(block):
             exact = np.empty(block.shape)
         if block.dtype == np.float16:
-            # No library goes from half to double as fast as to single and from there on.
+            # In every library, half to single to double is faster than half to double.
             single = single if len(single) >= len(block) else np.empty(block.shape, dtype=np.float32)
             copy_numbers(block, single[: len(block)])
             block = single[: len(block)]
@@ -59,8 +59,8 @@ def exact_blocks(vectors: Vectors) -> Iterator[tuple[int, NDArray[np.float64]]]:
 def copy_numbers(source: Vectors, target: Vectors) -> None:
     """Copy an array into another of the same shape, rounding to the nearest number of its type.
 
-    Half floats by torch where this process has imported it, as for an encoder: the same bits as NumPy's, 5 times
-    as fast to read and 25 times to write.
+    If this process has imported torch, it converts half floats: the same bits as NumPy's, 5 times as fast to read and
+    25 times as fast to write.
     """
     halves = (source.dtype == np.float16) != (target.dtype == np.float16)
     if halves and (torch := _torch()) is not None:
@@ -73,7 +73,7 @@ def _torch() -> Any:
     global _warned
     torch = sys.modules.get("torch")
     if torch is not None and not _warned:
-        # That a mapped file cannot be written to is told once in a process; nobody writes to it.
+        # torch warns once per process about read-only arrays; nothing writes to them.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.from_numpy(np.frombuffer(bytes(4), dtype=np.float32))
@@ -86,10 +86,10 @@ _warned = False
 
 @contextmanager
 def in_shard(shard: str, rows: Sequence[int] | None = None) -> Iterator[None]:
-    """Errors about a row of an array become errors about a row of `shard`; `rows` are the array's rows in it.
+    """Convert errors about a row of an array to errors about a row of `shard`; `rows` are the array's rows in it.
 
     Raises:
-        InputError: in place of a `RowError`.
+        InputError: instead of a `RowError`.
     """
     try:
         yield
@@ -100,7 +100,7 @@ def in_shard(shard: str, rows: Sequence[int] | None = None) -> Iterator[None]:
 
 @contextmanager
 def rows_from(start: int) -> Iterator[None]:
-    """Errors about a row of a block become errors about a row of the array that the block begins at `start` in."""
+    """Convert errors about a row of a block, which begins at row `start`, to errors about a row of the array."""
     try:
         yield
     except RowError as error:

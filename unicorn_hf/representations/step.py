@@ -1,6 +1,6 @@
-"""Stage 3: captions are encoded partition by partition, their moments kept beside them, and the transfer is fitted.
+"""Stage 3: encode captions by partition, store their moments, and fit the transfer.
 
-The transfer itself is applied where its result is written: when the published shards are packaged.
+Packaging applies the transfer when it writes the published shards.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,25 +33,25 @@ from unicorn_hf.runtime.work import Work
 STAGE, ALIGNMENT = "representations", "alignment"
 _MERGED = "all"
 CODE = 3
-"""Raise it when what is kept of a partition changes: captions are then encoded again."""
+"""Increment when the content of a partition changes: captions are then encoded again."""
 
 
 class EncodingRecord(Record):
     num_rows: int
     dim: int
     num_long: int
-    """Captions with more tokens than the encoder reads at once."""
+    """Captions that exceed the encoder's context."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeJob(PartitionJob[EncodingRecord]):
-    """The representations of one partition's captions, a row each, in the order of `captions.rows`."""
+    """Makes the representations of one partition's captions, in the order of `captions.rows`."""
 
     record_type = EncodingRecord
     captions: Picked
     encoder: EncoderChoice
     given: Path | None = None
-    """Vectors of the captions' shard, a row each, in place of the encoder."""
+    """File with a vector for each row of the captions' shard, instead of the encoder."""
 
     def run(self, work: Work) -> EncodingRecord:
         table = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption", "domain"]), self.captions.rows)
@@ -75,7 +75,7 @@ class AlignmentRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AlignJob(PartitionJob[AlignmentRecord]):
-    """The mean of one partition's aligned representations, for a transfer of two passes."""
+    """Computes the mean of one partition's aligned representations, for a transfer of two passes."""
 
     record_type = AlignmentRecord
     rows: tuple[int, ...]
@@ -92,7 +92,7 @@ class AlignJob(PartitionJob[AlignmentRecord]):
 
 @dataclass
 class Representations:
-    """Where the vectors lie, and the transfer that is to be applied to them."""
+    """The location of the vectors, and the transfer for them."""
 
     step: Step
     dim: int
@@ -100,16 +100,16 @@ class Representations:
     statistics: TransferStatistics
     transfer: Transfer
     asked: str
-    """The recipe's transfer; another one than `transfer` where that needs images that are not known."""
+    """The recipe's transfer; differs from `transfer` if it needs image statistics and there are none."""
     image: ImageStatistics | None
     num_long: int
-    """Captions with more tokens than the encoder reads at once."""
+    """Captions that exceed the encoder's context."""
     seconds: float
-    """What workers spent on encoding."""
+    """Worker time for encoding."""
 
     @property
     def identity(self) -> str:
-        """Fingerprint of what is published of a representation, the storage type aside."""
+        """Fingerprint of the published representations, without the storage type."""
         statistics = self.statistics.identity(image=self.transfer.needs_images)
         return fingerprint(self.step.folder.name, TRANSFERS.identity(self.transfer.name), statistics)
 
@@ -117,7 +117,7 @@ class Representations:
         return self.step.shard(partition, KIND)
 
     def facts(self, encoder: EncoderChoice, dtype: str) -> RepresentationFacts:
-        """What is published; `encoder` made the vectors, which are stored as `dtype`."""
+        """The facts to publish; `encoder` made the vectors, which are stored as `dtype`."""
         text, image = self.statistics.text, self.image
         return RepresentationFacts(
             encoder=published_encoder(encoder.name),
@@ -156,7 +156,7 @@ class RepresentationStage:
     work_dir: Path
     image: ImageStatistics | None = None
     given: Callable[[str], Path | None] | None = None
-    """Where the vectors of a partition's captions are, if they came with them."""
+    """Returns the file with the vectors of a partition's captions, if they were imported."""
     step: Step = field(init=False)
 
     def __post_init__(self) -> None:
@@ -209,8 +209,8 @@ class RepresentationStage:
         if not transfer.needs_images or self.image:
             return asked
         progress.note(
-            f"warning: the transfer {asked} needs statistics of images, and none were given (--image-statistics, "
-            f"made by `unicorn-hf calibrate`): {transfer.fallback} is taken instead"
+            f"warning: the transfer {asked} needs image statistics (--image-statistics, made by `unicorn-hf "
+            f"calibrate`), but there are none: {transfer.fallback} is used instead"
         )
         return transfer.fallback
 
@@ -251,10 +251,10 @@ class RepresentationStage:
 
 
 def image_side(recipe: Recipe) -> ImageStatistics | None:
-    """The image statistics that the recipe names.
+    """Load the recipe's image statistics.
 
     Raises:
-        InputError: the file is not there, is none, or is of another encoder than the recipe's.
+        InputError: the file is missing, of another kind, or from another encoder than the recipe's.
     """
     path, encoder = recipe.representations.image_statistics, recipe.representations.encoder
     if path is None:
@@ -262,8 +262,8 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
     statistics = load_image_statistics(Path(path))
     if statistics.encoder_id != encoder_id(encoder):
         raise InputError(
-            f"{path} is of the encoder {statistics.encoder}, the build's is {encoder}: not the same model",
-            f"Make them again: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
+            f"{path} was made with the encoder {statistics.encoder}, but the build uses {encoder}, another model",
+            f"Recompute it: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
         )
     return statistics
 

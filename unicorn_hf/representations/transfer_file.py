@@ -1,4 +1,4 @@
-"""Statistics and transfers on disk: `image_statistics.safetensors`, and the `transfer.safetensors` of a data set."""
+"""Read and write `image_statistics.safetensors`, and a data set's `transfer.safetensors`."""
 
 import json
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ from unicorn_hf.representations.transfers import Transfer, TransferStatistics, f
 from unicorn_hf.runtime.files import atomic
 
 _KEY = "unicorn_hf"
-"""The one key of the metadata: safetensors writes several in an order that changes from run to run."""
-_ADVICE = "`unicorn-hf calibrate` makes statistics of images; every built data set holds a transfer.safetensors."
+"""The only metadata key: safetensors writes several keys in an order that varies between runs."""
+_ADVICE = "Make image statistics with `unicorn-hf calibrate`; every built data set contains a transfer.safetensors."
 
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
-"""Beyond it a float64, which moments are, has no exact whole numbers."""
+"""Integers up to the limit are exact in float64, the type of moments."""
 
 
 class Facts(BaseModel):
-    """What a file says beside its tensors."""
+    """The metadata of a file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: int = 1
     encoder: str
     encoder_id: str
-    """Fingerprint of the encoder: statistics of another one are of no use, whatever its name."""
+    """Fingerprint of the encoder: its name does not identify it."""
     transfer: str | None = None
     seed: int = 0
     text_count: Count = 0
@@ -48,13 +48,13 @@ class Facts(BaseModel):
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """The image side of an encoder, of images that need not have anything to do with the texts."""
+    """The image side of an encoder, from images that need not be related to the texts."""
 
     moments: Moments
     encoder: str
     encoder_id: str
     source: str
-    """What images these were, in words."""
+    """Name of the source of the images."""
 
 
 def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
@@ -69,15 +69,15 @@ def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
 
 
 def load_image_statistics(path: Path) -> ImageStatistics:
-    """Read the image side of a file of `calibrate`, or of a data set's transfer.safetensors.
+    """Read the image side from a file of `calibrate`, or from a data set's transfer.safetensors.
 
     Raises:
-        InputError: there is no such file, it is of another kind, or it knows nothing of images.
+        InputError: there is no such file, it is of another kind, or it has no image statistics.
     """
     facts, tensors = _load(path)
     moments = _moments(path, "image", facts.image_count, tensors)
     if moments is None:
-        raise InputError(f"{path} holds no statistics of images", _ADVICE)
+        raise InputError(f"{path} contains no image statistics", _ADVICE)
     return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source)
 
 
@@ -91,9 +91,9 @@ def save_transfer(
     encoder_id: str,
     image_source: str = "",
 ) -> None:
-    """Write `transfer.safetensors`: both sides as far as they are known, method and encoder.
+    """Write `transfer.safetensors`: the statistics of both sides as far as known, method and encoder.
 
-    It is the consumer's half of the transfer, and all that a refit needs; see `load_transfer`.
+    The file has all that a consumer or a refit needs; see `load_transfer`.
     """
     tensors = _side("text", statistics.text)
     parts = list(text.domains.values())
@@ -117,15 +117,15 @@ def save_transfer(
 
 
 def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfer:
-    """The transfer that a data set was made with: `apply_image` is all that its consumer needs.
+    """Load the transfer of a data set; its consumer needs only `apply_image`.
 
     Args:
         source: the folder of a data set, its transfer.safetensors, or `ORG/NAME` on the Hub.
         revision: of the repository on the Hub.
 
     Raises:
-        InputError: there is no such data set, it has no transfer, or one of a package that is not installed.
-        RunError: the Hub cannot be asked.
+        InputError: there is no such data set, it has no transfer, or its transfer's package is not installed.
+        RunError: the Hub cannot be reached.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -137,25 +137,25 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     text = _moments(path, "text", facts.text_count, tensors)
     aligned = SetMean(facts.text_count, tensors["aligned_mean"]) if "aligned_mean" in tensors else None
     if facts.transfer is None or text is None or (TRANSFERS.get(facts.transfer).first_pass and aligned is None):
-        raise InputError(f"{path} holds no transfer", _ADVICE)
+        raise InputError(f"{path} contains no transfer", _ADVICE)
     image = _moments(path, "image", facts.image_count, tensors)
     return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
 
 
 def encoder_id(encoder: str) -> str:
-    """Fingerprint of an encoder's model, whatever a recipe says of its batches."""
+    """Fingerprint of an encoder's model, independent of batch settings."""
     return resolve_encoder(encoder, batch_size=1).identity
 
 
 def check_encoder(folder: Path, encoder: str) -> None:
-    """See that a data set's representations are of this encoder.
+    """Check that this encoder made a data set's representations.
 
     Raises:
-        InputError: they are of another, or the data set has no transfer.
+        InputError: another encoder made them, or the data set has no transfer.
     """
     facts, _ = _load(folder / TRANSFER_FILE)
     if facts.encoder_id != encoder_id(encoder):
-        raise InputError(f"{folder} was made with the encoder {facts.encoder}, and {encoder} is another model")
+        raise InputError(f"{folder} was made with the encoder {facts.encoder}, but {encoder} is another model")
 
 
 def _side(name: str, moments: Moments) -> dict[str, NDArray[np.float64]]:
@@ -168,7 +168,7 @@ def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np
         return None
     mean, variance = (tensors[name] for name in names)
     if mean.ndim != 1 or mean.shape != variance.shape or not np.isfinite([mean, variance]).all():
-        raise InputError(f"{path}: its {side}_mean and {side}_variance do not fit each other", _ADVICE)
+        raise InputError(f"{path}: {side}_mean and {side}_variance are invalid or of different shapes", _ADVICE)
     return Moments(count, mean, variance * count)
 
 
@@ -193,14 +193,14 @@ def _load(path: Path) -> tuple[Facts, dict[str, NDArray[np.float64]]]:
         raise InputError(f"there is no file {path}", _ADVICE) from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", _ADVICE) from None
-    # Of types that NumPy does not have, safetensors raises the last two.
+    # safetensors raises the last two for types that NumPy does not have.
     except (SafetensorError, ValidationError, AttributeError, TypeError):
-        raise InputError(f"{path} is not a file of statistics that unicorn-hf wrote", _ADVICE) from None
+        raise InputError(f"{path} is not a statistics file of unicorn-hf", _ADVICE) from None
 
 
 def _download(repo_id: str, revision: str | None) -> Path:
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
-        raise InputError(f"there is no data set at {repo_id}", "Give its folder, or ORG/NAME for one on the Hub.")
+        raise InputError(f"there is no data set at {repo_id}", "Give a folder, or ORG/NAME for a data set on the Hub.")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -213,13 +213,13 @@ def _download(repo_id: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repo_id, TRANSFER_FILE, repo_type="dataset", revision=revision))
     except HFValidationError:
-        raise InputError(f"{repo_id} is no name of a data set", "Names look like ORG/NAME.") from None
+        raise InputError(f"{repo_id} is not a valid data set name", "Names have the form ORG/NAME.") from None
     except (RepositoryNotFoundError, RevisionNotFoundError):
         at = f" at revision {revision}" if revision else ""
-        raise InputError(f"there is no data set {repo_id}{at}, here or on the Hub, or it is private") from None
+        raise InputError(f"there is no data set {repo_id}{at}, local or on the Hub, or it is private") from None
     except LocalEntryNotFoundError:
         raise RunError(f"the Hub cannot be reached, and the cache has no transfer of {repo_id}") from None
     except EntryNotFoundError:
         raise InputError(f"the data set {repo_id} has no {TRANSFER_FILE}", _ADVICE) from None
     except OSError as error:
-        raise RunError(f"the transfer of {repo_id} cannot be had from the Hub ({type(error).__name__})") from None
+        raise RunError(f"the Hub did not deliver the transfer of {repo_id} ({type(error).__name__})") from None

@@ -1,6 +1,6 @@
-"""Shards of vectors between the encoder and packaging: Arrow IPC, not compressed.
+"""Shards of vectors between the encoder and packaging: uncompressed Arrow IPC.
 
-Parquet takes six times as long to write such a column and a hundred times to read it, and saves 7 % of its bytes: see
+Parquet takes 6 times as long to write such a column and 100 times as long to read it, and saves 7 % of its bytes: see
 docs/decisions/0004.
 """
 
@@ -20,7 +20,7 @@ KIND = "embeddings.arrow"
 
 
 def write_vectors(path: Path, ids: Sequence[str] | pa.ChunkedArray, vectors: NDArray[np.float32]) -> None:
-    """Write vectors beside the ids of their captions, as one shard."""
+    """Write vectors with the ids of their captions, as one shard."""
     schema = embeddings(vectors.shape[1])
     table = pa.table([ids, vector_column(vectors)], schema=schema)
     write_arrow(path, table)
@@ -30,10 +30,10 @@ def read_vectors(path: Path) -> NDArray[np.float32]:
     """The vectors of a shard, (rows, dim), not writable.
 
     Raises:
-        DamagedShardError: it is gone, or is not what was written.
+        DamagedShardError: the shard is missing or altered.
     """
     chunks = read_arrow(path).column("embedding")
-    # Putting one chunk together would copy it.
+    # `combine_chunks` would copy a single chunk.
     column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
     rows: NDArray[np.float32] = column.flatten().to_numpy()
     return rows.reshape(-1, column.type.list_size)
@@ -45,7 +45,7 @@ def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
 
 
 def find_vectors(paths: Iterable[Path], ids: Sequence[str]) -> NDArray[np.float32] | None:
-    """The vectors of these captions, (ids, dim), out of shards; None where not all of them are there."""
+    """The vectors of these captions, (ids, dim), from shards; None if any is missing."""
     wanted, found = pa.array(ids, pa.string()), dict[int, NDArray[np.float32]]()
     for path in paths:
         places = pc.index_in(wanted, value_set=read_arrow(path).column("id"))

@@ -192,7 +192,7 @@ def test_pictures_have_the_clips_vectors(folders: tuple[Path, Path], tmp_path: P
 def test_a_clip_without_a_text_adapter_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     _, llm = folders
     tiny_clip(tmp_path)
-    with pytest.raises(RunError, match=r"holds no weights text_adapter\.\*: it is not the CLIP of an LLM2CLIP"):
+    with pytest.raises(RunError, match=r"has no weights text_adapter\.\*: it is not the CLIP of an LLM2CLIP"):
         resolve_encoder(f"llm2clip:{tmp_path}+{llm}", 2).open()
 
 
@@ -211,5 +211,5 @@ def test_llm_weights_that_are_not_there_are_no_random_numbers(folders: tuple[Pat
     weights = torch_weights(llm)
     del weights["layers.1.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RunError, match=r"lacks 1 of the weights of a LlamaModel: layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(RunError, match=r"lacks 1 weights of a LlamaModel: layers\.1\.mlp\.up_proj\.weight"):
         resolve_encoder(f"llm2clip:{clip}+{tmp_path}", 2).open()

@@ -128,5 +128,5 @@ def test_a_tokenizer_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(InputError, match="tokenizer SimpleTokenizer is not one"):
         open_clip_tokens(SimpleTokenizer(reduction_mask="shuffle"), whole=False)
     cut_left = HFTokenizer(str(demo_encoder("minilm")), truncation_side="left")
-    with pytest.raises(InputError, match="in a way that unicorn-hf does not know"):
+    with pytest.raises(InputError, match="does not support the special tokens"):
         transformers_tokens(cut_left.tokenizer, 20, whole=False)

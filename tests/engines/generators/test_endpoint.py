@@ -319,7 +319,7 @@ def test_a_server_that_fails_for_all_stops_with_the_reason(server: ChatServer) -
     server.script = lambda body, number: None if body["seed"] < 20 else Reply.json({"error": "no memory"}, 500)
     generator = opened(server, concurrency=5, retries=0)
     came = []
-    with pytest.raises(RunError, match="5 requests one after another got no answer; the last: status 500: no memory"):
+    with pytest.raises(RunError, match="5 requests in a row got no answer; the last: status 500: no memory"):
         for position, answer in generator.generate(requests_of(100)):
             came.append((position, answer.finish_reason))
     assert {position for position, reason in came if reason == "stop"} == set(range(20))
@@ -410,7 +410,7 @@ def test_a_server_that_asks_for_a_day_is_not_waited_for(server: ChatServer) -> N
     started = time.monotonic()
     answers = ask(server, 2)
     assert time.monotonic() - started < 5
-    assert answers[0].text == "status 429: it asks to be left alone for 86,400 s"
+    assert answers[0].text == "status 429: it asks for a pause of 86,400 s"
 
 
 @pytest.mark.parametrize(

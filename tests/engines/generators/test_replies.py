@@ -378,7 +378,7 @@ def test_how_long_to_wait() -> None:
     [
         ("ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "SSL_CERT_FILE"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch, certificate is not valid", "host"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "a new one"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "renew it"),
         ("ConnectError: unable to get local issuer certificate", "SSL_CERT_FILE"),
         ("ConnectError: [SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "http://"),
         ("ConnectError: [Errno -2] Name or service not known", "host name"),

@@ -1,4 +1,4 @@
-"""Both sides of any CLIP or SigLIP of transformers."""
+"""Both towers of any CLIP or SigLIP model of transformers."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from unicorn_hf.encoders.towers.towers import ImageTower, TextTower, device_and_
 from unicorn_hf.encoders.towers.transformers_models import load_whole, loading, model_folder
 
 _UNSEEN = 1e-3
-"""Squared distance of unit vectors that padding may make by rounding, in half precision too."""
+"""Squared distance of unit vectors that rounding alone may cause, in half precision too."""
 
 
 def text_tower(spec: Clip) -> TextTower:
@@ -17,7 +17,7 @@ def text_tower(spec: Clip) -> TextTower:
 
     Raises:
         InputError: there is no such folder, or transformers is not installed.
-        RunError: the model cannot be had or has no text side.
+        RunError: the model is unavailable or has no text side.
     """
     folder = model_folder(spec.model)
     with loading(f"clip:{spec.model}"):
@@ -26,7 +26,7 @@ def text_tower(spec: Clip) -> TextTower:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         device, dtype = device_and_dtype()
         model = _load(spec, dtype, but=("vision_model.", "visual_projection.", "logit_")).to(device)
-        # Half of the weights or more, and no caption needs them.
+        # Free at least half of the weights: captions do not need them.
         model.vision_model = None
         context_length = int(model.config.get_text_config().max_position_embeddings)
 
@@ -34,7 +34,7 @@ def text_tower(spec: Clip) -> TextTower:
             return model.get_text_features(input_ids=ids, attention_mask=mask.long() if masked else None).pooler_output
 
         tokens = transformers_tokens(tokenizer, context_length, whole=True)
-        # SigLIP's processors give no mask: its text tower attends to the padding.
+        # SigLIP's processors return no mask: its text tower attends to the padding.
         masked = "attention_mask" in tokenizer.model_input_names
         if not _sees_padding(features, tokens, device):
             tokens = transformers_tokens(tokenizer, context_length, whole=False)
@@ -46,7 +46,7 @@ def image_tower(spec: Clip) -> ImageTower:
 
     Raises:
         InputError: there is no such folder, or transformers is not installed.
-        RunError: the model cannot be had or has no image side.
+        RunError: the model is unavailable or has no image side.
     """
     folder = model_folder(spec.model)
     with loading(f"clip:{spec.model}"):
@@ -69,12 +69,12 @@ def _load(spec: Clip, dtype: Any, but: tuple[str, ...]) -> Any:
 
     model = load_whole(AutoModel, model_folder(spec.model), dtype, but=but)
     if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
-        raise RunError(f"{spec.model} is a {type(model).__name__}, which has no text and image sides of one space")
+        raise RunError(f"{spec.model} is a {type(model).__name__}, without text and image features in the same space")
     return model
 
 
 def _sees_padding(features: Any, tokens: Tokens, device: str) -> bool:
-    """Whether padding behind a text has an effect on its vector: tried, since no configuration tells."""
+    """Whether the padding after a text affects its vector. This is tested, since no configuration states it."""
     import torch
 
     with torch.inference_mode():

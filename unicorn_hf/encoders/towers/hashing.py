@@ -10,11 +10,11 @@ from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.words import words
 
 _EVERY_TEXT = 0.05
-"""Weight of one component that all texts share, so that there is a mean for the transfer to take away."""
+"""Weight of one component that all texts share, so that the transfer has a mean to subtract."""
 
 
 class HashingEncoder:
-    """Each word adds +1 or -1 to the component that its hash names; texts that share words are near each other."""
+    """Each word adds +1 or -1 to the component that its hash selects; texts with common words have similar vectors."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -35,4 +35,4 @@ class HashingEncoder:
         return Encoded(unit, num_long=0)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """There is nothing to close."""

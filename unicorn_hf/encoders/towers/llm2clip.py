@@ -1,13 +1,13 @@
-"""LLM2CLIP (2411.04997), the paper's encoder, without its repositories' own code.
+"""LLM2CLIP (2411.04997), the paper's encoder, without remote code.
 
-Two repositories hold it. The language model's is a Llama whose attention sees both ways (LLM2Vec, 2404.05961), tuned on
-captions. The CLIP's has a vision tower (`vision_model`, `visual_projection`) and the text adapter (`text_adapter`).
-A caption's vector is that of
+It consists of two repositories. The language model is a Llama with bidirectional attention (LLM2Vec, 2404.05961), tuned
+on captions. The CLIP has a vision tower (`vision_model`, `visual_projection`) and the text adapter (`text_adapter`).
+The input for a caption is
 
     <|begin_of_text|> <|start_header_id|> user <|end_header_id|> \\n\\n CAPTION <|eot_id|>
 
-h, the mean of the last hidden states over CAPTION and <|eot_id|>; N(h), N(x) = x / |x|; then blocks
-x + W2 gelu(W1 LN(x) + b1) + b2; LN; a linear layer.
+Its vector is computed from h, the mean of the last hidden states over CAPTION and <|eot_id|>: N(h) with N(x) = x / |x|;
+then blocks x + W2 gelu(W1 LN(x) + b1) + b2; LN; a linear layer.
 """
 
 import re
@@ -34,7 +34,7 @@ def text_tower(spec: Llm2Clip) -> TextTower:
 
     Raises:
         InputError: there is no such folder, or transformers is not installed.
-        RunError: a model cannot be had, or is not of LLM2CLIP's form.
+        RunError: a model is unavailable, or not of LLM2CLIP's form.
     """
     clip, llm = model_folder(spec.clip), model_folder(spec.llm)
     with loading(f"llm2clip:{spec.clip}+{spec.llm}"):
@@ -49,15 +49,15 @@ def text_tower(spec: Llm2Clip) -> TextTower:
         native = native_contents(tokenizer)
         (header,), (end,) = native([_HEADER]), native([_END])
         if len(end) != 1:
-            raise RunError(f"the tokenizer of {spec.llm} has no token {_END}: it is not Llama 3's")
+            raise RunError(f"the tokenizer of {spec.llm} has no token {_END}: it is not that of Llama 3")
     frame = Frame(_CONTEXT_LENGTH, tuple(header), tuple(end), end[0])
 
     def features(ids: Any, mask: Any) -> Any:
-        # Of four dimensions, it is taken as it is: every token sees every other that is no padding.
+        # A mask of four dimensions is used unchanged: each token sees all others except padding.
         seen = mask[:, None, None, :].expand(-1, 1, mask.shape[1], -1)
         hidden = model(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
         pooled = mask & (torch.arange(mask.shape[1], device=mask.device) >= len(frame.prefix))
-        # The sum over 500 tokens is more than half precision holds.
+        # The sum over 500 tokens exceeds half precision.
         total = (hidden * pooled[..., None]).sum(dim=1, dtype=torch.float32)
         return adapter((total / pooled.sum(dim=1, keepdim=True)).to(dtype))
 
@@ -65,11 +65,11 @@ def text_tower(spec: Llm2Clip) -> TextTower:
 
 
 def image_tower(spec: Llm2Clip) -> ImageTower:
-    """The CLIP's vision tower, with the preprocessing of OpenAI's CLIPs, from which it was tuned.
+    """The CLIP's vision tower, with the preprocessing of OpenAI's CLIP, on which it is based.
 
     Raises:
         InputError: there is no such folder, or transformers is not installed.
-        RunError: the model cannot be had, or is not of LLM2CLIP's form.
+        RunError: the model is unavailable, or not of LLM2CLIP's form.
     """
     clip = model_folder(spec.clip)
     with loading(f"llm2clip:{spec.clip}"):
@@ -95,9 +95,9 @@ class Adapter:
     """`text_adapter.adaptor.N`: residual blocks (`ln`, `fn`), then a norm, then a linear layer.
 
     Args:
-        tensors: by their names behind `text_adapter.`.
-        device: where it runs.
-        dtype: what it runs in.
+        tensors: by their names after `text_adapter.`.
+        device: of PyTorch.
+        dtype: of PyTorch.
 
     Raises:
         RunError: the tensors are not those of an adapter.
@@ -126,7 +126,7 @@ class Adapter:
 
 
 class _Block:
-    """Norm, linear layer, GELU, linear layer; between `fn`'s two layers with weights may be others without."""
+    """Norm, linear layer, GELU, linear layer; `fn` may contain layers without weights between the two linear ones."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         first, second = sorted({name.rpartition(".")[0] for name in tensors if name.startswith("fn.")})
@@ -142,7 +142,7 @@ class _Block:
 
 
 def _tensors(folder: Path, prefix: str) -> dict[str, Any]:
-    """All tensors whose names begin with `prefix`, by what follows it.
+    """All tensors whose names begin with `prefix`, by the rest of the name.
 
     Raises:
         RunError: there are none.
@@ -155,5 +155,5 @@ def _tensors(folder: Path, prefix: str) -> dict[str, Any]:
             names = [name for name in list(file.keys()) if name.startswith(prefix)]
             found |= {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     if not found:
-        raise RunError(f"{folder} holds no weights {prefix}*: it is not the CLIP of an LLM2CLIP")
+        raise RunError(f"{folder} has no weights {prefix}*: it is not the CLIP of an LLM2CLIP")
     return found

@@ -14,25 +14,25 @@ from unicorn_hf.core.model_source import is_path
 from unicorn_hf.encoders.open_clip import HUB, LOCAL, OpenClip
 from unicorn_hf.encoders.towers.tokens import open_clip_tokens
 from unicorn_hf.encoders.towers.towers import ImageTower, TextTower, device_and_dtype
+from unicorn_hf.models import INSTALL
 from unicorn_hf.models.quiet import quiet
 
 log = logging.getLogger(__name__)
 
 _CONFIG = "open_clip_config.json"
 _NAMES = ("hf_tokenizer_name", "hf_model_name", "timm_model_name")
-"""Keys of a configuration that name other models."""
-_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
-_MODELS_ADVICE = "All names: python -c 'import open_clip; print(open_clip.list_models())'"
+"""Configuration keys that name other models."""
+_MODELS_ADVICE = "List all names: python -c 'import open_clip; print(open_clip.list_models())'"
 _LOAD_ADVICE = (
-    "Weights that are not in the cache come from the Hub, which must be in reach.\n"
-    "A folder (open_clip:local-dir:FOLDER) and a file of weights need no network."
+    "Weights that are not in the cache are downloaded from the Hub, which must be reachable.\n"
+    "A folder (open_clip:local-dir:FOLDER) or a weights file needs no network."
 )
 
 
 def check(spec: OpenClip) -> None:
-    """Check that open_clip knows the encoder, without loading weights: for before a build starts.
+    """Check before a build that open_clip knows the encoder, without loading weights.
 
-    What is on the Hub is only known once it is loaded.
+    Models on the Hub are checked only when they are loaded.
 
     Raises:
         InputError: open_clip is not installed, or knows no such model, tag, file or folder.
@@ -57,12 +57,12 @@ def text_tower(spec: OpenClip) -> TextTower:
 
     Raises:
         InputError: open_clip knows no such encoder.
-        RunError: its weights cannot be had or do not fit.
+        RunError: its weights are unavailable or do not fit.
     """
     with _loading(spec):
         tokenizer = _open_clip().get_tokenizer(spec.model)
         model = _load(spec)
-    # Half of the weights or more, and no caption needs them.
+    # Free at least half of the weights: captions do not need them.
     model.visual = None
     model.text_decoder = None
     device, dtype = device_and_dtype()
@@ -83,7 +83,7 @@ def image_tower(spec: OpenClip) -> ImageTower:
 
     Raises:
         InputError: open_clip knows no such encoder.
-        RunError: its weights cannot be had or do not fit.
+        RunError: its weights are unavailable or do not fit.
     """
     with _loading(spec):
         from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -98,7 +98,7 @@ def image_tower(spec: OpenClip) -> ImageTower:
 
 @contextmanager
 def _loading(spec: OpenClip) -> Iterator[None]:
-    """Checks the encoder; whatever goes wrong inside becomes an error of ours about it."""
+    """Check the encoder, and convert any error inside the block to one about it."""
     check(spec)
     with quiet():
         try:
@@ -114,7 +114,7 @@ def _load(spec: OpenClip) -> Any:
     return open_clip.create_model(
         spec.model,
         pretrained=spec.pretrained,
-        # All towers but CoCa's become a CustomTextCLIP, whose text tower stands by itself.
+        # All models but CoCa become a CustomTextCLIP, whose text tower is separate.
         force_custom_text=True,
         force_quick_gelu=_wants_quick_gelu(spec),
         pretrained_text=False,
@@ -123,9 +123,9 @@ def _load(spec: OpenClip) -> Any:
 
 
 def _wants_quick_gelu(spec: OpenClip) -> bool:
-    """Whether the tag's weights were trained with another activation than the model's name says.
+    """Whether the tag's weights were trained with QuickGELU, even if the model's name does not say so.
 
-    open_clip only warns then, and the vectors are wrong.
+    On a mismatch open_clip only warns, and the vectors are wrong.
     """
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -133,10 +133,10 @@ def _wants_quick_gelu(spec: OpenClip) -> bool:
 
 
 def _sees_padding(text: Any) -> bool:
-    """Whether what follows the end of a text has an effect on its vector.
+    """Whether the padding after a text affects its vector.
 
-    It has none where attention is masked, or causal and read at that end. Other towers (SigLIP's) were trained to see
-    the padding.
+    It does not if attention is masked, or causal and pooled at the end of the text. Other towers, such as SigLIP's,
+    were trained to see the padding.
     """
     from open_clip.hf_model import HFTextEncoder
     from open_clip.transformer import TextTransformer
@@ -149,13 +149,13 @@ def _sees_padding(text: Any) -> bool:
 
 
 def _open_clip() -> Any:
-    # open_clip switches the threads of all fast tokenizers off when it is imported.
+    # On import open_clip disables the threads of all fast tokenizers: undo that.
     parallelism = os.environ.get("TOKENIZERS_PARALLELISM")
     try:
         with quiet():
             import open_clip
     except ImportError as error:
-        raise InputError(f"open_clip cannot be imported: {error}", _INSTALL) from None
+        raise InputError(f"open_clip cannot be imported: {error}", INSTALL) from None
     if parallelism is None:
         os.environ.pop("TOKENIZERS_PARALLELISM", None)
     else:
@@ -167,11 +167,11 @@ def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     if not (folder / _CONFIG).is_file():
-        raise InputError(f"{folder} holds no open_clip model: it has no {_CONFIG}")
+        raise InputError(f"{folder} is not an open_clip model: it has no {_CONFIG}")
 
 
 def _hub_config(repo_id: str) -> Path | None:
-    """The configuration of a model of the Hub; None where it cannot be had, which open_clip tells when it loads it."""
+    """The configuration of a model on the Hub; None if it is unavailable: open_clip reports the error when it loads."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -182,7 +182,7 @@ def _hub_config(repo_id: str) -> Path | None:
 
 
 def _check_config(model: str, path: Path | None, *, is_foreign: bool = False) -> None:
-    """See that a model's configuration has no code run, which open_clip would do, nor names files of this machine.
+    """Check that a model's configuration enables no remote code, and names no local files if it comes from the Hub.
 
     Raises:
         InputError: it does.
@@ -190,18 +190,16 @@ def _check_config(model: str, path: Path | None, *, is_foreign: bool = False) ->
     try:
         values = list(_values(json.loads(path.read_bytes()))) if path else []
     except (OSError, ValueError, RecursionError):
-        return  # open_clip says what is wrong when it loads it.
+        return  # open_clip reports the error when it loads the model.
     if any(key == "trust_remote_code" and value for key, value in values):
-        raise InputError(
-            f"{model} asks for code of a model's repository to be run (trust_remote_code)", "Take another encoder."
-        )
+        raise InputError(f"{model} enables code from a model's repository (trust_remote_code)", "Use another encoder.")
     for key, value in values:
         if is_foreign and key in _NAMES and is_path(str(value)):
-            raise InputError(f"{model} names a file of this machine as {key}: {value!r}", "Take another encoder.")
+            raise InputError(f"{model} names a local file as {key}: {value!r}", "Use another encoder.")
 
 
 def _values(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """All values in JSON with the keys that they stand under."""
+    """All values in JSON with their keys."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _values(item, name)
@@ -218,21 +216,21 @@ def _check_weights(open_clip: Any, model: str, pretrained: str) -> None:
         if open_clip.get_model_config(model).get("quick_gelu") and not _wants_quick_gelu(OpenClip(model, pretrained)):
             raise InputError(
                 f"open_clip's weights {pretrained!r} were trained without QuickGELU, which {model} has",
-                f"Take the model of the same name without -quickgelu: {model.removesuffix('-quickgelu')}/{pretrained}",
+                f"Use the model without -quickgelu: {model.removesuffix('-quickgelu')}/{pretrained}",
             )
         return
     if Path(pretrained).is_file():
         return
     if "/" in pretrained or Path(pretrained).suffix:
-        raise InputError(f"there is no file of weights {pretrained}", f"Tags of {model}: {', '.join(tags) or 'none'}")
+        raise InputError(f"there is no weights file {pretrained}", f"Tags of {model}: {', '.join(tags) or 'none'}")
     raise InputError(
         f"open_clip's {model} has no pretrained weights {pretrained!r}.{_did_you_mean(pretrained, tags)}",
-        f"Its tags: {', '.join(tags)}" if tags else "It has no tags: name a file of weights.",
+        f"Its tags: {', '.join(tags)}" if tags else "It has no tags: give a weights file.",
     )
 
 
 def _did_you_mean(name: str, names: Sequence[str]) -> str:
-    """The nearest names, whatever their case."""
+    """The most similar names, ignoring case."""
     by_lower = {known.lower(): known for known in names}
     near = [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)]
     return f" Did you mean {' or '.join(near)}?" if near else ""

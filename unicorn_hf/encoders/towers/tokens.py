@@ -1,4 +1,4 @@
-"""Captions to rows of token ids, by native tokenizers, exactly as the tower's own tokenizer would give them."""
+"""Convert captions to rows of token ids with native tokenizers, exactly as the tower's own tokenizer would."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.sentences import sentences
 
 Contents = Callable[[Sequence[str]], list[list[int]]]
-"""The token ids of texts, without those that frame a row."""
+"""Returns the token ids of texts, without special tokens."""
 
 _SPLIT_ALIKE = re.compile("[^\x00-\x7f\u00a0-\u017e\u0180-\u024f\u2010-\u2027\u2030-\u203e]")
-"""Finds what Python's and Rust's regular expressions may classify differently, by the age of their Unicode tables or
-by case (the long s, \u017f)."""
+"""Finds characters that Python's and Rust's regular expressions may classify differently, because of their Unicode
+versions or of case (the long s, \u017f)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +28,25 @@ class Frame:
     suffix: tuple[int, ...]
     pad_id: int
     last: tuple[int, ...] = ()
-    """What stands in the last columns, after the padding."""
+    """Tokens in the last columns, after the padding."""
     pad_left: bool = False
     whole: bool = False
     """Rows are padded to the context length: the tower was trained to see its padding."""
 
     @property
     def room(self) -> int:
-        """Tokens of a text that fit."""
+        """Number of tokens of a text that fit."""
         return self.context_length - len(self.prefix) - len(self.suffix) - len(self.last)
 
     def lengths(self, contents: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """Columns of each row that hold tokens, padding and `last` aside."""
+        """Number of tokens in each row, without padding and `last`."""
         around = len(self.prefix) + len(self.suffix)
         return np.array([min(len(content), self.room) + around for content in contents], dtype=np.int64)
 
     def rows(self, contents: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-        """Array of shape (len(contents), columns): texts that are too long lose their end, shorter ones are padded.
+        """Array of shape (len(contents), columns): long texts are truncated, short ones padded.
 
-        As many columns as the longest text takes; the whole context where the tower sees its padding.
+        The longest text sets the number of columns, or the context length if the tower sees its padding.
         """
         lengths = self.lengths(contents)
         columns = self.context_length - len(self.last) if self.whole else int(lengths.max(initial=0))
@@ -67,9 +67,9 @@ class Tokens:
     frame: Frame
 
     def windows(self, text: str) -> list[str]:
-        """The text in windows that the tower reads whole: sentences, as many as fit one after the other.
+        """Split the text into windows that fit the tower: as many consecutive sentences as fit in each.
 
-        A sentence that does not fit is divided between words; a word that does not is left to be cut.
+        A sentence that does not fit is split between words; a word that does not fit will be truncated.
         """
         pieces = []
         for sentence, size in self._measured(sentences(text)):
@@ -90,10 +90,10 @@ class Tokens:
 
 
 def open_clip_tokens(tokenizer: Any, *, whole: bool) -> Tokens:
-    """The tokenizer that open_clip gives for a model.
+    """Convert a tokenizer of open_clip.
 
     Raises:
-        InputError: it is of a kind that is not known, or drops tokens at random, as in training.
+        InputError: it is of an unknown kind, or drops tokens at random, as in training.
     """
     from open_clip.tokenizer import HFTokenizer, SigLipTokenizer, SimpleTokenizer, get_clean_fn
 
@@ -101,7 +101,7 @@ def open_clip_tokens(tokenizer: Any, *, whole: bool) -> Tokens:
         frame = Frame(int(tokenizer.context_length), (tokenizer.sot_token_id,), (tokenizer.eot_token_id,), 0)
         return Tokens(_simple(tokenizer), replace(frame, whole=whole))
     if not isinstance(tokenizer, HFTokenizer | SigLipTokenizer):
-        raise InputError(f"open_clip's tokenizer {type(tokenizer).__name__} is not one that unicorn-hf knows")
+        raise InputError(f"unicorn-hf does not support open_clip's tokenizer {type(tokenizer).__name__}")
     inner = tokenizer.tokenizer
     class_token = getattr(tokenizer, "tokenizer_mode", "") == "clips"
     clean = _cleaner(getattr(tokenizer, "clean_fn", get_clean_fn("canonicalize")))
@@ -121,34 +121,34 @@ def open_clip_tokens(tokenizer: Any, *, whole: bool) -> Tokens:
 
 
 def transformers_tokens(tokenizer: Any, context_length: int, *, whole: bool) -> Tokens:
-    """A tokenizer of transformers, as it pads and cuts by itself."""
+    """Convert a tokenizer of transformers, with its own padding and truncation."""
     native = native_contents(tokenizer)
     framed, (bare,) = tokenizer("a").input_ids, native(["a"])
     start = next(
         (place for place in range(len(framed) - len(bare) + 1) if framed[place : place + len(bare)] == bare), None
     )
     if start is None or tokenizer.truncation_side != "right":
-        raise InputError("the model's tokenizer frames or cuts texts in a way that unicorn-hf does not know")
+        raise InputError("unicorn-hf does not support the special tokens or the truncation of the model's tokenizer")
     frame = Frame(
         context_length,
         tuple(framed[:start]),
         tuple(framed[start + len(bare) :]),
         tokenizer.pad_token_id or 0,
         pad_left=tokenizer.padding_side == "left",
-        # Taking columns away on the left would move the text to other positions.
+        # Fewer columns on the left would shift the text to other positions.
         whole=whole or tokenizer.padding_side == "left",
     )
     return Tokens(native, frame)
 
 
 def native_contents(tokenizer: Any) -> Contents:
-    """The Rust tokenizer inside one of transformers; the tokenizer itself where it is written in Python."""
+    """The Rust tokenizer inside a tokenizer of transformers, or the tokenizer itself if it is written in Python."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return lambda texts: list(tokenizer(list(texts), add_special_tokens=False).input_ids) if texts else []
     from tokenizers import Tokenizer
 
-    # A copy: transformers sets length and padding of its own at each call.
+    # A copy: transformers sets truncation and padding at each call.
     native = Tokenizer.from_str(backend.to_str())
     native.no_truncation()
     native.no_padding()
@@ -156,7 +156,7 @@ def native_contents(tokenizer: Any) -> Contents:
 
 
 def _simple(tokenizer: Any) -> Contents:
-    """CLIP's own tokenizer, with Rust in place of Python where both are known to give the same."""
+    """CLIP's own tokenizer, with Rust in place of Python for texts on which both agree."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
@@ -184,7 +184,7 @@ def _simple(tokenizer: Any) -> Contents:
 
 
 def _cleaner(clean: Callable[[str], str]) -> Callable[[str], str]:
-    """open_clip's cleaning of a text, without the search for broken encodings and entities where there can be none."""
+    """open_clip's cleaning of a text; plain ASCII texts skip the slow repair of encodings and HTML entities."""
     from open_clip.tokenizer import canonicalize_text, get_clean_fn, whitespace_clean
 
     tidied = {

@@ -1,4 +1,4 @@
-"""What all encoders of PyTorch have in common: batches, devices, and the CPU's work done while the tower computes."""
+"""Shared code of PyTorch encoders: batches, devices, and CPU work in parallel with the tower."""
 
 import gc
 import logging
@@ -23,7 +23,7 @@ ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")
 log = logging.getLogger(__name__)
 _WAITING = 32
-"""Batches whose vectors stay on the device before they are fetched together: nobody waits for the device till then."""
+"""Number of batches whose vectors are fetched from the device together: each fetch waits for the device."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class ImageTower:
     features: Callable[[Any], Any]
     """Pixels of shape (images, 3, height, width) to features of shape (images, dim)."""
     preprocess: Callable[["Image"], Any]
-    """A picture to pixels of shape (3, height, width), float32."""
+    """An image to pixels of shape (3, height, width), float32."""
     device: str
     dtype: Any
 
@@ -53,9 +53,9 @@ class TowerEncoder:
     """Implements `TextEncoder` with a tower.
 
     Args:
-        tower: it is let go of when the encoder is closed.
-        batch_size: captions in one pass, at most.
-        long_captions: what becomes of captions that are longer than the tower reads.
+        tower: released when the encoder is closed.
+        batch_size: maximum number of captions in a batch.
+        long_captions: how to encode captions that exceed the tower's context.
     """
 
     dim: int
@@ -70,7 +70,7 @@ class TowerEncoder:
     def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
         """See `TextEncoder.encode`."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        # Texts of like length share a batch, so that little padding is computed.
+        # Texts of similar length share a batch, to save padding.
         order = np.argsort([len(text) for text in texts], kind="stable")
         size = self._batches.size
         parts = [order[start : start + size] for start in range(0, len(texts), size)]
@@ -87,7 +87,7 @@ class TowerEncoder:
         return Encoded(vectors, num_long)
 
     def close(self) -> None:
-        """Give back the tower's memory."""
+        """Free the tower's memory."""
         self._tower = None
         free_memory()
 
@@ -106,7 +106,7 @@ class TowerEncoder:
         return _Rows(self._tokens.contents(windows), owners, len(texts), sum(is_long))
 
     def _encoded(self, rows: "_Rows") -> Any:
-        """Unit vectors of shape (texts, dim), float32, on the device: a text's windows averaged by their tokens."""
+        """Unit vectors of shape (texts, dim), float32, on the device; windows of a text are averaged by tokens."""
         import torch
 
         assert self._tower
@@ -118,7 +118,7 @@ class TowerEncoder:
 
         def units(places: NDArray[np.intp]) -> Any:
             ids = frame.rows([rows.contents[place] for place in places])
-            # Before the padding on the right, behind it on the left.
+            # The tokens are before the padding, or after it with padding on the left.
             columns = np.arange(ids.shape[1])
             mask = (columns[::-1] if frame.pad_left else columns) < lengths[places, None]
             features = features_of(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
@@ -138,8 +138,8 @@ class TowerImageEncoder:
     """Implements `ImageEncoder` with a tower.
 
     Args:
-        tower: it is let go of when the encoder is closed.
-        batch_size: pictures in one pass, at most.
+        tower: released when the encoder is closed.
+        batch_size: maximum number of images in a batch.
     """
 
     dim: int
@@ -157,7 +157,7 @@ class TowerImageEncoder:
         vectors = np.empty((len(images), self.dim), dtype=np.float32)
         start = 0
         with ThreadPoolExecutor(thread_name_prefix="preprocess") as threads:
-            # The next batch is scaled while this one is encoded.
+            # The next batch is preprocessed while this one is encoded.
             scaled = threads.map(self._tower.preprocess, images)
             while batch := [pixels for _, pixels in zip(range(self._batches.size), scaled, strict=False)]:
                 vectors[start : start + len(batch)] = self._encoded(batch)
@@ -165,7 +165,7 @@ class TowerImageEncoder:
         return vectors
 
     def close(self) -> None:
-        """Give back the tower's memory."""
+        """Free the tower's memory."""
         self._tower = None
         free_memory()
 
@@ -185,21 +185,21 @@ class TowerImageEncoder:
 
 
 class Batches:
-    """Cuts work into batches, and into smaller ones from where the device's memory does not hold one.
+    """Splits work into batches; halves their size when the device runs out of memory.
 
     Args:
-        size: items in a batch, at most.
+        size: maximum number of items in a batch.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        """As far as it is known, the largest that fits."""
+        """The largest size that fits, as far as known."""
 
     def over(self, items: Any, make: Callable[[Any], MadeT]) -> Iterator[tuple[Any, MadeT]]:
-        """Each batch of `items`, a list or an array, in order, and what `make` gives for it.
+        """Yield each batch of `items`, a list or an array, in order, with the result of `make`.
 
         Raises:
-            RunError: there is not even memory for one item.
+            RunError: a single item does not fit in memory.
         """
         start = 0
         while start < len(items):
@@ -211,16 +211,16 @@ class Batches:
                 continue
             if len(batch) == 1:
                 raise RunError(
-                    "the encoder's memory does not hold one item at a time",
-                    "Fewer --workers, or a smaller encoder; on a GPU, see what else holds its memory.",
+                    "the encoder runs out of memory even with one item",
+                    "Use fewer --workers or a smaller encoder; on a GPU, check what else uses its memory.",
                 )
             self.size = len(batch) // 2
-            log.warning("the encoder is out of memory: from now on %d at a time", self.size)
+            log.warning("the encoder ran out of memory: the new batch size is %d", self.size)
             free_memory()
 
     @staticmethod
     def _tried(make: Callable[[Any], MadeT], batch: Any) -> MadeT | None:
-        """None if it is out of memory; what it held is free again when this has returned."""
+        """The result of `make`, or None if memory ran out; references of the failed call are gone on return."""
         try:
             return make(batch)
         except RuntimeError as error:
@@ -230,7 +230,7 @@ class Batches:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch raised it for lack of memory: on a GPU by its kind, on the processor by its words alone."""
+    """Whether PyTorch ran out of memory: on a GPU the type tells, on a CPU only the message."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
@@ -238,18 +238,18 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @dataclass
 class _Rows:
-    """Texts as rows of token ids: one each, or several windows."""
+    """Texts as rows of token ids: one row per text, or one per window."""
 
     contents: list[list[int]]
     owners: list[int]
-    """For each row, the number of the text that it belongs to."""
+    """For each row, the index of its text."""
     num_texts: int
     num_long: int
-    """Texts that are longer than the tower reads."""
+    """Number of texts that exceed the tower's context."""
 
 
 def ahead(make: Callable[[ItemT], MadeT], items: Iterable[ItemT], depth: int = 2) -> Iterator[MadeT]:
-    """What `make` gives for each item, in order, made in another thread, up to `depth` items before it is asked for."""
+    """Yield `make(item)` for each item in order, computed in another thread up to `depth` items ahead."""
     waiting: deque[Future[MadeT]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         for item in items:
@@ -261,7 +261,7 @@ def ahead(make: Callable[[ItemT], MadeT], items: Iterable[ItemT], depth: int = 2
 
 
 def device_and_dtype() -> tuple[str, Any]:
-    """Where towers run, and in what: bfloat16 on a GPU, float16 on one that is too old for it, float32 without one."""
+    """Device and data type of towers: bfloat16 on a GPU, float16 on an older GPU, float32 on a CPU."""
     import torch
 
     if not torch.cuda.is_available():
@@ -270,7 +270,7 @@ def device_and_dtype() -> tuple[str, Any]:
 
 
 def free_memory() -> None:
-    """Give what nothing refers to any more back to the device."""
+    """Free unreferenced memory of the device."""
     import torch
 
     gc.collect()

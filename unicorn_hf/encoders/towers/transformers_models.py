@@ -1,4 +1,4 @@
-"""Models of transformers, from a folder or the Hub: never with code of their own, always with all their weights."""
+"""Load models of transformers from a folder or the Hub: never with remote code, always with complete weights."""
 
 import logging
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.model_source import ModelSource
+from unicorn_hf.models import INSTALL
 from unicorn_hf.models.folders import local_folder
 from unicorn_hf.models.quiet import quiet
 
@@ -15,18 +16,17 @@ log = logging.getLogger(__name__)
 
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 _ADVICE = (
-    "A model that is not in the cache comes from the Hub, which must be in reach; a folder needs no network.\n"
-    "Only safetensors are read, and no code of the model's repository is run."
+    "A model that is not in the cache is downloaded from the Hub, which must be reachable; a folder needs no network.\n"
+    "Only safetensors are read, and no code from the model's repository is run."
 )
-_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
 
 
 def model_folder(source: ModelSource) -> Path:
-    """Where the model's files lie; from the Hub they are fetched into its cache.
+    """The folder with the model's files; those of a model on the Hub are downloaded to the cache.
 
     Raises:
         InputError: there is no such folder.
-        RunError: the Hub does not give the files.
+        RunError: the download failed.
     """
     if source.is_folder:
         return local_folder(source)
@@ -38,17 +38,17 @@ def model_folder(source: ModelSource) -> Path:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes an error of ours about the model `name`.
+    """Convert any error inside the block to one about the model `name`.
 
     Raises:
         InputError: transformers is not installed.
-        RunError: the model cannot be had or does not fit.
+        RunError: the model is unavailable or does not fit.
     """
     try:
         with quiet():
             yield
     except ImportError as error:
-        raise InputError(f"the encoder {name} needs a package that cannot be imported: {error}", _INSTALL) from None
+        raise InputError(f"the encoder {name} needs a package that cannot be imported: {error}", INSTALL) from None
     except (InputError, RunError):
         raise
     except Exception as error:
@@ -57,12 +57,12 @@ def loading(name: str) -> Iterator[None]:
 
 
 def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = (), **settings: Any) -> Any:
-    """`kind.from_pretrained(folder)`, on the CPU, without gradients, unless a weight is missing or of another shape.
+    """Return `kind.from_pretrained(folder)`, on the CPU and without gradients.
 
     Weights whose names begin with one of `but` may be missing.
 
     Raises:
-        RunError: one is; transformers would begin with random numbers in its place.
+        RunError: another weight is missing or has another shape; transformers would initialise it randomly.
     """
     model, info = kind.from_pretrained(
         folder,
@@ -77,7 +77,5 @@ def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = ()
         name for name in map(str, [*info["missing_keys"], *info["mismatched_keys"]]) if not name.startswith(but)
     )
     if lacking:
-        raise RunError(
-            f"{folder} lacks {len(lacking)} of the weights of a {type(model).__name__}: {', '.join(lacking[:3])}"
-        )
+        raise RunError(f"{folder} lacks {len(lacking)} weights of a {type(model).__name__}: {', '.join(lacking[:3])}")
     return model.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What chat models read: messages to token ids."""
+"""Convert messages to token ids with a model's chat template."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from unicorn_hf.core.generation import Message
 
 
 class ChatTemplate:
-    """From messages to token ids, as the model was trained to read them.
+    """A model's chat template.
 
     Args:
-        tokenizer: the model's, of transformers.
-        model: its name, for messages to people.
+        tokenizer: the model's tokenizer, from transformers.
+        model: its name, for error messages.
 
     Raises:
         InputError: the model has no chat template.
@@ -22,33 +22,33 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None):
             raise InputError(
-                f"the model {model} has no chat template", "It is a base model: take its instruction-tuned sibling."
+                f"the model {model} has no chat template", "It is a base model: use its instruction-tuned version."
             )
         self._takes_system = self._probe_system()
 
     def token_ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-        """Token ids of each conversation, up to where the model's answer begins."""
-        # The template writes the special tokens itself.
+        """Token ids of each conversation, up to the start of the model's answer."""
+        # The template adds the special tokens itself.
         texts = [self.text(messages) for messages in conversations]
         encoded: list[list[int]] = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         return encoded
 
     def text(self, messages: Sequence[Message]) -> str:
-        """What the model reads, without thinking where the model can be told so."""
+        """The prompt as text, with thinking disabled if the template supports that."""
         if not self._takes_system:
             messages = without_system(messages)
         return self._render(messages)
 
     def _render(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        # Thinking models read `enable_thinking`; to other templates it is a variable that they do not look at.
+        # Templates of thinking models read `enable_thinking`; others ignore it.
         text: str = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         return text
 
     def _probe_system(self) -> bool:
-        """Whether the template has a place for a system prompt: some refuse one, some drop it without a word."""
+        """Whether the template supports a system prompt: some refuse it, some drop it silently."""
         from jinja2.exceptions import TemplateError
 
         try:
@@ -58,7 +58,7 @@ class ChatTemplate:
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:
-    """The system prompt moved to the head of the first user turn."""
+    """Move the system prompt to the start of the first user turn."""
     system = "\n\n".join(message.content for message in messages if message.role == "system")
     turns = [message for message in messages if message.role != "system"]
     if system and turns:

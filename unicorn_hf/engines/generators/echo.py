@@ -1,8 +1,8 @@
-"""A rehearsal's text generator: deterministic, fast, and valid for whatever is asked.
+"""The text generator for rehearsals: deterministic, fast, and valid for any request.
 
-Text is drawn from word lists by a generator that is seeded with the request alone, around the words of the request's
-subject: it passes the filters a real answer must pass, and no two requests get the same. It shows that a pipeline
-works; it never stands in for a model.
+It samples from word lists with a random generator seeded by the request alone, and includes words of the request's
+subject: each text is different and passes the filters for real answers. It shows that a pipeline works, and never
+replaces a model.
 """
 
 import json
@@ -42,10 +42,10 @@ _SHORT_WORD = 3
 _MAX_SEED_WORDS = 300
 _MAX_WORD = 24
 _MAX_SIGN = 120
-"""Characters of a seed that are written on a sign."""
+"""Maximum length of a seed's text on a sign, in characters."""
 _QUOTATION_MARKS = str.maketrans("", "", '"“”„«»「」『』{}')
 _PIECES = regex.compile(r"[\w\p{M}]+")
-# Beginnings of words that filters of conversations may take for talk of a caption, or of options.
+# Prefixes of words that the filters of conversations may take for references to a caption or to options.
 _NOT_ECHOED = (
     "caption descri imag pictur photo snapshot prompt seed paragraph passage text sentence information context story"
     " narrative excerpt mention stated specif option choice answer sorry apolog hope help"
@@ -60,7 +60,7 @@ class EchoGenerator:
             yield position, _answer(request)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """There is nothing to close."""
 
 
 def _answer(request: Request) -> Answer:
@@ -76,8 +76,8 @@ def _answer(request: Request) -> Answer:
 
 
 def _paragraph(rng: Random, seed: str) -> str:
-    # The seed's words stand on a sign, in quotation marks: there they may say what a caption may not. Once each:
-    # repeated ones could make a loop.
+    # The seed's words are on a sign, in quotation marks: filters allow there what a caption may not say. Without
+    # duplicates, which the filter for loops could reject.
     seed_words = list(dict.fromkeys(words(seed.replace("_", " "))))[:_MAX_SEED_WORDS]
     sign = f"sign with the words “{' '.join(seed_words)}”" if seed_words else "sign without words"
     sentences = [f"A {rng.choice(_COLOURS)} {sign} {rng.choice(_VERBS)} at the {rng.choice(_SIDES)}."]
@@ -86,7 +86,7 @@ def _paragraph(rng: Random, seed: str) -> str:
 
 
 def _nouns(text: str) -> list[str]:
-    """The subject's telling words, once each: short words could make phrases of them, repeated ones a loop."""
+    """The subject's content words without duplicates: short words could form phrases, repeated ones a loop."""
     found = [
         word
         for word in words(text)
@@ -126,7 +126,7 @@ def _phrases(request: Request) -> Phrase:
 
 
 def _value(schema: dict[str, Any], rng: Random, phrase: Phrase, used: set[str]) -> object:
-    """A value of a JSON schema (objects, arrays, enums, strings), its strings all different from one another."""
+    """A value for a JSON schema (objects, arrays, enums, strings), in which all strings differ."""
     if "enum" in schema:
         return rng.choice(schema["enum"])
     match schema["type"]:
@@ -159,7 +159,7 @@ def _phrase(nouns: Sequence[str], rng: Random, title: str) -> str:
             return f"The {noun} is {rng.choice(_PLACES)} the {thing}, and a {other} {rng.choice(_VERBS)} there."
 
 
-# -- other languages: whole phrases of their word lists, so that endings and particles are right ----------------------
+# -- Other languages: whole phrases from word lists, so that the grammar is right -------------------------------------
 
 
 def _paragraph_of(parts: Rehearsal, rng: Random, seed: str) -> str:
@@ -184,7 +184,7 @@ def _phrase_of(parts: Rehearsal, nouns: Sequence[str], rng: Random, title: str) 
 
 
 def _nouns_of(lists: WordLists, text: str, language: str) -> list[str]:
-    """Pieces of the subject that a question may ask about: words, or a few characters where no space ends a word."""
+    """Parts of the subject for questions: words, or a few characters in scripts without spaces."""
     talk = [finder(language, kind) for kind in ("text_talk", "personal", "refusals", "unsafe", "not_known")]
     pieces = [piece for part in _PIECES.findall(_plain(text)) for piece in _cut(part)]
     good = [
@@ -202,7 +202,7 @@ def _cut(piece: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Without quotation marks, which end what a sign says."""
+    """Remove quotation marks, which would end the text on a sign."""
     return " ".join(text.replace("_", " ").translate(_QUOTATION_MARKS).split())
 
 
@@ -211,6 +211,6 @@ def _shuffled(values: Sequence[str], rng: Random) -> list[str]:
 
 
 def _joined(sentences: Sequence[str]) -> str:
-    """With a space between two sentences, where their script has spaces."""
+    """Join sentences, with a space if the script has spaces."""
     begun = [sentence[:1].upper() + sentence[1:] for sentence in sentences]
     return ("" if begun[0].endswith("。") else " ").join(begun).strip()

@@ -1,7 +1,7 @@
-"""Any server with OpenAI's chat completions (vLLM, TGI, llama.cpp, Ollama, a hosted one) as a text generator.
+"""Any server with OpenAI's chat completions API (vLLM, TGI, llama.cpp, Ollama, a hosted one) as a text generator.
 
-How requests get there is `servers` beside it, what replies mean `replies`. Why neither huggingface_hub's client nor its
-sessions are used: docs/decisions/0006-engines.md and 0031-http-client.md.
+`servers` sends requests, `replies` interprets replies. docs/decisions/0006-engines.md and 0031-http-client.md explain
+why this code does not use huggingface_hub's client or sessions.
 """
 
 import asyncio
@@ -36,30 +36,30 @@ from unicorn_hf.engines.generators.servers import Server, backoff
 
 _LEAST_FAILURES = 3
 _MOST_REFUSALS = 20
-"""So many requests may get no text before the first that does; then it is asked whether any would."""
+"""Requests without text, before the first with text, after which a plain request tests whether any would get text."""
 _CHECK_RETRIES, _CHECK_AGAIN_S = 3, 0.2
 _PLAIN_SUBJECT = "a red cup on a wooden table"
-"""What no content filter objects to, and what is short."""
-_KEPT = "All answers that came are kept: start again when it is mended."
+"""Short, and harmless for every content filter."""
+_KEPT = "Fix the server and run the command again: all answers so far are kept."
 _SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
 
 T = TypeVar("T")
 _Form = tuple[str | None, Sampling, tuple[str, ...]]
-"""What all requests have that a server takes or does not: schema, sampling, roles of the messages."""
+"""The features of a request that a server may not support: schema, sampling, roles of the messages."""
 
 
 @dataclass
 class _Call:
-    """What one caller of `generate` asked for."""
+    """The state of one call of `generate`."""
 
     number: int
     requests: Sequence[Request]
     answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
     settled: "asyncio.Future[None]"
-    """Done when each request has a reply, or with the error that ends all."""
+    """Done when each request has a reply, or with the error that ends the call."""
     num_open: int
     held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = field(default_factory=lambda: defaultdict(list))
-    """Replies that may mean that the server takes no request of their form."""
+    """Replies that may mean that the server supports no request of this form."""
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_over: bool = False
 
@@ -83,22 +83,22 @@ class _Call:
 class EndpointGenerator:
     """Implements `TextGenerator` with a server, or with several that serve the same model.
 
-    All calls share one event loop, in a thread of its own, and one bound on the requests in flight, those of the
-    earlier call first. A request that fails in passing is sent again after a growing, random time, or when the server
-    says; it is not in flight meanwhile. When all others wait too: `servers.Server`. What still fails is a failed
-    answer, unless as many requests one after another fail as are in flight at once: then it is the server that fails.
-    Of several servers, the one with the fewest requests in flight gets the next, unless it is left alone.
+    All calls share one event loop, in a separate thread, and one limit on the requests in flight; requests of the
+    earlier call go first. A request that fails temporarily is retried after a growing, random time, or when the server
+    asks for it; meanwhile another one takes its slot. `servers.Server` explains when all requests pause. A request that
+    keeps failing gets a failed answer, unless as many fail in a row as may be in flight: then the server is at fault.
+    The next request goes to the unpaused server with the fewest requests in flight.
 
-    A request that is refused, or whose answer is no text, is that request's matter once the server has answered another
-    one of its form (same schema, sampling and roles). Until then such answers are held back; where there is no other, a
-    plain request of the form is asked. If that one gets no text either, it is the form that the server does not take,
-    and all ends with its words.
+    When a request is refused, or its answer is not text, the request is at fault if the server has answered another
+    one of the same form (schema, sampling and roles). Until then such answers are held back; at the end of the call a
+    plain request of the form is sent. If that one gets no text either, the server does not support the form, and the
+    call ends with the server's message.
 
     Args:
         engine: the recipe's settings.
 
     Raises:
-        InputError: the key in the environment cannot be one, or a proxy there is none.
+        InputError: the key or a proxy in the environment is invalid.
         RunError: the server cannot be reached, or refuses the key.
     """
 
@@ -121,7 +121,7 @@ class EndpointGenerator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
         self._thread.start()
-        # A worker may end without closing its engine, and aiohttp complains of connections that are left open.
+        # A worker may exit without closing its engine, and aiohttp warns about open connections.
         atexit.register(self.close)
         try:
             self._wait_for(self._open())
@@ -130,10 +130,10 @@ class EndpointGenerator:
             raise
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Each request's position and answer, as they come.
+        """Yield each request's position and answer, as they arrive.
 
         Raises:
-            RunError: the server fails, or refuses what no further request would change.
+            RunError: the server fails, or refuses requests for a reason that no retry changes.
         """
         answers: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
         call = asyncio.run_coroutine_threadsafe(self._answer_all(requests, answers), self._loop)
@@ -160,7 +160,7 @@ class EndpointGenerator:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _open(self) -> None:
-        """See that a server is there: an address or a key that is wrong shows at once."""
+        """Check that a server answers, to report a wrong address or key immediately."""
         engine = self._engine
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         self._servers = [
@@ -176,14 +176,14 @@ class EndpointGenerator:
                     if number == len(checks) or not isinstance(failure, PassingError):
                         raise self._error(failure, failure.advice or NOT_THERE) from None
         finally:
-            # One that answers is enough. What the others do shows when they are asked.
+            # One that answers is enough. The others are tested by the first requests.
             await _cancelled(checks)
 
     async def _check(self, server: Server) -> tuple[str, ...]:
-        """Ask for a server's models, which almost all offer.
+        """Fetch a server's list of models, which almost all servers offer.
 
         Raises:
-            NoReplyError: it does not answer, or refuses the key.
+            NoReplyError: the server does not answer, or refuses the key.
         """
         attempt = 0
         while True:
@@ -213,8 +213,7 @@ class EndpointGenerator:
             for form, waiting in list(call.held.items()):
                 await self._be_sure(*waiting[-1][1:])
                 call.tell_held(form)
-        except Exception as error:  # noqa: BLE001
-            # Whatever it is, who waits for answers is to have it.
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for answers
             answers.put(error)
         finally:
             call.is_over = True
@@ -222,7 +221,7 @@ class EndpointGenerator:
                 task.cancel()
 
     def _start(self) -> None:
-        """Send as many of the waiting requests as may be in flight besides, those of the earlier call first."""
+        """Fill the free slots with waiting requests, those of the earlier call first."""
         while self._num_free and self._waiting:
             _, position, attempt, call = heappop(self._waiting)
             if not call.is_over:
@@ -230,7 +229,7 @@ class EndpointGenerator:
                 task = self._loop.create_task(self._answer(call, position, attempt))
                 call.tasks.add(task)
                 task.add_done_callback(call.tasks.discard)
-                # Not at the end of the task itself: one that is cancelled before it begins has no end.
+                # Not in the task itself: a task that is cancelled before it starts never runs.
                 task.add_done_callback(self._free)
 
     def _free(self, _: object) -> None:
@@ -242,7 +241,7 @@ class EndpointGenerator:
         self._start()
 
     async def _answer(self, call: _Call, position: int, attempt: int) -> None:
-        """Ask once: the answer is told or held back, or the request waits for its next attempt."""
+        """Send a request once; pass on or hold back its answer, or schedule the next attempt."""
         request = call.requests[position]
         try:
             try:
@@ -253,15 +252,14 @@ class EndpointGenerator:
                 return
             await self._settle(call, position, reply)
             call.settle()
-        except Exception as error:  # noqa: BLE001
-            # Whatever it is, who waits for answers is to have it.
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for answers
             call.fail(error)
 
     async def _settle(self, call: _Call, position: int, reply: Reply) -> None:
-        """Hand a reply out, or hold it back until it is known whether the server takes requests of its form.
+        """Pass on a reply, or hold it back until it is known whether the server supports its form.
 
         Raises:
-            RunError: it does not.
+            RunError: the server does not support the form.
         """
         if reply.answer.finish_reason == "failed":
             call.tell(position, reply)
@@ -279,7 +277,7 @@ class EndpointGenerator:
     async def _reply(self, request: Request, attempt: int) -> Reply:
         """
         Raises:
-            PassingError: there was none, and the request may be sent again.
+            PassingError: there was no reply, and the request may be retried.
             RunError: the server fails.
         """
         try:
@@ -293,7 +291,7 @@ class EndpointGenerator:
             number = self._num_failures
             if number >= self._most_failures and not await self._is_of_request(failure, request):
                 raise self._error(
-                    f"{number} requests one after another got no answer; the last: {failure}",
+                    f"{number} requests in a row got no answer; the last: {failure}",
                     f"{failure.advice} {_KEPT}".strip(),
                 ) from None
             return Reply(Answer(str(failure), "failed", 0, 0))
@@ -303,16 +301,16 @@ class EndpointGenerator:
         return replace(reply, answer=replace(reply.answer, num_retries=attempt)) if attempt else reply
 
     async def _be_sure(self, request: Request, reply: Reply) -> None:
-        """Whether the server answers requests of this form at all.
+        """Check that the server answers requests of this form at all.
 
         Raises:
-            RunError: it does not, with its words and what to do.
+            RunError: it does not; with its message and advice.
         """
         if not await self._answers(request):
             raise self._error(f"no request gets an answer; the last: {reply.answer.text}", reply.advice)
 
     async def _answers(self, request: Request) -> bool:
-        """Whether a plain request of the same form is answered, if none was before."""
+        """Whether any request of the same form was answered, or else a plain one is."""
         form = _form(request)
         async with self._asking_whether:
             if form not in self._taken:
@@ -327,7 +325,7 @@ class EndpointGenerator:
             return form in self._taken
 
     async def _is_of_request(self, failure: NoReplyError, request: Request) -> bool:
-        """Whether the requests that fail are at fault, and not the server: it answers a plain one meanwhile."""
+        """Whether the failing requests are at fault, and not the server, which still answers a plain one."""
         if not (isinstance(failure, PassingError) and failure.is_of_request):
             return False
         self._taken.discard(_form(request))
@@ -351,7 +349,7 @@ class EndpointGenerator:
         return reply
 
     def _least_loaded(self) -> Server:
-        """The server for the next request: one that failed often gets a single one, to see whether it does again."""
+        """The server for the next request; one that failed often gets a single request, as a test."""
         if len(self._servers) == 1:
             return self._servers[0]
         now = self._loop.time()
@@ -365,7 +363,7 @@ class EndpointGenerator:
         )
 
     def _without_key(self, body: bytes) -> bytes:
-        """A server may repeat the key."""
+        """Mask the key, which a server may repeat."""
         return body.replace(self._key.encode(), b"***") if self._key else body
 
     def _body(self, request: Request) -> bytes:
@@ -378,7 +376,7 @@ class EndpointGenerator:
             "max_tokens": sampling.max_tokens,
             "seed": request.seed,
         }
-        # Where they change nothing they are not sent: TGI refuses a `top_p` of 1, and the penalty is not OpenAI's.
+        # Omit values that have no effect: TGI refuses a `top_p` of 1, and OpenAI's API has no `repetition_penalty`.
         if sampling.top_p != 1:
             body["top_p"] = sampling.top_p
         if sampling.repetition_penalty != 1:
@@ -402,7 +400,7 @@ async def _cancelled(tasks: Sequence["asyncio.Task[Any]"]) -> None:
 
 
 _parsed = lru_cache(maxsize=64)(json.loads)
-"""The schemas are few, and the same for thousands of requests."""
+"""Cached: thousands of requests share a few schemas."""
 
 
 def _form(request: Request) -> _Form:
@@ -410,7 +408,7 @@ def _form(request: Request) -> _Form:
 
 
 def _plain(request: Request) -> Request:
-    """A request of the same form about something that nobody could object to."""
+    """A request of the same form with a harmless subject."""
     *before, last = request.messages
     found = request.subject and request.subject in last.content
     content = last.content.replace(request.subject, _PLAIN_SUBJECT) if found else _PLAIN_SUBJECT

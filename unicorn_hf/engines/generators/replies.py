@@ -1,7 +1,7 @@
-"""What servers with OpenAI's chat completions mean by what they reply: functions of status, headers and body alone.
+"""Interpret replies of servers with OpenAI's chat completions API: pure functions of status, headers and body.
 
-How the bytes come here is no matter of this module, see `endpoint` beside it. The tables at its head hold what
-vLLM, SGLang, TGI, llama.cpp, Ollama and hosted servers say: a new wording joins with one line.
+The tables at the top hold the wordings of vLLM, SGLang, TGI, llama.cpp, Ollama and hosted servers: add a new wording
+with one line.
 """
 
 import html
@@ -19,7 +19,7 @@ from unicorn_hf.engines.endpoint import API_KEY, EndpointEngine
 
 NO_USAGE = "the server does not report token counts (`usage`)"
 _LONGEST_WAIT_S = 600.0
-"""A server that asks for more is not waited for."""
+"""If a server asks for a longer pause, the request fails."""
 _MOST_SHOWN = 300
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
@@ -41,10 +41,10 @@ _STOPS = frozenset(
         *("end_id", "finished"),
     }
 )
-"""What servers call an answer that the model ended by itself: OpenAI, Together, TGI, Anthropic, Cohere, TensorRT-LLM.
+"""Values of `finish_reason` for a normal end: OpenAI, Together, TGI, Anthropic, Cohere, TensorRT-LLM.
 
-A reason that is missing or null is one too: an answer that is not streamed is sent when it is finished, and some
-servers leave the reason out. What was cut all the same is found by the filters, by how it ends.
+A missing or null reason counts too: an answer that is not streamed is sent when it is complete, and some servers omit
+the reason. If such an answer was cut anyway, the filters detect that by its end.
 """
 _ENDINGS: tuple[tuple[FinishReason, str], ...] = (
     ("tool_call", r"tool|function"),
@@ -59,7 +59,7 @@ _ENDINGS: tuple[tuple[FinishReason, str], ...] = (
         r"|preempt|^(?:un)?load$",
     ),
 )
-"""Other values of `finish_reason`, in the order of the tests. `failed` is the server's trouble: it is asked again."""
+"""Other values of `finish_reason`, in the order of the tests. `failed` is a fault of the server: retry."""
 
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context[ _-]?(?:length|window|size|limit)|\bcontext the overflows"
@@ -75,7 +75,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _TOO_LARGE_TO_EVER_PASS = re.compile(r"request too large", re.IGNORECASE)
-"""A 429 that no waiting mends: the request alone is above the limit of tokens a minute."""
+"""A 429 that no retry fixes: the request alone exceeds the limit of tokens per minute."""
 _MODERATED = re.compile(
     r"content[ _-]?(?:filter|policy|moderation|management|safety|exists risk|violat)|moderat(?:ed|ion)|\bflagged\b"
     r"|(?:usage|use|safety|community) (?:guidelines|polic)|safety (?:system|filter|check|reasons|settings? block)"
@@ -100,7 +100,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         r"system.{0,30}(?:role|message|prompt|instruction).{0,80}(?:not|n['’]t|un)|(?:not|n['’]t|un)\w* .{0,40}system"
         r"|system role|developer instruction|roles must alternate|only user(?:,| and) (?:assistant|model)"
         r"|(?:role|roles).{0,60}\bsystem\b",
-        "The model has no place for a system prompt: set engine.system_role: false.",
+        "The model does not support system prompts: set engine.system_role: false.",
     ),
     (
         r"max_completion_tokens|max_tokens.{0,60}(?:not|unsupported|unknown|extra|unexpected|unrecogni[sz]ed)"
@@ -110,38 +110,38 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"max_(?:new_)?tokens", "Lower captions.sampling.max_tokens and instructions.sampling.max_tokens."),
     (
         r"response_format|json_schema|json_object|guided|structured|grammar|xgrammar|outlines",
-        "The server does not take this JSON schema: set engine.json_schema: none (or tgi for TGI), "
+        "The server does not support this JSON schema: set engine.json_schema: none (or tgi for TGI), "
         "or format: tagged for the tasks.",
     ),
     (
         r"chat[ _-]?template(?!_)|jinja|apply_chat|TemplateError|is undefined|dict object|no (?:filter|test) named"
         r"|unexpected '.{1,9}'|encountered unknown tag",
-        "The chat template of the server's model fails: start the server with a template that works (vLLM:"
-        " --chat-template FILE), or set engine.system_role: false if it has no place for a system prompt.",
+        "The chat template of the server's model fails: start the server with a working template (vLLM:"
+        " --chat-template FILE), or set engine.system_role: false if the template does not support system prompts.",
     ),
-    (r"\bseed\b", "Leave the seed out: engine.extra_body: {seed: null}. Runs are not repeatable then."),
+    (r"\bseed\b", "Omit the seed: engine.extra_body: {seed: null}. Runs are then not reproducible."),
     (
         r"temperature",
-        "Leave the temperature out: engine.extra_body: {temperature: null}, or change sampling.temperature.",
+        "Omit the temperature: engine.extra_body: {temperature: null}, or change sampling.temperature.",
     ),
-    (r"top_p", "Leave top_p out: engine.extra_body: {top_p: null}, or set sampling.top_p: 1."),
+    (r"top_p", "Omit top_p: engine.extra_body: {top_p: null}, or set sampling.top_p: 1."),
     (
         r"repetition_penalty",
-        "Leave the penalty out: engine.extra_body: {repetition_penalty: null}, or set sampling.repetition_penalty: 1.",
+        "Omit the penalty: engine.extra_body: {repetition_penalty: null}, or set sampling.repetition_penalty: 1.",
     ),
 )
-"""For a server that refuses every request: a regular expression for its words, and the recipe key that helps."""
+"""For a server that refuses every request: a regular expression for its message, and advice."""
 
 _CONNECTION: tuple[tuple[str, str], ...] = (
-    (r"(?:hostname|ip address) mismatch|not valid for", "Write the host that its certificate names in base_url."),
-    (r"certificate has expired", "The server's certificate has expired: it needs a new one."),
+    (r"(?:hostname|ip address) mismatch|not valid for", "Use the host name of the server's certificate in base_url."),
+    (r"certificate has expired", "The server's certificate has expired: renew it."),
     (
         r"certificate.verify.failed|self.signed|unable to get local issuer|certificate",
-        "Set the variable SSL_CERT_FILE to a file with the server's certificate, or with that of its authority (PEM).",
+        "Set the variable SSL_CERT_FILE to a PEM file with the certificate of the server or of its authority.",
     ),
     (
         r"wrong.version.number|record.layer|unknown.protocol|http.request.*https",
-        "The server does not speak TLS there: write http:// in base_url.",
+        "The server does not use TLS at this address: use http:// in base_url.",
     ),
     (
         r"name or service|getaddrinfo|nodename|name resolution|no address|not known",
@@ -150,26 +150,26 @@ _CONNECTION: tuple[tuple[str, str], ...] = (
     (r"proxy", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or put the server's host into NO_PROXY."),
     (
         r"disconnected|illegal|malformed|bad.http|remoteprotocol|readerror|reset by peer|payload",
-        "See that it runs. If it speaks TLS there, write https:// in base_url.",
+        "Check that the server runs. If it uses TLS at this address, use https:// in base_url.",
     ),
 )
-NOT_THERE = "See that it runs and that --base-url is its address."
+NOT_THERE = "Check that the server runs and that --base-url is its address."
 THINKING = (
-    "The model thinks, and the answer ends with its thought: switch thinking off (vLLM, SGLang: engine.extra_body:"
-    " {chat_template_kwargs: {enable_thinking: false}}) or give max_tokens room for it. If the model does not think,"
-    " start the server without its reasoning parser (--reasoning-parser), which takes the whole answer for a thought."
+    "The model thinks, and its answer contains only the reasoning: disable thinking (vLLM, SGLang: engine.extra_body:"
+    " {chat_template_kwargs: {enable_thinking: false}}) or raise max_tokens. If the model does not think, start the"
+    " server without its reasoning parser (--reasoning-parser), which treats the whole answer as reasoning."
 )
-_BAD_KEY = f"Set {API_KEY} to a key that the server takes."
-_NOT_ALLOWED = f"Set {API_KEY} to a key that may use this model."
+_BAD_KEY = f"Set {API_KEY} to a key that the server accepts."
+_NOT_ALLOWED = f"Set {API_KEY} to a key with access to this model."
 _REFUSES_ALL = (
-    "It refuses every request of this form. What it does not take, leave out with engine.extra_body: {NAME: null}; its"
-    " own log says more. See the page Engines of the documentation."
+    "The server refuses every request of this form. Omit fields that it does not support with engine.extra_body:"
+    " {NAME: null}. See the server's log, and the page Engines of the documentation."
 )
 _TEXT_KEYS = ("text", "content", "output_text", "value")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_details", "reasoning_text")
 _HTML = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NAMES = re.compile(r'"(?:message|messages|text|error)": ')
-"""Of fields, which are no words of the server's."""
+"""Field names, which are not part of the server's message."""
 _SECRET = re.compile(r"\b(?:sk|hf|gsk|xai|pk|key|api)[-_][\w-]{12,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
@@ -178,11 +178,11 @@ _SECRET = re.compile(r"\b(?:sk|hf|gsk|xai|pk|key|api)[-_][\w-]{12,}|(?<=Bearer )
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, or why this request has none."""
+    """An answer, or the reason why this request has none."""
 
     answer: Answer
     advice: str = ""
-    """Where the answer is no text: what to do if no other request gets one either. Else the row is at fault."""
+    """What to do if no request gets text; empty if the answer is text."""
 
     @property
     def is_text(self) -> bool:
@@ -190,20 +190,20 @@ class Reply:
 
 
 class NoReplyError(Exception):
-    """A request that has no answer; the message is for people."""
+    """A request has no answer; the message is for the user."""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
         self.address = ""
-        """Of the server that failed, where it is known."""
+        """Address of the server that failed, if known."""
 
 
 class PassingError(NoReplyError):
-    """The same request may well succeed later.
+    """A temporary failure: the same request may succeed later.
 
-    `is_of_request`: it may be this request that the server cannot bear; others may be answered.
-    `pauses_all`: the server asks for `wait_s` without any request (429), and not without this one alone.
+    `is_of_request`: this request may be the cause; others may be answered.
+    `pauses_all`: the server wants no request at all for `wait_s` (429).
     """
 
     def __init__(
@@ -222,14 +222,14 @@ class PassingError(NoReplyError):
 
 
 class FinalError(NoReplyError):
-    """No request would fare better."""
+    """A failure that concerns all requests."""
 
 
 def read_models(status: int, body: bytes) -> tuple[str, ...]:
-    """The names of the models that a server says it has; nothing where it has no list of them.
+    """The names of a server's models; none if it has no list of them.
 
     Raises:
-        FinalError: it refuses the key.
+        FinalError: the server refuses the key.
     """
     value = _parsed(body)
     if status in (401, 403):
@@ -248,26 +248,26 @@ def read_reply(
     engine: EndpointEngine,
     models: Sequence[str] = (),
 ) -> Reply:
-    """What a server's reply to a chat completion means.
+    """Interpret a server's reply to a chat completion.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         headers: with names in lower case.
-        body: as it came.
-        request: what was asked.
+        body: unmodified.
+        request: the request that was sent.
         engine: the recipe's settings, for advice.
-        models: the names that the server offers, for advice.
+        models: names of the server's models, for advice.
 
     Raises:
-        PassingError: it is to be asked again later.
-        FinalError: no request would fare better.
+        PassingError: retry later.
+        FinalError: any other request would fail too.
     """
     if status != 200:
         return _refusal(status, headers, body, engine, models)
     value = _parsed(body)
     if not isinstance(value, dict):
         raise PassingError(
-            f"no chat completion, but {_line(body)!r}" if body.strip() else "no chat completion: the reply is empty",
+            f"no chat completion: {_line(body)!r}" if body.strip() else "no chat completion: the reply is empty",
             _address_advice(engine),
             is_of_request=True,
         )
@@ -285,12 +285,12 @@ def read_reply(
 
 
 def connection_advice(said: str) -> str:
-    """What to do about a connection that fails with these words."""
+    """Advice for a connection error with this message."""
     return next((advice for words, advice in _CONNECTION if re.search(words, said, re.IGNORECASE)), NOT_THERE)
 
 
 def shown(text: str) -> str:
-    """One short line without what looks like a key."""
+    """Shorten a text to one line, and mask anything that looks like a key."""
     return _SECRET.sub("***", " ".join(text.split()))[:_MOST_SHOWN]
 
 
@@ -310,7 +310,7 @@ def _completion(choice: dict[str, Any], usage: object, request: Request) -> Repl
         return Reply(Answer(text, reason, *tokens.counts, tokens_told=tokens.are_told), advice)
 
     if ending == "failed":
-        raise PassingError(f"the server broke the answer off (finish_reason {word!r})", is_of_request=True)
+        raise PassingError(f"the server aborted the answer (finish_reason {word!r})", is_of_request=True)
     if refusal := _text(message.get("refusal")) or _refusal_part(message.get("content")):
         return reply("moderated", shown(f"the model refuses: {refusal}"), _moderated_advice(""))
     if ending in ("moderated", "tool_call", "unknown"):
@@ -319,16 +319,16 @@ def _completion(choice: dict[str, Any], usage: object, request: Request) -> Repl
     if said.text.strip():
         return reply(ending, said.text)
     if message.get("tool_calls") or message.get("function_call"):
-        return reply("tool_call", "the answer calls a tool", "Its answers call tools: no tool was offered.")
+        return reply("tool_call", "the answer calls a tool", "Its answers call tools, although none was offered.")
     if said.is_thought_only or reasoning:
         nothing = "null" if message.get("content") is None else "without text"
-        where = f"content is {nothing}, {field} is not" if field else "the answer is reasoning alone"
+        where = f"content is {nothing}, {field} is not" if field else "the answer is only reasoning"
         return reply("thought", shown(f"{where} (finish_reason {word!r}): {reasoning or content}"), THINKING)
-    return reply(ending, "", "Its answers are empty: see the server's log and the chat template of its model.")
+    return reply(ending, "", "Its answers are empty: check the server's log and the chat template of its model.")
 
 
 def _text(content: object) -> str:
-    """The text of a message's content: a string, or a list of parts, of which thoughts and pictures are left out."""
+    """The text of a message's content: a string, or a list of parts; thoughts and images are ignored."""
     if content is None or isinstance(content, str):
         return content or ""
     if isinstance(content, list | dict):
@@ -350,7 +350,7 @@ def _refusal_part(content: object) -> str:
 
 
 def _reasoning(message: dict[str, Any]) -> tuple[str, str]:
-    """The field that holds the model's reasoning, and its text; empty where there is none."""
+    """The field with the model's reasoning, and its text; both empty if there is none."""
     fields = [(key, message.get(key)) for key in _REASONING_KEYS]
     content = message.get("content")
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
@@ -362,7 +362,7 @@ def _reasoning(message: dict[str, Any]) -> tuple[str, str]:
 
 
 def _strings(value: object) -> Iterable[str]:
-    """All texts in a value, but for what says of which type it is."""
+    """All strings in a value, except types and ids."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -375,7 +375,7 @@ def _strings(value: object) -> Iterable[str]:
 
 
 def _ending(reason: object) -> tuple[FinishReason, str]:
-    """What a `finish_reason` means, and the server's word for it."""
+    """The meaning of a `finish_reason`, and the server's word for it."""
     if isinstance(reason, dict):
         reason = reason.get("type") or reason.get("reason")
     if reason is None or reason == "":
@@ -394,12 +394,12 @@ class _Tokens:
 
 
 def _tokens(usage: object, request: Request, output: str) -> _Tokens:
-    """Tokens of prompt and output: what the server says, else an estimate by the texts' length."""
+    """Tokens of prompt and output: the server's counts, or else an estimate by text length."""
     told = usage if isinstance(usage, dict) else {}
     prompt = _number(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
     written = _number(told, "completion_tokens", "output_tokens", "eval_count")
     total = _number(told, "total_tokens")
-    # No prompt has no tokens, and no text: a zero there is a field that the server does not fill.
+    # Neither a prompt nor a text has zero tokens: a zero means that the server does not count them.
     prompt, written = prompt or None, written if written or not output else None
     if total is not None and prompt is not None and written is None:
         written = max(0, total - prompt)
@@ -436,13 +436,13 @@ def _refusal(
     if 300 <= status < 400:
         to = headers.get("location", "")
         raise FinalError(
-            f"it sends elsewhere (status {status}{f', to {_without_query(to)}' if to else ''})",
-            "Give the address where it is as --base-url.",
+            f"it redirects (status {status}{f', to {_without_query(to)}' if to else ''})",
+            "Set --base-url to the address of the API.",
         )
     if status == 401:
         raise FinalError(f"it refuses the request ({said})", _BAD_KEY)
     if status == 402 or _NO_FUNDS.search(words):
-        raise FinalError(f"it refuses the request ({said})", "See to the account.")
+        raise FinalError(f"it refuses the request ({said})", "Check the account's balance and quota.")
     if status == 429 and _TOO_LARGE_TO_EVER_PASS.search(words):
         return _no_text("context", said, _too_long_advice())
     if status not in _PASSING_STATUSES and _MODERATED.search(words) and not _OF_THE_ACCOUNT.search(message):
@@ -452,7 +452,7 @@ def _refusal(
     if is_passing:
         wait_s = wait_asked(headers)
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
-            raise NoReplyError(f"status {status}: it asks to be left alone for {wait_s:,.0f} s")
+            raise NoReplyError(f"status {status}: it asks for a pause of {wait_s:,.0f} s")
         advice = _advice(words, "", engine) if status >= 500 else ""
         raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500, pauses_all=status == 429)
     is_model = _NO_SUCH_MODEL.search(words)
@@ -472,18 +472,18 @@ def _no_text(reason: FinishReason, said: str, advice: str) -> Reply:
 
 def _advice(words: str, otherwise: str, engine: EndpointEngine) -> str:
     if name := next((name for name in engine.extra_body if re.search(rf"\b{re.escape(name)}\b", words)), ""):
-        return f"Take {name} out of engine.extra_body, or give it another value."
+        return f"Remove {name} from engine.extra_body, or change its value."
     return next((advice for pattern, advice in _ADVICE if re.search(pattern, words, re.IGNORECASE)), otherwise)
 
 
 def _moderated_advice(more: str) -> str:
-    advice = "Its content filter lets no request pass: change the seeds or the prompt, or ask another model."
+    advice = "Its content filter rejects every request: change the seeds or the prompt, or use another model."
     return f"{advice} {more}".strip()
 
 
 def _too_long_advice() -> str:
     return (
-        "No prompt fits its model: start the server with a longer context (vLLM: --max-model-len), or lower"
+        "No prompt fits the model's context: start the server with a longer one (vLLM: --max-model-len), or lower"
         " sampling.max_tokens."
     )
 
@@ -491,15 +491,13 @@ def _too_long_advice() -> str:
 def _model_advice(engine: EndpointEngine, models: Sequence[str]) -> str:
     offered = f"; it offers {', '.join(models[:_MOST_MODELS])}" if models else ""
     more = f" and {len(models) - _MOST_MODELS} more" if len(models) > _MOST_MODELS else ""
-    return f"Set engine.model (--llm) to a name that the server knows, in place of {engine.model}{offered}{more}."
+    return f"Set engine.model (--llm) to a model of the server instead of {engine.model}{offered}{more}."
 
 
 def _address_advice(engine: EndpointEngine) -> str:
     if address := next((url for url in engine.base_urls if "/v1" not in urlsplit(url).path), None):
-        return f"--base-url ends where the server's API begins, mostly /v1. Try: {address.rstrip('/')}/v1"
-    return (
-        "See that --base-url ends where the server's API begins, mostly /v1, and that it has the model that is asked."
-    )
+        return f"--base-url must be the base URL of the API, usually ending in /v1. Try: {address.rstrip('/')}/v1"
+    return "Check that --base-url is the base URL of the API, usually ending in /v1, and that the server has the model."
 
 
 def _parsed(body: bytes) -> Any:
@@ -507,12 +505,12 @@ def _parsed(body: bytes) -> Any:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    # Google's servers send a list with the error in it.
+    # Google's servers send the error in a list.
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 
 def _error_of(value: dict[str, Any], *, has_choice: bool) -> object:
-    """The error that a reply of status 200 holds, in the forms that servers have for it."""
+    """The error in a reply of status 200, in any of the forms that servers use."""
     if error := value.get("error"):
         return error
     if has_choice:
@@ -526,7 +524,7 @@ def _error_of(value: dict[str, Any], *, has_choice: bool) -> object:
 
 
 def _status_in(error: object) -> int:
-    """The status that an error inside a reply of status 200 stands for: its code, else that of a server in trouble."""
+    """The status for an error inside a reply of status 200: its code, or else 500."""
     fields = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
     for name in ("code", "status", "status_code", "http_code"):
         code = fields.get(name)
@@ -538,12 +536,12 @@ def _status_in(error: object) -> int:
 
 
 def _words(value: object) -> str:
-    """All that a server says, its codes and types too, on one line."""
+    """The whole error on one line, with codes and types."""
     return _NAMES.sub("", json.dumps(value, ensure_ascii=False))[:4000]
 
 
 def _message(value: object) -> str:
-    """The words for people in an error of whatever form."""
+    """The human-readable message of an error of any form."""
     if isinstance(value, str):
         inner = _parsed(value.encode()) if value.lstrip().startswith(("{", "[")) else None
         return _message(inner) or value if isinstance(inner, dict | list) else value
@@ -562,12 +560,10 @@ def _message(value: object) -> str:
 
 
 def _line(body: bytes | str) -> str:
-    """A text that is no JSON, on one line; of a page of HTML, its words."""
+    """A text that is not JSON, on one line; from HTML, only the text."""
     text = body if isinstance(body, str) else body[:4000].decode(errors="replace")
     if re.match(r"\s*<(?:!doctype|html|head|body)", text, re.IGNORECASE):
-        text = html.unescape(
-            re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]*>", " ", text, flags=re.DOTALL | re.I)
-        )
+        text = html.unescape(_HTML.sub(" ", text))
     return shown(text)
 
 

@@ -1,4 +1,4 @@
-"""One model server over HTTP: its connections, the way to it, and how long it is left alone when it fails."""
+"""One model server over HTTP: its connections, its proxy, and its pauses after failures."""
 
 import asyncio
 import random
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import aiohttp
 
 FAILURES_IN_A_ROW = 8
-"""So many failures of a server one after another pause all requests to it, but no fewer than it has in flight.
+"""Failures in a row that pause all requests to a server; at least as many as it has in flight.
 
-Fewer concern the requests that failed: a server refuses at once and answers after a while, so that refusals come in a
-row though it answers all the others.
+Fewer may concern only these requests: a server refuses immediately and answers later, so that refusals come in a row
+although it answers all others.
 """
 _CONNECT_S = 30.0
 _BACKOFF_S, _PAUSE_S, _LONGEST_S = 0.1, 0.5, 60.0
 
 
 def backoff(num_failures: int) -> float:
-    """Seconds before a request's next attempt: random, so that those who failed together do not come back together.
+    """Seconds before a request's next attempt: random, so that requests that failed together are not retried together.
 
-    It starts small: a server in trouble is left alone as a whole, and no other need be waited for.
+    It starts small: an overloaded server is paused as a whole, and another server need not wait.
     """
     return random.uniform(0, _doubled(_BACKOFF_S, num_failures))
 
@@ -34,10 +34,10 @@ def _doubled(seconds: float, times: int) -> float:
 
 
 class Server:
-    """A server, by the address where its API begins. Made and used in one event loop.
+    """A server, by the base URL of its API. Create and use it in one event loop.
 
-    A server that asks for a pause (429 with `Retry-After` or `RateLimit`), or that fails for all requests, see
-    `FAILURES_IN_A_ROW`, is left alone: until when it asks for, or for a time that doubles until it answers again.
+    A server is paused when it asks for it (429 with `Retry-After` or `RateLimit`), for that time; or when all requests
+    fail (see `FAILURES_IN_A_ROW`), for a time that doubles until it answers again.
     """
 
     def __init__(self, address: str, headers: Mapping[str, str], concurrency: int, timeout_s: float) -> None:
@@ -55,13 +55,13 @@ class Server:
         self._options: dict[str, Any] = {
             "allow_redirects": False,
             "proxy": None if is_socks else proxy,
-            # Not those of the session: aiohttp sends these to the proxy too, and the key is among them.
+            # Not set on the session: aiohttp sends its headers to the proxy too, and the key is among them.
             "headers": {"content-type": "application/json", **headers},
         }
         limits: dict[str, Any] = {"limit": concurrency, "ttl_dns_cache": 300, "ssl": _certificates(address, proxy)}
         self._session = aiohttp.ClientSession(
             connector=_socks_connector(proxy, **limits) if is_socks and proxy else aiohttp.TCPConnector(**limits),
-            # No server gets a cookie back, and one of them may stand behind a balancer.
+            # Send no cookies back: they could bind all requests to one server behind a load balancer.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s)),
         )
@@ -70,10 +70,10 @@ class Server:
         await self._session.close()
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the reply, whatever it says.
+        """Send a request; return status, headers and body of the reply.
 
         Raises:
-            PassingError: none came.
+            PassingError: no reply arrived.
         """
         import aiohttp
 
@@ -93,7 +93,7 @@ class Server:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it failed so often that requests had better go to another one."""
+        """Whether it failed so often that other servers are preferred."""
         return self._num_in_a_row >= max(FAILURES_IN_A_ROW, self.num_in_flight)
 
     def answered(self) -> None:
@@ -105,7 +105,7 @@ class Server:
         if failure.pauses_all and failure.wait_s is not None:
             pause_s = failure.wait_s
         elif self.is_suspect and now >= self.paused_until:
-            # Once for all requests that were in flight together.
+            # One pause for all requests that were in flight together.
             pause_s = _doubled(_PAUSE_S, self._num_pauses) if failure.wait_s is None else failure.wait_s
             self._num_pauses += 1
         else:
@@ -114,21 +114,21 @@ class Server:
 
 
 def _certificates(address: str, proxy: str | None) -> Any:
-    """The certificates that huggingface_hub's library for HTTP trusts, so that SSL_CERT_FILE and SSL_CERT_DIR hold."""
+    """The certificates that huggingface_hub's HTTP library trusts; it respects SSL_CERT_FILE and SSL_CERT_DIR."""
     if not any(url and url.startswith("https:") for url in (address, proxy)):
         return True
     from importlib import import_module
 
     from huggingface_hub.errors import HfHubHTTPError
 
-    # httpx or httpx2, as the installed huggingface_hub has it.
+    # httpx or httpx2, depending on the installed huggingface_hub.
     return import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0]).create_ssl_context()
 
 
 def _socks_connector(proxy: str, **options: Any) -> "aiohttp.BaseConnector":
     from aiohttp_socks import ProxyConnector
 
-    # Names are resolved by the proxy, as httpx has it for both kinds.
+    # The proxy resolves host names, as with httpx for both schemes.
     connector: aiohttp.BaseConnector = ProxyConnector.from_url(
         proxy.replace("socks5h://", "socks5://", 1), rdns=True, **options
     )
@@ -136,6 +136,6 @@ def _socks_connector(proxy: str, **options: Any) -> "aiohttp.BaseConnector":
 
 
 def _said(error: Exception) -> str:
-    """What failed, in a line: for a connection, the words of the system alone."""
+    """The error in one line; for a connection, only the system's message."""
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     return shown(f"{type(error).__name__}: {cause}")

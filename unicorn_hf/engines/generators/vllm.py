@@ -1,4 +1,4 @@
-"""vLLM as a text generator: inside the worker's process on a CPU, in a process of its own beside it on a GPU."""
+"""vLLM as a text generator: in the worker's process on a CPU, in a separate process on a GPU."""
 
 import copy
 import ctypes
@@ -22,30 +22,30 @@ from unicorn_hf.core.thoughts import spoken
 from unicorn_hf.engines.engine_process import clear_up, mark_this_worker
 from unicorn_hf.engines.generators.chat_template import ChatTemplate
 from unicorn_hf.engines.vllm import VllmEngine
+from unicorn_hf.models import INSTALL
 from unicorn_hf.models.quiet import debugging, quiet
 
 log = logging.getLogger(__name__)
 
 _LEAST_ROOM = 32
-"""Tokens that must be left for an answer, or `max_tokens` where that is less; else the request is not asked."""
+"""Minimum number of tokens left for an answer, or `max_tokens` if that is less; otherwise the request is not sent."""
 _TOKENISED_AT_ONCE = 64
-"""Requests that are templated and tokenised before the engine gets them: it works on them while the next are made."""
+"""Size of the batches in which requests are tokenised: the engine works on one while the next is prepared."""
 _LOOK_EVERY_S = 1.0
-_DEBUG = "UNICORN_HF_DEBUG=1 shows all that vLLM says."
+_DEBUG = "Set UNICORN_HF_DEBUG=1 to see vLLM's full output."
 _START_ADVICE = (
-    "If it is memory: another program may hold the GPU's; else lower engine.max_model_len, engine.max_num_seqs or"
-    " engine.gpu_memory_utilization (engine.cpu_kvcache_gib and --workers without a GPU), raise"
-    f" engine.tensor_parallel_size, or take a smaller model. {_DEBUG}"
+    "If it ran out of memory: check whether another program uses the GPU; lower engine.max_model_len,"
+    " engine.max_num_seqs or engine.gpu_memory_utilization (engine.cpu_kvcache_gib and --workers without a GPU), raise"
+    f" engine.tensor_parallel_size, or use a smaller model. {_DEBUG}"
 )
-_INSTALL = "pip install 'unicorn-hf[gpu]' on a machine with a GPU, 'unicorn-hf[cpu]' without one."
 
 
 def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
-    """Variables that must be set before the interpreter of the engine's process starts.
+    """Environment variables that must be set before the interpreter of the engine's process starts.
 
     Args:
-        engine: what will run.
-        threads: CPU threads of the process; a GPU's engine decides for itself.
+        engine: the recipe's settings.
+        threads: CPU threads of the process; on a GPU vLLM decides.
 
     Raises:
         InputError: vLLM is not installed.
@@ -62,28 +62,28 @@ def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
         return variables | {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "VLLM_CPU_KVCACHE_SPACE": str(engine.cpu_kvcache_gib),
-            # vLLM would give every worker process the same first cores.
+            # vLLM would bind all worker processes to the same cores.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),
-            # Threads that wait do not spin: on cores that are shared with anything, spinning halves the rate or worse.
+            # Waiting threads must not spin: on shared cores that at least halves the throughput.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
-    # Forked, the engine finds no CUDA driver; inside the worker, it loses 30 % to the interpreter's lock.
+    # After a fork the engine finds no CUDA driver; inside the worker it loses 30 % to the interpreter's lock.
     return variables | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 
 
 class VllmGenerator:
     """Implements `TextGenerator` with a model that vLLM runs.
 
-    The engine has a thread of its own, which decodes while the callers' threads template and tokenise what is next and
-    parse what has ended. It works on the requests of all calls at once, those of the earlier call first.
+    The engine decodes in its own thread, while the callers' threads tokenise the next requests and parse finished
+    answers. It works on the requests of all calls at once, those of the earlier call first.
 
     Args:
         engine: the recipe's settings.
-        model: what vLLM loads: a folder or a name on the Hub.
+        model: a folder or a name on the Hub.
 
     Raises:
-        InputError: vLLM is not installed, or the model is not one to talk with.
+        InputError: vLLM is not installed, or the model has no chat template.
         RunError: the engine does not start: settings, memory, device, network.
     """
 
@@ -91,7 +91,7 @@ class VllmGenerator:
         self._inbox: SimpleQueue[_Asked | _TakenBack | None] = SimpleQueue()
         self._submitting = threading.Lock()
         started: Future[tuple[Any, int]] = Future()
-        # A daemon: a worker process that is told to end does not wait for what is still asked.
+        # A daemon: a worker process that exits does not wait for open requests.
         self._thread = threading.Thread(
             target=_live, args=(engine, model, started, self._inbox), name="vllm", daemon=True
         )
@@ -105,11 +105,11 @@ class VllmGenerator:
             raise
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Each request's position and answer, as they end.
+        """Yield each request's position and answer, as they finish.
 
         Raises:
-            EngineDiedError: the engine is gone, for lack of memory or for whatever reason.
-            RunError: it refuses a request.
+            EngineDiedError: the engine died, for lack of memory or any other reason.
+            RunError: the engine refuses a request.
         """
         answers: _Answers = SimpleQueue()
         num_missing = len(requests)
@@ -119,17 +119,17 @@ class VllmGenerator:
             while num_missing:
                 position, answer = answers.get()
                 if isinstance(answer, RunError):
-                    # Several calls get the same one.
+                    # Other calls get the same error: raise a copy.
                     raise type(answer)(answer.message, answer.advice)
                 num_missing -= 1
                 yield position, answer
         finally:
-            # After an error or an early end the engine must not go on with what nobody waits for.
+            # After an error or an early end the engine must drop the requests that nobody waits for.
             if num_missing:
                 self._inbox.put(_TakenBack(answers))
 
     def close(self) -> None:
-        """Stop the engine and give its memory back."""
+        """Stop the engine and free its memory."""
         if not self._thread.is_alive():
             return
         with quiet():
@@ -154,7 +154,7 @@ class VllmGenerator:
 
 
 _Answers = SimpleQueue[tuple[int, Answer | RunError]]
-"""Where one call's answers go."""
+"""Receives the answers of one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _TakenBack:
-    """All that is still asked for this call."""
+    """Cancels the open requests of a call."""
 
     answers: _Answers
 
@@ -181,25 +181,25 @@ def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", in
     """The engine's thread, from its start to its shutdown."""
     try:
         llm = _start(engine, model)
-        # A copy: a tokenizer must not be used by two threads at once, and the engine's is in use while it decodes.
+        # A copy: a tokenizer is not thread-safe, and the engine uses its own while it decodes.
         tokenizer = copy.deepcopy(llm.get_tokenizer())
-    except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+    except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
         started.set_exception(error)
         return
     started.set_result((tokenizer, llm.model_config.max_model_len))
     try:
         with _woken_if_it_dies(llm.llm_engine.engine_core):
             _serve(llm.llm_engine, inbox)
-    except Exception as error:  # noqa: BLE001 - whatever the engine raised, it may not pickle
+    except Exception as error:  # noqa: BLE001 - of any type, which may not be picklable
         _refuse(inbox, _died(error))
     llm.llm_engine.engine_core.shutdown()
 
 
 @contextmanager
 def _woken_if_it_dies(core: Any) -> Iterator[None]:
-    """Who waits for an answer of the engine's process gets an error when that process is gone.
+    """Raise an error in the waiting thread when the engine's process dies.
 
-    vLLM's client notices it (`resources.engine_dead`), but leaves who already waits at its queue waiting for ever.
+    vLLM's client detects this (`resources.engine_dead`), but a thread that already waits at its queue never wakes up.
     """
     if not _has_own_process():
         yield
@@ -226,7 +226,7 @@ def _has_own_process() -> bool:
 
 
 def _serve(engine: Any, inbox: _Inbox) -> None:
-    """Feed the engine and hand out its answers, until the inbox says None."""
+    """Feed the engine and distribute its answers, until None arrives in the inbox."""
     waiting: dict[str, _Asked] = {}
     num_asked = 0
     try:
@@ -255,17 +255,17 @@ def _serve(engine: Any, inbox: _Inbox) -> None:
 
 
 def _add(engine: Any, name: str, asked: _Asked) -> bool:
-    """Whether the engine takes the request; a schema may be none that it knows. The caller is told if not."""
+    """Send the request to the engine; return whether it was accepted. If not, the caller gets the error."""
     try:
         engine.add_request(name, {"type": "token", "prompt_token_ids": asked.prompt}, asked.sampling_params)
-    except Exception as error:  # noqa: BLE001 - of whatever kind: requests are checked before the engine has them
+    except Exception as error:  # noqa: BLE001 - of any type; vLLM validates requests, for example their schema, here
         asked.answers.put((asked.position, RunError(_said("vLLM refuses a request", error), _DEBUG)))
         return False
     return True
 
 
 def _refuse(inbox: _Inbox, failure: RunError) -> None:
-    """Answer all that comes with the failure, until the inbox says None."""
+    """Answer each request with the failure, until None arrives in the inbox."""
     while (message := inbox.get()) is not None:
         if isinstance(message, _Asked):
             message.answers.put((message.position, failure))
@@ -284,7 +284,7 @@ def _sampling_params(request: Request, room: int) -> Any:
         max_tokens=min(sampling.max_tokens, room),
         seed=request.seed,
         structured_outputs=guided,
-        # Some models mark their reasoning with special tokens: without these it would pass for the answer.
+        # Some models mark their reasoning with special tokens: without them it would look like the answer.
         skip_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
@@ -294,7 +294,10 @@ def _answer(output: Any) -> Answer:
     completion = output.outputs[0]
     ending, said = completion.finish_reason, spoken(completion.text)
     reason: FinishReason = "thought" if said.is_thought_only else ending if ending in ("stop", "length") else "unknown"
-    words = {"thought": f"{ending}, within the reasoning: {completion.text[-200:]}", "unknown": f"it ended by {ending}"}
+    words = {
+        "thought": f"{ending}, within the reasoning: {completion.text[-200:]}",
+        "unknown": f"it ended with {ending}",
+    }
     return Answer(
         text=words.get(reason, said.text),
         finish_reason=reason,
@@ -304,14 +307,14 @@ def _answer(output: Any) -> Answer:
 
 
 def _is_cpu_build() -> bool:
-    """Whether the installed vLLM is the one for CPUs: vLLM itself decides by its build, not by the devices it sees."""
+    """Whether the installed vLLM is the CPU build: vLLM itself decides by its build, not by the visible devices."""
     for package in ("vllm-cpu", "vllm"):
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
         return package == "vllm-cpu" or "cpu" in version
-    raise InputError("vLLM is not installed", _INSTALL)
+    raise InputError("vLLM is not installed", INSTALL)
 
 
 def _start(engine: VllmEngine, model: str) -> Any:
@@ -337,13 +340,13 @@ def _start(engine: VllmEngine, model: str) -> Any:
         "use_tqdm_on_load": debugging(),
     }
     if is_cpu:
-        # Compiling takes minutes on few cores. A prompt that is read in parts crashes a request that has a seed.
+        # Compiling takes minutes on few cores. Chunked prefill crashes requests with a seed.
         settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
     else:
         settings["gpu_memory_utilization"] = engine.gpu_memory_utilization
     try:
         return LLM(**settings)
-    except Exception as error:  # noqa: BLE001 - whatever vLLM raised, it may not pickle
+    except Exception as error:  # noqa: BLE001 - of any type, which may not be picklable
         raise RunError(_said(f"vLLM does not start with the model {model}", error), _START_ADVICE) from None
 
 
@@ -352,7 +355,7 @@ def _died(error: Exception) -> EngineDiedError:
 
 
 def _said(what: str, error: Exception) -> str:
-    """Words for whatever vLLM raised: its own errors do not survive the way from a worker to the client."""
+    """Describe an error of vLLM as text: its own exceptions cannot be sent from a worker to the client."""
     log.debug(what, exc_info=error)
     if isinstance(error, ValidationError):
         said = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
@@ -362,7 +365,7 @@ def _said(what: str, error: Exception) -> str:
 
 
 def _trim_heap() -> None:
-    """Give freed memory back to the system, which the C library otherwise keeps for itself."""
+    """Return freed memory from the C library to the system."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):

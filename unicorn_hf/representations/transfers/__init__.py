@@ -1,11 +1,11 @@
 """Modality representation transfer: text representations become synthetic image representations.
 
-A file for each transfer; the class in it is all that there is to a transfer. `base` has what they share.
+Each transfer is one class in one file; `base` has the shared code.
 """
 
 from unicorn_hf.core.choices import TRANSFERS
 
-# In the order in which they are listed everywhere. A module that is not named here is found too, after these.
+# This order is the one of every list of transfers. Other modules of this package are found too, after these.
 # isort: off
 from unicorn_hf.representations.transfers.none import Identity
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def fit(name: str, statistics: TransferStatistics) -> Transfer:
-    """The transfer of this name, fitted.
+    """Fit the transfer of this name.
 
     Raises:
         InputError: there is no such transfer; or see `Transfer.fit`.

@@ -1,11 +1,11 @@
-"""What a transfer is, and the arithmetic that transfers share.
+"""The base class of transfers, and their shared arithmetic.
 
 y is a unit-norm text representation, x a unit-norm image representation, mu_y and mu_x the means of their sets, sd_y
-and sd_x their deviations per dimension, T_y and T_x their traces (mean squared distance from the mean). N(.) divides by
-the L2 norm. Text and image sets need not be paired.
+and sd_x their standard deviations per dimension, T_y and T_x their traces (mean squared distance from the mean). N(.)
+divides by the L2 norm. Text and image sets need not be paired.
 
-All is computed in float32, row by row, block by block; means are taken away in two parts, so that nothing of their
-float64 digits is lost. A row's result depends on that row (and, for `c3`, its id) alone, whatever the rows beside it.
+All is computed in float32, in blocks of rows; means are subtracted in two parts, to keep their float64 precision. The
+result for a row depends only on that row (and, for `c3`, on its id), not on other rows.
 """
 
 from abc import ABC, abstractmethod
@@ -23,31 +23,31 @@ from unicorn_hf.representations.moments import Moments, SetMean
 from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, rows_from
 
 Array = TypeVar("Array")
-"""A NumPy array or a torch tensor: what is given is what comes back."""
+"""A NumPy array or a torch tensor; the result has the type of the argument."""
 Real = TypeVar("Real", np.float32, np.float64)
 Mean = NDArray[np.float64]
 Exact = NDArray[np.float64]
 Block = NDArray[np.float32]
 Stored = Literal["float16", "float32"]
 Move = Callable[[Block, int], None]
-"""Changes a block of rows in place; told the number of its first row."""
+"""Changes a block of rows in place; the number is that of its first row."""
 
 NO_DIRECTION = 1e-6
-"""A norm that is not told from the rounding of a unit vector's float32 numbers."""
+"""Norms below this are indistinguishable from rounding errors of float32 unit vectors."""
 TO_IMAGES = "moved to where the encoder's images are"
-"""A transfer's `card_text` that says so."""
+"""`card_text` of transfers to the image space."""
 _FALLBACK = "mean_shift"
-_ADVICE = "One row alone, or rows that are all equal, are their own mean: --transfer none keeps them."
+_ADVICE = "A single row, or equal rows, are their own mean: use --transfer none to keep them."
 
 
 @dataclass(frozen=True)
 class TransferStatistics:
-    """What a transfer is fitted to."""
+    """The data to which a transfer is fitted."""
 
     text: Moments
     image: Moments | None = None
     aligned: SetMean | None = None
-    """For transfers of two passes: the mean that the first pass gave, over all text representations."""
+    """For transfers of two passes: the result of the first pass, a mean over all text representations."""
     seed: int = 0
     """For noise."""
 
@@ -55,73 +55,74 @@ class TransferStatistics:
     def known_image(self) -> Moments:
         """
         Raises:
-            InputError: the image side is not known, or has another dimension.
+            InputError: the image side is unknown, or has another dimension.
         """
         if self.image is None:
             raise InputError(
-                "this transfer needs the statistics of images, and none are known",
-                f"Make them with `unicorn-hf calibrate`, or take --transfer {_FALLBACK}, which needs no image.",
+                "this transfer needs image statistics, but there are none",
+                f"Make them with `unicorn-hf calibrate`, or use --transfer {_FALLBACK}, which needs no images.",
             )
         if self.image.dim != self.text.dim:
             raise InputError(
-                f"the image statistics have {self.image.dim} dimensions, the text representations {self.text.dim}",
+                f"the image statistics have {self.image.dim} dimensions, the text representations have {self.text.dim}",
                 "Both sides must come from the same encoder.",
             )
         return self.image
 
     def identity(self, *, image: bool) -> str:
-        """Fingerprint of the statistics; of the image side's only if asked."""
+        """Fingerprint of the statistics; with the image side only if `image`."""
         sides = [self.text, self.image if image else None, self.aligned]
         return fingerprint([side.identity if side else None for side in sides], self.seed)
 
 
 class FirstPass(Protocol):
-    """What a transfer of two passes does in the first: it moves all text representations, and takes their mean."""
+    """The first of two passes of a transfer: move all text representations, and compute their mean."""
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> "FirstPass":
         """
         Raises:
-            InputError: as of `Transfer.fit`.
+            InputError: see `Transfer.fit`.
         """
         ...
 
     def mean(self, vectors: Vectors) -> SetMean:
-        """The mean of some rows, moved. Pickled objects of this class go to workers."""
+        """The mean of rows after the move. Objects of this class are pickled and sent to workers."""
         ...
 
 
 class Transfer(ABC):
     """Both sides of a transfer. Arrays have the shape (rows, dimensions) and hold unit vectors.
 
-    A transfer is a class, registered in `core.choices.TRANSFERS` under the name that recipes call it by. The class
-    attributes say what other parts need to know of it; only `formula` has no default.
+    A transfer is a class, registered in `core.choices.TRANSFERS` under its name in recipes. The class attributes
+    describe it to other parts of the program; only `formula` has no default.
     """
 
     formula: ClassVar[str]
-    """How v is made of a text's u, for the card and the documentation: `v = N(u - mean(u))`. x is an image's vector."""
+    """How v is computed from a text's u, for the card and the documentation: `v = N(u - mean(u))`. x is an image's
+    vector."""
     image_formula: ClassVar[str] = "x"
-    """What becomes of an image's x at inference; `x` where it stays as it is."""
+    """The result for an image's x at inference; `x` if it is unchanged."""
     needs_images: ClassVar[bool] = False
-    """Whether it cannot be fitted without the statistics of images."""
+    """Whether fitting requires image statistics."""
     fallback: ClassVar[str] = _FALLBACK
-    """The transfer that stands in for it where it needs images and none are known."""
+    """The transfer that replaces it if it needs image statistics and there are none."""
     unit_norm: ClassVar[bool] = True
     """Whether its vectors have unit norm, which `validate` then checks."""
     moves_texts: ClassVar[bool] = True
-    """False if texts stay as the encoder gives them. One that moves them takes two captions or more, which differ."""
+    """Whether it changes text vectors. If so, it needs at least two different captions."""
     first_pass: ClassVar[type[FirstPass] | None] = None
-    """For a transfer of two passes: its mean, over all text representations, is `TransferStatistics.aligned`."""
+    """The first of two passes: its mean over all text representations is `TransferStatistics.aligned`."""
     card_text: ClassVar[str] = "moved"
-    """For the card, in Markdown: the vectors are text representations of captions, ..."""
+    """For the card, in Markdown; continues "the vectors are text representations of captions, ..."."""
     card_image: ClassVar[str] = "move real images in the same way"
-    """For the card: at inference, ... Not needed where images stay as they are."""
+    """For the card; continues "at inference, ...". Unused if images are unchanged."""
     card_code: ClassVar[str] = ""
-    """For the card, of transfers that take the images' mean away: Python that makes the result of `shifted`."""
+    """For the card, if the transfer subtracts the images' mean: Python expression of the result from `shifted`."""
 
     @property
     def name(self) -> str:
-        """What recipes call it."""
+        """Its name in recipes."""
         return TRANSFERS.name_of(type(self))
 
     @classmethod
@@ -129,43 +130,43 @@ class Transfer(ABC):
     def fit(cls, statistics: TransferStatistics) -> Self:
         """
         Raises:
-            InputError: the statistics lack what the transfer needs, or leave nothing to transfer.
+            InputError: the statistics are incomplete, or all vectors are equal.
         """
 
     @abstractmethod
     def mover(self, ids: Sequence[str] | None) -> Move:
-        """What moves text representations, block by block, in place. `ids` name the rows, for noise of their own."""
+        """A function that moves text representations in place, block by block. `ids` of the rows seed their noise."""
 
     def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
-        """Text representations to synthetic image representations, rounded to the nearest numbers of `dtype`.
+        """Convert text representations to synthetic image representations, rounded to `dtype`.
 
         Args:
-            vectors: the representations; they stay as they are.
-            ids: name the rows, which `c3`'s noise needs.
+            vectors: the representations; not changed.
+            ids: of the rows, which seed the noise of `c3`.
             dtype: of the result.
 
         Raises:
-            RowError: a row has no direction before or after.
+            RowError: a row has no direction before or after the transfer.
         """
         return _by_blocks(vectors, self.mover(ids), dtype)
 
     def apply_image(self, vectors: Array) -> Array:
-        """Real images' representations to the space that the synthetic ones live in: for inference.
+        """Move representations of real images to the space of the synthetic ones, for inference.
 
         Takes and returns NumPy arrays or torch tensors, of any leading shape.
         """
         return vectors
 
     def recovered(self, vectors: Exact) -> Exact | None:
-        """The text representations that these vectors of a set were made of, but for rounding.
+        """Invert the transfer: the text representations of these vectors, up to rounding.
 
-        None where they do not follow from the vectors: after noise, or where dimensions were stretched.
+        None if it is not invertible: with noise, or with scaled dimensions.
         """
         return None
 
 
 class Centre:
-    """A float64 mean as two float32 parts: taken away one after the other, they leave what float64 would."""
+    """A float64 mean as two float32 parts, subtracted one after the other, with the precision of float64."""
 
     def __init__(self, mean: Mean) -> None:
         self._high = mean.astype(np.float32)
@@ -177,14 +178,14 @@ class Centre:
 
 
 def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
-    """The rows, moved block by block in float32, and rounded to `dtype`; `vectors` stay as they are."""
+    """The rows, moved block by block in float32, and rounded to `dtype`; `vectors` are not changed."""
     moved = np.empty(vectors.shape, dtype=dtype)
     room = np.empty((0, vectors.shape[1]), dtype=np.float32)
     for start, block in blocks(vectors):
         rows = moved[start : start + len(block)]
         if len(room) < len(block):
             room = np.empty(block.shape, dtype=np.float32)
-        # What is rounded is moved in room of its own, which stays in the core's cache.
+        # Rows of another type are moved in a buffer that stays in the core's cache.
         single = rows if rows.dtype == np.float32 else room[: len(block)]
         copy_numbers(block, single)
         with rows_from(start):
@@ -198,7 +199,7 @@ def normalise(block: Block) -> None:
     """Divide rows by their norms, in place.
 
     Raises:
-        RowError: as of `checked`.
+        RowError: see `checked`.
     """
     block *= (1 / norms(block))[:, None]
 
@@ -207,7 +208,7 @@ def norms(block: Block) -> NDArray[np.float32]:
     """The rows' L2 norms.
 
     Raises:
-        RowError: as of `checked`.
+        RowError: see `checked`.
     """
     return checked(np.sqrt(np.vecdot(block, block)))
 
@@ -215,7 +216,7 @@ def norms(block: Block) -> NDArray[np.float32]:
 def checked(norms: NDArray[Real]) -> NDArray[Real]:
     """
     Raises:
-        RowError: a norm is zero, or nearly, or not finite: the row has no direction.
+        RowError: a norm is almost zero, or not finite: the row has no direction.
     """
     bad = np.flatnonzero(~(norms > NO_DIRECTION) | ~np.isfinite(norms))
     if len(bad):
@@ -225,10 +226,10 @@ def checked(norms: NDArray[Real]) -> NDArray[Real]:
 
 
 def from_centre(vectors: Exact, centre: Mean) -> Exact | None:
-    """The unit vectors y of which v = N(y - centre) was made.
+    """The unit vectors y with v = N(y - centre).
 
-    y = centre + t v with the one t > 0 that gives it unit norm: |centre + t v| = 1 has one such root where
-    |centre| < 1, and None is returned elsewhere.
+    y = centre + t v with the unique t > 0 for which y has unit norm: |centre + t v| = 1 has one positive root if
+    |centre| < 1; otherwise the result is None.
     """
     square = float(centre @ centre)
     if square >= 1:

@@ -29,7 +29,7 @@ class C3(MeanShift):
     """`c3`: v = N(N(y) - mu_y + s eps), s = sqrt(0.016), eps ~ N(0, I); at inference N(x - mu_x).
 
     Zhang et al., Connect, Collapse, Corrupt (2401.08567). A row's noise is drawn from a Philox generator keyed by the
-    seed and the row's id: it is the same in whatever shard or worker the row is, and in both configs.
+    seed and the row's id: it does not depend on the shard, the worker or the config.
     """
 
     seed: int = 0
@@ -37,7 +37,7 @@ class C3(MeanShift):
     NOISE_VARIANCE: ClassVar[float] = 0.016
     formula = "v = N(u - mean(u) + e), e normal noise of variance 0.016"
     card_text = (
-        "with their mean taken away, noise added, and scaled back to unit length: *v* = N(*u* − mean(*u*) + noise)"
+        "with their mean subtracted, noise added, and scaled back to unit length: *v* = N(*u* − mean(*u*) + noise)"
     )
     card_image = "do the same to real images, without the noise"
 
@@ -49,7 +49,7 @@ class C3(MeanShift):
 
     def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         if ids is None or len(ids) != len(vectors):
-            raise InputError("c3 draws a row's noise by the row's id", "Give apply_text an id for each row.")
+            raise InputError("c3 seeds the noise of a row with its id", "Pass an id for each row to apply_text.")
         return super().apply_text(vectors, ids, dtype)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
@@ -65,7 +65,7 @@ class C3(MeanShift):
         return move
 
     def noise(self, row_id: str, dim: int) -> NDArray[np.float32]:
-        """eps of a row."""
+        """The noise eps of a row."""
         key = stable_int("c3", str(self.seed), row_id)
         return np.random.Generator(np.random.Philox(key=key)).standard_normal(dim, dtype=np.float32)
 

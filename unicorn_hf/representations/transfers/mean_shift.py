@@ -1,4 +1,4 @@
-"""The paper's transfer: both sides lose their mean."""
+"""The paper's transfer: the mean of each side is subtracted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from unicorn_hf.representations.transfers.base import (
 class MeanShift(Transfer):
     """`mean_shift`: v = N(y - mu_y); at inference N(x - mu_x). Unicorn (2503.22655), section 3.3.
 
-    Needs no image to make the data. Where mu_x is not known, the mean of the images at hand stands in for it.
+    Making the data needs no images. If mu_x is unknown, the mean of the available images is used at inference.
     """
 
     text_mean: Mean
@@ -33,7 +33,7 @@ class MeanShift(Transfer):
 
     formula = "v = N(u - mean(u))"
     image_formula = "N(x - mean(x))"
-    card_text = "with their mean taken away, scaled back to unit length: *v* = N(*u* − mean(*u*))"
+    card_text = "with their mean subtracted, scaled back to unit length: *v* = N(*u* − mean(*u*))"
     card_image = "do the same to real images"
     card_code = "shifted / np.linalg.norm(shifted, axis=1, keepdims=True)"
 

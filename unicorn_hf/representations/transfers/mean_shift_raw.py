@@ -12,12 +12,12 @@ from unicorn_hf.representations.transfers.mean_shift import MeanShift
 @TRANSFERS.register("mean_shift_raw")
 @dataclass(frozen=True)
 class MeanShiftRaw(MeanShift):
-    """`mean_shift_raw`: v = y - mu_y, at inference x - mu_x, neither normalised again: Unicorn's first code release."""
+    """`mean_shift_raw`: v = y - mu_y, at inference x - mu_x, both not normalised: Unicorn's first code release."""
 
     formula = "v = u - mean(u)"
     image_formula = "x - mean(x)"
     unit_norm = False
-    card_text = "with their mean taken away, not scaled back to unit length: *v* = *u* − mean(*u*)"
+    card_text = "with their mean subtracted, not scaled back to unit length: *v* = *u* − mean(*u*)"
     card_code = "shifted"
 
     def mover(self, ids: Sequence[str] | None) -> Move:

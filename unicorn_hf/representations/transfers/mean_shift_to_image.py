@@ -1,4 +1,4 @@
-"""A shift by the gap of the means: texts go to where images are."""
+"""A shift by the gap between the means, which moves texts to where images are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from unicorn_hf.representations.transfers.base import (
 @TRANSFERS.register("mean_shift_to_image")
 @dataclass(frozen=True)
 class MeanShiftToImage(Transfer):
-    """`mean_shift_to_image`: v = N(y - mu_y + mu_x); x as it is, since v is in its space.
+    """`mean_shift_to_image`: v = N(y - mu_y + mu_x); x is unchanged, since v is in its space.
 
     The shift by the mean gap of Liang et al., Mind the Gap (2203.02053), section 4.
     """

@@ -11,11 +11,11 @@ from unicorn_hf.representations.transfers.base import Exact, Move, Transfer, Tra
 @TRANSFERS.register("none")
 @dataclass(frozen=True)
 class Identity(Transfer):
-    """`none`: v = y, and x as it is."""
+    """`none`: v = y; x is unchanged."""
 
     formula = "v = u"
     moves_texts = False
-    card_text = "as the encoder gives them, of unit norm; nothing was transferred"
+    card_text = "unchanged, of unit norm, without a transfer"
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:

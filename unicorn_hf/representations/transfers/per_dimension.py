@@ -1,4 +1,4 @@
-"""Each dimension of the texts gets the images' mean and deviation."""
+"""Each dimension of the texts gets the images' mean and standard deviation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from unicorn_hf.representations.transfers.base import (
 @TRANSFERS.register("per_dimension")
 @dataclass(frozen=True)
 class PerDimension(Transfer):
-    """`per_dimension`: v = N((y - mu_y) * sd_x / sd_y + mu_x); x as it is.
+    """`per_dimension`: v = N((y - mu_y) * sd_x / sd_y + mu_x); x is unchanged.
 
-    Each dimension gets the image side's mean and deviation. A dimension in which no text differs stays at mu_x.
+    A dimension in which all texts are equal gets mu_x.
     """
 
     text_mean: Mean
@@ -42,7 +42,7 @@ class PerDimension(Transfer):
         text.check_spread("the text representations")
         image.check_spread("the image representations")
         spread = np.sqrt(text.variance)
-        # What is left of rounding in a dimension where all texts are equal is nothing to stretch.
+        # Do not amplify rounding errors in a dimension where all texts are equal.
         flat = spread <= 1e-7 * np.sqrt(text.trace)
         scale = np.where(flat, 0, np.sqrt(image.variance) / np.where(flat, 1, spread))
         return cls(text.mean, image.mean, scale)

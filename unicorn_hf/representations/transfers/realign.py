@@ -1,4 +1,4 @@
-"""A transfer of two passes: texts are scaled, moved to the images' mean, and moved again by what is left."""
+"""A transfer of two passes: texts are scaled, moved to the images' mean, and moved again by the remaining gap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from unicorn_hf.representations.transfers.base import (
 class Alignment:
     """The first part of `realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y).
 
-    N(.) does not see a positive factor, so e' = N(y - centre) with the one vector centre = mu_y - mu_x / s.
+    N(.) is invariant to a positive factor, so e' = N(y - centre) with a single vector centre = mu_y - mu_x / s.
     """
 
     centre: Mean
@@ -41,10 +41,10 @@ class Alignment:
         return cls(text.mean - image.mean / scale, image.mean)
 
     def mean(self, vectors: Vectors) -> SetMean:
-        """The mean of the rows' e', without making them: what `realign` needs of all text representations.
+        """The mean of e' over all text representations, without computing each e'.
 
-        |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y less a part of the
-        centre: two products of a matrix with a vector. In float64, which makes up for what cancels.
+        |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y minus a multiple of the
+        centre: two matrix-vector products, in float64 because of cancellation.
         """
         total, sum_of_weights = np.zeros(len(self.centre)), 0.0
         square = float(self.centre @ self.centre)
@@ -60,9 +60,9 @@ class Alignment:
 @TRANSFERS.register("realign")
 @dataclass(frozen=True)
 class Realign(Transfer):
-    """`realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y); v = N(e' - E[e'] + mu_x); x as it is.
+    """`realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y); v = N(e' - E[e'] + mu_x); x is unchanged.
 
-    ReAlign, in ReVision (2602.07026). E[e'] is over all text representations: a pass of its own.
+    ReAlign, in ReVision (2602.07026). E[e'] is over all text representations, which takes a separate pass.
     """
 
     alignment: Alignment
@@ -76,7 +76,7 @@ class Realign(Transfer):
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         if statistics.aligned is None:
-            raise ValueError("realign is fitted to the mean of the aligned text representations too")
+            raise ValueError("realign also needs the mean of the aligned text representations")
         return cls(Alignment.fit(statistics), statistics.aligned.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
