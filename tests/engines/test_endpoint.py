@@ -37,7 +37,7 @@ def test_what_cannot_be_a_key_is_told_without_showing_it(key: str, monkeypatch: 
     ],
 )  # fmt: skip
 def test_an_address_with_secrets_or_that_is_none_is_refused(url: str | tuple[str, ...]) -> None:
-    with pytest.raises(ValidationError, match="base_url is"):
+    with pytest.raises(ValidationError, match="base_url must"):
         EndpointEngine(kind="endpoint", base_url=url, model="m")
 
 

@@ -95,7 +95,7 @@ def test_what_is_too_long_keeps_an_answer_or_is_an_error(
         assert found.labels.tolist() == whole.labels[:max_length].tolist()
         assert found.image_mask.sum() == image_tokens
     else:
-        with pytest.raises(InputError, match=r"row x: its first answer begins at token \d+, and max_length is"):
+        with pytest.raises(InputError, match=r"row x: the first answer begins at token \d+, but max_length is"):
             cut([turns], ["x"])
 
 
@@ -131,11 +131,11 @@ def test_white_space_around_answers_is_the_templates_business() -> None:
 
 
 WRONG = {
-    "changes": ("{% for m in messages %}{{ m.content | upper }}<|im_end|>{% endfor %}", "changes|leaves out"),
-    "lower": ("{% for m in messages %}{{ m.content | replace('e', 'E') }}<|im_end|>{% endfor %}", "changes a"),
-    "drops": ("{{ messages[-1].content }}", "leaves out turns"),
-    "twice": ("{% for m in messages %}{{ m.content + m.content }}{% endfor %}", "writes them twice"),
-    "reorders": ("{% for m in messages | reverse %}{{ m.content }}{% endfor %}", "another order"),
+    "changes": ("{% for m in messages %}{{ m.content | upper }}<|im_end|>{% endfor %}", "changes|omits"),
+    "lower": ("{% for m in messages %}{{ m.content | replace('e', 'E') }}<|im_end|>{% endfor %}", "changes the"),
+    "drops": ("{{ messages[-1].content }}", "omits, repeats"),
+    "twice": ("{% for m in messages %}{{ m.content + m.content }}{% endfor %}", "omits, repeats"),
+    "reorders": ("{% for m in messages | reverse %}{{ m.content }}{% endfor %}", "or reorders turns"),
     "refuses": ("{{ raise_exception('No, thank you') }}", "refuses turns of user, assistant: No, thank you"),
 }
 
@@ -171,8 +171,8 @@ def test_the_days_date_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
     ("turns", "told"),
     [
         ([], "no <image>"),
-        ([{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}], "row 0: its first turn has no <image>"),
-        ([{"from": "robot", "value": "<image>"}], "turns are from human, gpt, not 'robot'"),
+        ([{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}], "row 0: the first turn has no <image>"),
+        ([{"from": "robot", "value": "<image>"}], "turns must be from human or gpt, not 'robot'"),
     ],
 )
 def test_rows_that_are_no_conversations(turns: list[dict[str, str]], told: str) -> None:
@@ -184,9 +184,9 @@ def test_tokenizers_that_will_not_do() -> None:
     class Slow:
         is_fast = False
 
-    with pytest.raises(InputError, match="cannot say where"):
+    with pytest.raises(InputError, match="does not report the offsets"):
         ConversationTokenizer(Slow())
-    with pytest.raises(InputError, match="takes one place or more"):
+    with pytest.raises(InputError, match="must be at least 1"):
         ConversationTokenizer(tokenizer(), image_tokens=0)
     with pytest.raises(InputError, match="no chat template"):
         ConversationTokenizer(tokenizer(""))
@@ -205,7 +205,7 @@ def test_a_prompt_is_what_the_answer_is_learned_behind() -> None:
 
 
 def test_a_conversation_that_nobody_answers() -> None:
-    with pytest.raises(InputError, match="row 0: it has no assistant turn"):
+    with pytest.raises(InputError, match="row 0: the conversation has no assistant turn"):
         ConversationTokenizer(tokenizer())([[{"from": "human", "value": "<image>\nHello?"}]])
 
 

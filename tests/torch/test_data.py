@@ -169,7 +169,7 @@ def test_rows_in_memory_without_ids() -> None:
 def test_rows_that_do_not_fit_are_left_out_by_a_filter(folder: Path) -> None:
     short = ConversationTokenizer(tokenizer(CHATML), max_length=33)
     rows = datasets.load_dataset(str(folder), "pretrain", split="train")
-    with pytest.raises(InputError, match="row row-0: its first answer begins"):
+    with pytest.raises(InputError, match="row row-0: the first answer begins"):
         UnicornDataset(rows, ConversationTokenizer(tokenizer(), max_length=20))[0]
     fitting = rows.filter(short.fits, input_columns="conversations")
     assert len(fitting) in range(1, NUM_ROWS + 1)
@@ -214,14 +214,14 @@ except UnicornError as error:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == [
         f"{NUM_ROWS} 7 {NUM_ROWS}",
-        "there is no data set org/none on the Hub, or it is not shown to you",
+        "there is no data set org/none on the Hub, or you have no access to it",
     ]
 
 
 def test_what_is_no_set(folder: Path, tmp_path: Path) -> None:
     rows = datasets.Dataset.from_dict({"id": ["a"], "conversations": [[]]})
     for source, told in (
-        (tmp_path, "holds no rows of the config pretrain"),
+        (tmp_path, "has no rows of the config pretrain"),
         ("nowhere", "nowhere is neither a folder nor ORG/NAME on the Hub"),
         (rows, "no column image_embedding"),
         (datasets.DatasetDict({"train": rows}), "these are splits, not rows: train"),
@@ -229,7 +229,7 @@ def test_what_is_no_set(folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=told):
             UnicornDataset(source, TOKENIZE)
-    with pytest.raises(InputError, match="these rows are no stream"):
+    with pytest.raises(InputError, match="these rows are not a stream"):
         UnicornIterableDataset(datasets.load_dataset(str(folder), "pretrain", split="train"), TOKENIZE)
 
 
@@ -243,7 +243,7 @@ def test_a_row_without_an_embedding() -> None:
 
 def test_an_error_in_a_worker_says_what_is_wrong(folder: Path) -> None:
     data = UnicornDataset(folder, ConversationTokenizer(tokenizer(), max_length=20))
-    with pytest.raises(InputError, match="row row-0: its first answer begins"):
+    with pytest.raises(InputError, match="row row-0: the first answer begins"):
         loaded(data, num_workers=1)
 
 
@@ -281,5 +281,5 @@ def test_images_take_their_places(data: UnicornDataset) -> None:
     several = torch.randn(3, 2, 4)
     assert torch.equal(place_images(words.float(), mask, several)[mask].view(3, 2, 4), several)
     for wrong in (torch.randn(3, 5), torch.randn(2, 4), torch.randn(3, 1, 4)):
-        with pytest.raises(InputError, match="places each"):
+        with pytest.raises(InputError, match="but must have"):
             place_images(words, mask, wrong)

@@ -1,10 +1,10 @@
-"""A built or published set as PyTorch reads it: two data sets, what turns conversations into tokens, and a collator.
+"""A built or published set for PyTorch: two data sets, a tokenizer for conversations, and a collator.
 
 >>> from unicorn_hf.torch import Collator, ConversationTokenizer, UnicornDataset
 >>> data = UnicornDataset("unicorn", ConversationTokenizer(tokenizer, image_tokens=4))  # doctest: +SKIP
 >>> loader = torch.utils.data.DataLoader(data, 8, shuffle=True, collate_fn=Collator(tokenizer))  # doctest: +SKIP
 
-docs/training.md tells the rest.
+See docs/training.md for details.
 """
 
 try:

@@ -1,9 +1,8 @@
-"""What a chat template writes for a conversation, and where in it each turn stands.
+"""Render a conversation with a chat template, and locate each turn in the text.
 
-A template is a program: where a turn begins and ends in what it writes is found out by giving it marks instead of
-turns, once for each number of turns. What it writes for a real conversation must then be the same text around that
-conversation's turns, character by character: otherwise nobody could say which of it is the answers', and that is an
-error.
+A template is a program. To find where turns begin and end in its output, it renders markers instead of turns, once for
+each number of turns. For a real conversation the text around the turns must be the same, character by character.
+Otherwise the answers cannot be located, and that is an error.
 """
 
 import warnings
@@ -13,39 +12,40 @@ from typing import Any
 
 from unicorn_hf.core.errors import InputError
 
-_REFUSED = "Give the tokenizer another template: tokenizer.chat_template = ..."
+_REFUSED = "Set another template: tokenizer.chat_template = ..."
 
 
 @dataclass(frozen=True)
 class ChatText:
-    """A conversation as the model reads it."""
+    """A rendered conversation."""
 
     text: str
     turns: list[tuple[int, int]]
-    """Of each turn, where its own words begin and end in `text`."""
+    """Start and end of each turn's content in `text`."""
     begins: list[int]
-    """Of each turn that answers, where the model begins to write: behind its generation prompt, mostly its first word.
+    """For each answer, where the model begins to write: after the generation prompt.
 
-    What a template puts between the two is the model's to write too: a space, an empty thought.
+    Usually that is the start of the content. Text of the template between the two, such as a space or an empty thought,
+    is also the model's output.
     """
     closes: list[int]
-    """Of each turn, where the token that closes it ends; where its words end, if no such token follows them."""
+    """For each turn, the end of its closing token, or of its content if no such token follows."""
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a template writes around the turns of conversations of one length."""
+    """The template's text around the turns of conversations with the same roles."""
 
     before: list[str]
-    """The text before each turn's words, and, last, what stands after all."""
+    """The text before each turn's content, and the text after the last turn."""
     leading: list[int]
-    """How many characters before each turn's words belong to it."""
+    """Number of characters before each turn's content that belong to the turn."""
     closing: list[int]
-    """How many characters behind each turn's words belong to it."""
+    """Number of characters after each turn's content that belong to the turn."""
 
 
 class ChatTexts:
-    """Writes conversations with a tokenizer's chat template.
+    """Renders conversations with a tokenizer's chat template.
 
     Args:
         tokenizer: of transformers.
@@ -58,7 +58,7 @@ class ChatTexts:
         if not getattr(tokenizer, "chat_template", None):
             raise InputError(
                 "the tokenizer has no chat template",
-                "Take an instruction-tuned model's, or set one: tokenizer.chat_template = ...",
+                "Use the tokenizer of an instruction-tuned model, or set one: tokenizer.chat_template = ...",
             )
         self._tokenizer = tokenizer
         added = [token for token in tokenizer.get_added_vocab() if token.strip()]
@@ -66,15 +66,14 @@ class ChatTexts:
         self._frames: dict[tuple[str, ...], _Frame] = {}
 
     def write(self, roles: Sequence[str], contents: Sequence[str], *, prompt: bool = False) -> ChatText:
-        """One conversation; a `prompt` ends where the model's answer begins.
+        """Render one conversation; a `prompt` ends where the model's answer begins.
 
         Raises:
-            InputError: the template refuses it, or does something else with its words than to write them down, white
-                space around them aside.
+            InputError: the template refuses the conversation, or changes its content beyond white space around turns.
         """
         text = self._rendered(roles, contents, prompt)
         key = (*roles, "prompt" if prompt else "")
-        # The second time with a new frame: some templates write the day's date, and training lasts for days.
+        # If the cached frame does not fit, compute it again: some templates contain the date, and training takes days.
         for frame in (self._frames.get(key), None):
             if frame is None:
                 frame = self._frames[key] = self._frame(roles, prompt)
@@ -83,7 +82,7 @@ class ChatTexts:
                 closes = [end + closing for (_, end), closing in zip(turns, frame.closing, strict=True)]
                 return ChatText(text, turns, begins, closes)
         raise InputError(
-            "the chat template changes a conversation's words, so its answers are not found in it", _REFUSED
+            "the chat template changes the conversation's text, so its answers cannot be located", _REFUSED
         )
 
     def _frame(self, roles: Sequence[str], prompt: bool) -> _Frame:
@@ -92,7 +91,7 @@ class ChatTexts:
         before = []
         for mark in marks:
             if rest.count(mark) != 1:
-                raise InputError("the chat template leaves out turns, writes them twice or in another order", _REFUSED)
+                raise InputError("the chat template omits, repeats or reorders turns", _REFUSED)
             text, _, rest = rest.partition(mark)
             before.append(text)
         before.append(rest)
@@ -103,22 +102,22 @@ class ChatTexts:
         closing = [self._closing(text) for text in before[1:]]
         if roles[-1] == "assistant" and not closing[-1]:
             warnings.warn(
-                "the chat template writes no token that closes an answer: a model that is trained on it does not learn "
-                "to stop. Have the template write the tokenizer's eos_token behind each answer.",
+                "the chat template writes no closing token after an answer: a model trained with it does not learn "
+                "to stop. Change the template to write the tokenizer's eos_token after each answer.",
                 stacklevel=2,
             )
         return _Frame(before, leading, closing)
 
     def _leading(self, roles: Sequence[str], contents: Sequence[str], before: str) -> int:
-        """Length of what the template writes before an answer and behind its generation prompt.
+        """Length of the template's text between the generation prompt and an answer.
 
-        Nothing if the prompt is written in another way than the answer's place, as some are that open a thought; of a
-        template without a generation prompt, white space alone: its headings are not the model's to write.
+        It is 0 if the generation prompt differs from the text before an answer, as when it opens a thought. For a
+        template without a generation prompt it is the length of white space: the model does not write headings.
 
         Args:
-            roles: those before the answer.
-            contents: their words.
-            before: what stands between the last of them and the answer.
+            roles: the roles of the turns before the answer.
+            contents: their contents.
+            before: the text between the last of them and the answer.
         """
         if not roles:
             return 0
@@ -128,7 +127,7 @@ class ChatTexts:
         return len(leading) if asked != plain or leading.isspace() else 0
 
     def _closing(self, after: str) -> int:
-        """Length of the token that closes a turn, with white space before it, in the text behind the turn's words."""
+        """Length of a turn's closing token, with white space before it, at the start of the text after the turn."""
         start = len(after) - len(after.lstrip())
         return next((start + len(token) for token in self._added if after.startswith(token, start)), 0)
 
@@ -144,13 +143,13 @@ class ChatTexts:
 
 
 def _places(text: str, contents: Sequence[str], frame: _Frame) -> list[tuple[int, int]]:
-    """Where each turn's words stand in `text`; nothing if `text` is not the frame around these words."""
+    """Start and end of each turn's content in `text`; empty if `text` is not the frame around these contents."""
     places = []
     if not text.startswith(frame.before[0]):
         return []
     start = len(frame.before[0])
     for content, after in zip(contents, frame.before[1:], strict=True):
-        # Templates write words as they are, or trimmed.
+        # Templates write contents unchanged, or trimmed.
         for form in (content, content.strip(), content.lstrip(), content.rstrip()):
             end = start + len(form)
             if text.startswith(form, start) and text.startswith(after, end):

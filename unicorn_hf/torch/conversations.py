@@ -1,4 +1,4 @@
-"""Conversations to token ids, with what is to be learned of them and the image's place."""
+"""Tokenise conversations, with labels and the position of the image."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from unicorn_hf.core.messages import IMAGE, ROLES
 from unicorn_hf.torch.chat_text import ChatTexts
 
 IGNORE_INDEX = -100
-"""The label of tokens that are not learned: PyTorch's cross entropy leaves it out."""
+"""The label of tokens without loss: PyTorch's cross entropy ignores it."""
 
 _START, _END = itemgetter(0), itemgetter(1)
 
 Conversation = Sequence[Mapping[str, str]]
-"""Turns of `from` ("human", "gpt") and `value`; the first has `<image>` in it."""
+"""Turns with `from` ("human", "gpt") and `value`; the first contains `<image>`."""
 
 
 class Tokenized(NamedTuple):
@@ -26,39 +26,38 @@ class Tokenized(NamedTuple):
 
     input_ids: NDArray[np.int64]
     labels: NDArray[np.int64]
-    """The answers' ids, and the token that closes each; `IGNORE_INDEX` everywhere else."""
+    """The ids of the answers and their closing tokens; `IGNORE_INDEX` everywhere else."""
     image_mask: NDArray[np.bool_]
-    """True at the `image_tokens` places that the image takes."""
+    """True at the `image_tokens` positions of the image."""
 
 
 class ConversationTokenizer:
     """Tokenises conversations with a model's own chat template.
 
-    Labelled is what the model has to write: each answer from where its generation prompt ends, and the token that
-    closes it, if the template writes one right behind it. A model that does not learn that token never stops, so a
-    template without one is warned of.
+    The labels are the model's output: each answer from the end of the generation prompt, with its closing token if the
+    template writes one directly after it. A model that does not learn this token never stops, so a template without one
+    causes a warning.
 
     Args:
-        tokenizer: a fast one of transformers, with a chat template; tokens are added to it before.
-        image_tokens: places that the image takes in the ids, where `<image>` stands in the first turn.
-        image_token: the token that stands there. Unless given: the tokenizer's own `image_token`, or `<image>` if it is
-            one token of it, or else the padding or end token, which no model reads there after `place_images`.
-        max_length: conversations of more tokens lose their end.
+        tokenizer: a fast tokenizer of transformers with a chat template; add tokens to it before.
+        image_tokens: number of positions in the ids for the image, in place of `<image>` in the first turn.
+        image_token: the token at these positions. Default: `<image>` if it is one token, or the tokenizer's own
+            `image_token`, or else its padding or end token, which `place_images` overwrites before the model reads it.
+        max_length: longer conversations are truncated to this number of tokens.
 
     Raises:
-        InputError: the tokenizer has no chat template, or cannot say where in a text its tokens are, or has no such
-            image token.
+        InputError: the tokenizer has no chat template, does not report offsets of its tokens, or lacks the image token.
     """
 
     def __init__(
         self, tokenizer: Any, *, image_tokens: int = 1, image_token: str | None = None, max_length: int | None = None
     ) -> None:
         if image_tokens < 1:
-            raise InputError(f"image_tokens is {image_tokens}: an image takes one place or more")
+            raise InputError(f"image_tokens must be at least 1, not {image_tokens}")
         if not getattr(tokenizer, "is_fast", False):
             raise InputError(
-                "the tokenizer cannot say where in a text its tokens are",
-                "Take the model's fast one, whose is_fast is true: AutoTokenizer loads it where there is one.",
+                "the tokenizer does not report the offsets of its tokens",
+                "Use the model's fast tokenizer (is_fast is true): AutoTokenizer loads it if there is one.",
             )
         self._texts = ChatTexts(tokenizer)
         self._tokenizer = tokenizer
@@ -68,33 +67,34 @@ class ConversationTokenizer:
         self.image_token_id: int = tokenizer.convert_tokens_to_ids(self.image_token)
 
     def __call__(self, conversations: Sequence[Conversation], names: Sequence[object] | None = None) -> list[Tokenized]:
-        """Conversations, tokenised together.
+        """Tokenise a batch of conversations.
 
         Args:
-            names: what to call each in an error.
+            conversations: see `Conversation`.
+            names: their names in error messages.
 
         Raises:
-            InputError: one is not of the form above, the template does not fit it, or `max_length` leaves none of its
-                answers or not the whole image.
+            InputError: a conversation is invalid, the template does not fit it, or `max_length` cuts off all answers or
+                a part of the image.
         """
         names = names if names is not None else range(len(conversations))
         written = [self._written(turns, name) for turns, name in zip(conversations, names, strict=True)]
         return [self._cut(tokens, name) for tokens, name in zip(self._tokens(written, names), names, strict=True)]
 
     def prompt(self, conversation: Conversation) -> Tokenized:
-        """For inference: a conversation whose last turn is human's, up to where the model's answer begins.
+        """For inference: tokenise a conversation that ends with a human turn, up to the start of the model's answer.
 
         Raises:
-            InputError: as for a call, but for `max_length`.
+            InputError: see `__call__`, except for `max_length`.
         """
         [tokens] = self._tokens([self._written(conversation, 0, prompt=True)], [0])
         return tokens
 
     def fits(self, conversation: Conversation) -> bool:
-        """Whether `max_length` leaves any of its answers: `rows.filter(tokenize.fits, input_columns="conversations")`.
+        """Whether `max_length` keeps any answer: `rows.filter(tokenize.fits, input_columns="conversations")`.
 
         Raises:
-            InputError: as for a call, but for `max_length`.
+            InputError: see `__call__`, except for `max_length`.
         """
         try:
             self([conversation])
@@ -104,19 +104,19 @@ class ConversationTokenizer:
 
     def _written(self, turns: Conversation, name: object, *, prompt: bool = False) -> "_Written":
         if turns is None or any(turn is None or turn["value"] is None for turn in turns):
-            raise InputError(f"row {name}: its conversation, or a part of it, is null")
+            raise InputError(f"row {name}: the conversation, or a part of it, is null")
         try:
             roles = [ROLES[turn["from"]] for turn in turns]
         except KeyError as error:
-            raise InputError(f"row {name}: turns are from {', '.join(ROLES)}, not {error}") from None
+            raise InputError(f"row {name}: turns must be from {' or '.join(ROLES)}, not {error}") from None
         if not turns or IMAGE not in turns[0]["value"]:
-            raise InputError(f"row {name}: its first turn has no {IMAGE}")
+            raise InputError(f"row {name}: the first turn has no {IMAGE}")
         try:
             chat = self._texts.write(roles, [turn["value"] for turn in turns], prompt=prompt)
         except InputError as error:
             raise InputError(f"row {name}: {error.message}", error.advice) from error
         image = chat.text.index(IMAGE, chat.turns[0][0])
-        # One token for now, however many places it takes.
+        # One token for now; `_tokenized` repeats it.
         text = chat.text[:image] + self.image_token + chat.text[image + len(IMAGE) :]
         moved = len(self.image_token) - len(IMAGE)
         answers = [
@@ -127,8 +127,8 @@ class ConversationTokenizer:
         return _Written(text, image, answers)
 
     def _tokens(self, written: Sequence["_Written"], names: Sequence[object]) -> list[Tokenized]:
-        # Called directly: what transformers puts around it takes a sixth of the time. It sets both anew before each of
-        # its own calls.
+        # Called directly: the wrapper of transformers would take a sixth of the time. It sets truncation and padding
+        # before each of its own calls.
         encoder = self._tokenizer.backend_tokenizer
         encoder.no_truncation()
         encoder.no_padding()
@@ -140,14 +140,14 @@ class ConversationTokenizer:
         offsets = encoding.offsets
         labels = np.full_like(ids, IGNORE_INDEX)
         for start, end in written.answers:
-            # A token that reaches into an answer is the answer's. So is one of no characters where it begins: the space
-            # that SentencePiece puts before a text.
+            # A token that overlaps an answer belongs to it, and so does an empty token at its start: the space that
+            # SentencePiece puts before a text.
             first = min(bisect_right(offsets, start, key=_END), bisect_left(offsets, start, key=_START))
             part = slice(first, bisect_left(offsets, end, key=_START))
             labels[part] = ids[part]
         place = bisect_right(offsets, written.image, key=_END)
         if ids[place] != self.image_token_id or labels[place] != IGNORE_INDEX:
-            raise InputError(f"row {name}: the tokenizer writes {self.image_token!r} differently within this text")
+            raise InputError(f"row {name}: the tokenizer splits or merges {self.image_token!r} in this text")
         times = np.ones_like(ids)
         times[place] = self._image_tokens
         ids, labels = ids.repeat(times), labels.repeat(times)
@@ -156,18 +156,18 @@ class ConversationTokenizer:
         return Tokenized(ids, labels, image_mask)
 
     def _cut(self, tokens: Tokenized, name: object) -> Tokenized:
-        """To `max_length`."""
+        """Truncate to `max_length`."""
         ids, labels, image_mask = tokens
         is_learned = labels != IGNORE_INDEX
         if not is_learned.any():
-            raise InputError(f"row {name}: it has no assistant turn")
+            raise InputError(f"row {name}: the conversation has no assistant turn")
         if self._max_length is None or len(ids) <= self._max_length:
             return tokens
         needed = 1 + max(int(is_learned.argmax()), int(image_mask.nonzero()[0][-1]))
         if needed > self._max_length:
             raise _TooLongError(
-                f"row {name}: its first answer begins at token {needed}, and max_length is {self._max_length}",
-                "Give a larger max_length, or leave such rows out: "
+                f"row {name}: the first answer begins at token {needed}, but max_length is {self._max_length}",
+                "Use a larger max_length, or remove such rows: "
                 'rows.filter(tokenize.fits, input_columns="conversations")',
             )
         kept = slice(self._max_length)
@@ -175,11 +175,11 @@ class ConversationTokenizer:
 
 
 class _TooLongError(InputError):
-    """`max_length` leaves nothing to learn."""
+    """`max_length` cuts off all answers."""
 
 
 class _Written(NamedTuple):
-    """A conversation's text, where its image stands in it, and its answers."""
+    """A conversation's text, the position of its image, and its answers."""
 
     text: str
     image: int
@@ -191,7 +191,7 @@ def _image_token(tokenizer: Any, asked: str | None) -> str:
         if asked not in tokenizer.get_added_vocab():
             raise InputError(
                 f"the tokenizer has no special token {asked!r}",
-                f"Add it before: tokenizer.add_tokens([{asked!r}], special_tokens=True)",
+                f"Add it first: tokenizer.add_tokens([{asked!r}], special_tokens=True)",
             )
         return asked
     if IMAGE in tokenizer.get_added_vocab():
@@ -199,4 +199,4 @@ def _image_token(tokenizer: Any, asked: str | None) -> str:
     for name in ("image_token", "pad_token", "eos_token"):
         if token := getattr(tokenizer, name, None):
             return str(token)
-    raise InputError("the tokenizer has no token for the image, for padding or for the end", "Name one: image_token=")
+    raise InputError("the tokenizer has no image, padding or end token", "Choose one with image_token=...")

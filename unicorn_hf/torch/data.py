@@ -1,4 +1,4 @@
-"""Rows of a set as items for training, by number or as a stream."""
+"""Rows of a set as training items, by index or as a stream."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,30 +20,30 @@ from unicorn_hf.torch.conversations import ConversationTokenizer
 
 _COLUMNS = ["id", "conversations", "image_embedding"]
 _NUM_READ = 64
-"""Rows of a stream that are read and tokenised together."""
+"""Batch size for reading and tokenising a stream."""
 
 Item = dict[str, torch.Tensor]
 Rows = Any
-"""Of `datasets`: a Dataset or an IterableDataset."""
+"""A Dataset or an IterableDataset of `datasets`."""
 
 
 class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
-    """A set by number: for shuffling and for samplers. A row costs the same in a set of any size.
+    """A set by index, for shuffling and samplers. The time to read a row does not depend on the size of the set.
 
     An item has `input_ids`, `labels`, `attention_mask` (int64) and `image_mask` (bool), all of the shape (tokens,), and
     `embeddings`, float32, of the shape (dim,).
 
     Args:
         source: a built folder, `ORG/NAME` on the Hub, or a `datasets.Dataset` with the columns `conversations` and
-            `image_embedding`: filtered, shuffled or put together as you like.
-        tokenize: what makes tokens of conversations.
-        config: "pretrain" or "instruction"; of a folder or a repository.
+            `image_embedding`, which you may have filtered, shuffled or concatenated.
+        tokenize: tokenises conversations.
+        config: "pretrain" or "instruction"; for a folder or a repository.
         revision: of the repository.
 
     Raises:
         InputError: there is no such set, or it lacks a column. When an item is read: its conversation cannot be
             tokenised (`ConversationTokenizer`), or it has no embedding.
-        RunError: the Hub cannot be asked.
+        RunError: the Hub cannot be reached.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
     ) -> None:
         rows = _loaded(source, config, revision, streaming=False)
         if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
-            raise InputError("these rows are a stream, which has no numbers", "Give them to UnicornIterableDataset.")
+            raise InputError("these rows are a stream, which has no indices", "Use UnicornIterableDataset.")
         self._rows = rows.with_format("arrow")
         self._tokenize = tokenize
 
@@ -67,25 +67,25 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[Item]:
-        """Several rows at once, which is faster: `DataLoader` calls it by itself."""
+        """Read several rows at once, which is faster; `DataLoader` calls this automatically."""
         return _items(self._rows[indices], self._tokenize)
 
 
 class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
-    """A set as a stream: nothing is downloaded before it is read. Items are those of `UnicornDataset`.
+    """A set as a stream, downloaded as it is read. Items are those of `UnicornDataset`.
 
-    Each row comes once, whatever the number of a `DataLoader`'s workers: they share the shards, or, if there are fewer
-    shards than workers, the rows. Of rows that `datasets.distributed.split_dataset_by_node` gave, its workers share the
-    node's.
+    Each row comes once, with any number of `DataLoader` workers: they share the shards, or the rows if there are fewer
+    shards than workers. After `datasets.distributed.split_dataset_by_node` the workers of a node share the node's rows.
 
     Args:
-        source: a built folder, `ORG/NAME` on the Hub, or a `datasets.IterableDataset`: filtered, shuffled as you like.
-        tokenize: what makes tokens of conversations.
-        config: "pretrain" or "instruction"; of a folder or a repository.
+        source: a built folder, `ORG/NAME` on the Hub, or a `datasets.IterableDataset`, which you may have filtered or
+            shuffled.
+        tokenize: tokenises conversations.
+        config: "pretrain" or "instruction"; for a folder or a repository.
         revision: of the repository.
 
     Raises:
-        InputError, RunError: as of `UnicornDataset`.
+        InputError, RunError: see `UnicornDataset`.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
     ) -> None:
         rows = _loaded(source, config, revision, streaming=True)
         if not hasattr(rows, "set_epoch"):
-            raise InputError("these rows are no stream", "Give them to UnicornDataset, or rows.to_iterable_dataset().")
+            raise InputError("these rows are not a stream", "Use UnicornDataset, or rows.to_iterable_dataset().")
         self._rows = rows.with_format("arrow")
         self._tokenize = tokenize
-        # Shared with workers that outlive an epoch.
+        # In shared memory, for workers that persist over epochs.
         self._epoch = torch.tensor(rows.epoch).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Have rows that are shuffled come in another order, the same one for the same epoch."""
+        """Change the order of shuffled rows; it is the same for the same epoch."""
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Item]:
@@ -128,7 +128,7 @@ def _of_this_worker(rows: Rows) -> Rows:
         return rows
     if rows.num_shards >= worker.num_workers:
         return rows.shard(worker.num_workers, worker.id, contiguous=False)
-    # Each worker then reads all rows and tokenises its own.
+    # Each worker then reads all rows and tokenises its share.
     return split_dataset_by_node(rows, worker.id, worker.num_workers)
 
 
@@ -151,18 +151,18 @@ def _items(table: pa.Table, tokenize: ConversationTokenizer) -> list[Item]:
 
 
 def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
-    """Of shape (rows, dim), float32."""
+    """An array of shape (rows, dim), float32."""
     if column.null_count:
         missing = names[column.is_null().to_pylist().index(True)]
-        raise InputError(f"row {missing} has no embedding", "Leave such rows out, or see docs/loading.md.")
+        raise InputError(f"row {missing} has no embedding", "Remove such rows, or see docs/loading.md.")
     if not (_is_list(column.type) and pa.types.is_floating(column.type.value_type)):
-        raise InputError(f"the set's image_embedding holds {column.type}, not vectors")
+        raise InputError(f"the column image_embedding contains {column.type}, not vectors")
     numbers = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
     if (
         len(numbers) % len(names)
         or len({len(vector) for vector in column if not pa.types.is_fixed_size_list(column.type)}) > 1
     ):
-        raise InputError("the set's embeddings are of several sizes")
+        raise InputError("the embeddings have different dimensions")
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
 
 
@@ -181,7 +181,7 @@ def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, str
     if missing := [name for name in _COLUMNS[1:] if name not in names]:
         raise InputError(
             f"the set has no column {', '.join(missing)}",
-            "The original release has no embeddings: docs/loading.md tells how to add them.",
+            "The original release has no embeddings: see docs/loading.md for how to add them.",
         )
     return rows.select_columns([name for name in _COLUMNS if name in names])
 
@@ -193,13 +193,13 @@ def _reading(source: object) -> Iterator[None]:
     try:
         yield
     except DatasetNotFoundError as error:
-        raise InputError(f"there is no data set {source} on the Hub, or it is not shown to you") from error
+        raise InputError(f"there is no data set {source} on the Hub, or you have no access to it") from error
     except dataset_errors() as error:
         if failure := diagnose(error):
             raise RunError(f"{source}: {failure.reason}", failure.advice) from error
         raise InputError(
             f"{source}: datasets cannot load it: {cause_of(error)}",
-            "`unicorn-hf validate` tells what is wrong with a set.",
+            "Check the set with `unicorn-hf validate`.",
         ) from error
 
 
@@ -210,13 +210,13 @@ def _found(source: str | Path, config: str, revision: str | None, streaming: boo
     from unicorn_hf.hub import check_repo_id
 
     folder = Path(source).expanduser()
-    # Of a stream, only what is used is downloaded.
+    # A stream downloads only these columns.
     options: dict[str, Any] = {"split": "train", "streaming": streaming, **({"columns": _COLUMNS} if streaming else {})}
     if folder.is_dir():
         names = [name for name in places.data_files(places.file_names(folder), config) if name.endswith(".parquet")]
         if not names:
-            raise InputError(f"{folder} holds no rows of the config {config}", "It is the folder of a build.")
-        # Not by the folder's name: `datasets` would follow its card to whatever it calls data.
+            raise InputError(f"{folder} has no rows of the config {config}", "Give the folder of a build.")
+        # Not by the folder's name: `datasets` would open any path that the card names.
         with _reading(source):
             return load_dataset("parquet", data_files=[str(folder / name) for name in names], **options)
     try:

@@ -289,7 +289,7 @@ ADVICE = {
     "temperature": (400, {"error": {"message": "Unsupported value: 'temperature' does not support 0.9 with this model.", "param": "temperature"}}, "{temperature: null}"),
     "repetition_penalty": (400, {"error": {"message": "Unknown name 'repetition_penalty'"}}, "{repetition_penalty: null}"),
     "response_format": (400, {"error": {"message": "This response_format type is unavailable now"}}, "engine.json_schema: none"),
-    "extra_body": (400, {"error": {"message": "Unknown field: chat_template_kwargs"}}, "Take chat_template_kwargs out of"),
+    "extra_body": (400, {"error": {"message": "Unknown field: chat_template_kwargs"}}, "Remove chat_template_kwargs from"),
     "chat template, vLLM": (400, {"error": {"message": "'dict object' has no attribute 'contents'", "type": "BadRequestError"}}, "--chat-template"),
     "chat template, Jinja": (400, {"error": {"message": "'bos' is undefined"}}, "--chat-template"),
     "chat template": (400, {"message": "As of transformers v4.44, default chat template is no longer allowed"}, "--chat-template"),

@@ -162,7 +162,7 @@ def test_a_reasoning_parser_that_does_not_fit_the_model(tmp_path: Path, monkeypa
         assert url in lost.advice
         field = ended(url, monkeypatch, QUESTIONS, extra_body={"temperature": "warm"})
         assert "status 400" in field.message
-        assert "Take temperature out of engine.extra_body" in field.advice
+        assert "Remove temperature from engine.extra_body" in field.advice
 
 
 def test_a_chat_template_that_does_not_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
