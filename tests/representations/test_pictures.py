@@ -79,7 +79,7 @@ def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="contains no images"):
         list(PictureSource(str(tmp_path), 5))
     (tmp_path / "broken.png").write_text("no")
-    with pytest.raises(InputError, match=r"broken\.png cannot be read as a picture"):
+    with pytest.raises(InputError, match=r"broken\.png cannot be read as an image"):
         list(PictureSource(str(tmp_path), 5))
     with pytest.raises(InputError, match="is neither a folder with images nor a data set"):
         list(PictureSource(str(tmp_path / "nothing.d"), 5))

@@ -123,9 +123,9 @@ def test_windows_end_where_sentences_do() -> None:
 
 
 def test_a_tokenizer_of_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="tokenizer object is not one"):
+    with pytest.raises(InputError, match="does not support open_clip's tokenizer object"):
         open_clip_tokens(object(), whole=False)
-    with pytest.raises(InputError, match="tokenizer SimpleTokenizer is not one"):
+    with pytest.raises(InputError, match="does not support open_clip's tokenizer SimpleTokenizer"):
         open_clip_tokens(SimpleTokenizer(reduction_mask="shuffle"), whole=False)
     cut_left = HFTokenizer(str(demo_encoder("minilm")), truncation_side="left")
     with pytest.raises(InputError, match="does not support the special tokens"):
