@@ -17,6 +17,8 @@ import pytest
 from distributed import Security
 
 PATIENCE_S = 240
+_WHEN_LEFT = ("--idle-timeout", "1 hour")
+"""Tests that are killed leave their cluster: it ends when nobody has used it for so long."""
 SHARED_WORKERS = Path(tempfile.gettempdir()) / f"unicorn-hf-tests-{os.getpid()}" / "scheduler.json"
 """The scheduler of workers that all tests of this process may use; see `share_workers`."""
 
@@ -41,7 +43,9 @@ class Cluster:
 
     def start_scheduler(self) -> None:
         protocol = "tls" if self.settings else "tcp"
-        self._start("scheduler", ["--host", f"{protocol}://127.0.0.1", "--port", "0", "--no-dashboard"], {})
+        self._start(
+            "scheduler", ["--host", f"{protocol}://127.0.0.1", "--port", "0", "--no-dashboard", *_WHEN_LEFT], {}
+        )
         deadline = time.monotonic() + PATIENCE_S
         while not self.scheduler_file.exists():
             assert time.monotonic() < deadline, self.log("scheduler")
