@@ -287,7 +287,7 @@ def test_an_engine_and_an_encoder_are_in_help_and_completion_and_are_taken(place
     )
     assert planned.returncode == 0, planned.stderr
     assert "parrot org/soft" in planned.stdout
-    assert "Specify it: --llm MODEL" in run(place, "build", "demo", "--engine", "parrot", "--dry-run").stderr
+    assert "Add --llm MODEL" in run(place, "build", "demo", "--engine", "parrot", "--dry-run").stderr
     wrong = run(place, "build", "mine.yaml", "--encoder", "turn:4", "--dry-run").stderr
     assert "Did you mean turned:...?" in wrong
     assert "turned:DIM " in wrong

@@ -113,7 +113,7 @@ def test_what_is_not_looked_at_is_said() -> None:
     assert remarks(["en", "de", "ko"]) == []
     assert remarks(["zh"]) == ["In Chinese, 2 characters count as a word."]
     (no_lists,) = remarks(["fr"])
-    assert no_lists.startswith("There are no word lists of French")
+    assert no_lists.startswith("There are no word lists for French")
     counted, untold = remarks(["th"])
     assert counted == "In Thai, 4 characters count as a word."
     assert untold.startswith("The words of Thai cannot be separated")

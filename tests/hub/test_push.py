@@ -793,7 +793,7 @@ def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClien
     done = hub_client.command(*dry, "--branch", "next")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[:2] == [f"create  the data set {REPO}", "create  the branch, from main"]
+    assert lines[:2] == [f"create  the data set {REPO}", "create  the branch from main"]
     assert f"{len(published(folder)) - 1} files to send" in lines[-1]
     assert "skip    work.log" in lines
     assert hub.repositories == {}
