@@ -132,7 +132,7 @@ def _problem_of(address: str) -> tuple[str, str] | None:
     if not host or re.search(r"[^\w.:%-]", host) or re.search(r"\s", address):
         return "with an invalid URL", example
     if parts.scheme.startswith("socks") and not all(find_spec(module) for module in _SOCKS_MODULES):
-        return f"that needs a missing package: {place}", f"Run {_INSTALL_SOCKS}, or unset it."
+        return f"that needs a package that is not installed: {place}", f"Run {_INSTALL_SOCKS}, or unset it."
     return None
 
 
