@@ -71,7 +71,7 @@ def test_a_set_is_made_again_from_what_it_publishes(tmp_path: Path) -> None:
     (tmp_path / "image_statistics.safetensors").unlink()
     again = tmp_path / "again"
     # The set does not bring the file of its seeds, and what its recipe calls it is not opened.
-    with pytest.raises(InputError, match=r"names '.*seeds\.txt' as seeds\.sources\.path"):
+    with pytest.raises(InputError, match=r"names the file '.*seeds\.txt' as seeds\.sources\.path"):
         load_recipe(first / "recipe.yaml")
     (source,) = read_recipe(first / "recipe.yaml").model_dump(mode="json")["seeds"]["sources"]
     mine = {"seeds.sources": [source | {"path": str(tmp_path / "seeds.txt")}]}

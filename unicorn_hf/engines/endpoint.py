@@ -76,7 +76,7 @@ class EndpointEngine(AnyEngine):
     def _an_address_without_secrets(self) -> Self:
         # Validates the section: an error of the field would show its value.
         if self.base_url is not None and not self.base_urls:
-            raise ValueError("base_url is an empty list")
+            raise ValueError("base_url must not be an empty list")
         for parts in map(urlsplit, self.base_urls):
             if "@" in parts.netloc or parts.query or parts.fragment:
                 raise ValueError(f"base_url must not contain a user, password or query. Set the key in {API_KEY}")
