@@ -48,6 +48,7 @@ SHARDS = [
     "instructions-*/000-00000-0.instructions.parquet",
     "representations-*/000-00001.embeddings.arrow",
     "representations-*/000-00001.moments.parquet",
+    "moments-*/all.moments.parquet",
     "alignment-*/000-00001.mean.parquet",
     "packaging-*/*.packaged.parquet",
 ]

@@ -296,7 +296,7 @@ def test_nothing_anywhere_is_one_clear_error(loader: Loader) -> None:
         (loader.folder / name).write_text('{"a": 1}\n')
     error, other = loader.run(NOTHING).value
     assert error["type"] == "InputError"
-    assert error["message"].startswith(f"there is no data set {ORIGINAL} on the Hub, or it is not shown to you\nWhat ")
+    assert error["message"].startswith(f"the Hub has no data set {ORIGINAL}, or you have no access to it\n\"unicorn\" ")
     assert 'data_dir="FOLDER"' in error["message"]
     assert "doesn't exist on the Hub" in other["message"]  # other names are as ever
 
@@ -380,7 +380,7 @@ before = state()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import unicorn_hf.datasets_plugin
-print(json.dumps([before == state(), [str(w.message) for w in caught if "taught" in str(w.message)]]))
+print(json.dumps([before == state(), [str(w.message) for w in caught if "cannot add" in str(w.message)]]))
 """
     unchanged, said = installed.run(code).value
     assert unchanged

@@ -84,7 +84,7 @@ def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None
             is_published = out is not None and (out / name).exists() and (out / name).samefile(folder / name)
             if (is_published and not _is_newer(path)) or file_sha256(folder / name) == record.sha256:
                 continue
-            raise DamagedShardError(path, "is damaged: its bytes are not those that were written")
+            raise DamagedShardError(path, "is damaged: its bytes differ from those that were written")
 
 
 def _is_newer(path: Path) -> bool:
