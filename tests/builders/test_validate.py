@@ -411,7 +411,7 @@ def test_an_empty_folder_and_none(tmp_path: Path) -> None:
 def test_the_command_on_a_folder(folder: Path) -> None:
     done = unicorn("validate", "unicorn", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("unicorn is valid: 60 rows of pretrain and 24 rows of instruction")
+    assert done.stdout.startswith("unicorn is valid: read 60 rows of pretrain and 24 rows of instruction")
 
     path = shard(folder, "pretrain")
     rewrite(path, lambda rows: say(rows[7], 0, "\x1b[31m no image\n{{ x }}"))
