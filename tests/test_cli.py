@@ -100,7 +100,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--engine", "vllm", "--base-url", "http://127.0.0.1"], ["--base-url", "--engine endpoint"]),
     (["--engine", "endpoint", "--llm", "m"], ["no base_url for endpoint", "--base-url"]),
     (["--engine", "endpoint", "--base-url", "http://127.0.0.1"], ["no model for endpoint", "--llm"]),
-    (["--engine", "endpoint", "--llm", "m", "--base-url", "http://u:p@h"], ["engine", "no user, password"]),
+    (["--engine", "endpoint", "--llm", "m", "--base-url", "http://u:p@h"], ["engine", "a user, password"]),
     (["--push", "no-slash"], ["no-slash", "ORG/NAME"]),
     (["--workers", "0"], ["--workers"]),
 ]
