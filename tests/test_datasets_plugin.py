@@ -296,7 +296,7 @@ def test_nothing_anywhere_is_one_clear_error(loader: Loader) -> None:
         (loader.folder / name).write_text('{"a": 1}\n')
     error, other = loader.run(NOTHING).value
     assert error["type"] == "InputError"
-    assert error["message"].startswith(f"the Hub has no data set {ORIGINAL}, or you have no access to it\n\"unicorn\" ")
+    assert error["message"].startswith(f'the Hub has no data set {ORIGINAL}, or you have no access to it\n"unicorn" ')
     assert 'data_dir="FOLDER"' in error["message"]
     assert "doesn't exist on the Hub" in other["message"]  # other names are as ever
 
