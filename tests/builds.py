@@ -15,7 +15,8 @@ from tests.runtime.dask_cluster import SHARED_WORKERS
 
 SHARED = ["--cluster", str(SHARED_WORKERS)]
 """For who tests nothing of a build's own workers: it uses those that all tests share."""
-ECHO = ["--engine", "echo", "--encoder", "hashing:64", *SHARED]
+REHEARSAL = ["--engine", "echo", "--encoder", "hashing:64"]
+ECHO = [*REHEARSAL, *SHARED]
 
 
 def write_seeds(path: Path, number: int = 300) -> Path:

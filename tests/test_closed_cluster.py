@@ -16,7 +16,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from tests.builds import write_seeds
+from tests.builds import REHEARSAL, write_seeds
 from tests.held_up import NUM_WORKERS, held_up
 from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
 from unicorn_hf.cli import main
@@ -94,20 +94,7 @@ def test_a_process_without_the_certificate_gets_no_task_onto_a_builds_cluster(tm
 
 def output_of_a_build(folder: Path, *arguments: str) -> str:
     seeds = str(write_seeds(folder / "seeds.txt", 4))
-    small = [
-        "--seeds",
-        seeds,
-        "--engine",
-        "echo",
-        "--encoder",
-        "hashing:8",
-        "--captions",
-        "4",
-        "--instructions",
-        "0",
-        "--out",
-        str(folder / "unicorn"),
-    ]
+    small = ["--seeds", seeds, *REHEARSAL, "--captions", "4", "--instructions", "0", "--out", str(folder / "unicorn")]
     return CliRunner().invoke(main, ["build", "demo", *small, *arguments]).output
 
 

@@ -50,8 +50,8 @@ def run(
     _share_workers(arguments)
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         out, err = Path(folder, "stdout"), Path(folder, "stderr")
-        request = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment)}
-        code = _server().ask({**request, "stdout": str(out), "stderr": str(err)}, timeout_s)
+        place = {"cwd": str(cwd), "stdout": str(out), "stderr": str(err)}
+        code = _server().ask({"arguments": arguments, "environment": dict(environment), **place}, timeout_s)
         return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 

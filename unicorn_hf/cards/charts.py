@@ -134,7 +134,7 @@ def _ranked(counts: Mapping[str, int], last: str | None = None) -> list[tuple[st
     """Sort by count, largest first, with `last` and everything beyond `_MAX_BARS` at the end; never empty."""
     shown = [item for item in ranked(counts) if item[0] != last]
     rest = shown[_MAX_BARS - 1 :] if len(shown) > _MAX_BARS else []
-    number = sum(number for _, number in rest) + sum(number for name, number in counts.items() if name == last)
+    number = sum(number for _, number in rest) + (counts.get(last, 0) if last else 0)
     shown = shown[: _MAX_BARS - 1] if rest else shown
     return shown + ([(last or f"{len(rest)} more", number)] if number else []) or [("none", 0)]
 

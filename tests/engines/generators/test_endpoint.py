@@ -667,6 +667,7 @@ def build(server: ChatServer, folder: Path, *options: str, **environment: str) -
     )
     write_seeds(folder / "seeds.txt", 40)
     served = ["--engine", "endpoint", "--base-url", server.url, "--llm", "org/model", *options]
+    # Shared workers have an environment of their own: a key that is set here would not reach them.
     if not environment and "--workers" not in options:
         served += SHARED
     return unicorn("build", recipe, *served, cwd=folder, NO_PROXY="127.0.0.1", **environment)
