@@ -123,8 +123,8 @@ def test_the_schema_as_tgi_takes_it(server: ChatServer) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 7])
 def test_requests_in_flight_are_bounded(server: ChatServer, concurrency: int) -> None:
-    server.slow_s = 0.1
-    ask(server, 30, concurrency=concurrency)
+    server.slow_s = 0.3
+    ask(server, 14, concurrency=concurrency)
     assert server.most_at_once == concurrency
 
 
@@ -438,7 +438,7 @@ def test_a_server_that_counts_no_tokens(server: ChatServer) -> None:
 
 
 def test_calls_of_several_threads_share_the_bound(server: ChatServer) -> None:
-    server.slow_s = 0.02
+    server.slow_s = 0.3
     generator = opened(server, concurrency=6)
     with ThreadPoolExecutor(3) as threads:
         calls = [requests_of(20)[start:] for start in (0, 5, 10)]
