@@ -62,13 +62,11 @@ def content_words(text: str, language: str = ENGLISH) -> tuple[str, ...]:
     characters replace words: in Japanese, kanji and katakana words. Empty if `has_content_words` is false.
     """
     if base(language) == ENGLISH:
-        english = map(_content_stem, words(text.replace("’", "'")))
-        return tuple(stem for stem in english if stem is not None)
+        return tuple(filter(None, map(_content_stem, words(text.replace("’", "'")))))
     if not has_content_words(language):
         return ()
     found = [*words(_KATAKANA.sub(" ", text)), *_KATAKANA.findall(text)]
-    stems = (_stem(word, base(language)) for word in found)
-    return tuple(stem for stem in stems if stem is not None)
+    return tuple(filter(None, (_stem(word, base(language)) for word in found)))
 
 
 def telling_words(text: str, language: str = ENGLISH) -> list[str]:
