@@ -330,7 +330,7 @@ def test_a_server_that_fails_for_all_stops_with_the_reason(server: ChatServer) -
 
 
 def test_retry_after_is_honoured_by_all(server: ChatServer) -> None:
-    """One request is told to wait a second: it does, and nobody else asks meanwhile."""
+    """One request is told to wait a second: it does, and so do the others, but for those already on their way."""
     asked_at: list[tuple[float, str]] = []
     lock = threading.Lock()
 
@@ -344,9 +344,10 @@ def test_retry_after_is_honoured_by_all(server: ChatServer) -> None:
 
     server.script = script
     answers = ask(server, 12, concurrency=2)
-    told_at = asked_at[0][0]
-    assert asked_at[0][1] == "row 0"
-    assert [at for at, about in asked_at if 0.1 < at - told_at < 0.95] == []
+    told_at = min(at for at, about in asked_at if about == "row 0")
+    meanwhile = [about for at, about in asked_at if 0 <= at - told_at < 0.95]
+    assert meanwhile.count("row 0") == 1
+    assert len(meanwhile) <= 4  # All twelve would take a third of a second.
     assert [answer.num_retries for answer in answers] == [1] + [0] * 11
 
 
