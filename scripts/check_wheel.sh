@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs a wheel with its base dependencies only in an environment of its own, builds with it and loads what it built.
-# Usage: scripts/check_wheel.sh PYTHON WHEEL FOLDER CONSTRAINTS (FOLDER is made; it must lie outside the tree)
+# Usage: scripts/check_wheel.sh UV PYTHON WHEEL FOLDER CONSTRAINTS (FOLDER is made; it must lie outside the tree)
 set -euo pipefail
-python="$1" wheel="$2" folder="$3" constraints="$4"
+uv="$1" python="$2" wheel="$3" folder="$4" constraints="$5"
 
-"$python" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" "$wheel"
+"$uv" venv --quiet --python "$python" "$folder/venv"
+"$uv" pip install --quiet --python "$folder/venv/bin/python" --constraint "$constraints" "$wheel"
 cd "$folder"
 # A cache of its own, so that nothing an earlier run loaded is found in place of this build.
 export HF_HOME="$folder/hf" HF_HUB_OFFLINE=1
