@@ -172,7 +172,7 @@ def test_an_engine_that_always_dies_ends_the_build_with_advice(faults: Faults, t
     faults.recipe()
     result = CliRunner().invoke(main, ["build", str(recipe), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1, result.output
-    assert "for each of 3 requests" in result.output
+    assert "on each of 3 requests in a row" in result.output
     assert "it lacks 2 GiB of memory" in result.output
     assert "engine.gpu_memory_utilization" in result.output
     assert "Traceback" not in result.output

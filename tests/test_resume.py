@@ -110,7 +110,7 @@ def test_ctrl_c_says_how_to_go_on(undisturbed: dict[str, bytes], tmp_path: Path)
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "the same command goes on" in told
+    assert "run the same command again to resume" in told
     assert "Traceback" not in told, told
     assert not (tmp_path / "unicorn").exists()
     assert unicorn(*arguments(tmp_path), cwd=tmp_path).returncode == 0
