@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.builders.originals import release, zipped
 from tests.builds import SHARED, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
@@ -70,13 +71,12 @@ class Loader:
 
     def run(self, code: str, *args: str, **env: str | None) -> Outcome:
         """What the last line that `code` prints says, as JSON."""
-        done = subprocess.run(
-            [self.python, "-c", code, *args],
+        done = warm.run(
+            ["-c", code, *args],
             cwd=self.folder,
-            env=self.client.environment(env),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
+            environment=self.client.environment(env),
+            python=self.python,
+            imports="datasets",
         )
         assert done.returncode == 0, done.stderr
         return Outcome(json.loads(done.stdout.splitlines()[-1]), done.stderr)

@@ -96,7 +96,7 @@ def _work(model: str) -> None:
 
 def _answer(model: str, path: Path) -> None:
     """As a job does it: answers from the worker's engine into the partition's store."""
-    sampling = Sampling(temperature=0, max_tokens=150)
+    sampling = Sampling(temperature=0, max_tokens=40)
     requests = [Request(str(n), "", (Message("user", f"Count from {n} to 99."),), sampling, n) for n in range(8)]
     engine = GeneratorSpec(ENGINE, "engine", model)
     work = Work()

@@ -15,7 +15,7 @@ from tests.hub.fixtures import ROOT
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples" / "train_projector.py"
-NUM_STEPS = 16
+NUM_STEPS = 8
 
 
 @pytest.fixture(scope="module")

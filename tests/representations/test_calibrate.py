@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -13,6 +14,7 @@ from tests.builds import rows, unicorn
 from tests.emoji import FOLDER, PICTURES
 from tests.representations import formulas
 from unicorn_hf import load_transfer
+from unicorn_hf.cli import main
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.models.demo_models import demo_encoder
@@ -78,22 +80,26 @@ def test_calibrate_measures_all_pictures_a_batch_at_a_time(pictures: Path, tmp_p
         calibrate(PictureSource(str(pictures), 1), ENCODER, out, NoProgress())
 
 
-def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path) -> None:
+def run(*arguments: object) -> Result:
+    """The command in this process, which has imported torch already."""
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.txt").write_text("".join(f"a jar number {n} on a shelf\n" for n in range(150)))
-    done = unicorn("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors")
+    assert done.exit_code == 0, done.stderr
     assert f"{NUM} pictures" in done.stdout
-    told = unicorn(
-        "calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json", cwd=tmp_path
-    )
+    told = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json")
     assert (json.loads(told.stdout)["num_images"], json.loads(told.stdout)["dim"]) == (NUM, DIM)
     done = unicorn(
         "build", "--seeds", "seeds.txt", "--captions", 50, "--instructions", 10, "--engine", "echo", "--workers", 1,
         "--encoder", ENCODER, "--transfer", "realign", "--image-statistics", "im.safetensors", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = unicorn("gap", "unicorn", "--images", pictures, "--encoder", ENCODER, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = run("gap", "unicorn", "--images", pictures, "--encoder", ENCODER)
+    assert done.exit_code == 0, done.stderr
     assert "norm of the gap between the means" in done.stdout
     facts = json.loads((tmp_path / "unicorn" / "statistics.json").read_text())["gap"]
     assert (facts["num_images"], facts["num_texts"], facts["num_pairs"]) == (NUM, 50, SAID)
@@ -107,10 +113,10 @@ def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path) -> 
     assert (tmp_path / "unicorn" / "assets" / "gap.png").stat().st_size > 10_000
     assert str(tmp_path) not in card
     assert load_transfer(tmp_path / "unicorn").name == "realign"
-    done = unicorn("validate", "unicorn", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
-    told = unicorn("gap", "unicorn", "--images", pictures, "--encoder", ENCODER, "--no-plot", "--json", cwd=tmp_path)
+    done = run("validate", "unicorn")
+    assert done.exit_code == 0, done.stdout
+    told = run("gap", "unicorn", "--images", pictures, "--encoder", ENCODER, "--no-plot", "--json")
     assert json.loads(told.stdout)["after"] == facts["after"]
-    done = unicorn("gap", "unicorn", "--images", pictures, "--encoder", "hashing:16", cwd=tmp_path)
-    assert done.returncode == 2
+    done = run("gap", "unicorn", "--images", pictures, "--encoder", "hashing:16")
+    assert done.exit_code == 2
     assert "is another model" in done.stderr
