@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import warm
 from tests.builds import ECHO, unicorn, write_seeds
 from tests.docs.blocks import ROOT, Block, blocks
 from tests.emoji import PICTURES
@@ -52,9 +54,22 @@ def test_the_blocks_of_a_page_run(page: str, built: Path, hub_client: HubClient)
     environment = hub_client.environment({"PATH": os.pathsep.join([tools, os.environ["PATH"]])})
     for block in (block for block in CODE if block.page == page and block.is_run):
         code = block.code.replace("ORG/NAME", f"{hub_client.hub.user}/unicorn")
-        runner = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
-        done = subprocess.run([*runner, code], cwd=home, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, f"{block}\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        for done in _run(block, code, home, environment):
+            assert done.returncode == 0, f"{block}\n{code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def _run(
+    block: Block, code: str, home: Path, environment: dict[str, str]
+) -> Iterator["subprocess.CompletedProcess[str]"]:
+    lines = code.replace("\\\n", " ").splitlines()
+    if block.language == "python":
+        yield warm.run(["-c", code], cwd=home, environment=environment)
+    elif all(line.startswith("unicorn-hf ") and not set(line) & set(">|$;&") for line in lines):
+        for line in lines:
+            yield warm.run(shlex.split(line, comments=True)[1:], cwd=home, environment=environment)
+    else:
+        command = ["bash", "-euo", "pipefail", "-c", code]
+        yield subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("block", [block for block in CODE if block.language == "python"], ids=str)

@@ -146,6 +146,7 @@ def ended(url: str, monkeypatch: pytest.MonkeyPatch, requests: list[Request], **
 QUESTIONS = [request(f"What is the capital of country number {number}?") for number in range(6)]
 
 
+@pytest.mark.soak
 def test_a_reasoning_parser_that_does_not_fit_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the whole answer for a thought: `content` is null. And a server that is asked at another address."""
     folder = shutil.copytree(demo_llm("smollm2-135m-instruct"), tmp_path / "model", copy_function=os.symlink)
@@ -165,6 +166,7 @@ def test_a_reasoning_parser_that_does_not_fit_the_model(tmp_path: Path, monkeypa
         assert "Remove temperature from engine.extra_body" in field.advice
 
 
+@pytest.mark.soak
 def test_a_chat_template_that_does_not_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server refuses every prompt; one that has no place for a system prompt, those that have one."""
     template = tmp_path / "broken.jinja"
