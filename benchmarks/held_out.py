@@ -35,8 +35,7 @@ from scripts.train_joint_encoder import ENCODER, phrases, recall
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.representations.gap import mmd
-from unicorn_hf.representations.moments import Moments
-from unicorn_hf.representations.transfers import Alignment, Transfer, TransferStatistics, fit
+from unicorn_hf.representations.transfers import Transfer, fit_to_rows
 
 DECAYS = tuple(10.0**-power for power in range(2, 8))
 TENTH = 10
@@ -128,9 +127,7 @@ def measured(encoded: Encoded, name: str, seed: int) -> Row:
         return {column: float((right == largest).mean()) for column, (_, right) in held_out(encoded, "none").items()}
     if name == "images":
         return probed(images, image_groups, held_out(encoded, "none"), seed)
-    statistics = TransferStatistics(Moments.of(texts), Moments.of(images), seed=seed)
-    aligned = Alignment.fit(statistics).mean(texts)
-    transfer = fit(name, TransferStatistics(statistics.text, statistics.image, aligned, seed))
+    transfer = fit_to_rows(name, texts, images, seed)
     ids = [f"{concept} {phrase}" for concept, phrase in product(half, range(encoded.phrases.shape[1]))]
     shifted = transfer.apply_text(texts, ids)
     return gap_and_recall(encoded, transfer) | probed(shifted, groups, held_out(encoded, transfer), seed)

@@ -185,7 +185,7 @@ def mean_of(paths: list[Path], alignment: Any) -> Any:
     from unicorn_hf.representations.moments import SetMean
     from unicorn_hf.representations.vectors import read_vectors
 
-    return SetMean.merged([alignment.mean(read_vectors(path)) for path in paths])
+    return SetMean.merged([alignment.measure(read_vectors(path)) for path in paths])
 
 
 def write(paths: list[Path], target: Path, fitted: Any) -> None:

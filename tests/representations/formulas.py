@@ -1,6 +1,7 @@
 """The transfers as their papers write them: plain float64 NumPy, all rows at once, nothing of unicorn_hf."""
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,23 @@ def realign(y: Array, x: Array) -> Array:
     return n(e - e.mean(0) + x.mean(0))
 
 
+def gaussian_ot(y: Array, x: Array) -> Array:
+    s, r = shrunk(np.cov(y.T, bias=True)), shrunk(np.cov(x.T, bias=True))
+    root = symmetric(s, np.sqrt)
+    inverse = symmetric(s, lambda values: 1 / np.sqrt(values))
+    return n((y - y.mean(0)) @ (inverse @ symmetric(root @ r @ root, np.sqrt) @ inverse))
+
+
+def shrunk(covariance: Array) -> Array:
+    return 0.8 * covariance + 0.2 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+
+
+def symmetric(matrix: Array, function: Callable[[Array], Array]) -> Array:
+    """The function of a symmetric matrix."""
+    values, axes = np.linalg.eigh(matrix)
+    return axes @ np.diag(function(values)) @ axes.T
+
+
 def c3(y: Array, ids: list[str], seed: int) -> Array:
     return n(n(y) - y.mean(0) + np.sqrt(0.016) * np.stack([noise(row_id, seed, y.shape[1]) for row_id in ids]))
 
@@ -53,4 +71,4 @@ def noise(row_id: str, seed: int, dim: int) -> Array:
     return generator.standard_normal(dim, dtype=np.float32).astype(np.float64)
 
 
-WITHOUT_NOISE = (none, mean_shift, mean_shift_raw, mean_shift_to_image, per_dimension, realign)
+WITHOUT_NOISE = (none, mean_shift, mean_shift_raw, mean_shift_to_image, per_dimension, realign, gaussian_ot)

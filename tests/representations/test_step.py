@@ -15,7 +15,7 @@ from tests.stages import SerialPool, TableEncoder, captions_of, recipe_of, seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.schemas import embeddings
-from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.moments import Covariance, Moments
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.representations.transfers import Identity, MeanShift
@@ -122,24 +122,27 @@ def test_domains_have_moments_of_their_own(captions: Captions, tmp_path: Path) -
 # -- transfers that need images ----------------------------------------------------------------------------------------
 
 IMAGES = units(50, DIM, 9, cone=-0.5)
-SIDE = ImageStatistics(Moments.of(IMAGES), "table", "table", "art")
+SIDE = ImageStatistics(Moments.of(IMAGES), "table", "table", "art", Covariance.of(IMAGES))
 
 
 def all_vectors(captions: Captions) -> np.ndarray[Any, Any]:
     return np.stack([vector_of(text, DIM) for texts in captions.texts.values() for _, text in texts])
 
 
-def test_realign_takes_a_second_pass_over_all_partitions(captions: Captions, tmp_path: Path) -> None:
-    made = run(captions, tmp_path, TableEncoder(DIM), "realign", SIDE)
+@pytest.mark.parametrize(("name", "num_parts"), [("realign", 2), ("gaussian_ot", 1)])
+def test_a_transfer_of_two_passes_sees_all_partitions(
+    captions: Captions, tmp_path: Path, name: str, num_parts: int
+) -> None:
+    made = run(captions, tmp_path, TableEncoder(DIM), name, SIDE)
     texts = all_vectors(captions)
     moved = np.concatenate(
-        [made.transfer.apply_text(read_vectors(made.path(name))) for name in captions.texts if captions.texts[name]]
+        [made.transfer.apply_text(read_vectors(made.path(part))) for part in captions.texts if captions.texts[part]]
     )
-    expected = formulas.realign(texts.astype(np.float64), IMAGES.astype(np.float64))
+    expected = getattr(formulas, name)(texts.astype(np.float64), IMAGES.astype(np.float64))
     np.testing.assert_allclose(moved, expected, rtol=0, atol=1e-6)
-    assert len(list((tmp_path / "work").glob("alignment-*/*.json"))) == 2
+    assert len(list((tmp_path / "work").glob("alignment-*/*.json"))) == num_parts
     again = TableEncoder(DIM)
-    assert run(captions, tmp_path, again, "realign", SIDE).identity == made.identity
+    assert run(captions, tmp_path, again, name, SIDE).identity == made.identity
     assert again.encoded == []
 
 

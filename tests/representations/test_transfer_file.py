@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +12,25 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tests.representations.test_moments import units
-from tests.representations.test_transfers import ids_of
+from tests.representations.test_transfers import ids_of, statistics_of
 from unicorn_hf import load_transfer
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.representations.moments import DomainMoments, Moments
+from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
     load_image_statistics,
     save_image_statistics,
     save_transfer,
 )
-from unicorn_hf.representations.transfers import Alignment, TransferStatistics, fit
+from unicorn_hf.representations.transfers import TransferStatistics, fit
 
 TEXTS, IMAGES = units(60, 6), units(40, 6, 1, cone=-0.3)
 TEXT = DomainMoments.of(TEXTS, ["birds", "food", "food"] * 20)
 
 
 def statistics_for(name: str, *, images: bool = True) -> TransferStatistics:
-    statistics = TransferStatistics(TEXT.overall, Moments.of(IMAGES) if images else None, seed=3)
-    if name == "realign":
-        aligned = Alignment.fit(statistics).mean(TEXTS)
-        statistics = TransferStatistics(statistics.text, statistics.image, aligned, seed=3)
-    return statistics
+    return statistics_of(name, TEXTS, IMAGES if images else None, [], seed=3)
 
 
 def saved(folder: Path, name: str, *, images: bool = True) -> Path:
@@ -59,11 +56,11 @@ def test_the_file_says_both_sides_method_and_encoder_in_one_key_and_the_same_byt
     path = saved(tmp_path, "realign")
     with safe_open(path, "np") as file:
         assert sorted(file.keys()) == [
-            "aligned_mean", "image_mean", "image_variance", "text_domain_mean", "text_domain_variance", "text_mean",
-            "text_variance",
+            "aligned_mean", "image_covariance", "image_mean", "image_variance", "text_domain_mean",
+            "text_domain_variance", "text_mean", "text_variance",
         ]  # fmt: skip
         assert all(file.get_tensor(name).dtype == np.float64 for name in file.keys())  # noqa: SIM118
-        np.testing.assert_array_equal(file.get_tensor("text_mean"), TEXT.overall.mean)
+        np.testing.assert_allclose(file.get_tensor("text_mean"), TEXT.overall.mean, rtol=1e-14)
         np.testing.assert_allclose(file.get_tensor("text_domain_mean")[1], TEXT.domains["food"].mean, rtol=1e-15)
         (facts,) = map(json.loads, file.metadata().values())
     assert (facts["transfer"], facts["encoder"], facts["encoder_id"]) == ("realign", "hashing:6", "0a")
@@ -76,12 +73,15 @@ def test_the_file_says_both_sides_method_and_encoder_in_one_key_and_the_same_byt
 
 def test_image_statistics_come_of_their_own_file_or_of_a_data_set(tmp_path: Path) -> None:
     path = tmp_path / "image_statistics.safetensors"
-    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art"))
+    covariance = Covariance.of(IMAGES)
+    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art", covariance))
     for file in (path, saved(tmp_path, "mean_shift")):
         found = load_image_statistics(file)
         assert (found.encoder, found.encoder_id, found.source) == ("hashing:6", "0a", "art")
         np.testing.assert_array_equal(found.moments.mean, Moments.of(IMAGES).mean)
         np.testing.assert_allclose(found.moments.scatter, Moments.of(IMAGES).scatter, rtol=1e-14)
+        assert found.covariance
+        np.testing.assert_allclose(found.covariance.scatter, covariance.scatter, rtol=1e-12)
     with pytest.raises(InputError, match="contains no image statistics"):
         load_image_statistics(saved(tmp_path, "mean_shift", images=False))
     with pytest.raises(InputError, match="contains no transfer"):
@@ -105,6 +105,15 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     save_file({"image_mean": np.zeros(3), "image_variance": np.zeros(2)}, broken, {"unicorn_hf": json.dumps(facts)})
     with pytest.raises(InputError, match="are invalid or of different shapes"):
         load_image_statistics(broken)
+    tensors = {"image_mean": np.zeros(3), "image_variance": np.ones(3), "image_covariance": np.eye(2)}
+    save_file(tensors, broken, {"unicorn_hf": json.dumps(facts)})
+    with pytest.raises(InputError, match="image_covariance is invalid or of another shape"):
+        load_image_statistics(broken)
+
+
+def test_statistics_of_an_older_version_have_no_covariance() -> None:
+    with pytest.raises(InputError, match="contain no covariance"):
+        fit("gaussian_ot", replace(statistics_for("gaussian_ot"), image_covariance=None))
 
 
 def test_what_is_neither_here_nor_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,25 @@ def test_an_item(data: UnicornDataset) -> None:
     assert answers == "The number 7.<|im_end|>Yes.<|im_end|>"
 
 
+def test_noise_is_drawn_anew_and_of_the_stated_norm() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(50, 64, generator=torch.Generator().manual_seed(1)), dim=1)
+    rows = datasets.Dataset.from_list(
+        [row(number) | {"image_embedding": vector} for number, vector in enumerate(vectors.tolist())]
+    )
+    noisy = UnicornDataset(rows, TOKENIZE, noise=0.5)
+    torch.manual_seed(7)
+    first, second = noisy[0]["embeddings"], noisy[0]["embeddings"]
+    assert not torch.equal(first, second)
+    torch.manual_seed(7)
+    torch.testing.assert_close(noisy[0]["embeddings"], first, rtol=0, atol=0)
+    moved = torch.stack([noisy[number]["embeddings"] for number in range(len(vectors))])
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(len(vectors)))
+    # Noise is nearly orthogonal to the vector, so that the cosine is that of the angle atan(0.5).
+    assert (vectors * moved).sum(dim=1).mean().item() == pytest.approx(1 / (1 + 0.5**2) ** 0.5, abs=0.03)
+    streamed = UnicornIterableDataset(rows.to_iterable_dataset(), TOKENIZE, noise=0.5)
+    assert not torch.equal(next(iter(streamed))["embeddings"], vectors[0])
+
+
 def test_every_row_by_number_is_the_row_in_turn(folder: Path, data: UnicornDataset) -> None:
     assert len(data) == NUM_ROWS
     streamed = list(UnicornIterableDataset(folder, TOKENIZE))

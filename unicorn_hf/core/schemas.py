@@ -92,6 +92,9 @@ MEANS = pa.schema(
     ]
 )
 
+# The scatter matrix, row after row.
+COVARIANCES = MEANS.append(pa.field("scatter", pa.list_(pa.float64()), nullable=False))
+
 
 def embeddings(dim: int) -> pa.Schema:
     """The encoder's vectors before the transfer, in float32 to keep the transfer exact."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from unicorn_hf.core.encoder import published_encoder, resolve_encoder
-from unicorn_hf.representations.moments import Moments
+from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
@@ -25,18 +25,19 @@ def calibrate(pictures: PictureSource, encoder: str, out: Path, progress: Progre
     """
     tower = resolve_encoder(encoder, BATCH_SIZE).open_images()
     progress.start("images", pictures.limit)
-    moments = Moments.merged([], tower.dim)
+    covariance = Covariance.merged([])
     try:
         for batch in batches(pictures, 4 * BATCH_SIZE):
-            with in_shard(pictures.name, range(moments.count, moments.count + len(batch))):
-                part = Moments.of(tower.encode([picture.image for picture in batch]))
-            moments = Moments.merged([moments, part])
-            progress.known(moments.count, 0)
+            with in_shard(pictures.name, range(covariance.count, covariance.count + len(batch))):
+                part = Covariance.of(tower.encode([picture.image for picture in batch]))
+            covariance = Covariance.merged([covariance, part])
+            progress.known(covariance.count, 0)
     finally:
         tower.close()
     progress.finish()
+    moments = covariance.moments
     moments.check_spread(f"the images of {pictures.name}")
-    statistics = ImageStatistics(moments, published_encoder(encoder), encoder_id(encoder), pictures.name)
+    statistics = ImageStatistics(moments, published_encoder(encoder), encoder_id(encoder), pictures.name, covariance)
     save_image_statistics(out, statistics)
     return statistics
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.schemas import MEANS, MOMENTS
+from unicorn_hf.core.schemas import COVARIANCES, MEANS, MOMENTS
 from unicorn_hf.representations.rows import RowError, Vectors, exact_blocks
 
 _SAME = 1e-12
@@ -109,8 +109,11 @@ class SetMean:
     count: int
     mean: NDArray[np.float64]
 
+    schema: ClassVar[pa.Schema] = MEANS
+
     @classmethod
-    def merged(cls, parts: "Sequence[SetMean]") -> Self:
+    def merged(cls, parts: "Iterable[SetMean]") -> Self:
+        parts = list(parts)
         count = sum(part.count for part in parts)
         near = parts[0].mean
         moved = np.sum([part.count * (part.mean - near) for part in parts], axis=0)
@@ -127,6 +130,69 @@ class SetMean:
     def from_table(cls, table: pa.Table) -> Self:
         row = table.to_pylist()[0]
         return cls(row["count"], np.array(row["mean"]))
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Count, mean and the whole scatter matrix, in float64; merges like `Moments`."""
+
+    count: int
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+    """Sum of the outer products of the deviations from the mean: shape (dimensions, dimensions)."""
+
+    schema: ClassVar[pa.Schema] = COVARIANCES
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> Self:
+        """
+        Raises:
+            RowError: a row is zero or not finite: it has no direction.
+        """
+        mean = Moments.of(vectors).mean
+        scatter = np.zeros((len(mean), len(mean)))
+        for _, block in exact_blocks(vectors):
+            block -= mean
+            scatter += block.T @ block
+        return cls(len(vectors), mean, scatter)
+
+    @classmethod
+    def merged(cls, parts: "Iterable[Covariance]") -> Self:
+        """The covariance of all parts together; only two are in memory at a time."""
+        count, mean, scatter = 0, np.zeros(0), np.zeros((0, 0))
+        for part in parts:
+            if not count:
+                count, mean, scatter = part.count, part.mean, part.scatter.copy()
+                continue
+            gap, total = part.mean - mean, count + part.count
+            scatter += part.scatter
+            scatter += np.outer(gap, gap * (count * part.count / total))
+            mean = mean + gap * (part.count / total)
+            count = total
+        return cls(count, mean, scatter)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """Mean outer product of the deviations."""
+        return self.scatter / self.count
+
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.count, self.mean, self.scatter.diagonal().copy())
+
+    @property
+    def identity(self) -> str:
+        return fingerprint(self.count, self.mean.tobytes().hex(), self.scatter.tobytes().hex())
+
+    def to_table(self) -> pa.Table:
+        return pa.table(
+            [pa.array([self.count]), _lists([self.mean]), _lists([self.scatter.ravel()])], schema=COVARIANCES
+        )
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        mean, scatter = (table.column(name).combine_chunks().flatten().to_numpy() for name in ("mean", "scatter"))
+        return cls(table.column("count")[0].as_py(), mean, scatter.reshape(len(mean), len(mean)))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Packaging applies the transfer when it writes the published shards.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import CAPTIONS, MEANS, MOMENTS
+from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
-from unicorn_hf.representations.moments import DomainMoments, SetMean
+from unicorn_hf.representations.moments import Covariance, DomainMoments, SetMean
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
@@ -31,7 +31,7 @@ from unicorn_hf.runtime.steps import PartitionJob, Record, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE, ALIGNMENT = "representations", "alignment"
-_MERGED = "all"
+_MERGED, _RESULT = "all", "mean"
 CODE = 3
 """Increment when the content of a partition changes: captions are then encoded again."""
 
@@ -75,19 +75,24 @@ class AlignmentRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AlignJob(PartitionJob[AlignmentRecord]):
-    """Computes the mean of one partition's aligned representations, for a transfer of two passes."""
+    """The first of two passes of a transfer, over some partitions."""
 
     record_type = AlignmentRecord
-    rows: tuple[int, ...]
-    embeddings: Path
+    parts: tuple[tuple[str, tuple[int, ...], Path], ...]
+    """Name, rows in the captions' shard, and vectors of each partition."""
     alignment: FirstPass
 
     def run(self, work: Work) -> AlignmentRecord:
-        with in_shard(self.partition, self.rows):
-            mean = self.alignment.mean(read_vectors(self.embeddings))
-        write_table(self.shard("mean"), mean.to_table(), MEANS)
-        work.rows(len(self.rows))
-        return self.finish(work, "mean", num_rows=len(self.rows))
+        result = self.alignment.result.merged(self._measured())
+        write_table(self.shard(_RESULT), result.to_table(), result.schema)
+        num_rows = sum(len(rows) for _, rows, _ in self.parts)
+        work.rows(num_rows)
+        return self.finish(work, _RESULT, num_rows=num_rows)
+
+    def _measured(self) -> Iterator[SetMean | Covariance]:
+        for partition, rows, vectors in self.parts:
+            with in_shard(partition, rows):
+                yield self.alignment.measure(read_vectors(vectors))
 
 
 @dataclass
@@ -182,7 +187,10 @@ class RepresentationStage:
         progress.finish()
         text = self._text_moments()
         statistics = TransferStatistics(
-            text.overall, self.image.moments if self.image else None, seed=self.recipe.random_seed
+            text.overall,
+            self.image.moments if self.image else None,
+            seed=self.recipe.random_seed,
+            image_covariance=self.image.covariance if self.image else None,
         )
         asked = self.recipe.representations.transfer
         name = self._transfer(asked, progress)
@@ -222,20 +230,29 @@ class RepresentationStage:
         jobs = [
             AlignJob(
                 step=step,
-                partition=picked.partition,
-                inputs=fingerprint(picked.identity),
-                label=f"{ALIGNMENT} {picked.partition}, of {embeddings}",
-                rows=picked.rows,
-                embeddings=embeddings,
+                partition=parts[0].partition,
+                inputs=fingerprint(*(picked.identity for picked in parts)),
+                label=f"{ALIGNMENT} {parts[0].partition} to {parts[-1].partition}",
+                parts=tuple((one.partition, one.rows, self.step.shard(one.partition, KIND)) for one in parts),
                 alignment=alignment,
             )
-            for picked in self.captions
-            for embeddings in [self.step.shard(picked.partition, KIND)]
+            for parts in self._grouped(alignment.rows_per_part)
         ]
         pool.run(jobs, _counted(progress))
         progress.finish()
-        tables = (read_table(step.shard(picked.partition, "mean"), MEANS) for picked in self.captions)
-        return replace(statistics, aligned=SetMean.merged([SetMean.from_table(table) for table in tables]))
+        tables = (read_table(step.shard(job.partition, _RESULT), alignment.result.schema) for job in jobs)
+        return replace(statistics, first=alignment.result.merged(map(alignment.result.from_table, tables)))
+
+    def _grouped(self, num_rows: int) -> Iterator[list[Picked]]:
+        """Successive partitions that have at least `num_rows` rows together; the last group may have fewer."""
+        group: list[Picked] = []
+        for picked in self.captions:
+            group.append(picked)
+            if sum(len(one.rows) for one in group) >= num_rows:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def _text_moments(self) -> DomainMoments:
         """Of all partitions together: a shard of its own, since a build that resumes has thousands of them to read."""

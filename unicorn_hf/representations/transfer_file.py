@@ -15,7 +15,7 @@ from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
-from unicorn_hf.representations.moments import DomainMoments, Moments, SetMean
+from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, SetMean
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic
 
@@ -39,6 +39,8 @@ class Facts(BaseModel):
     """Fingerprint of the encoder: its name does not identify it."""
     transfer: str | None = None
     seed: int = 0
+    train_noise: float = 0.0
+    """See `Transfer.train_noise`."""
     text_count: Count = 0
     text_domains: dict[str, Count] = {}
     """Rows of each domain, in the order of the rows of `text_domain_mean` and `text_domain_variance`."""
@@ -55,6 +57,8 @@ class ImageStatistics:
     encoder_id: str
     source: str
     """Name of the source of the images."""
+    covariance: Covariance | None = None
+    """Of the same images; None in files of older versions."""
 
 
 def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
@@ -65,7 +69,7 @@ def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
         image_count=statistics.moments.count,
         image_source=statistics.source,
     )
-    _save(path, _side("image", statistics.moments), facts)
+    _save(path, _side("image", statistics.moments, statistics.covariance), facts)
 
 
 def load_image_statistics(path: Path) -> ImageStatistics:
@@ -78,7 +82,8 @@ def load_image_statistics(path: Path) -> ImageStatistics:
     moments = _moments(path, "image", facts.image_count, tensors)
     if moments is None:
         raise InputError(f"{path} contains no image statistics", _ADVICE)
-    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source)
+    covariance = _covariance(path, "image", moments, tensors)
+    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source, covariance)
 
 
 def save_transfer(
@@ -95,19 +100,21 @@ def save_transfer(
 
     The file has all that a consumer or a refit needs; see `load_transfer`.
     """
-    tensors = _side("text", statistics.text)
+    first = statistics.first
+    tensors = _side("text", statistics.text, first if isinstance(first, Covariance) else None)
     parts = list(text.domains.values())
     tensors["text_domain_mean"] = np.stack([part.mean for part in parts])
     tensors["text_domain_variance"] = np.stack([part.variance for part in parts])
     if statistics.image:
-        tensors |= _side("image", statistics.image)
-    if statistics.aligned:
-        tensors["aligned_mean"] = statistics.aligned.mean
+        tensors |= _side("image", statistics.image, statistics.image_covariance)
+    if isinstance(first, SetMean):
+        tensors["aligned_mean"] = first.mean
     facts = Facts(
         encoder=encoder,
         encoder_id=encoder_id,
         transfer=name,
         seed=statistics.seed,
+        train_noise=TRANSFERS.get(name).train_noise,
         text_count=statistics.text.count,
         text_domains={name: part.count for name, part in text.domains.items()},
         image_count=statistics.image.count if statistics.image else 0,
@@ -135,11 +142,16 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         path = _download(str(source), revision)
     facts, tensors = _load(path)
     text = _moments(path, "text", facts.text_count, tensors)
-    aligned = SetMean(facts.text_count, tensors["aligned_mean"]) if "aligned_mean" in tensors else None
-    if facts.transfer is None or text is None or (TRANSFERS.get(facts.transfer).first_pass and aligned is None):
+    if facts.transfer is None or text is None:
+        raise InputError(f"{path} contains no transfer", _ADVICE)
+    first: SetMean | Covariance | None = _covariance(path, "text", text, tensors)
+    if "aligned_mean" in tensors:
+        first = SetMean(facts.text_count, tensors["aligned_mean"])
+    if TRANSFERS.get(facts.transfer).first_pass and first is None:
         raise InputError(f"{path} contains no transfer", _ADVICE)
     image = _moments(path, "image", facts.image_count, tensors)
-    return fit(facts.transfer, TransferStatistics(text, image, aligned, facts.seed))
+    covariance = _covariance(path, "image", image, tensors) if image else None
+    return fit(facts.transfer, TransferStatistics(text, image, first, facts.seed, covariance))
 
 
 def encoder_id(encoder: str) -> str:
@@ -158,8 +170,9 @@ def check_encoder(folder: Path, encoder: str) -> None:
         raise InputError(f"{folder} was made with the encoder {facts.encoder}, but {encoder} is another model")
 
 
-def _side(name: str, moments: Moments) -> dict[str, NDArray[np.float64]]:
-    return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance}
+def _side(name: str, moments: Moments, covariance: Covariance | None) -> dict[str, NDArray[np.float64]]:
+    whole = {f"{name}_covariance": covariance.matrix} if covariance else {}
+    return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance, **whole}
 
 
 def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np.float64]]) -> Moments | None:
@@ -170,6 +183,17 @@ def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np
     if mean.ndim != 1 or mean.shape != variance.shape or not np.isfinite([mean, variance]).all():
         raise InputError(f"{path}: {side}_mean and {side}_variance are invalid or of different shapes", _ADVICE)
     return Moments(count, mean, variance * count)
+
+
+def _covariance(
+    path: Path, side: str, moments: Moments, tensors: Mapping[str, NDArray[np.float64]]
+) -> Covariance | None:
+    matrix = tensors.get(f"{side}_covariance")
+    if matrix is None:
+        return None
+    if matrix.shape != (moments.dim, moments.dim) or not np.isfinite(matrix).all():
+        raise InputError(f"{path}: {side}_covariance is invalid or of another shape than {side}_mean", _ADVICE)
+    return Covariance(moments.count, moments.mean, matrix * moments.count)
 
 
 def _save(path: Path, tensors: Mapping[str, NDArray[np.float64]], facts: Facts) -> None:

@@ -39,6 +39,9 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
         tokenize: tokenises conversations.
         config: "pretrain" or "instruction"; for a folder or a repository.
         revision: of the repository.
+        noise: L2 norm of normal noise that is added to each embedding, drawn anew each time that a row is read; the
+            sum is divided by its norm. `load_transfer(source).train_noise` is the recommended value. The numbers are
+            torch's: `torch.manual_seed` repeats them.
 
     Raises:
         InputError: there is no such set, or it lacks a column. When an item is read: its conversation cannot be
@@ -53,12 +56,14 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
         *,
         config: str = "pretrain",
         revision: str | None = None,
+        noise: float = 0.0,
     ) -> None:
         rows = _loaded(source, config, revision, streaming=False)
         if not hasattr(rows, "__getitem__") or not hasattr(rows, "__len__"):
             raise InputError("these rows are a stream, which has no indices", "Use UnicornIterableDataset.")
         self._rows = rows.with_format("arrow")
         self._tokenize = tokenize
+        self._noise = noise
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -68,7 +73,7 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
 
     def __getitems__(self, indices: list[int]) -> list[Item]:
         """Read several rows at once, which is faster; `DataLoader` calls this automatically."""
-        return _items(self._rows[indices], self._tokenize)
+        return _items(self._rows[indices], self._tokenize, self._noise)
 
 
 class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
@@ -83,6 +88,9 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
         tokenize: tokenises conversations.
         config: "pretrain" or "instruction"; for a folder or a repository.
         revision: of the repository.
+        noise: L2 norm of normal noise that is added to each embedding, drawn anew each time that a row is read; the
+            sum is divided by its norm. `load_transfer(source).train_noise` is the recommended value. The numbers are
+            torch's: `torch.manual_seed` repeats them.
 
     Raises:
         InputError, RunError: see `UnicornDataset`.
@@ -95,12 +103,14 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
         *,
         config: str = "pretrain",
         revision: str | None = None,
+        noise: float = 0.0,
     ) -> None:
         rows = _loaded(source, config, revision, streaming=True)
         if not hasattr(rows, "set_epoch"):
             raise InputError("these rows are not a stream", "Use UnicornDataset, or rows.to_iterable_dataset().")
         self._rows = rows.with_format("arrow")
         self._tokenize = tokenize
+        self._noise = noise
         # In shared memory, for workers that persist over epochs.
         self._epoch = torch.tensor(rows.epoch).share_memory_()
 
@@ -112,7 +122,7 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
         rows = _of_this_worker(self._rows)
         rows.set_epoch(int(self._epoch))
         for table in _tables(rows):
-            yield from _items(table, self._tokenize)
+            yield from _items(table, self._tokenize, self._noise)
 
 
 def _tables(rows: Rows) -> Iterator[pa.Table]:
@@ -132,9 +142,9 @@ def _of_this_worker(rows: Rows) -> Rows:
     return split_dataset_by_node(rows, worker.id, worker.num_workers)
 
 
-def _items(table: pa.Table, tokenize: ConversationTokenizer) -> list[Item]:
+def _items(table: pa.Table, tokenize: ConversationTokenizer, noise: float) -> list[Item]:
     names = table["id"].to_pylist() if "id" in table.column_names else list(range(len(table)))
-    vectors = _vectors(table["image_embedding"], names)
+    vectors = _noisy(_vectors(table["image_embedding"], names), noise)
     (batch,) = table.select(["conversations"]).combine_chunks().to_batches()
     turns = fitting(batch, ["conversations"], "the set", nulls=True).column(0)
     conversations = tokenize(turns.to_pylist(), names)
@@ -164,6 +174,14 @@ def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
     ):
         raise InputError("the embeddings have different dimensions")
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
+
+
+def _noisy(vectors: torch.Tensor, noise: float) -> torch.Tensor:
+    if not noise:
+        return vectors
+    # Of n independent numbers of variance s²/n, the expected squared norm is s².
+    drawn = torch.randn_like(vectors) * (noise / vectors.shape[1] ** 0.5)
+    return torch.nn.functional.normalize(vectors + drawn, dim=1)
 
 
 def _is_list(kind: pa.DataType) -> bool:

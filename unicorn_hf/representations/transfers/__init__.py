@@ -3,7 +3,11 @@
 Each transfer is one class in one file; `base` has the shared code.
 """
 
+from dataclasses import replace
+
 from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.representations.moments import Covariance, Moments
+from unicorn_hf.representations.rows import Vectors
 
 # This order is the one of every list of transfers. Other modules of this package are found too, after these.
 # isort: off
@@ -14,6 +18,7 @@ from unicorn_hf.representations.transfers.mean_shift_to_image import MeanShiftTo
 from unicorn_hf.representations.transfers.c3 import C3
 from unicorn_hf.representations.transfers.per_dimension import PerDimension
 from unicorn_hf.representations.transfers.realign import Alignment, Realign
+from unicorn_hf.representations.transfers.gaussian_ot import GaussianOT
 from unicorn_hf.representations.transfers.base import FirstPass, Transfer, TransferStatistics
 # isort: on
 
@@ -21,6 +26,7 @@ __all__ = [
     "C3",
     "Alignment",
     "FirstPass",
+    "GaussianOT",
     "Identity",
     "MeanShift",
     "MeanShiftRaw",
@@ -30,7 +36,30 @@ __all__ = [
     "Transfer",
     "TransferStatistics",
     "fit",
+    "fit_to_rows",
 ]
+
+
+def fit_to_rows(name: str, texts: Vectors, images: Vectors | None = None, seed: int = 0) -> Transfer:
+    """Fit the transfer of this name to representations in memory, of the shape (rows, dimensions).
+
+    Args:
+        name: of the transfer.
+        texts: text representations.
+        images: image representations, which need not be paired with the texts.
+        seed: for noise.
+
+    Raises:
+        InputError: there is no such transfer; or see `Transfer.fit`.
+        RowError: a row has no direction.
+    """
+    covariance = Covariance.of(images) if images is not None else None
+    statistics = TransferStatistics(
+        Moments.of(texts), covariance.moments if covariance else None, seed=seed, image_covariance=covariance
+    )
+    if first_pass := TRANSFERS.get(name).first_pass:
+        statistics = replace(statistics, first=first_pass.fit(statistics).measure(texts))
+    return fit(name, statistics)
 
 
 def fit(name: str, statistics: TransferStatistics) -> Transfer:

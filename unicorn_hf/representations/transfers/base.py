@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.representations.moments import Moments, SetMean
+from unicorn_hf.representations.moments import Covariance, Moments, SetMean
 from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, rows_from
 
 Array = TypeVar("Array")
@@ -46,10 +46,11 @@ class TransferStatistics:
 
     text: Moments
     image: Moments | None = None
-    aligned: SetMean | None = None
-    """For transfers of two passes: the result of the first pass, a mean over all text representations."""
+    first: SetMean | Covariance | None = None
+    """For transfers of two passes: the result of the first pass over all text representations."""
     seed: int = 0
     """For noise."""
+    image_covariance: Covariance | None = None
 
     @property
     def known_image(self) -> Moments:
@@ -71,12 +72,17 @@ class TransferStatistics:
 
     def identity(self, *, image: bool) -> str:
         """Fingerprint of the statistics; with the image side only if `image`."""
-        sides = [self.text, self.image if image else None, self.aligned]
+        sides = [self.text, (self.image_covariance or self.image) if image else None, self.first]
         return fingerprint([side.identity if side else None for side in sides], self.seed)
 
 
 class FirstPass(Protocol):
-    """The first of two passes of a transfer: move all text representations, and compute their mean."""
+    """The first of two passes of a transfer over all text representations. Objects are pickled and sent to workers."""
+
+    result: ClassVar[type[SetMean | Covariance]]
+    """What it computes. Parts merge."""
+    rows_per_part: ClassVar[int]
+    """Minimum number of rows of a part, since a part is a file."""
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> "FirstPass":
@@ -86,8 +92,8 @@ class FirstPass(Protocol):
         """
         ...
 
-    def mean(self, vectors: Vectors) -> SetMean:
-        """The mean of rows after the move. Objects of this class are pickled and sent to workers."""
+    def measure(self, vectors: Vectors) -> SetMean | Covariance:
+        """The result for these rows."""
         ...
 
 
@@ -112,7 +118,9 @@ class Transfer(ABC):
     moves_texts: ClassVar[bool] = True
     """Whether it changes text vectors. If so, it needs at least two different captions."""
     first_pass: ClassVar[type[FirstPass] | None] = None
-    """The first of two passes: its mean over all text representations is `TransferStatistics.aligned`."""
+    """The first of two passes: its result is `TransferStatistics.first`."""
+    train_noise: ClassVar[float] = 0.0
+    """Recommended L2 norm of the noise that training adds to each vector, fresh in each step."""
     card_text: ClassVar[str] = "moved"
     """For the card, in Markdown; continues "the vectors are text representations of captions, ..."."""
     card_image: ClassVar[str] = "move real images in the same way"

@@ -32,6 +32,9 @@ class Alignment:
     centre: Mean
     image_mean: Mean
 
+    result = SetMean
+    rows_per_part = 1
+
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         text, image = statistics.text, statistics.known_image
@@ -40,7 +43,7 @@ class Alignment:
         scale = np.sqrt(image.trace / text.trace)
         return cls(text.mean - image.mean / scale, image.mean)
 
-    def mean(self, vectors: Vectors) -> SetMean:
+    def measure(self, vectors: Vectors) -> SetMean:
         """The mean of e' over all text representations, without computing each e'.
 
         |y - centre|² = |y|² - 2 y centre + |centre|², and the sum of e' is a weighted sum of y minus a multiple of the
@@ -75,9 +78,9 @@ class Realign(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        if statistics.aligned is None:
+        if statistics.first is None:
             raise ValueError("realign also needs the mean of the aligned text representations")
-        return cls(Alignment.fit(statistics), statistics.aligned.mean)
+        return cls(Alignment.fit(statistics), statistics.first.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
         first = Centre(self.alignment.centre)
