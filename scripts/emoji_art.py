@@ -6,6 +6,8 @@
 | Twemoji | emoji-datasource-twitter | CC-BY-4.0 | trained on |
 | Fluent, flat and modern | fluentui-emoji | MIT | trained on |
 | OpenMoji | openmoji | CC-BY-SA-4.0 | measured on, never trained on, never passed on |
+| Streamline | @iconify-json/streamline-emojis | CC-BY-4.0 | chooses settings of benchmarks, never trained on |
+| EmojiOne | @iconify-json/emojione | CC-BY-4.0 | measured on at the end, never trained on, chooses nothing |
 
 Words (label, tags, group) are those of emojibase-data (MIT), made from Unicode's CLDR. The packages come through `npm
 pack`, so from the registry that npm is set up with, in the versions named here, and are believed by their sha512 alone.
@@ -21,7 +23,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +43,23 @@ PACKAGES = {
     ),
     "fluentui-emoji@1.3.0": "JTXXwqIie2rWTgOkIJDJxr0WtwTz2WU4kdOq8buLVThYwQ264aFR2jdTyuon2oEbLqqGMT64zI4btyn1saB2xw==",
     "openmoji@17.0.0": "EBnYrNGdcdw+OSXmENeNE1yBNRu6tOraTmoOyUbJkTmvT/+XETp8RZLSJFzD3lrPc5N9CzsyPnRTk0Vp4UaI9w==",
+    "@iconify-json/streamline-emojis@1.2.4": (
+        "iNr9T9XuZVTyQPJO8ZlLxBzPkpi7qMl+z1l0C31vpEMqhPMelth3n7CeWQYtixdetDPdI81yeG4ROqjWpYJE6A=="
+    ),
+    "@iconify-json/emojione@1.2.3": (
+        "T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg=="
+    ),
     "emojibase-data@17.0.0": "Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
 }
 """npm's own `dist.integrity` (sha512) of each."""
 TRAINED_ON = ("Noto", "Twemoji", "Fluent flat", "Fluent modern")
 UNSEEN = "OpenMoji"
+CHOOSING, HEADLINE = "Streamline", "EmojiOne"
+_PACKAGE_OF = {
+    "Noto": "emoji-datasource-google", "Twemoji": "emoji-datasource-twitter", "Fluent flat": "fluentui-emoji",
+    "Fluent modern": "fluentui-emoji", UNSEEN: "openmoji", CHOOSING: "@iconify-json/streamline-emojis",
+    HEADLINE: "@iconify-json/emojione",
+}  # fmt: skip
 SIZE = 64
 _CODE = 1
 """Raise it when what is read out of the packages changes."""
@@ -106,32 +120,38 @@ class Art:
         return np.array([concept.held_out for concept in self.concepts])
 
 
-def load_art() -> Art:
-    """Concepts and the pictures of each set, downloaded and drawn once into unicorn-hf's cache (170 MB)."""
+def load_art(names: Sequence[str] = (*TRAINED_ON, UNSEEN)) -> Art:
+    """Concepts and the pictures of each set, downloaded and drawn once into unicorn-hf's cache (some 30 MB each)."""
     folder = cache_folder() / "emoji-art"
-    tarballs = {package.split("@")[0]: _tarball(folder, package) for package in PACKAGES}
-    concepts = _concepts(tarballs["emojibase-data"])
-    identity = hashlib.sha256(repr((_CODE, PACKAGES)).encode()).hexdigest()[:12]
-    drawn = folder / f"pictures-{identity}.npz"
+    concepts = _concepts(_tarball(folder, "emojibase-data"))
+    return Art(concepts, {name: _art_set(folder, name, concepts) for name in names})
+
+
+def packages_of(names: Sequence[str]) -> list[str]:
+    """The packages of art sets and words, with their versions."""
+    wanted = {"emojibase-data", *(_PACKAGE_OF[name] for name in names)}
+    return [package for package in PACKAGES if package.rpartition("@")[0] in wanted]
+
+
+def _art_set(folder: Path, name: str, concepts: list[Concept]) -> ArtSet:
+    sums = [PACKAGES[package] for package in packages_of([name])]
+    identity = hashlib.sha256(repr((_CODE, sums)).encode()).hexdigest()[:12]
+    drawn = folder / f"{_slug(name)}-{identity}.npz"
     if not drawn.is_file():
-        arrays: dict[str, NDArray[np.generic]] = {}
-        for name in (*TRAINED_ON, UNSEEN):
-            print(f"drawing {name}", file=sys.stderr, flush=True)
-            found = dict(_pictures(name, tarballs, concepts))
-            arrays[f"{name} concepts"] = np.array(sorted(found), dtype=np.int64)
-            arrays[f"{name} pixels"] = np.stack([found[number] for number in sorted(found)])
+        tarball = _tarball(folder, _PACKAGE_OF[name])
+        print(f"drawing {name}", file=sys.stderr, flush=True)
+        found = dict(_pictures(name, tarball, concepts))
         temporary = drawn.with_suffix(".tmp.npz")
-        np.savez(temporary, **arrays)
+        np.savez(temporary, concepts=sorted(found), pixels=np.stack([found[number] for number in sorted(found)]))
         temporary.replace(drawn)
     with np.load(drawn) as file:
-        sets = {name: ArtSet(name, file[f"{name} concepts"], file[f"{name} pixels"]) for name in (*TRAINED_ON, UNSEEN)}
-    return Art(concepts, sets)
+        return ArtSet(name, file["concepts"], file["pixels"])
 
 
-def _tarball(folder: Path, package: str) -> Path:
+def _tarball(folder: Path, name: str) -> Path:
     """The package's tarball, from the cache or from npm."""
-    name, version = package.rsplit("@", 1)
-    path = folder / f"{name}-{version}.tgz"
+    (package,) = (package for package in PACKAGES if package.rpartition("@")[0] == name)
+    path = folder / f"{package.removeprefix('@').replace('/', '-').replace('@', '-')}.tgz"
     if not path.is_file() or _sha512(path) != PACKAGES[package]:
         npm = shutil.which("npm")
         if npm is None:
@@ -178,14 +198,13 @@ def _concepts(tarball: Path) -> list[Concept]:
     return sorted(concepts, key=lambda concept: concept.code)
 
 
-def _pictures(name: str, tarballs: dict[str, Path], concepts: list[Concept]) -> Iterator[tuple[int, Pixels]]:
+def _pictures(name: str, tarball: Path, concepts: list[Concept]) -> Iterator[tuple[int, Pixels]]:
     """Number of the concept and the picture, of one art set."""
     by_code = {_plain(concept.code): number for number, concept in enumerate(concepts)}
     by_slug = {_slug(concept.label): number for number, concept in enumerate(concepts)}
     match name:
         case "Noto" | "Twemoji":
             vendor = {"Noto": "google", "Twemoji": "twitter"}[name]
-            tarball = tarballs[f"emoji-datasource-{vendor}"]
             rows = _json(tarball, "package/emoji.json")
             assert isinstance(rows, list)
             # The folder also holds other vendors' pictures, where this one has none.
@@ -196,15 +215,29 @@ def _pictures(name: str, tarballs: dict[str, Path], concepts: list[Concept]) -> 
                     yield number, _pixels(content)
         case "Fluent flat" | "Fluent modern":
             style = name.removeprefix("Fluent ")
-            for match_, content in _members(tarballs["fluentui-emoji"], rf"package/icons/{style}/(.+)\.svg"):
+            for match_, content in _members(tarball, rf"package/icons/{style}/(.+)\.svg"):
                 number = by_slug.get(match_[1].removesuffix("-default"))
                 if number is not None:
-                    yield number, _drawn(content)
-        case _:
-            for match_, content in _members(tarballs["openmoji"], r"package/color/svg/([0-9A-F-]+)\.svg"):
+                    yield number, _drawn(content.decode())
+        case "OpenMoji":
+            for match_, content in _members(tarball, r"package/color/svg/([0-9A-F-]+)\.svg"):
                 number = by_code.get(_plain(match_[1]))
                 if number is not None:
-                    yield number, _drawn(content)
+                    yield number, _drawn(content.decode())
+        case _:
+            yield from _iconify(tarball, by_slug)
+
+
+def _iconify(tarball: Path, by_slug: dict[str, int]) -> Iterator[tuple[int, Pixels]]:
+    """Icons by name: https://iconify.design/docs/types/iconify-json.html"""
+    collection = _json(tarball, "package/icons.json")
+    assert isinstance(collection, dict)
+    for name, icon in collection["icons"].items():
+        number = by_slug.get(name)
+        if number is not None:
+            width, height = (icon.get(side, collection.get(side, 16)) for side in ("width", "height"))
+            opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+            yield number, _drawn(f"{opening}{icon['body']}</svg>")
 
 
 def _plain(code: str) -> str:
@@ -215,13 +248,12 @@ def _slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
-def _drawn(svg: bytes) -> Pixels:
+def _drawn(svg: str) -> Pixels:
     try:
         import resvg_py
     except ImportError:
         sys.exit("resvg-py, which draws SVG, is not installed: pip install resvg-py")
-    text = svg.decode("utf-8")
-    return _pixels(resvg_py.svg_to_bytes(svg_string=text, width=SIZE, height=SIZE, skip_system_fonts=True))
+    return _pixels(resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True))
 
 
 def _pixels(png: bytes) -> Pixels:

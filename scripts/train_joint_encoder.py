@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from scripts.emoji_art import PACKAGES, SIZE, TRAINED_ON, UNSEEN, Art, Concept, load_art
+from scripts.emoji_art import SIZE, TRAINED_ON, UNSEEN, Art, Concept, load_art, packages_of
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.models.demo_models import IMAGE_TOWER
 
@@ -235,7 +235,7 @@ def recall(near: NDArray[np.float32], k: int) -> float:
 def data(art: Art) -> dict[str, Any]:
     shown = {name: int((~art.held_out[art.sets[name].concepts]).sum()) for name in TRAINED_ON}
     return {
-        "packages": list(PACKAGES),
+        "packages": packages_of((*TRAINED_ON, UNSEEN)),
         "num_concepts": len(art.concepts),
         "num_held_out": int(art.held_out.sum()),
         "pictures_trained_on": shown,
