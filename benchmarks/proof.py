@@ -14,7 +14,7 @@ neither it nor the encoder has seen. An arm is what the model is trained on:
 asked which of four labels suits a picture best, by the mean log probability of the label's words less that for the mean
 vector; the other three labels are drawn from all (`any`) or from the same subgroup (`near`). Settings may be chosen by
 the columns of Streamline's art; EmojiOne's art is for the last word and chooses nothing. Emoji that the encoder never
-saw are left out. Transfers are fitted to the pictures that `images` is trained on, as a set: which text belongs to which
+saw are left out. Transfers are fitted to the pictures that `images` is trained on, as a set: which text goes with which
 picture is not used.
 
 `share` is (arm - chance) / (images - chance), of EmojiOne's `any`, with a 95 % interval of a bootstrap over
