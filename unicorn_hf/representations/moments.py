@@ -1,8 +1,9 @@
 """Statistics of vectors that merge over partitions: count, mean and variance, overall and per domain."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -102,14 +103,39 @@ class Moments:
 _ADVICE = "A transfer needs different vectors: use --transfer none to keep them unchanged."
 
 
+class Part(ABC):
+    """A statistic of some rows that merges with those of others, and that a shard stores."""
+
+    schema: ClassVar[pa.Schema]
+
+    count: int
+    mean: NDArray[np.float64]
+
+    @classmethod
+    @abstractmethod
+    def merged(cls, parts: Iterable[Any]) -> Self:
+        """The statistic of all parts' rows together."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str: ...
+
+    @abstractmethod
+    def to_table(self) -> pa.Table: ...
+
+    @classmethod
+    @abstractmethod
+    def from_table(cls, table: pa.Table) -> Self: ...
+
+
 @dataclass(frozen=True)
-class SetMean:
+class SetMean(Part):
     """Only count and mean, in float64; merges like `Moments`."""
 
     count: int
     mean: NDArray[np.float64]
 
-    schema: ClassVar[pa.Schema] = MEANS
+    schema = MEANS
 
     @classmethod
     def merged(cls, parts: "Iterable[SetMean]") -> Self:
@@ -133,7 +159,7 @@ class SetMean:
 
 
 @dataclass(frozen=True)
-class Covariance:
+class Covariance(Part):
     """Count, mean and the whole scatter matrix, in float64; merges like `Moments`."""
 
     count: int
@@ -141,7 +167,7 @@ class Covariance:
     scatter: NDArray[np.float64]
     """Sum of the outer products of the deviations from the mean: shape (dimensions, dimensions)."""
 
-    schema: ClassVar[pa.Schema] = COVARIANCES
+    schema = COVARIANCES
 
     @classmethod
     def of(cls, vectors: Vectors) -> Self:

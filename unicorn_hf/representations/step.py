@@ -18,7 +18,7 @@ from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
-from unicorn_hf.representations.moments import Covariance, DomainMoments, SetMean
+from unicorn_hf.representations.moments import DomainMoments, Part
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
@@ -89,7 +89,7 @@ class AlignJob(PartitionJob[AlignmentRecord]):
         work.rows(num_rows)
         return self.finish(work, _RESULT, num_rows=num_rows)
 
-    def _measured(self) -> Iterator[SetMean | Covariance]:
+    def _measured(self) -> Iterator[Part]:
         for partition, rows, vectors in self.parts:
             with in_shard(partition, rows):
                 yield self.alignment.measure(read_vectors(vectors))

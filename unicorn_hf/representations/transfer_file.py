@@ -15,7 +15,7 @@ from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
-from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, SetMean
+from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, Part, SetMean
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic
 
@@ -144,7 +144,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     text = _moments(path, "text", facts.text_count, tensors)
     if facts.transfer is None or text is None:
         raise InputError(f"{path} contains no transfer", _ADVICE)
-    first: SetMean | Covariance | None = _covariance(path, "text", text, tensors)
+    first: Part | None = _covariance(path, "text", text, tensors)
     if "aligned_mean" in tensors:
         first = SetMean(facts.text_count, tensors["aligned_mean"])
     if TRANSFERS.get(facts.transfer).first_pass and first is None:

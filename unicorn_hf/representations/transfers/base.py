@@ -11,7 +11,7 @@ result for a row depends only on that row (and, for `c3`, on its id), not on oth
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.representations.moments import Covariance, Moments, SetMean
+from unicorn_hf.representations.moments import Covariance, Moments, Part
 from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, rows_from
 
 Array = TypeVar("Array")
@@ -46,7 +46,7 @@ class TransferStatistics:
 
     text: Moments
     image: Moments | None = None
-    first: SetMean | Covariance | None = None
+    first: Part | None = None
     """For transfers of two passes: the result of the first pass over all text representations."""
     seed: int = 0
     """For noise."""
@@ -76,25 +76,25 @@ class TransferStatistics:
         return fingerprint([side.identity if side else None for side in sides], self.seed)
 
 
-class FirstPass(Protocol):
+class FirstPass(ABC):
     """The first of two passes of a transfer over all text representations. Objects are pickled and sent to workers."""
 
-    result: ClassVar[type[SetMean | Covariance]]
-    """What it computes. Parts merge."""
-    rows_per_part: ClassVar[int]
+    result: ClassVar[type[Part]]
+    """What it computes."""
+    rows_per_part: ClassVar[int] = 1
     """Minimum number of rows of a part, since a part is a file."""
 
     @classmethod
-    def fit(cls, statistics: TransferStatistics) -> "FirstPass":
+    @abstractmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
         """
         Raises:
             InputError: see `Transfer.fit`.
         """
-        ...
 
-    def measure(self, vectors: Vectors) -> SetMean | Covariance:
+    @abstractmethod
+    def measure(self, vectors: Vectors) -> Part:
         """The result for these rows."""
-        ...
 
 
 class Transfer(ABC):

@@ -18,6 +18,7 @@ from unicorn_hf.representations.transfers.base import (
     Block,
     Centre,
     Exact,
+    FirstPass,
     Mean,
     Move,
     Transfer,
@@ -30,7 +31,7 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class TextCovariance:
+class TextCovariance(FirstPass):
     """The first pass: the covariance of all text representations."""
 
     result = Covariance
@@ -116,7 +117,7 @@ class GaussianOT(Transfer):
         return moved_images(vectors, self.image_mean, unit=True)
 
     def recovered(self, vectors: Exact) -> Exact | None:
-        return from_centre(np.linalg.solve(self.map, vectors.T).T, self.text_mean)
+        return from_centre(vectors @ np.linalg.inv(self.map).astype(np.float64), self.text_mean)
 
 
 def _roots(matrix: Matrix) -> tuple[Matrix, Matrix]:

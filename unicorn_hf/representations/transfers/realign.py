@@ -13,6 +13,7 @@ from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
     Block,
     Centre,
+    FirstPass,
     Mean,
     Move,
     Transfer,
@@ -23,7 +24,7 @@ from unicorn_hf.representations.transfers.base import (
 
 
 @dataclass(frozen=True)
-class Alignment:
+class Alignment(FirstPass):
     """The first part of `realign`: e' = N(mu_x + s (y - mu_y)), s = sqrt(T_x / T_y).
 
     N(.) is invariant to a positive factor, so e' = N(y - centre) with a single vector centre = mu_y - mu_x / s.
@@ -33,7 +34,6 @@ class Alignment:
     image_mean: Mean
 
     result = SetMean
-    rows_per_part = 1
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
