@@ -21,7 +21,7 @@ from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import NoProgress
 from unicorn_hf.runtime.selection import SeedShards
-from unicorn_hf.runtime.steps import Job, RecordT
+from unicorn_hf.runtime.steps import PartitionJob, RecordT
 from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
@@ -168,7 +168,7 @@ class _Here:
 
     def run(
         self,
-        jobs: Sequence[Job[RecordT]],
+        jobs: Sequence[PartitionJob[RecordT]],
         on_record: Callable[[RecordT], None],
         *,
         overlap: bool = False,

@@ -92,7 +92,7 @@ def test_who_wants_to_be_alone_is_alone() -> None:
 def test_an_engine_that_is_discarded_is_replaced() -> None:
     work = Work()
     dead = used(work, "one")
-    work.discard(dead)
+    work.slot.discard(dead)
     assert not dead.closed
     assert used(work, "one") is not dead
     assert dead.closed == 1

@@ -135,7 +135,7 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
     if generator.engine.is_shared:
         generator = generator.for_one_of(count_workers(place))
         parts = replace(parts, generator=generator)
-    events = Events(parts.plan, journal, max_cost)
+    events, budget = Events(parts.plan, journal, max_cost), Budget(recipe.price, max_cost, max_hours)
     opened = open_pool(
         place,
         generator.environment,
@@ -143,10 +143,10 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
         jobs_at_once=generator.engine.partitions_at_once(recipe.partition_rows),
         folder=parts.work_dir,
         job_timeout_s=recipe.cluster.partition_timeout_s,
+        count=budget.add,
     )
-    with opened as workers:
-        pool = Budget(workers, recipe.price, max_cost, max_hours)
-        published = _undamaged(lambda: _stages(parts, pool, journal), pool, journal)
+    with opened as pool:
+        published = _undamaged(lambda: _stages(parts, pool, journal), budget, journal)
     return BuildResult(parts.plan.out, published.statistics, published.examples, tuple(events.engines))
 
 
@@ -176,7 +176,7 @@ def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
     return Text(recipe, captions, instructions, record.facts, recipe.engine.model_license(), record.left_out)
 
 
-def _undamaged(make: Callable[[], Published], pool: Budget, journal: Journal) -> Published:
+def _undamaged(make: Callable[[], Published], budget: Budget, journal: Journal) -> Published:
     """The result of `make`; regenerates each damaged shard once."""
     made_again: set[Path] = set()
     while True:
@@ -188,4 +188,4 @@ def _undamaged(make: Callable[[], Published], pool: Budget, journal: Journal) ->
             made_again.add(error.path)
             journal.note(f"{error.message}: regenerating it")
             Step.forget(error.path)
-            pool.start_over()
+            budget.start_over()

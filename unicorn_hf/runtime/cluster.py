@@ -5,7 +5,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -15,7 +17,7 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import PARTITION_TIMEOUT_S
 from unicorn_hf.runtime.gpus import GPU_SLOTS
 from unicorn_hf.runtime.launch import Place, connected
-from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.steps import PartitionJob, Record
 from unicorn_hf.runtime.storage import is_remote
 from unicorn_hf.runtime.work import ENDED_BADLY, Terms
 from unicorn_hf.runtime.workers import run_job
@@ -46,7 +48,7 @@ class WorkerPool(Protocol):
 
     def run(
         self,
-        jobs: Sequence[Job[RecordT]],
+        jobs: Sequence[PartitionJob[RecordT]],
         on_record: Callable[[RecordT], None],
         *,
         overlap: bool = False,
@@ -77,6 +79,7 @@ def open_pool(
     jobs_at_once: int = 1,
     folder: Path | None = None,
     job_timeout_s: float = PARTITION_TIMEOUT_S,
+    count: Callable[[Record], None] = lambda record: None,
 ) -> Iterator[WorkerPool]:
     """Open a pool of worker processes; they start, or are joined, when there is a job to run.
 
@@ -88,97 +91,95 @@ def open_pool(
         jobs_at_once: jobs in flight per worker when jobs overlap.
         folder: where jobs write; workers of an existing cluster must see it.
         job_timeout_s: a worker is replaced when a job makes no progress for this long.
+        count: called with each record, after `on_record`; it may raise `EnoughError` too.
     """
-    build = f"unicorn-hf-{uuid4().hex}"  # Others may use the same scheduler and workers.
+    # Others may use the same scheduler and workers.
+    terms = Terms(f"unicorn-hf-{uuid4().hex}", job_timeout_s)
     with ExitStack() as opened:
-
-        def connect(told: EventHandler) -> Any:
-            import dask
-            import distributed  # noqa: F401 - otherwise its default settings would go with ours
-
-            # A worker process that hangs sends no more events: the scheduler has its nanny replace it.
-            silent = {"distributed.scheduler.worker-ttl": f"{job_timeout_s} s"}
-            opened.enter_context(dask.config.set(silent))
-            client = _connect(opened, lambda: connected(place, build, environment, folder, jobs_at_once))
-            client.subscribe_topic(build, lambda event: told(event[1]))
-            if place.has_dashboard:
-                on_event({"event": "dashboard", "link": client.dashboard_link})
-            return client
-
-        yield _DaskPool(Terms(build, job_timeout_s), jobs_at_once, connect, on_event, folder)
+        yield _DaskPool(opened, place, environment, on_event, jobs_at_once, folder, terms, count)
 
 
-def _connect(opened: ExitStack, connected: Callable[[], AbstractContextManager[Any]]) -> Any:
-    """Enter the context of a client. Dask gives up all workers when one dies during setup: retry."""
-    num_starts = 0
-    while True:
-        num_starts += 1
-        try:
-            return opened.enter_context(connected())
-        except (OSError, RuntimeError) as error:  # Dask's own errors are of these kinds.
-            log.debug("the workers failed to start", exc_info=error)
-            if num_starts == _MOST_STARTS:
-                raise RunError(
-                    f"the workers failed to start {num_starts} times; the last time: {type(error).__name__}: {error}",
-                    "All finished work is kept.",
-                ) from error
-
-
+@dataclass
 class _DaskPool:
-    def __init__(
-        self,
-        terms: Terms,
-        jobs_at_once: int,
-        connect: Callable[[EventHandler], Any],
-        on_event: EventHandler,
-        folder: Path | None,
-    ) -> None:
-        self._folder = folder or Path()
-        self._terms = terms
-        self._jobs_at_once = jobs_at_once
-        self._on_event = on_event
-        self._num_workers = 0
-        self._has_had_gpus = False
-        self._num_achieved = 0
-        """Records received, and failed requests that are now sent in smaller parts: progress that no death undoes."""
-        self._connect = connect
-        self._connected: Any = None
+    """See `open_pool`."""
 
-    @property
-    def _client(self) -> Any:
-        if self._connected is None:
-            self._connected = self._connect(self._told)
-        return self._connected
+    opened: ExitStack
+    place: Place
+    environment: "Environment"
+    on_event: EventHandler
+    jobs_at_once: int
+    folder: Path | None
+    terms: Terms
+    count: Callable[[Record], None]
+    num_workers: int = 0
+    has_had_gpus: bool = False
+    num_achieved: int = 0
+    """Records received, and failed requests that are now sent in smaller parts: progress that no death undoes."""
+
+    @cached_property
+    def client(self) -> Any:
+        """Start or join the workers."""
+        import dask
+        import distributed  # noqa: F401 - otherwise its default settings would go with ours
+
+        # A worker process that hangs sends no more events: the scheduler has its nanny replace it.
+        silent = {"distributed.scheduler.worker-ttl": f"{self.terms.timeout_s} s"}
+        self.opened.enter_context(dask.config.set(silent))
+        client = self._connected()
+        client.subscribe_topic(self.terms.build, lambda event: self._told(event[1]))
+        if self.place.has_dashboard:
+            self.on_event({"event": "dashboard", "link": client.dashboard_link})
+        return client
+
+    def _connected(self) -> Any:
+        """A client. Dask gives up all workers when one dies during setup: retry."""
+        num_starts = 0
+        while True:
+            num_starts += 1
+            client = connected(self.place, self.terms.build, self.environment, self.folder, self.jobs_at_once)
+            try:
+                return self.opened.enter_context(client)
+            except (OSError, RuntimeError) as error:  # Dask's own errors are of these kinds.
+                log.debug("the workers failed to start", exc_info=error)
+                if num_starts == _MOST_STARTS:
+                    raise RunError(
+                        f"the workers failed to start {num_starts} times; the last time:"
+                        f" {type(error).__name__}: {error}",
+                        "All finished work is kept.",
+                    ) from error
 
     def _told(self, event: dict[str, Any]) -> None:
         if event["event"] == ENDED_BADLY:
-            self._num_achieved += 1
-        self._on_event(event)
+            self.num_achieved += 1
+        self.on_event(event)
 
     def run(
         self,
-        jobs: Sequence[Job[RecordT]],
+        jobs: Sequence[PartitionJob[RecordT]],
         on_record: Callable[[RecordT], None],
         *,
         overlap: bool = False,
         on_gpu: bool = False,
     ) -> list[RecordT]:
         records: dict[int, RecordT] = {}
-        todo: list[int] = []
-        for position, record in enumerate(self._found(jobs)):
-            if record is None:
-                todo.append(position)
+
+        def take(position: int, record: RecordT) -> None:
+            records[position] = record
+            on_record(record)
+            self.count(record)
+
+        waiting: deque[int] = deque()
+        for position, found in enumerate(self._found(jobs)):
+            if found is None:
+                waiting.append(position)
             else:
-                records[position] = record
-                on_record(record)
-        waiting = deque(todo)
+                take(position, found)
         enough: EnoughError | None = None
         # Without work, no worker is started.
-        at_once = self._jobs_at_once if overlap else 1
-        for position, record in self._compute(jobs, waiting, at_once, on_gpu) if todo else ():
-            records[position] = record
+        at_once = self.jobs_at_once if overlap else 1
+        for position, record in self._compute(jobs, waiting, at_once, on_gpu) if waiting else ():
             try:
-                on_record(record)
+                take(position, record)
             except EnoughError as error:
                 enough = error
                 waiting.clear()
@@ -186,8 +187,8 @@ class _DaskPool:
             raise enough
         return [records[position] for position in range(len(jobs))]
 
-    def _found(self, jobs: Sequence[Job[RecordT]]) -> Iterator[RecordT | None]:
-        if not is_remote(self._folder):
+    def _found(self, jobs: Sequence[PartitionJob[RecordT]]) -> Iterator[RecordT | None]:
+        if self.folder is None or not is_remote(self.folder):
             yield from (job.find() for job in jobs)
             return
         # Each look-up is a few requests: latency and no computing.
@@ -196,17 +197,17 @@ class _DaskPool:
 
     def _suited(self, on_gpu: bool) -> tuple[int, dict[str, int]]:
         """The number of workers for such jobs, and the Dask resources that a job takes."""
-        workers = self._client.scheduler_info()["workers"]
-        if len(workers) != self._num_workers:
-            self._num_workers = len(workers)
-            self._on_event({"event": "workers", "workers": len(workers)})
+        workers = self.client.scheduler_info()["workers"]
+        if len(workers) != self.num_workers:
+            self.num_workers = len(workers)
+            self.on_event({"event": "workers", "workers": len(workers)})
         with_gpu = sum(GPU_SLOTS in worker["resources"] for worker in workers.values())
         # A lost GPU worker may come back: its jobs wait for it.
-        self._has_had_gpus |= with_gpu > 0
-        return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and self._has_had_gpus else (len(workers), {})
+        self.has_had_gpus |= with_gpu > 0
+        return (with_gpu, {GPU_SLOTS: 1}) if on_gpu and self.has_had_gpus else (len(workers), {})
 
     def _compute(
-        self, jobs: Sequence[Job[RecordT]], waiting: "deque[int]", at_once: int, on_gpu: bool
+        self, jobs: Sequence[PartitionJob[RecordT]], waiting: "deque[int]", at_once: int, on_gpu: bool
     ) -> Iterator[tuple[int, RecordT]]:
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
@@ -218,10 +219,10 @@ class _DaskPool:
 
         def submit(position: int) -> None:
             # Priorities keep the order of partitions; impure, since a job's work is its files.
-            future = self._client.submit(
-                run_job, jobs[position], self._terms, pure=False, priority=blame.priority(position), resources=takes
+            future = self.client.submit(
+                run_job, jobs[position], self.terms, pure=False, priority=blame.priority(position), resources=takes
             )
-            blame.begin(position, self._num_achieved)
+            blame.begin(position, self.num_achieved)
             futures[future] = position
             future.add_done_callback(ended.put)
 
@@ -245,12 +246,12 @@ class _DaskPool:
                 try:
                     record, rows = future.result()
                 except KilledWorker as error:
-                    blame.died(position, error.allowed_failures + 1, self._num_achieved)
+                    blame.died(position, error.allowed_failures + 1, self.num_achieved)
                     submit(position)
                     continue
-                self._num_achieved += 1
+                self.num_achieved += 1
                 if rows:
-                    self._on_event({"event": "rows", "rows": rows})
+                    self.on_event({"event": "rows", "rows": rows})
                 yield position, record
         except (CancelledError, CommClosedError) as error:
             raise RunError(
@@ -269,7 +270,7 @@ class _Blame:
     killed at random: so a job is queued again, behind all others, as long as the build makes progress.
     """
 
-    def __init__(self, jobs: Sequence[Job[Any]]) -> None:
+    def __init__(self, jobs: Sequence[PartitionJob[Any]]) -> None:
         self._jobs = jobs
         self._num_deaths: Counter[int] = Counter()
         self._num_put_back: Counter[int] = Counter()

@@ -1,20 +1,17 @@
 """Limits that stop a running build: too many rejections, or an exhausted budget."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Price
-from unicorn_hf.runtime.cluster import EnoughError, WorkerPool
+from unicorn_hf.runtime.cluster import EnoughError
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, most_common
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.steps import Record
 
 _FEWEST_CANDIDATES = 20
 """The limit applies from this many candidates on."""
 _HOUR_S = 3600
-RecordT = TypeVar("RecordT", bound=Record)
 
 
 class RejectionLimit:
@@ -46,42 +43,39 @@ class RejectionLimit:
 
 
 class Budget:
-    """Implements `WorkerPool`: forwards jobs, and stops the build when it exceeds its cost or time.
+    """Adds up the cost of records as they arrive, and stops the build when it exceeds its cost or time.
 
     Args:
-        pool: runs the jobs.
         price: the recipe's.
         max_cost: limit for the build in the price's currency, including the cost of reused work of earlier runs.
         max_hours: limit for this run.
     """
 
-    def __init__(self, pool: WorkerPool, price: Price, max_cost: float | None, max_hours: float | None) -> None:
-        self._pool = pool
+    def __init__(self, price: Price, max_cost: float | None, max_hours: float | None) -> None:
         self._price = price
         self._max_cost = max_cost
         self._max_hours = max_hours
         self._cost = 0.0
         self._started = time.monotonic()
 
-    def run(
-        self,
-        jobs: Sequence[Job[RecordT]],
-        on_record: Callable[[RecordT], None],
-        *,
-        overlap: bool = False,
-        on_gpu: bool = False,
-    ) -> list[RecordT]:
-        """
+    def add(self, record: Record) -> None:
+        """Count a record.
+
         Raises:
-            EnoughError: the budget is exhausted; the running jobs have ended.
+            EnoughError: the budget is exhausted.
         """
-
-        def counted(record: RecordT) -> None:
-            self._cost += self._cost_of(record)
-            on_record(record)
-            self._check()
-
-        return self._pool.run(jobs, counted, overlap=overlap, on_gpu=on_gpu)
+        self._cost += self._cost_of(record)
+        hours = (time.monotonic() - self._started) / _HOUR_S
+        if self._max_cost is not None and self._cost > self._max_cost:
+            raise EnoughError(
+                f"the build has cost {self._cost:,.2f} {self._price.currency}; the limit is {self._max_cost:,.2f}",
+                "All finished work is kept. To resume, run the same command with a higher --max-cost.",
+            )
+        if self._max_hours is not None and hours > self._max_hours:
+            raise EnoughError(
+                f"the build has run for {hours:,.2f} hours; the limit is {self._max_hours:,.2f}",
+                "All finished work is kept. To resume, run the same command again.",
+            )
 
     def start_over(self) -> None:
         """Reset the cost before all records are counted again; the time continues."""
@@ -95,16 +89,3 @@ class Budget:
             output_tokens=record.counts.num_output_tokens,
             worker_hours=record.usage.seconds / _HOUR_S,
         )
-
-    def _check(self) -> None:
-        hours = (time.monotonic() - self._started) / _HOUR_S
-        if self._max_cost is not None and self._cost > self._max_cost:
-            raise EnoughError(
-                f"the build has cost {self._cost:,.2f} {self._price.currency}; the limit is {self._max_cost:,.2f}",
-                "All finished work is kept. To resume, run the same command with a higher --max-cost.",
-            )
-        if self._max_hours is not None and hours > self._max_hours:
-            raise EnoughError(
-                f"the build has run for {hours:,.2f} hours; the limit is {self._max_hours:,.2f}",
-                "All finished work is kept. To resume, run the same command again.",
-            )

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -132,29 +132,9 @@ def _parsed(path: Path, content: bytes, record_type: type[RecordT]) -> RecordT:
         raise DamagedShardError(path, "is of another version") from error
 
 
-RecordCo = TypeVar("RecordCo", bound=Record, covariant=True)
-
-
-class Job(Protocol[RecordCo]):
-    """Makes one partition in a worker process. A job is picklable and small: paths, not rows."""
-
-    @property
-    def label(self) -> str:
-        """Name for messages: the partition, and the file that it is made from."""
-        ...
-
-    def find(self) -> RecordCo | None:
-        """The record, if the same work was done before."""
-        ...
-
-    def run(self, work: Work) -> RecordCo:
-        """Do the work, and report each finished row to `work`."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class PartitionJob(Generic[RecordT]):
-    """A job that makes one partition of a step. A subclass adds `run`, which writes shards and ends with `finish`."""
+    """Makes one partition of a step in a worker process. A job is picklable and small: paths, not rows."""
 
     record_type: ClassVar[type[Any]] = Record
     step: Step
@@ -162,12 +142,17 @@ class PartitionJob(Generic[RecordT]):
     inputs: str
     """See `Record.inputs`."""
     label: str
-    """See `Job.label`."""
+    """Name for messages: the partition, and the file that it is made from."""
 
     def shard(self, kind: str) -> Path:
         return self.step.shard(self.partition, kind)
 
+    def run(self, work: Work) -> RecordT:
+        """Write the shards, report each finished row to `work`, and end with `finish`."""
+        raise NotImplementedError
+
     def find(self) -> RecordT | None:
+        """The record, if the same work was done before."""
         found: RecordT | None = self.step.find(self.partition, self.inputs, self.record_type)
         return found
 

@@ -2,19 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-
-class Lap:
-    """One call's share of the time."""
-
-    def __init__(self, stopwatch: "Stopwatch") -> None:
-        self._stopwatch = stopwatch
-        self.share_s = 0.0
-
-    def seconds(self) -> float:
-        return self._stopwatch.seconds_of(self)
 
 
 class Stopwatch:
@@ -22,30 +11,33 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._laps: set[Lap] = set()
+        self._running: dict[object, float] = {}
+        """The share of each running lap, in seconds."""
         self._since = time.monotonic()
 
     @contextmanager
-    def lap(self) -> Iterator[Lap]:
-        lap = Lap(self)
+    def lap(self) -> Iterator[Callable[[], float]]:
+        """Run a lap during the block; yield a function that returns its share so far, in seconds."""
+        lap, ended_s = object(), 0.0
+
+        def share_s() -> float:
+            with self._lock:
+                self._advance()
+                return self._running.get(lap, ended_s)
+
         with self._lock:
             self._advance()
-            self._laps.add(lap)
+            self._running[lap] = 0.0
         try:
-            yield lap
+            yield share_s
         finally:
             with self._lock:
                 self._advance()
-                self._laps.discard(lap)
-
-    def seconds_of(self, lap: Lap) -> float:
-        with self._lock:
-            self._advance()
-            return lap.share_s
+                ended_s = self._running.pop(lap)
 
     def _advance(self) -> None:
         """Give the running laps the time since the last call."""
         now = time.monotonic()
-        for lap in self._laps:
-            lap.share_s += (now - self._since) / len(self._laps)
+        for lap in self._running:
+            self._running[lap] += (now - self._since) / len(self._running)
         self._since = now

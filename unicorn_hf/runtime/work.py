@@ -8,22 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 from unicorn_hf.runtime.machine import machine
-from unicorn_hf.runtime.slot import Closeable, EngineSlot, EngineT
-from unicorn_hf.runtime.stopwatch import Lap
+from unicorn_hf.runtime.slot import EngineSlot, EngineT
 
 log = logging.getLogger(__name__)
 
-STUCK, ENDED_BADLY, NO_USAGE, ANSWERS = "stuck", "ended_badly", "no_usage", "answers"
+STUCK, ENDED_BADLY = "stuck", "ended_badly"
 _REPORT_EVERY_S = 1.0
-
-
-class Listener(Protocol):
-    """A Dask worker, which passes events on to the client."""
-
-    def log_event(self, topic: str, msg: object) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -43,11 +36,12 @@ class Work:
     label: str = "a partition"
     terms: Terms = field(default_factory=lambda: Terms(f"process {os.getpid()}", math.inf))
     slot: EngineSlot = field(default_factory=EngineSlot)
-    lap: Lap | None = None
-    """The job's share of the process's time."""
+    seconds: Callable[[], float] = field(default=lambda: 0.0)
+    """The job's share of the process's time so far."""
     turn: "threading.Lock | None" = None
     """Held by the job of the process that computes at the moment."""
-    listener: Listener | None = None
+    listener: Any = None
+    """A Dask worker, which passes events on to the client."""
 
     def __post_init__(self) -> None:
         self._rows = 0
@@ -69,9 +63,6 @@ class Work:
     def is_stuck(self) -> bool:
         return time.monotonic() - self._moved_at > self.terms.timeout_s
 
-    def seconds(self) -> float:
-        return self.lap.seconds() if self.lap else 0.0
-
     @contextmanager
     def engine(self, key: str, make: Callable[[], EngineT], *, alone: bool = False) -> Iterator[EngineT]:
         """Yield the process's engine for this key, built if necessary; see `EngineSlot.using`."""
@@ -86,10 +77,6 @@ class Work:
 
         with self.slot.using(self.terms.build, key, made, alone=alone, held_up=self.held_up) as engine:
             yield engine
-
-    def discard(self, engine: Closeable) -> None:
-        """See `EngineSlot.discard`."""
-        self.slot.discard(engine)
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
@@ -135,12 +122,8 @@ class Work:
         log.info("%s: %d requests failed and will be retried in smaller batches: %s", self.label, num_requests, why)
         self.tell({"event": ENDED_BADLY, "partition": self.label, "requests": num_requests, "why": why})
 
-    def tell_answers(self, *, found: int, asked: int) -> None:
-        """Report how many answers of this job were stored, and how many requests are sent."""
-        self.tell({"event": ANSWERS, "found": found, "asked": asked})
-
     def tell_no_usage(self) -> None:
         """Report, once per job, that the engine does not count the tokens of its answers."""
         if not self._told_no_usage:
             self._told_no_usage = True
-            self.tell({"event": NO_USAGE})
+            self.tell({"event": "no_usage"})

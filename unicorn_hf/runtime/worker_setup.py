@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.packages import packages_of_all
 from unicorn_hf.runtime.gpus import GPU_SLOTS, visible_gpus
 from unicorn_hf.runtime.installed import installed_version
-from unicorn_hf.runtime.workers import let_go, refuse
+from unicorn_hf.runtime.workers import WORKER
 
 log = logging.getLogger(__name__)
 
@@ -24,45 +25,36 @@ _MATTERS = ("unicorn-hf", "dask", "distributed", "numpy", "pyarrow", "datasets")
 """Packages that affect rows or pass objects between processes, besides those of engines and encoders."""
 
 
+@dataclass(eq=False)
 class SetUp(WorkerPlugin):  # type: ignore[misc]
-    """Plugin that sets up each worker of a build, also those that join later.
+    """Plugin that sets up each worker of a build, also those that join later."""
 
-    Args:
-        build: its name among the builds that share the workers.
-        client_versions: package versions in the client.
-        marker: a file in the build's folder, which the worker must see.
-        environment: variables for a worker of an existing cluster.
-    """
-
-    def __init__(
-        self,
-        build: str,
-        client_versions: Mapping[str, str],
-        marker: Path | None,
-        environment: Environment | None = None,
-    ) -> None:
-        self._build = build
-        self._client_versions = dict(client_versions)
-        self._marker = marker
-        self._environment = environment
+    build: str
+    """Its name among the builds that share the workers."""
+    client_versions: dict[str, str]
+    """Package versions in the client."""
+    marker: Path | None
+    """A file in the build's folder, which the worker must see."""
+    environment: Environment | None
+    """Variables for a worker of an existing cluster."""
 
     async def setup(self, worker: Any) -> None:
         """Set up the worker. A worker that would make different rows, or none, leaves the cluster."""
         try:
-            check(self._client_versions, self._marker)
+            check(self.client_versions, self.marker)
         except InputError as error:
-            refuse()
+            WORKER.refuses = True
             log.error("this worker leaves: %s", error)
             worker.loop.add_callback(worker.close, reason="unicorn-hf-refused")
             return
-        if self._environment is None:
+        if self.environment is None:
             # Ctrl-C in a terminal reaches all processes; only the client handles it, and ends the workers. This runs in
             # the main thread of the worker's process, as `signal` requires.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return
         try:
             # Overrides the single thread that a nanny sets by default.
-            os.environ.update(self._environment(worker.state.nthreads))
+            os.environ.update(self.environment(worker.state.nthreads))
         except InputError as error:
             log.warning("this worker can run only jobs without a language model: %s", error)
         if visible_gpus():
@@ -73,8 +65,8 @@ class SetUp(WorkerPlugin):  # type: ignore[misc]
 
     def teardown(self, worker: Any) -> None:
         """Free the engine's memory: others use this worker too."""
-        if self._environment is not None:
-            let_go(self._build)
+        if self.environment is not None:
+            WORKER.slot.let_go(self.build)
 
 
 def check(client_versions: Mapping[str, str], marker: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.slot import EngineSlot
-from unicorn_hf.runtime.steps import Job, Record
+from unicorn_hf.runtime.steps import PartitionJob, Record
 from unicorn_hf.runtime.stopwatch import Stopwatch
 from unicorn_hf.runtime.work import STUCK, Terms, Work
 
@@ -33,14 +33,17 @@ class Worker:
         self._running: set[Work] = set()
         self._watch: threading.Thread | None = None
 
-    def run(self, job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
+    def run(self, job: PartitionJob[RecordT], terms: Terms) -> tuple[RecordT, int]:
         """See `run_job`."""
-        with self._turn, self._stopwatch.lap() as lap, disk_errors():
-            work = Work(job.label, terms, self.slot, lap, self._turn, _dask_worker())
+        with self._turn, self._stopwatch.lap() as seconds, disk_errors():
+            work = Work(job.label, terms, self.slot, seconds, self._turn, _dask_worker())
             self._running.add(work)
             self._watch_over(terms.timeout_s)
             try:
                 return job.run(work), work.untold()
+            except MemoryError as error:
+                advice = "Use fewer --workers, or a smaller partition_rows."
+                raise RunError(f"out of memory in {job.label}", advice) from error
             finally:
                 self._running.discard(work)
                 work.flush()
@@ -63,10 +66,10 @@ class Worker:
         os._exit(1)
 
 
-_worker = Worker()
+WORKER = Worker()
 
 
-def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
+def run_job(job: PartitionJob[RecordT], terms: Terms) -> tuple[RecordT, int]:
     """Run a job in this worker process, and report finished rows to the client at most once a second.
 
     Return its record, and the number of rows not yet reported: an event for each short job would cost more than all
@@ -74,24 +77,11 @@ def run_job(job: Job[RecordT], terms: Terms) -> tuple[RecordT, int]:
 
     Jobs take turns: another one computes only inside this one's `Work.waiting`.
     """
-    if _worker.refuses:
+    if WORKER.refuses:
         from distributed import Reschedule
 
         raise Reschedule
-    try:
-        return _worker.run(job, terms)
-    except MemoryError as error:
-        raise RunError(f"out of memory in {job.label}", "Use fewer --workers, or a smaller partition_rows.") from error
-
-
-def refuse() -> None:
-    """Run no more jobs: the build rejected this process."""
-    _worker.refuses = True
-
-
-def let_go(build: str) -> None:
-    """See `EngineSlot.let_go`."""
-    _worker.slot.let_go(build)
+    return WORKER.run(job, terms)
 
 
 def _dask_worker() -> Any:
