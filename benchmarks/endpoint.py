@@ -54,7 +54,7 @@ from unicorn_hf.engines.generators.endpoint import EndpointGenerator
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.step import prepare_seeds
 
 MODEL = "replayed"
@@ -249,7 +249,7 @@ def stage_of(
             recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "prepared"
         )
         before, _ = cpu_seconds(), server.reset()
-        made = CaptionStage(recipe, shards, generator, here, here / "answers").run(pool, NoProgress())
+        made = CaptionStage(recipe, shards, generator, here, here / "answers").run(pool, Progress())
         spent.append(cpu_seconds() - before)
         return made.num
 

@@ -28,7 +28,7 @@ from unicorn_hf.interchange.reading import imported_files
 from unicorn_hf.interchange.recipe import ALL, import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 
 def _export(folder: Path) -> None:
@@ -73,7 +73,7 @@ def _taken(folder: Path, *, with_vectors: bool) -> Taken:
         domain="open",
         with_vectors=with_vectors,
         work_dir=folder / "work",
-        progress=NoProgress(),
+        progress=Progress(),
     )
 
 

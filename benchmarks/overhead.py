@@ -41,7 +41,7 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import prepare_seeds
@@ -165,7 +165,7 @@ def jobs_of(recipe: Recipe, generator: GeneratorSpec, folder: Path) -> list[Capt
     seeds, _ = prepare_seeds(recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder)
     recorder = Recorder()
     try:
-        CaptionStage(recipe, seeds, generator, folder, folder / "answers").run(recorder, NoProgress())
+        CaptionStage(recipe, seeds, generator, folder, folder / "answers").run(recorder, Progress())
     except RunError:
         return recorder.jobs
     raise AssertionError("no jobs")

@@ -43,7 +43,7 @@ from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.machine import cpu_count
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import prepare_seeds
@@ -194,7 +194,7 @@ def warmed(
         started, cpu_before = time.monotonic(), own_cpu_s(plain_pid)
         stage = CaptionStage(recipe, shards, generator, work_dir, work_dir / "answers")
         try:
-            stage.run(pool, NoProgress())
+            stage.run(pool, Progress())
         except RunError as error:
             if "captions are kept" not in error.message:  # Cut answers are no captions.
                 raise
@@ -257,7 +257,7 @@ def requests_of(recipe: Recipe, shards: SeedShards, folder: Path) -> list[Reques
     recorder = Recorder()
     stage = CaptionStage(recipe, shards, recorder, folder / "recorded", folder / "recorded" / "answers")  # type: ignore[arg-type]
     try:
-        stage.run(InThisProcess(), NoProgress())
+        stage.run(InThisProcess(), Progress())
     except RunError:
         return recorder.requests
     raise AssertionError("captions without a text")

@@ -30,7 +30,7 @@ from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id
 from unicorn_hf.runtime import journal
 from unicorn_hf.runtime.answers import store
 from unicorn_hf.runtime.files import DamagedShardError
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.views.status import status
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ NEVER_READ = "*.rejections.parquet"
 BESIDE_THE_DATA = ["recipe.json", "state.json", "log.jsonl", "machines.json"]
 
 
-class Notes(NoProgress):
+class Notes(Progress):
     """Keeps what is said of damage."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import english_name, full_name, listed, word_lists
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.pipeline import build
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ class Speaker:
         return Reply.json(completion(body, message={"role": "assistant", "content": answer}))
 
 
-class Notes(NoProgress):
+class Notes(Progress):
     """Keeps what a build says."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import EncodingRecord
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage
 from unicorn_hf.runtime.machine import cpu_count
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import read_record
 from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.step import prepare_seeds
@@ -121,7 +121,7 @@ def estimate(
         raise InputError("this recipe imports its text and sends no requests", "Use: unicorn-hf build --dry-run")
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name:
         folder = Path(name)
-        made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or NoProgress())
+        made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or Progress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
         asked = [_Asked.read(folder / "sample.work", stage) for stage in ("captions", "instructions")]
         num_workers = workers or planned.place.num_workers or 1

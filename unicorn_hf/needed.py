@@ -19,7 +19,7 @@ from unicorn_hf.pipeline import Plan
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.generation import Counts
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import PartitionJob, RecordT
 from unicorn_hf.runtime.work import Work
@@ -87,7 +87,7 @@ def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool
 def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
     recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
     rehearsal, store = _Rehearsal.of(generator), planned.store(generator)
-    pool, progress = _Here(), NoProgress()
+    pool, progress = _Here(), Progress()
 
     def need(counts: Counts) -> StageNeed:
         asked = len(rehearsal.asked)

@@ -22,7 +22,7 @@ from unicorn_hf.core.words import words
 from unicorn_hf.instructions.turns import Turn, conversation
 from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.runtime.files import rows_table, write_table
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 
 DIM = 4
@@ -49,8 +49,8 @@ class Shards:
         )
         work_dir = self.folder / "work"
         stage = RepresentationStage(recipe, self.picked, TableEncoder(DIM), work_dir)  # type: ignore[arg-type]
-        vectors = stage.run(SerialPool(), NoProgress())
-        packaged = package(recipe, self.picked, self.instructions, vectors, work_dir, SerialPool(), NoProgress())
+        vectors = stage.run(SerialPool(), Progress())
+        packaged = package(recipe, self.picked, self.instructions, vectors, work_dir, SerialPool(), Progress())
         return packaged, vectors
 
 

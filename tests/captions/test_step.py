@@ -18,7 +18,7 @@ from unicorn_hf.core.recipe import CaptionFilters, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
 from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 CHANGED_FILTERS: dict[str, object] = {
     "min_words": 20,
@@ -46,7 +46,7 @@ def run(recipe: Recipe, tmp_path: Path, generator: Scripted) -> CaptionSet:
     work_dir = tmp_path / "work"
     shards = seed_shards(recipe, work_dir)
     return CaptionStage(recipe, shards, generator, work_dir, work_dir / generator.identity).run(
-        SerialPool(), NoProgress()
+        SerialPool(), Progress()
     )  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from unicorn_hf import pipeline
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline import run
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.sources.labels import LabelSource
 
@@ -118,7 +118,7 @@ def compared(folder: Path, one: str = SET, other: str = "published/other") -> No
 
     from unicorn_hf.views.compare import compare, markdown, show
 
-    found = compare([folder / one, folder / other], ["one", "other"], NoProgress())
+    found = compare([folder / one, folder / other], ["one", "other"], Progress())
     markdown(found)
     found.model_dump_json()
     show(found, Console(file=StringIO()))
@@ -158,7 +158,7 @@ def evaluation(name: str, column: str | None, folder: Path) -> None:
     from unicorn_hf.builders.overlap import EvaluationTexts, overlapping
 
     texts = EvaluationTexts(iter(read_source(FileSource(path=str(folder / "own" / name), column=column))))
-    overlapping(folder / SET, "texts", texts, NoProgress())
+    overlapping(folder / SET, "texts", texts, Progress())
 
 
 def transfer(folder: Path) -> None:

@@ -36,7 +36,7 @@ from unicorn_hf.instructions.step import (
 )
 from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 WEIGHTS = st.tuples(*[st.integers(0, 300) | st.floats(0.001, 1000)] * 3).filter(any)
 PROMPT = Prompt(version="1", system="s", user="{subject}")
@@ -207,16 +207,14 @@ class TestStage:
         work_dir = tmp_path / "work"
         shards = seed_shards(recipe, work_dir)
         writer = Scripted(echo, identity="captions")
-        made = CaptionStage(recipe, shards, writer, work_dir, work_dir / writer.identity).run(
-            SerialPool(), NoProgress()
-        )  # type: ignore[arg-type]
+        made = CaptionStage(recipe, shards, writer, work_dir, work_dir / writer.identity).run(SerialPool(), Progress())  # type: ignore[arg-type]
         captions = [
             row
             for picked in made.picked
             for row in take_rows(read_table(picked.path, CAPTIONS), picked.rows).column("id").to_pylist()
         ]
         stage = InstructionStage(recipe, made.picked, generator, work_dir, work_dir / generator.identity)  # type: ignore[arg-type]
-        conversations = stage.run(SerialPool(), NoProgress())
+        conversations = stage.run(SerialPool(), Progress())
         kept = [
             row
             for parts in conversations.picked.values()

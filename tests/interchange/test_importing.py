@@ -33,7 +33,7 @@ from unicorn_hf.interchange.reading import imported_files
 from unicorn_hf.interchange.recipe import ALL, import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 Row = dict[str, Any]
 CAPTION = "A red mug stands on a wooden table."
@@ -57,7 +57,7 @@ def imported(
         domain="somewhere",
         with_vectors=with_vectors,
         work_dir=folder / "work",
-        progress=NoProgress(),
+        progress=Progress(),
         stored=stored,
     )
 

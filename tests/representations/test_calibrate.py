@@ -21,7 +21,7 @@ from unicorn_hf.models.demo_models import demo_encoder
 from unicorn_hf.representations.calibrate import calibrate
 from unicorn_hf.representations.pictures import PictureSource, on_white
 from unicorn_hf.representations.transfer_file import load_image_statistics
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 DIM, NUM, SAID = 384, len(PICTURES), 20
 ENCODER = "open_clip:demo:minilm"
@@ -70,14 +70,14 @@ def test_an_encoder_without_images_is_refused() -> None:
 
 def test_calibrate_measures_all_pictures_a_batch_at_a_time(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "images.safetensors"
-    calibrate(PictureSource(str(pictures), 1000), ENCODER, out, NoProgress())
+    calibrate(PictureSource(str(pictures), 1000), ENCODER, out, Progress())
     found, exact = load_image_statistics(out), encoded(pictures)
     assert (found.moments.count, found.source) == (NUM, pictures.name)
     assert found.encoder == ENCODER
     np.testing.assert_allclose(found.moments.mean, exact.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(found.moments.variance, exact.var(axis=0), atol=1e-6)
     with pytest.raises(InputError, match="no spread"):
-        calibrate(PictureSource(str(pictures), 1), ENCODER, out, NoProgress())
+        calibrate(PictureSource(str(pictures), 1), ENCODER, out, Progress())
 
 
 def run(*arguments: object) -> Result:

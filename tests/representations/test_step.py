@@ -20,7 +20,7 @@ from unicorn_hf.representations.step import Representations, RepresentationStage
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.representations.transfers import Identity, MeanShift
 from unicorn_hf.representations.vectors import read_vectors
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 
 DIM = 4
@@ -50,11 +50,11 @@ def run(
     encoder: TableEncoder,
     transfer: str = "mean_shift",
     image: ImageStatistics | None = None,
-    progress: NoProgress | None = None,
+    progress: Progress | None = None,
 ) -> Representations:
     recipe = recipe_of(seeds_file(tmp_path, 1), representations__transfer=transfer, representations__batch_size=7)
     stage = RepresentationStage(recipe, captions.picked, encoder, tmp_path / "work", image)  # type: ignore[arg-type]
-    return stage.run(SerialPool(), progress or NoProgress())
+    return stage.run(SerialPool(), progress or Progress())
 
 
 def test_each_caption_of_the_set_has_its_vector_in_its_order(captions: Captions, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_statistics_of_another_encoder_are_refused(tmp_path: Path) -> None:
     assert "unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder hashing:8" in caught.value.advice
 
 
-class Told(NoProgress):
+class Told(Progress):
     def __init__(self) -> None:
         self.notes: list[str] = []
 

@@ -10,11 +10,11 @@ import pytest
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime import journal
 from unicorn_hf.runtime.journal import LOG, STATE, BuildState, Journal
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 
 def journal_of(folder: Path) -> Journal:
-    return Journal(folder, NoProgress(), recipe="mine", out=folder / "out")
+    return Journal(folder, Progress(), recipe="mine", out=folder / "out")
 
 
 def state(folder: Path) -> BuildState:

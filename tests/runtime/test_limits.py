@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime.generation import Counts, GenerationRecord
 from unicorn_hf.runtime.limits import RejectionLimit
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 
 
-class Told(NoProgress):
+class Told(Progress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ def record_of(kept: int, rejected: int) -> GenerationRecord:
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 15)), max_size=8), st.integers(0, 20))
 def test_it_stops_exactly_when_the_share_of_many_is_above_the_limit(parts: list[tuple[int, int]], most: int) -> None:
-    limit = RejectionLimit("captions", most / 20, Counts(), NoProgress())
+    limit = RejectionLimit("captions", most / 20, Counts(), Progress())
     kept = rejected = 0
     for part in parts:
         kept, rejected = kept + part[0], rejected + part[1]
@@ -44,7 +44,7 @@ def test_it_stops_exactly_when_the_share_of_many_is_above_the_limit(parts: list[
 
 
 def test_the_message_says_how_much_why_and_what_to_do() -> None:
-    limit = RejectionLimit("captions", 0.5, Counts(), NoProgress())
+    limit = RejectionLimit("captions", 0.5, Counts(), Progress())
     with pytest.raises(RunError) as caught:
         limit.add(record_of(1000, 1204))
     assert caught.value.message == (
@@ -54,7 +54,7 @@ def test_the_message_says_how_much_why_and_what_to_do() -> None:
 
 
 def test_few_candidates_prove_nothing() -> None:
-    RejectionLimit("captions", 0.0, Counts(), NoProgress()).add(record_of(0, 19))
+    RejectionLimit("captions", 0.0, Counts(), Progress()).add(record_of(0, 19))
 
 
 def test_what_was_counted_before_counts_and_the_sum_is_shown() -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from unicorn_hf.runtime.progress import LiveProgress, NoProgress, PlainProgress, Progress
+from unicorn_hf.runtime.progress import LiveProgress, PlainProgress, Progress
 
 
 def tell(progress: Progress) -> None:
@@ -76,5 +76,5 @@ def test_a_bar_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_said_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(NoProgress())
+    tell(Progress())
     assert capsys.readouterr() == ("", "")

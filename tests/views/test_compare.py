@@ -15,7 +15,7 @@ from tests.hub.server import HubServer
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.captions.step import digest_of
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.views.compare import Comparison, compare, lines, markdown, show
 from unicorn_hf.views.compare_picture import draw
 
@@ -41,7 +41,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def compared(*folders: Path, names: tuple[str, ...] = ()) -> Comparison:
-    return compare(folders, names or [folder.name for folder in folders], NoProgress())
+    return compare(folders, names or [folder.name for folder in folders], Progress())
 
 
 def test_figures_of_statistics_and_of_rows_agree(sets: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from unicorn_hf.builders.rows import num_rows
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.interchange.exports import BuiltSet
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 
 
 def export(folder: str | Path, format: str, out: str | Path, *, progress: Progress | None = None) -> None:
@@ -24,7 +24,7 @@ def export(folder: str | Path, format: str, out: str | Path, *, progress: Progre
         InputError: `folder` contains no set, the format is unknown, or `out` exists and is not empty.
         RunError: `out` cannot be written.
     """
-    folder, out, progress = Path(folder), Path(out).expanduser().absolute(), progress or NoProgress()
+    folder, out, progress = Path(folder), Path(out).expanduser().absolute(), progress or Progress()
     form = EXPORTS.get(format)()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} already exists; nothing was changed", "Choose another --out DIR, or move it.")

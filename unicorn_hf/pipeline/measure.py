@@ -18,7 +18,7 @@ from unicorn_hf.representations.gap import projected
 from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.sources import source_names
 
 _PICTURE = "assets/gap.png"
@@ -48,7 +48,7 @@ def measure_gap(
             read.
         RunError: the encoder cannot be loaded.
     """
-    folder, progress = Path(folder), progress or NoProgress()
+    folder, progress = Path(folder), progress or Progress()
     check_build(folder)
     encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
@@ -91,7 +91,7 @@ def measure_overlap(
     Raises:
         InputError: `folder` is no build, or the evaluation set cannot be read or holds no text.
     """
-    folder, progress = Path(folder), progress or NoProgress()
+    folder, progress = Path(folder), progress or Progress()
     check_build(folder)
     (name,) = source_names([evaluation])
     texts = EvaluationTexts(evaluation.read(0, ReadingNotes()))

@@ -26,7 +26,7 @@ from unicorn_hf.runtime.journal import Journal
 from unicorn_hf.runtime.launch import count_workers
 from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive, is_open_to_others
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.seeds.step import check_prepared, prepare_seeds
 
@@ -96,7 +96,7 @@ def execute(
     progress: Progress | None = None,
 ) -> BuildResult:
     """Execute a plan and push the result; see `build`."""
-    progress = progress or NoProgress()
+    progress = progress or Progress()
     if max_cost is not None and planned.recipe.price == Price():
         raise InputError("--max-cost requires a price in the recipe", "For example: --set price.per_worker_hour=2.5")
     if push and (problem := check_access(push, options, folder=planned.told_out)):

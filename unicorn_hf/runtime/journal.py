@@ -63,8 +63,8 @@ class BuildState(BaseModel):
     stages: list[StageState] = []
 
 
-class Journal:
-    """Implements `Progress`: forwards each call, and records it in the folder.
+class Journal(Progress):
+    """Forwards each call, and records it in the folder.
 
     It writes nothing before the first stage begins. Times of day come from this machine's clock, durations from the
     monotonic one.

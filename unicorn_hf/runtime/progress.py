@@ -3,50 +3,31 @@
 import sys
 import time
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from unicorn_hf.core.visible import visible_lines
 
 
-class Progress(Protocol):
-    """Receives progress from the pipeline, in threads of the client."""
+class Progress:
+    """Receives progress from the pipeline, in threads of the client. This one shows nothing: the default of the library."""
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
         """A stage begins; it is to make `total` rows or other units."""
-        ...
 
     def working(self, rows: int) -> None:
         """Workers have processed `rows` more rows, not yet known to be kept."""
-        ...
 
     def known(self, kept: int, rejected: int) -> None:
         """The stage's totals so far, over all partitions."""
-        ...
 
     def note(self, message: str) -> None:
         """Show a message on its own line."""
-        ...
 
     def finish(self) -> None:
         """The stage has ended."""
-        ...
 
 
-class NoProgress:
-    """Shows nothing: the library's default."""
-
-    def start(self, stage: str, total: int, unit: str = "rows") -> None: ...
-
-    def working(self, rows: int) -> None: ...
-
-    def known(self, kept: int, rejected: int) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class PlainProgress:
+class PlainProgress(Progress):
     """Prints a line when a stage begins and ends, and one every ten seconds between."""
 
     _EVERY_S = 10.0
@@ -83,22 +64,23 @@ class PlainProgress:
         return f"{min(self._kept, self._total):,} of {self._total:,} {self._unit}{rejected}"
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """One bar per stage (rich): rows, rate, time left, rejected."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
 
-        self._progress = Progress(
+        self._progress = Bars(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("[bold]{task.description:<16}"),
+            "[bold]{task.description:<16}",
             BarColumn(bar_width=30),
-            TextColumn("{task.completed:>7,.0f}/{task.total:,.0f}"),
-            TextColumn("[cyan]{task.fields[rate]}"),
-            TextColumn("[yellow]{task.fields[rejected]}"),
+            "{task.completed:>7,.0f}/{task.total:,.0f}",
+            "[cyan]{task.fields[rate]}",
+            "[yellow]{task.fields[rejected]}",
             TimeElapsedColumn(),
-            TextColumn("left"),
+            "left",
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )

@@ -28,7 +28,7 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import instruction, pretrain
 from unicorn_hf.reading.errors import PARQUET_ERRORS, reading_parquet
 from unicorn_hf.reading.files import by_group
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 
 __all__ = ["Kind", "Problem", "Report", "validate_folder"]
 
@@ -62,7 +62,7 @@ def validate_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", "Name the folder that `unicorn-hf build` made.")
-    check = _Check(folder, Findings(first), progress or NoProgress(), whole)
+    check = _Check(folder, Findings(first), progress or Progress(), whole)
     num_rows = check.run()
     return check.findings.report(name or str(folder), num_rows)
 
