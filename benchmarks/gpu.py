@@ -42,7 +42,7 @@ from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.generation import Request
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.models.demo_models import demo_llm
-from unicorn_hf.runtime.answers.store import stores
+from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.journal import LOG
 from unicorn_hf.runtime.machine import cpu_count, machine
@@ -208,7 +208,7 @@ def ours(recipe: Recipe, out: Path) -> Measured:
     ready = next(line for line in lines if line["event"] == "engine_built")
     ended = max(record.stat().st_mtime for record in work.glob("captions-*/*.json"))
     seconds = ended - datetime.fromisoformat(ready["time"]).timestamp()
-    answers = [answer for store in stores(work / "answers").values() for _, answer in store.all()]
+    answers = [answer for path in (work / "answers").iterdir() for _, answer in AnswerStore(path).all()]
     return Measured(seconds, len(answers), sum(answer.num_output_tokens for answer in answers))
 
 

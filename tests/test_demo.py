@@ -20,7 +20,7 @@ from tests.builds import command, rows
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.recipe_file import BUNDLED
 from unicorn_hf.core.scoring import parse_score
-from unicorn_hf.runtime.answers.store import stores
+from unicorn_hf.runtime.answers import AnswerStore
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -67,11 +67,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _stored(folder: Path) -> dict[str, Answer]:
-    return dict(entry for store in stores(folder / "unicorn.work" / "answers").values() for entry in store.all())
+    return dict(entry for store in _stores(folder) for entry in store.all())
+
+
+def _stores(folder: Path) -> list[AnswerStore]:
+    return [AnswerStore(path) for path in (folder / "unicorn.work" / "answers").glob("*")]
 
 
 def _num_stored(folder: Path) -> int:
-    return sum(store.count() for store in stores(folder / "unicorn.work" / "answers").values())
+    return sum(store.count() for store in _stores(folder))
 
 
 def test_counts_and_tasks(made: Path) -> None:

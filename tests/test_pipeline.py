@@ -14,7 +14,7 @@ from tests.builds import published_bytes, rows, tables, write_seeds
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import BuildResult, Recipe, RunError, build, load_recipe
 from unicorn_hf.pipeline import plan
-from unicorn_hf.runtime.answers.store import stores
+from unicorn_hf.runtime.answers import AnswerStore
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS, DIM = 700, 235, 32
 
@@ -137,7 +137,7 @@ def test_what_is_done_is_found_without_a_worker(made: tuple[Path, BuildResult]) 
 def test_a_changed_filter_or_count_asks_for_no_stored_answer(made: tuple[Path, BuildResult], tmp_path: Path) -> None:
     folder, _ = made
     work_dir = folder / "unicorn.work"
-    (store,) = stores(work_dir / "answers").values()
+    (store,) = map(AnswerStore, (work_dir / "answers").iterdir())
     before = store.count()
     fewer = recipe(
         folder, captions__num=300, instructions__num=60, captions__filters={"min_words": 30, "max_words": 155}

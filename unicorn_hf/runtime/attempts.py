@@ -62,15 +62,15 @@ class Part(BaseModel):
 class _State(BaseModel):
     """The content of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     run: str = ""
     asking: Part | None = None
-    todo: tuple[Part, ...] = ()
+    todo: list[Part] = []
     """To be sent alone afterwards: they, or the batch they were part of, failed."""
-    divided: tuple[int, ...] = ()
+    divided: list[int] = []
     """Sizes of parts that failed although they were alone."""
-    fatal: tuple[Part, ...] = ()
+    fatal: list[Part] = []
     num_in_a_row: int = 0
     """Fatal requests since the last part that was answered."""
 
@@ -87,26 +87,20 @@ class Attempts:
 
     def __init__(self, path: Path, run: str, missing: Sequence[str]) -> None:
         self._path = path
-        state = _read(path)
+        state = self._state = _read(path)
         if state.run != run:
             earlier = (state.asking, *state.todo, *state.fatal)
-            again = tuple(part.model_copy(update={"bad_ends": 0}) for part in earlier if part and part.alone)
-            state = _State(run=run, todo=again)
+            again = [part.model_copy(update={"bad_ends": 0}) for part in earlier if part and part.alone]
+            state = self._state = _State(run=run, todo=again)
         keys = frozenset(missing)
-        interrupted = state.asking.only(keys) if state.asking else None
-        self._run = run
-        self._num_in_a_row = state.num_in_a_row
-        self._divided = set(state.divided)
-        self._todo = _some(state.todo, keys)
-        self.num_interrupted = len(interrupted.keys) if interrupted else 0
+        interrupted = state.asking.only(keys) if state.asking else Part(keys=())
+        state.todo, state.fatal = _some(state.todo, keys), _some(state.fatal, keys)
+        self.num_interrupted = len(interrupted.keys)
         """Requests of this run that were in flight when their worker died."""
-        if interrupted:
-            self.ended_badly(interrupted, WORKER_DIED)
-        self.fatal = _some(state.fatal, keys)
-        """Requests that have no answer and get none, one per part."""
-        known = {key for part in (*self._todo, *self.fatal) for key in part.keys}
+        self.ended_badly(interrupted, WORKER_DIED)
+        known = {key for part in (*state.todo, *state.fatal) for key in part.keys}
         if rest := tuple(key for key in missing if key not in known):
-            self._todo.insert(0, Part(keys=rest, alone=False))
+            state.todo.insert(0, Part(keys=rest, alone=False))
 
     def __iter__(self) -> Iterator[Part]:
         """Yield each part when it is due; the caller reports how it ended.
@@ -114,14 +108,15 @@ class Attempts:
         Raises:
             RunError: the engine does not work.
         """
-        while self._todo:
-            part = self._todo.pop(0)
+        state = self._state
+        while state.todo:
+            part = state.todo.pop(0)
             if part.bad_ends < MOST_BAD_ENDS:
                 yield part
                 continue
-            self.fatal.append(part)
-            self._num_in_a_row += 1
-            if self._num_in_a_row >= MOST_FATAL:
+            state.fatal.append(part)
+            state.num_in_a_row += 1
+            if state.num_in_a_row >= MOST_FATAL:
                 self.close()
                 raise RunError(
                     f"the engine died {MOST_BAD_ENDS} times on each of {MOST_FATAL} requests in a row, each sent alone;"
@@ -129,36 +124,35 @@ class Attempts:
                     _ADVICE,
                 )
 
+    @property
+    def fatal(self) -> Sequence[Part]:
+        """Requests that have no answer and get none, one per part."""
+        return self._state.fatal
+
     def begin(self, part: Part) -> None:
         """Record that the part is about to be sent."""
-        state = _State(
-            run=self._run,
-            asking=part,
-            todo=tuple(self._todo),
-            divided=tuple(sorted(self._divided)),
-            fatal=tuple(self.fatal),
-            num_in_a_row=self._num_in_a_row,
-        )
+        self._state.asking = part
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Not synced: it has to survive the process, not the machine.
-        self._path.write_text(state.model_dump_json(), encoding="utf-8")
+        self._path.write_text(self._state.model_dump_json(), encoding="utf-8")
 
     def answered(self) -> None:
         """Record that all requests of the part have an answer."""
-        self._num_in_a_row = 0
+        self._state.num_in_a_row = 0
 
     def ended_badly(self, part: Part, why: str) -> None:
         """Schedule the unanswered requests of a part in smaller parts, or give them up."""
-        size = len(part.keys)
+        state, size = self._state, len(part.keys)
         if not size:
             return
         if part.alone and size > 1:
-            if size in self._divided:
+            if size in state.divided:
                 # The second of its size: the batch size is the cause, not one request.
-                large = [other.divided(why) if len(other.keys) >= size else [other] for other in self._todo]
-                self._todo = [other for parts in large for other in parts]
-            self._divided.add(size)
-        self._todo[:0] = part.after_bad_end(why)
+                large = [other.divided(why) if len(other.keys) >= size else [other] for other in state.todo]
+                state.todo = [other for parts in large for other in parts]
+            else:
+                state.divided.append(size)
+        state.todo[:0] = part.after_bad_end(why)
 
     def close(self) -> None:
         """Delete the file: each request has an answer, or is fatal."""

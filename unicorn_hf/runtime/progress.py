@@ -9,7 +9,7 @@ from unicorn_hf.core.visible import visible_lines
 
 
 class Progress:
-    """Receives progress from the pipeline, in threads of the client. This one shows nothing: the default of the library."""
+    """Receives progress from the pipeline, in threads of the client. This one, the library's default, shows nothing."""
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
         """A stage begins; it is to make `total` rows or other units."""

@@ -14,8 +14,6 @@ class Closeable(Protocol):
 
 
 EngineT = TypeVar("EngineT", bound=Closeable)
-_DEAD = ""
-"""Stands for the key of an engine that died."""
 
 
 class EngineSlot:
@@ -24,7 +22,9 @@ class EngineSlot:
     def __init__(self) -> None:
         self.working = Stopwatch()
         """The engine's time, shared by the partitions that it serves at once."""
-        self._held: tuple[str, Closeable] | None = None
+        self._engine: Closeable | None = None
+        self._key: str | None = None
+        """The key of the engine; None also if it died."""
         self._changing = threading.Condition()
         self._using: Counter[str] = Counter()
         """Jobs that use the engine, by their build."""
@@ -56,17 +56,18 @@ class EngineSlot:
             self._num_wanting_alone += alone
             try:
                 # A job that wants the engine alone goes first: otherwise it would starve.
-                self._changing.wait_for(
-                    lambda: self._using.total() == 0 if alone else self._num_wanting_alone == 0 and self._is_free(key)
-                )
-                found = self._get(key, make)
+                self._changing.wait_for(lambda: self._may_use(key, alone))
+                if self._key != key:
+                    self._close()
+                    self._engine, self._key = make(), key
+                engine = cast(EngineT, self._engine)
                 self._using[build] += 1
             except BaseException:
                 self._num_wanting_alone -= alone
                 self._changing.notify_all()
                 raise
         try:
-            yield found
+            yield engine
         finally:
             with self._changing:
                 self._using[build] -= 1
@@ -76,8 +77,8 @@ class EngineSlot:
     def discard(self, engine: Closeable) -> None:
         """Mark a dead engine: the next call gets a new one, once no job uses this one."""
         with self._changing:
-            if self._held and self._held[1] is engine:
-                self._held = (_DEAD, engine)
+            if self._engine is engine:
+                self._key = None
 
     def let_go(self, build: str) -> None:
         """Close the engine at the end of a build, unless another build uses it."""
@@ -85,21 +86,13 @@ class EngineSlot:
             if not (self._using - Counter({build: self._using[build]})):
                 self._close()
 
-    def _is_free(self, key: str) -> bool:
-        """Whether the engine for the key is held, or no job uses another one."""
-        return self._holds(key) or not self._using.total()
-
-    def _holds(self, key: str) -> bool:
-        return self._held is not None and self._held[0] == key
-
-    def _get(self, key: str, make: Callable[[], EngineT]) -> EngineT:
-        if self._held is None or not self._holds(key):
-            self._close()
-            self._held = (key, make())
-        return cast(EngineT, self._held[1])
+    def _may_use(self, key: str, alone: bool) -> bool:
+        if alone:
+            return not self._using.total()
+        return not self._num_wanting_alone and (self._key == key or not self._using.total())
 
     def _close(self) -> None:
         """The caller holds the lock."""
-        if self._held:
-            held, self._held = self._held[1], None
-            held.close()
+        engine, self._engine, self._key = self._engine, None, None
+        if engine:
+            engine.close()

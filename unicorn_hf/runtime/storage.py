@@ -5,7 +5,6 @@ sent to workers; they are typed as paths too. Only this module, `runtime.files` 
 treat the two differently.
 """
 
-import os
 import shutil
 import sys
 import tempfile
@@ -104,18 +103,19 @@ def errors() -> tuple[type[Exception], ...]:
     return BotoCoreError, ClientError
 
 
-def read(path: Path) -> bytes:
-    """
+def read(path: Path, start: int | None = None) -> bytes:
+    """Read a file from the byte `start` on, in one request.
+
     Raises:
         FileNotFoundError: there is no such file.
     """
-    # One request; `read_bytes` would need another one for the size.
-    return cast(bytes, _fs(path).cat_file(cast(Any, path).path)) if is_remote(path) else path.read_bytes()
+    fs, name = _at(path)
+    return cast(bytes, fs.cat_file(name, start=start))
 
 
 def put(path: Path, content: bytes) -> None:
     """Write an object, atomically where the storage supports that."""
-    fs, name = _fs(path), cast(Any, path).path
+    fs, name = _at(path)
     try:
         fs.pipe_file(name, content)
     except FileNotFoundError:  # This storage has folders.
@@ -125,8 +125,9 @@ def put(path: Path, content: bytes) -> None:
 
 def create(path: Path, content: bytes) -> bool:
     """Create an object exclusively; return whether it was created. Of concurrent calls one succeeds."""
+    fs, name = _at(path)
     try:
-        _fs(path).pipe_file(cast(Any, path).path, content, mode="create")
+        fs.pipe_file(name, content, mode="create")
     except FileExistsError:
         return False
     return True
@@ -134,15 +135,14 @@ def create(path: Path, content: bytes) -> bool:
 
 def upload(local: Path, path: Path) -> None:
     """Copy a local file to an object, which appears when it is complete."""
-    _fs(path).put_file(str(local), cast(Any, path).path)
+    fs, name = _at(path)
+    fs.put_file(str(local), name)
 
 
 def download(path: Path, local: Path) -> None:
-    """Copy a file, local or not, to a local one."""
-    if is_remote(path):
-        _fs(path).get_file(cast(Any, path).path, str(local))
-    else:
-        shutil.copyfile(path, local)
+    """Copy a file to a local one."""
+    fs, name = _at(path)
+    fs.get_file(name, str(local))
 
 
 def modified(path: Path) -> float:
@@ -151,29 +151,15 @@ def modified(path: Path) -> float:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    if not is_remote(path):
-        return path.stat().st_mtime
-    return float(_fs(path).modified(cast(Any, path).path).timestamp())
-
-
-def names(folder: Path) -> list[str]:
-    """The names in a folder, in any order; none if there is no folder."""
-    if is_remote(folder):
-        return [name for name, _ in listed(folder)]
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except FileNotFoundError:
-        return []
+    fs, name = _at(path)
+    return float(fs.modified(name).timestamp())
 
 
 def listed(folder: Path) -> list[tuple[str, int]]:
     """The files of a folder with their sizes, sorted by name; none if there is no folder."""
+    fs, name = _at(folder)
     try:
-        if not is_remote(folder):
-            with os.scandir(folder) as entries:
-                return sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file())
-        details = _fs(folder).ls(cast(Any, folder).path, detail=True, refresh=True)
+        details = fs.ls(name, detail=True, refresh=True)
     except FileNotFoundError:
         return []
     return sorted((info["name"].rpartition("/")[2], int(info["size"])) for info in details if info["type"] == "file")
@@ -184,7 +170,8 @@ def remove_tree(folder: Path) -> None:
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
-        _fs(folder).rm(cast(Any, folder).path, recursive=True)
+        fs, name = _at(folder)
+        fs.rm(name, recursive=True)
 
 
 @contextmanager
@@ -202,5 +189,10 @@ def scratch(folder: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(local, ignore_errors=True)
 
 
-def _fs(path: Path) -> Any:
-    return cast(Any, path).fs
+def _at(path: Path) -> tuple[Any, str]:
+    """The file system of a path, and its name there."""
+    if is_remote(path):
+        return cast(Any, path).fs, cast(Any, path).path
+    from fsspec.implementations.local import LocalFileSystem
+
+    return LocalFileSystem(), str(path)

@@ -1,29 +1,15 @@
 """Send the requests that have no stored answer to an engine, and store each answer as it arrives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import EngineDiedError
 from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.runtime.answers.store import store_at
-from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts, Part
+from unicorn_hf.runtime.attempts import WORKER_DIED, Attempts
 from unicorn_hf.runtime.work import Work
-
-
-class Generator(Protocol):
-    """Opens the text generator in a worker."""
-
-    @property
-    def identity(self) -> str: ...
-
-    @property
-    def keeps_answers(self) -> bool:
-        """Whether answers are stored."""
-        ...
-
-    def open(self) -> TextGenerator: ...
 
 
 @dataclass
@@ -31,7 +17,7 @@ class Asking:
     """Gets the answers of a partition, from the store or the engine."""
 
     work: Work
-    generator: Generator
+    generator: GeneratorSpec
     store: Path
     """The folder of the engine's answers."""
     attempts: Path
@@ -53,28 +39,20 @@ class Asking:
         answers = store.find(keys)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
         self.work.rows(len(requests) - len(missing))
-        self.work.tell_answers(found=len(keys) - len(missing), asked=len(missing))
+        self.work.tell({"event": "answers", "found": len(keys) - len(missing), "asked": len(missing)})
         if missing:
             try:
-                _Asked(self, missing, answers).all()
+                self._send(missing, answers)
             finally:
                 store.flush()
         in_order = [answers[key] for key in keys]
         self.answers += in_order
         return in_order
 
-
-@dataclass
-class _Asked:
-    """Requests that are sent, and the answers that they get."""
-
-    asking: Asking
-    requests: dict[str, Request]
-    answers: dict[str, Answer]
-
-    def all(self) -> None:
-        work, generator = self.asking.work, self.asking.generator
-        attempts = Attempts(self.asking.attempts, work.terms.build, list(self.requests))
+    def _send(self, requests: Mapping[str, Request], answers: dict[str, Answer]) -> None:
+        """Send `requests` in parts, and add their answers to `answers`."""
+        work, generator = self.work, self.generator
+        attempts = Attempts(self.attempts, work.terms.build, list(requests))
         if attempts.num_interrupted:
             work.tell_bad_end(attempts.num_interrupted, WORKER_DIED)
         with work.waiting():
@@ -82,34 +60,33 @@ class _Asked:
                 with work.engine(generator.identity, generator.open, alone=part.alone) as engine:
                     attempts.begin(part)
                     try:
-                        self._part(engine, part.keys)
+                        self._send_part(engine, {key: requests[key] for key in part.keys}, answers)
                     except EngineDiedError as error:
                         work.tell_bad_end(len(part.keys), error.message)
-                        work.discard(engine)
-                        attempts.ended_badly(part.only(self.requests.keys() - self.answers.keys()), error.message)
+                        work.slot.discard(engine)
+                        attempts.ended_badly(part.only(requests.keys() - answers.keys()), error.message)
                     else:
                         attempts.answered()
         for part in attempts.fatal:
             for key in part.keys:
-                self._came(key, _fatal(part))
+                answers[key] = Answer(f"sent alone {part.bad_ends} times: {part.why}", "fatal", 0, 0)
+                self._keep(key, answers[key])
         attempts.close()
 
-    def _part(self, engine: TextGenerator, keys: Sequence[str]) -> None:
-        with self.asking.work.slot.working.lap() as lap:
+    def _send_part(self, engine: TextGenerator, requests: Mapping[str, Request], answers: dict[str, Answer]) -> None:
+        keys = list(requests)
+        with self.work.slot.working.lap() as seconds:
             told_s = 0.0
-            for position, answer in engine.generate([self.requests[key] for key in keys]):
-                share_s = lap.seconds()
-                self._came(keys[position], replace(answer, seconds=share_s - told_s))
+            for position, answer in engine.generate(list(requests.values())):
+                share_s, key = seconds(), keys[position]
+                answers[key] = replace(answer, seconds=share_s - told_s)
                 told_s = share_s
+                self._keep(key, answers[key])
 
-    def _came(self, key: str, answer: Answer) -> None:
-        self.answers[key] = answer
-        if answer.finish_reason != "failed" and self.asking.generator.keeps_answers:
-            store_at(self.asking.store).keep(key, answer)
+    def _keep(self, key: str, answer: Answer) -> None:
+        """Store and report an answer that arrived."""
+        if answer.finish_reason != "failed" and self.generator.keeps_answers:
+            store_at(self.store).keep(key, answer)
             if not answer.tokens_told:
-                self.asking.work.tell_no_usage()
-        self.asking.work.rows()
-
-
-def _fatal(part: Part) -> Answer:
-    return Answer(f"sent alone {part.bad_ends} times: {part.why}", "fatal", 0, 0)
+                self.work.tell_no_usage()
+        self.work.rows()

@@ -8,9 +8,11 @@ object.
 import json
 import os
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 from zlib import crc32
 
 from unicorn_hf.core.generation import Answer
@@ -57,96 +59,83 @@ def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
         start = end + 1
 
 
-class Journal(Protocol):
-    """The answers of one process."""
+class Journal(ABC):
+    """The answers of one process. A thread flushes them, soon after lines were added."""
+
+    flush_every_s: ClassVar[float]
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._added = threading.Event()
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
 
     def append(self, lines: bytes) -> None:
         """Add lines. They are durable soon afterwards.
 
         Raises:
-            OSError: these lines, or earlier ones, cannot be written.
+            Exception: these lines cannot be written, or earlier ones could not.
         """
-        ...
+        with self._changing:
+            if error := self._error:
+                self._error = None
+                raise error
+            self._write(lines)
+            self._schedule_flush()
 
+    @abstractmethod
     def flush(self) -> None:
         """Make all added lines durable."""
-        ...
 
+    @abstractmethod
     def remove(self) -> None:
         """Delete the journal; its answers are stored elsewhere by now."""
-        ...
 
-    def owns(self, name: str) -> bool:
-        """Whether a file of the folder belongs to this journal."""
-        ...
+    @abstractmethod
+    def _write(self, lines: bytes) -> None:
+        """Add lines; the caller holds the lock."""
 
-
-def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Journal:
-    """
-    Args:
-        folder: holds the store's journals.
-        name: unique among journals.
-        rewritten: returns all lines of the journal, to restore a lost file.
-    """
-    return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
-
-
-class _Keeper:
-    """Flushes a journal in a thread, soon after lines were added."""
-
-    def __init__(self, flush: Callable[[], None], every_s: float) -> None:
-        self._flush = flush
-        self._every_s = every_s
-        self._added = threading.Event()
-        self._error: Exception | None = None
-        self._thread: threading.Thread | None = None
-
-    def check(self) -> None:
-        """
-        Raises:
-            Exception: the error of the last flush, once.
-        """
-        if error := self._error:
-            self._error = None
-            raise error
-
-    def added(self) -> None:
-        """Schedule a flush. Not thread-safe."""
+    def _schedule_flush(self) -> None:
+        """The caller holds the lock."""
         self._added.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
-        pause = threading.Event()
         while True:
             self._added.wait()
-            pause.wait(self._every_s)
+            time.sleep(self.flush_every_s)
             self._added.clear()
             try:
-                self._flush()
-            except Exception as error:  # noqa: BLE001 - storage packages have their own types; `check` raises it
+                self.flush()
+            except Exception as error:  # noqa: BLE001 - storage packages have their own types; `append` raises it
                 self._error = error
                 self._added.set()
 
 
-class FileJournal:
-    """Implements `Journal` with a file."""
+def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Journal:
+    """
+    Args:
+        folder: holds the store's journals.
+        name: unique among journals; the names of the journal's files begin with it.
+        rewritten: returns all lines of the journal, to restore a lost file.
+    """
+    return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
+
+
+class FileJournal(Journal):
+    """A journal in a file."""
+
+    flush_every_s = SYNC_S
 
     def __init__(self, folder: Path, name: str, rewritten: Callable[[], bytes]) -> None:
+        super().__init__()
         self._path = folder / f"{name}{ENDING}"
         self._rewritten = rewritten
-        self._changing = threading.Lock()
         self._file: int | None = None
         self._num_bytes = 0
         self._is_synced = True
-        self._keeper = _Keeper(self.flush, SYNC_S)
-
-    def append(self, lines: bytes) -> None:
-        with self._changing:
-            self._keeper.check()
-            self._write(lines)
-            self._keeper.added()
 
     def flush(self) -> None:
         with self._changing:
@@ -162,15 +151,12 @@ class FileJournal:
                 # Another process deleted the file as stale.
                 self._close()
                 self._write(self._rewritten())
-                self._keeper.added()
+                self._schedule_flush()
 
     def remove(self) -> None:
         with self._changing:
             self._close()
             self._path.unlink(missing_ok=True)
-
-    def owns(self, name: str) -> bool:
-        return name == self._path.name
 
     def _write(self, lines: bytes) -> None:
         if self._file is None:
@@ -194,25 +180,20 @@ class FileJournal:
             self._file = None
 
 
-class ObjectJournal:
-    """Implements `Journal` with objects, each of which holds the lines of a few seconds."""
+class ObjectJournal(Journal):
+    """A journal in objects, each of which holds the lines of a few seconds."""
+
+    flush_every_s = PUT_S
 
     def __init__(self, folder: Path, name: str) -> None:
+        super().__init__()
         self._folder = folder
         self._name = name
-        self._changing = threading.Lock()
         self._putting = threading.Lock()
         """Held while an object is written; `append` does not wait for it."""
         self._lines: list[bytes] = []
         self._written: list[Path] = []
         self._num_written = 0
-        self._keeper = _Keeper(self.flush, PUT_S)
-
-    def append(self, lines: bytes) -> None:
-        with self._changing:
-            self._keeper.check()
-            self._lines.append(lines)
-            self._keeper.added()
 
     def flush(self) -> None:
         with self._putting:
@@ -238,5 +219,5 @@ class ObjectJournal:
                 path.unlink(missing_ok=True)
             self._written = []
 
-    def owns(self, name: str) -> bool:
-        return name.startswith(f"{self._name}-")
+    def _write(self, lines: bytes) -> None:
+        self._lines.append(lines)

@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
@@ -96,7 +96,7 @@ class AnswerStore:
     def tidy(self) -> None:
         """Compact the journals of ended processes into segments."""
         with self._lock:
-            stale = [path for path in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
+            stale = [path for path, _ in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
             self.add_all(_in_journals(stale), self._name)
             for path in stale:
                 path.unlink(missing_ok=True)
@@ -108,14 +108,14 @@ class AnswerStore:
 
     def all(self) -> Iterator[tuple[str, Answer]]:
         """Yield every stored answer with its key, one file at a time."""
-        for path in _listed(self._segments, segments.ENDING):
+        for path, _ in _listed(self._segments, segments.ENDING):
             yield from segments.entries_in(read_table(path, ANSWERS))
-        yield from _in_journals(list(_listed(self._journals, journal.ENDING)))
+        yield from _in_journals(path for path, _ in _listed(self._journals, journal.ENDING))
 
     def count(self) -> int:
         """Number of stored answers. An answer that two processes requested at once counts twice."""
-        in_segments = sum(segments.num_rows(path) for path in _listed(self._segments, segments.ENDING))
-        in_journals = sum(storage.read(path).count(b"\n") for path in _listed(self._journals, journal.ENDING))
+        in_segments = sum(segments.num_rows(path) for path, _ in _listed(self._segments, segments.ENDING))
+        in_journals = sum(storage.read(path).count(b"\n") for path, _ in _listed(self._journals, journal.ENDING))
         return in_segments + in_journals
 
     def _fold(self) -> None:
@@ -130,22 +130,20 @@ class AnswerStore:
 
     def _refresh(self) -> None:
         """Index what other processes wrote since the last call."""
-        for name in storage.names(self._segments):
-            if name not in self._read and _is_whole(name, segments.ENDING):
-                path = self._segments / name
+        for path, _ in _listed(self._segments, segments.ENDING):
+            if path.name not in self._read:
                 try:
                     self._add_segment(path, segments.read_keys(path))
                 except DamagedShardError as error:
                     self._set_aside(path, error)
-        for name, num_bytes in storage.listed(self._journals):
-            is_new = num_bytes > self._read.get(name, 0) and not self._journal.owns(name)
-            if is_new and _is_whole(name, journal.ENDING):
-                self._index_journal(self._journals / name)
+        for path, num_bytes in _listed(self._journals, journal.ENDING):
+            if num_bytes > self._read.get(path.name, 0) and not path.name.startswith(self._name):
+                self._index_journal(path)
 
     def _index_journal(self, path: Path) -> None:
         start = self._read.get(path.name, 0)
         try:
-            content = _read_from(path, start)
+            content = storage.read(path, start)
         except FileNotFoundError:  # Its process has just compacted it.
             return
         keys, places, end, num_damaged = [], [], start, 0
@@ -211,37 +209,18 @@ def store_at(folder: Path) -> AnswerStore:
     return AnswerStore(folder)
 
 
-def stores(folder: Path) -> Mapping[str, AnswerStore]:
-    """The stores in a folder of answers, by the engines' identities."""
-    if not folder.is_dir():
-        return {}
-    return {path.name: AnswerStore(path) for path in folder.iterdir() if path.is_dir()}
-
-
-def _in_journals(paths: Sequence[Path]) -> Iterator[tuple[str, Answer]]:
+def _in_journals(paths: Iterable[Path]) -> Iterator[tuple[str, Answer]]:
     for path in paths:
         for _, line in journal.whole_lines(storage.read(path)):
             if key := journal.key_in(line):
                 yield key, journal.answer_in(line)
 
 
-def _read_from(path: Path, start: int) -> bytes:
-    if storage.is_remote(path):
-        return storage.read(path)[start:]
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read()
-
-
-def _listed(folder: Path, ending: str) -> Iterator[Path]:
-    for name in sorted(storage.names(folder)):
-        if _is_whole(name, ending):
-            yield folder / name
-
-
-def _is_whole(name: str, ending: str) -> bool:
-    """Whether the file has this suffix, and is not a temporary one."""
-    return name.endswith(ending) and not name.startswith(".")
+def _listed(folder: Path, ending: str) -> Iterator[tuple[Path, int]]:
+    """Yield the files with this suffix and their sizes, without temporary ones."""
+    for name, num_bytes in storage.listed(folder):
+        if name.endswith(ending) and not name.startswith("."):
+            yield folder / name, num_bytes
 
 
 def _age_s(path: Path) -> float:
