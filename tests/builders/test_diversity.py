@@ -32,9 +32,9 @@ def test_figures_are_those_of_plain_counting_and_of_any_parts(texts: list[str], 
 
 def test_means_over_captions() -> None:
     found = Diversity.of(["A red jar, a red lid.", "Two blue jars stand there."], ["a jar", "two jars"])
-    assert found.type_token_ratio == pytest.approx((4 / 6 + 5 / 5) / 2)
-    assert found.mean_added == (2 + 2) / 2, "red, lid; blue, stand"
-    assert Diversity.of([], []).type_token_ratio == Diversity.of([""], [""]).runs[0].share == 0.0
+    assert found.variety.type_token_ratio == pytest.approx((4 / 6 + 5 / 5) / 2, abs=1e-4)
+    assert found.variety.added_words == (2 + 2) / 2, "red, lid; blue, stand"
+    assert Diversity.of([], []).variety.type_token_ratio == Diversity.of([""], [""]).runs[0].share == 0.0
 
 
 @pytest.mark.parametrize("number", [NUM_LEAST - 1, 50_000, 400_000])

@@ -132,6 +132,9 @@ class Trickle(io.RawIOBase):
         self._content = io.BytesIO(content)
         self._sizes = sizes
 
+    def readable(self) -> bool:
+        return True
+
     def read(self, size: int = -1) -> bytes:
         self._sizes.append(self._sizes.pop(0))
         return self._content.read(self._sizes[-1])

@@ -111,25 +111,17 @@ class Diversity(Figures):
         )
 
     @property
-    def type_token_ratio(self) -> float:
-        """Mean over the captions."""
-        return self.type_token_millionths / _MILLION / max(self.num_captions, 1)
-
-    @property
-    def mean_added(self) -> float:
-        return self.num_added / max(self.num_captions, 1)
-
-    @property
     def variety(self) -> Variety:
         one, two, three = self.runs
+        num_captions = max(self.num_captions, 1)
         return Variety(
             vocabulary=one.num_distinct,
-            type_token_ratio=self.type_token_ratio,
+            type_token_ratio=self.type_token_millionths / _MILLION / num_captions,
             distinct_1=one.share,
             distinct_2=two.share,
             distinct_3=three.share,
             is_estimate=not all(run.is_exact for run in self.runs),
-            added_words=round(self.mean_added, 2),
+            added_words=round(self.num_added / num_captions, 2),
         )
 
     def facts(self, candidates: Counts) -> DiversityFacts:

@@ -4,7 +4,7 @@ The files are untrusted: for any content, the reader yields rows or raises an `I
 and the field. Memory is bounded by `MAX_ITEM_CHARS`, not by the file.
 """
 
-import codecs
+import io
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
@@ -61,28 +61,10 @@ def tables(file: IO[bytes], name: str, config: str) -> Iterator[pa.Table]:
 
 def items(stream: IO[bytes], name: str) -> Iterator[Any]:
     """The items of the JSON list in `stream`, of any type."""
-    return list_items(_Utf8(stream, name), name, GET_AGAIN)
-
-
-class _Utf8:
-    """A byte stream decoded in pieces."""
-
-    def __init__(self, stream: IO[bytes], name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-
-    def read(self, num_bytes: int) -> str:
-        text = ""
-        while not text:
-            raw = self._stream.read(num_bytes)
-            try:
-                text = self._decoder.decode(raw, final=not raw)
-            except UnicodeDecodeError as error:
-                raise InputError(f"{self._name}: not UTF-8 text: {error.reason}", GET_AGAIN) from error
-            if not raw:
-                break
-        return text
+    try:
+        yield from list_items(io.TextIOWrapper(stream, "utf-8-sig", newline=""), name, GET_AGAIN)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 text: {error.reason}", GET_AGAIN) from error
 
 
 def _batches(found: Iterator[Any], name: str, config: str) -> Iterator[pa.Table]:

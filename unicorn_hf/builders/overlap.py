@@ -63,7 +63,7 @@ def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progr
         The figures, and the ids of the first such rows.
     """
     progress.start("overlap", sum(num_rows(folder, config) for config in CONFIGS))
-    numbers, examples, done = dict.fromkeys(CONFIGS, 0), list[str](), 0
+    numbers, examples, add = dict.fromkeys(CONFIGS, 0), list[str](), progress.counter()
     for config in CONFIGS:
         columns = _COLUMNS if config == "instruction" else _COLUMNS[:2]
         for row_id, own in _rows(folder, config, columns):
@@ -71,8 +71,7 @@ def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progr
                 numbers[config] += 1
                 if len(examples) < _NUM_EXAMPLES and row_id not in examples:
                     examples.append(row_id)
-            done += 1
-            progress.known(done, 0)
+            add(1)
     progress.finish()
     facts = OverlapFacts(
         name=name,

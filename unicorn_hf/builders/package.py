@@ -244,14 +244,8 @@ def package(
         for shard, group in enumerate(_groups(parts, config, recipe.packaging.rows_per_shard))
     ]
     progress.start(STAGE, recipe.captions.num + recipe.instructions.num)
-    done = 0
-
-    def count(record: PackagingRecord) -> None:
-        nonlocal done
-        done += record.statistics.num_rows
-        progress.known(done, 0)
-
-    records = pool.run(jobs, count)
+    add = progress.counter()
+    records = pool.run(jobs, lambda record: add(record.statistics.num_rows))
     progress.finish()
     return [
         PackagedConfig(

@@ -80,8 +80,7 @@ def _last(work_dir: Path) -> dict[str, object] | None:
 
 
 def _data(recipe: Recipe) -> dict[str, object]:
-    data: dict[str, object] = recipe.model_dump(mode="json", exclude=set(_NO_DATA))
-    return data
+    return recipe.model_dump(mode="json", exclude=set(_NO_DATA))
 
 
 def _changes(before: object, after: object, key: str = "") -> Iterator[str]:
@@ -104,9 +103,9 @@ def _states(stages: Sequence[StageFolders], num_answers: int, *, has_seeds: bool
         upstream = "seeds"
         yield "seeds: prepared again"
     for stage in stages:
-        num_done = _count(stage.step, ".json")
+        num_done = len(list(stage.step.glob("*.json")))
         if num_done:
-            state = f"{_partitions(num_done)} done"
+            state = f"{num_done:,} partition{'' if num_done == 1 else 's'} done"
         elif stage.asks and num_answers:
             state = "from stored answers"
         else:
@@ -115,11 +114,3 @@ def _states(stages: Sequence[StageFolders], num_answers: int, *, has_seeds: bool
         yield f"{stage.name}: {state}{same}"
         if not num_done:
             upstream = stage.name
-
-
-def _count(folder: Path, ending: str) -> int:
-    return sum(path.name.endswith(ending) for path in folder.iterdir()) if folder.is_dir() else 0
-
-
-def _partitions(number: int) -> str:
-    return f"{number:,} partition{'' if number == 1 else 's'}"

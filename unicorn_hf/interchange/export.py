@@ -28,14 +28,7 @@ def export(folder: str | Path, format: str, out: str | Path, *, progress: Progre
     form = EXPORTS.get(format)()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} already exists; nothing was changed", "Choose another --out DIR, or move it.")
-    total, done = sum(num_rows(folder, config) for config in CONFIGS), 0
-    progress.start("export", total)
-
-    def tell(rows: int) -> None:
-        nonlocal done
-        done = min(done + rows, total)
-        progress.known(done, 0)
-
+    progress.start("export", sum(num_rows(folder, config) for config in CONFIGS))
     with replaced(out, advice="Nothing was written. Free space, or choose another --out DIR.") as staging:
-        form.write(BuiltSet(folder, tell), staging)
+        form.write(BuiltSet(folder, progress.counter()), staging)
     progress.finish()

@@ -52,7 +52,9 @@ def measure_gap(
     check_build(folder)
     encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
-    measured = measure_set(_sample(folder, num_texts), load_transfer(folder), pictures, encoder, progress)
+    rows = spread(folder, "pretrain", ["caption", "image_embedding"], num_texts)
+    sample = Sample(rows.column("caption").to_pylist(), vectors_of(rows))
+    measured = measure_set(sample, load_transfer(folder), pictures, encoder, progress)
     facts = measured.facts
     if plot:
         facts = facts.model_copy(update={"picture": _PICTURE})
@@ -101,8 +103,3 @@ def measure_overlap(
     others = [known for known in read_statistics(folder / STATISTICS).overlaps if known.name != name]
     tell_in_card(folder, overlaps=tuple(sorted([*others, facts], key=lambda known: known.name)))
     return facts, examples
-
-
-def _sample(folder: Path, number: int) -> Sample:
-    rows = spread(folder, "pretrain", ["caption", "image_embedding"], number)
-    return Sample(rows.column("caption").to_pylist(), vectors_of(rows))

@@ -1,20 +1,11 @@
 """Writes, checks and pushes the published folder: shards, transfer, recipe, statistics and card."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from unicorn_hf.builders.package import ConfigName, PackagedConfig
-from unicorn_hf.builders.repository import (
-    CARD,
-    RECIPE,
-    RUN,
-    STATISTICS,
-    TRANSFER,
-    add_shards,
-    is_build,
-    replaced,
-)
+from unicorn_hf.builders.package import PackagedConfig
+from unicorn_hf.builders.places import CONFIGS
+from unicorn_hf.builders.repository import CARD, RECIPE, RUN, STATISTICS, TRANSFER, add_shards, is_build, replaced
 from unicorn_hf.builders.rows import batches
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.cards.card import render_card
@@ -40,21 +31,16 @@ from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.progress import Progress
 
-_CONFIGS: tuple[ConfigName, ...] = ("pretrain", "instruction")
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 
-Examples = dict[ConfigName, list[dict[str, object]]]
+Examples = dict[str, list[dict[str, object]]]
 """The first rows of each config, without their embeddings."""
 
 
-@dataclass(frozen=True)
-class Published:
-    statistics: Statistics
-    examples: Examples
-
-
-def publish(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Published:
+def publish(
+    parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]
+) -> tuple[Statistics, Examples]:
     """Write the published folder; an atomic rename publishes it."""
     out, examples = parts.plan.out, Examples()
     statistics = _statistics(parts, text, vectors, packaged)
@@ -75,7 +61,7 @@ def publish(parts: Parts, text: Text, vectors: Representations, packaged: Sequen
         write_json(folder / RUN, _run(parts, text, vectors, packaged).model_dump(mode="json"))
         examples |= {config.name: first_rows(folder, config.name) for config in packaged if config.shards}
         write_card(folder)
-    return Published(statistics, examples)
+    return statistics, examples
 
 
 def _statistics(parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]) -> Statistics:
@@ -126,10 +112,8 @@ def write_card(folder: str | Path) -> Path:
     recipe = published_recipe(read_recipe(folder / RECIPE))
     statistics = read_statistics(folder / STATISTICS)
     try:
-        names = [name for name in _CONFIGS if getattr(statistics, name).num_rows]
-        rows = {str(name): first_rows(folder, name)[0] for name in names}
-        run = read_run(folder / RUN)
-        card = render_card(recipe, statistics, rows, run)
+        rows = {name: first_rows(folder, name)[0] for name in CONFIGS if getattr(statistics, name).num_rows}
+        card = render_card(recipe, statistics, rows, read_run(folder / RUN))
     except (ValueError, OSError, LookupError, StopIteration) as error:
         raise InputError(f"{folder}: cannot write its card: {error}", f"Try: unicorn-hf validate {folder}") from error
     for name, chart in draw_charts(statistics).items():
@@ -155,7 +139,7 @@ def check_build(folder: Path) -> None:
     check_links(folder)
 
 
-def first_rows(folder: Path, config: ConfigName, number: int = 3) -> list[dict[str, object]]:
+def first_rows(folder: Path, config: str, number: int = 3) -> list[dict[str, object]]:
     columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
     first = next(batches(folder, config, columns), None)
     rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []

@@ -18,7 +18,7 @@ from unicorn_hf.pipeline.earlier import earlier_work
 from unicorn_hf.pipeline.events import EngineBuilt, Events
 from unicorn_hf.pipeline.parts import Parts, resolve
 from unicorn_hf.pipeline.planning import Plan, check_disk, plan
-from unicorn_hf.pipeline.publish import Examples, Published, publish, push_dataset
+from unicorn_hf.pipeline.publish import Examples, publish, push_dataset
 from unicorn_hf.pipeline.text import Text, imported, tell
 from unicorn_hf.runtime.cluster import WorkerPool, open_pool
 from unicorn_hf.runtime.files import DamagedShardError, disk_errors
@@ -40,7 +40,7 @@ class BuildResult:
     statistics: Statistics
     examples: Examples
     """The first rows of each config, without their embeddings."""
-    engines: tuple[EngineBuilt, ...]
+    engines: tuple[EngineBuilt, ...] = ()
     """Every engine that this run built: none if all work was done before."""
     pushed: PushResult | None = None
 
@@ -146,18 +146,18 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
         count=budget.add,
     )
     with opened as pool:
-        published = _undamaged(lambda: _stages(parts, pool, journal), budget, journal)
-    return BuildResult(parts.plan.out, published.statistics, published.examples, tuple(events.engines))
+        result = _undamaged(lambda: _stages(parts, pool, journal), budget, journal)
+    return replace(result, engines=tuple(events.engines))
 
 
-def _stages(parts: Parts, pool: WorkerPool, progress: Progress) -> Published:
+def _stages(parts: Parts, pool: WorkerPool, progress: Progress) -> BuildResult:
     """From the recipe to the published folder. Finished work is reused."""
     text = imported(parts, progress) if parts.recipe.takes_text else _written(parts, pool, progress)
     captions, instructions = text.captions.picked, text.instructions.picked
     vectors = parts.representations(text.recipe, captions, text.vectors).run(pool, progress)
     load_matplotlib()  # Overlaps with packaging in the workers.
     packaged = package(text.recipe, captions, instructions, vectors, parts.work_dir, pool, progress)
-    return publish(parts, text, vectors, packaged)
+    return BuildResult(parts.plan.out, *publish(parts, text, vectors, packaged))
 
 
 def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
@@ -176,7 +176,7 @@ def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
     return Text(recipe, captions, instructions, record.facts, recipe.engine.model_license(), record.left_out)
 
 
-def _undamaged(make: Callable[[], Published], budget: Budget, journal: Journal) -> Published:
+def _undamaged(make: Callable[[], BuildResult], budget: Budget, journal: Journal) -> BuildResult:
     """The result of `make`; regenerates each damaged shard once."""
     made_again: set[Path] = set()
     while True:

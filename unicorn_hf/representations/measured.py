@@ -101,14 +101,7 @@ def _encoded_texts(tower: TextEncoder, texts: Sequence[str], what: str, progress
     if not texts:
         return np.empty((0, tower.dim), dtype=np.float32)
     progress.start(what, len(texts))
-    done = 0
-
-    def tell(number: int) -> None:
-        nonlocal done
-        done += number
-        progress.known(done, 0)
-
-    vectors = tower.encode(texts, tell).vectors
+    vectors = tower.encode(texts, progress.counter()).vectors
     progress.finish()
     return vectors
 

@@ -286,11 +286,5 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
 
 
 def _counted(progress: Progress) -> Callable[[EncodingRecord | AlignmentRecord], None]:
-    done = 0
-
-    def count(record: EncodingRecord | AlignmentRecord) -> None:
-        nonlocal done
-        done += record.num_rows
-        progress.known(done, 0)
-
-    return count
+    add = progress.counter()
+    return lambda record: add(record.num_rows)

@@ -38,15 +38,13 @@ def check_data_files(source: str, revision: str | None = None) -> None:
 def _text(source: str, name: str, revision: str | None) -> str:
     try:
         folder = Path(source).expanduser()
-        return (folder / name if folder.is_dir() else _downloaded(source, name, revision)).read_text("utf-8")
+        if folder.is_dir():
+            return (folder / name).read_text("utf-8")
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(source, name, repo_type="dataset", revision=revision)).read_text("utf-8")
     except (OSError, ValueError):
         return ""
-
-
-def _downloaded(repo_id: str, name: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=revision))
 
 
 def _metadata(text: str, source: str, *, whole: bool) -> Any:

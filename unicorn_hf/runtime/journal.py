@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -101,17 +101,14 @@ class Journal(Progress):
             return
         self._ended.set()
         self._beats.join()
-        if error is None:
-            self._log("done")
-            self._state.state = "done"
-        elif isinstance(error, Exception):
+        if isinstance(error, Exception):
             # Only the type of other errors: their text may hold anything, secrets too.
-            said = error.message if isinstance(error, UnicornError) else type(error).__name__
-            self._log("failed", error=said)
-            self._state.state, self._state.error = "failed", said
+            self._state.error = error.message if isinstance(error, UnicornError) else type(error).__name__
+            self._state.state = "failed"
+            self._log("failed", error=self._state.error)
         else:
-            self._log("stopped")
-            self._state.state = "stopped"
+            self._state.state = "stopped" if error else "done"
+            self._log(self._state.state)
         self._write()
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
@@ -178,7 +175,8 @@ class Journal(Progress):
             stage = self._state.stages[-1]
             if not stage.finished:
                 stage.seconds = time.monotonic() - self._stage_began
-            with self._quietly():
+            with suppress(OSError, *errors()):
+                # The stage that hits a full disk reports it: the journal's error must not hide that one.
                 write_json(self._folder / STATE, self._state.model_dump(mode="json"))
                 self._write_log()
 
@@ -187,7 +185,7 @@ class Journal(Progress):
         with self._changing:
             self._lines += f"{line}\n"
             if not is_remote(self._folder):
-                with self._quietly():
+                with suppress(OSError):
                     self._write_log()
 
     def _write_log(self) -> None:
@@ -204,8 +202,3 @@ class Journal(Progress):
         if self._lines != self._written:
             write_text(path, self._earlier + self._lines)
             self._written = self._lines
-
-    @staticmethod
-    def _quietly() -> AbstractContextManager[None]:
-        # The stage that hits a full disk reports it: the journal's error must not hide that one.
-        return suppress(OSError, *errors())

@@ -95,7 +95,11 @@ def find_place(
         )
     gpus = visible_gpus() if kind == "cuda" or (kind == "auto" and uses_gpu) else []
     if kind == "cuda" or gpus:
-        _check_dask_cuda()
+        if find_spec("dask_cuda") is None:
+            raise InputError(
+                "GPUs are visible, but dask-cuda is not installed",
+                "pip install 'unicorn-hf[gpu]', or use --cluster local.",
+            )
         groups = grouped(gpus, gpus_per_worker)
         if (num_workers or 1) > len(groups):
             raise InputError(
@@ -149,7 +153,9 @@ def connected(
             yield client
         finally:
             if place.scheduler:
-                _leave(client, build)
+                # The scheduler may be gone, and the workers with it.
+                with suppress(OSError, ValueError, TimeoutError):
+                    client.unregister_worker_plugin(build)
 
 
 @contextmanager
@@ -174,27 +180,27 @@ def _started(place: Place, environment: "Environment", num_threads: int) -> Iter
         "distributed.worker.http.routes": [],
     }
     if not place.dashboard:
-        settings |= {"distributed.scheduler.http.routes": []}
-        # Only the dashboard needs Dask's measurements of itself, several per second in each process.
         settings |= {
+            "distributed.scheduler.http.routes": [],
+            # Only the dashboard needs Dask's measurements of itself, several per second in each process.
             "distributed.worker.profile.enabled": False,
             "distributed.admin.tick.interval": "1s",
             "distributed.admin.system-monitor.interval": "5s",
         }
-    options: dict[str, Any] = {
-        "threads_per_worker": num_threads,
-        "memory_limit": 0,
-        "security": Security.temporary(),
-        "dashboard_address": "127.0.0.1:0",
-        # If Bokeh is installed, it takes a second to start.
-        "scheduler_kwargs": {"dashboard": place.dashboard},
-        "silence_logs": logging.CRITICAL,
-    }
     with (
         tempfile.TemporaryDirectory(prefix="unicorn-hf-") as scratch,
         dask.config.set(settings | {"temporary-directory": scratch}),
     ):
-        options["local_directory"] = scratch
+        options: dict[str, Any] = {
+            "threads_per_worker": num_threads,
+            "memory_limit": 0,
+            "security": Security.temporary(),
+            "dashboard_address": "127.0.0.1:0",
+            # If Bokeh is installed, it takes a second to start.
+            "scheduler_kwargs": {"dashboard": place.dashboard},
+            "silence_logs": logging.CRITICAL,
+            "local_directory": scratch,
+        }
         if place.groups:
             from unicorn_hf.runtime.cuda import GroupedCUDACluster
 
@@ -264,12 +270,6 @@ def _await_workers(client: Any, place: Place) -> None:
         ) from error
 
 
-def _leave(client: Any, build: str) -> None:
-    # The scheduler may be gone, and the workers with it.
-    with suppress(OSError, ValueError, TimeoutError):
-        client.unregister_worker_plugin(build)
-
-
 @contextmanager
 def _marked(folder: Path | None) -> Iterator[Path | None]:
     """Keep a file in the folder while the build runs, so that a worker can check that it sees the same folder."""
@@ -295,11 +295,3 @@ def _scheduler(kind: str, num_workers: int | None) -> Place:
         )
     address_of(kind)
     return Place(num_workers, scheduler=kind)
-
-
-def _check_dask_cuda() -> None:
-    if find_spec("dask_cuda") is None:
-        raise InputError(
-            "GPUs are visible, but dask-cuda is not installed",
-            "pip install 'unicorn-hf[gpu]', or use --cluster local.",
-        )

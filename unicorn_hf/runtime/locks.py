@@ -152,15 +152,14 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
 def _take(folder: Path) -> Path:
     content = _Holder.here().model_dump_json().encode()
     for _ in range(_ATTEMPTS):
-        newest = _newest(folder)
-        if newest is not None:
-            _check_gone(newest)
-        number = int(newest.name.removeprefix(_LOCK)) + 1 if newest is not None else 1
+        number, locks = 1, _locks(folder)
+        if locks:
+            _check_gone(locks[-1])
+            number = int(locks[-1].name.removeprefix(_LOCK)) + 1
         lock = folder / f"{_LOCK}{number:06d}"
         if storage.create(lock, content):
-            for old in _locks(folder):
-                if old < lock:
-                    old.unlink(missing_ok=True)
+            for old in locks:
+                old.unlink(missing_ok=True)
             return lock
     raise RunError(f"other builds keep taking {folder}", _WAIT)
 
@@ -171,12 +170,14 @@ def _check_gone(lock: Path) -> None:
         RunError: the holder may be alive.
     """
     try:
-        holder = _Holder.model_validate_json(lock.read_bytes())
+        content = storage.read(lock)
         silent_s = _now(lock.parent) - storage.modified(lock)
     except FileNotFoundError:  # It has just ended.
         return
+    try:
+        holder = _Holder.model_validate_json(content)
     except ValidationError:
-        holder, silent_s = None, _now(lock.parent) - storage.modified(lock)
+        holder = None
     if silent_s > _SILENT_S or (holder and holder.is_gone):
         return
     who = f" on {holder.machine[0]} (process {holder.pid})" if holder else ""
@@ -189,21 +190,18 @@ def _check_gone(lock: Path) -> None:
 def _beat(lock: Path, ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
         with suppress(*_errors()):
-            if _newest(lock.parent) == lock:
+            if _locks(lock.parent)[-1:] == [lock]:
                 storage.put(lock, _Holder.here().model_dump_json().encode())
 
 
 def _locks(folder: Path) -> list[Path]:
+    """The locks by their numbers: the last one holds the folder."""
     return sorted(folder.glob(f"{_LOCK}*"))
-
-
-def _newest(folder: Path) -> Path | None:
-    return max(_locks(folder), default=None)
 
 
 def _is_lost(lock: Path) -> bool:
     with suppress(*_errors()):
-        return _newest(lock.parent) not in (lock, None)
+        return _locks(lock.parent)[-1:] not in ([lock], [])
     return False
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,17 @@ class Progress:
 
     def finish(self) -> None:
         """The stage has ended."""
+
+    def counter(self) -> Callable[[int], None]:
+        """A function that adds rows to those that the stage has made."""
+        done = 0
+
+        def add(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self.known(done, 0)
+
+        return add
 
 
 class PlainProgress(Progress):

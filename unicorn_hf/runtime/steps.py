@@ -69,27 +69,29 @@ class Step:
         """
         path = self._record_path(partition)
         try:
-            content = storage.read(path)
+            record = read_record(path, record_type)
         except FileNotFoundError:
             return None
-        record = self._valid(partition, inputs, content, record_type)
-        if record is None:
-            path.unlink(missing_ok=True)
-        return record
-
-    def _valid(self, partition: str, inputs: str, content: bytes, record_type: type[RecordT]) -> RecordT | None:
-        try:
-            record = _parsed(self._record_path(partition), content, record_type)
         except DamagedShardError as error:
             log.warning("%s: the partition will be rebuilt", error.message)
-            return None
-        if record.inputs != inputs or not record.is_final:
-            return None
-        for kind, num_bytes in record.num_bytes.items():
-            if _size(self.shard(partition, kind)) != num_bytes:
-                log.warning("%s has changed since it was written: it will be rebuilt", self.shard(partition, kind))
-                return None
-        return record
+        else:
+            if record.inputs == inputs and record.is_final and self._holds(partition, record.num_bytes):
+                return record
+        path.unlink(missing_ok=True)
+        return None
+
+    def _holds(self, partition: str, num_bytes: dict[str, int]) -> bool:
+        """Whether the partition's shards have these sizes."""
+        for kind, size in num_bytes.items():
+            shard = self.shard(partition, kind)
+            try:
+                is_whole = shard.stat().st_size == size
+            except FileNotFoundError:
+                is_whole = False
+            if not is_whole:
+                log.warning("%s has changed since it was written: it will be rebuilt", shard)
+                return False
+        return True
 
     def finish(self, partition: str, record: RecordT) -> RecordT:
         """Write the record, as the last file: from now on the partition counts as done."""
@@ -118,12 +120,10 @@ class Step:
 def read_record(path: Path, record_type: type[RecordT]) -> RecordT:
     """
     Raises:
+        FileNotFoundError: there is no record.
         DamagedShardError: the record is altered, or of another version.
     """
-    return _parsed(path, storage.read(path), record_type)
-
-
-def _parsed(path: Path, content: bytes, record_type: type[RecordT]) -> RecordT:
+    content = storage.read(path)
     check_seal(path, content)
     text = content.decode()
     try:
@@ -165,10 +165,3 @@ class PartitionJob(Generic[RecordT]):
             **facts,
         )
         return self.step.finish(self.partition, record)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1

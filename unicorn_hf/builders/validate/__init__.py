@@ -73,7 +73,7 @@ class _Check:
         self._whole = whole
         self._folder = folder
         self._progress = progress
-        self._num_read = 0
+        self._count = progress.counter()
         self._facts: Facts | None = None
         self._recipe: Recipe | None = None
 
@@ -181,8 +181,7 @@ class _Check:
                 row += batch.num_rows
                 if first is None:
                     ledger.add(batch)
-                    self._num_read += batch.num_rows
-                    self._progress.known(self._num_read, 0)
+                    self._count(batch.num_rows)
                 elif row >= first:
                     break
         except InputError as error:

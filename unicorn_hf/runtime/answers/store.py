@@ -36,7 +36,7 @@ few."""
 _CACHED = 8
 """Number of cached files, about 10 MB each: answers that are looked up together were mostly stored together."""
 STALE_S = 600.0
-"""A journal without new lines for this long belongs to no running process."""
+"""A journal without new lines for this long belongs to no running process; depends on synchronised clocks."""
 
 
 class AnswerStore:
@@ -96,7 +96,11 @@ class AnswerStore:
     def tidy(self) -> None:
         """Compact the journals of ended processes into segments."""
         with self._lock:
-            stale = [path for path, _ in _listed(self._journals, journal.ENDING) if _age_s(path) > STALE_S]
+            stale = [
+                path
+                for path, _ in _listed(self._journals, journal.ENDING)
+                if time.time() - storage.modified(path) > STALE_S
+            ]
             self.add_all(_in_journals(stale), self._name)
             for path in stale:
                 path.unlink(missing_ok=True)
@@ -221,11 +225,6 @@ def _listed(folder: Path, ending: str) -> Iterator[tuple[Path, int]]:
     for name, num_bytes in storage.listed(folder):
         if name.endswith(ending) and not name.startswith("."):
             yield folder / name, num_bytes
-
-
-def _age_s(path: Path) -> float:
-    """Seconds since the file was modified; depends on synchronised clocks."""
-    return time.time() - storage.modified(path)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
