@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unicorn_hf.builders.package import package
-from unicorn_hf.builders.reuse import remember
 from unicorn_hf.cards.charts import load_matplotlib
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
@@ -14,7 +13,7 @@ from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushResult
-from unicorn_hf.pipeline.earlier import earlier_work
+from unicorn_hf.pipeline.earlier import earlier_work, remember
 from unicorn_hf.pipeline.events import EngineBuilt, Events
 from unicorn_hf.pipeline.parts import Parts, resolve
 from unicorn_hf.pipeline.planning import Plan, check_disk, plan

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unicorn_hf.builders.repository import STATISTICS
-from unicorn_hf.builders.reuse import remember
 from unicorn_hf.captions.step import CaptionSet
 from unicorn_hf.cards.statistics import read_statistics
 from unicorn_hf.core.errors import InputError
@@ -18,6 +17,7 @@ from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.interchange.importing import Taken, take
 from unicorn_hf.interchange.reading import imported_files, parent_files
+from unicorn_hf.pipeline.earlier import remember
 from unicorn_hf.pipeline.parts import Parts
 from unicorn_hf.reading.files import DataFile
 from unicorn_hf.runtime.files import read_table

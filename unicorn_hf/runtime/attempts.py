@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.core.errors import RunError
 
@@ -29,10 +29,8 @@ _ADVICE = (
 )
 
 
-class Part(BaseModel):
+class Part(BaseModel, frozen=True, extra="forbid"):
     """Requests that are sent together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: tuple[str, ...]
     alone: bool = True
@@ -59,10 +57,8 @@ class Part(BaseModel):
         return [Part(keys=self.keys[at : at + size], why=why) for at in range(0, len(self.keys), size)]
 
 
-class _State(BaseModel):
+class _State(BaseModel, extra="forbid"):
     """The content of the file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     run: str = ""
     asking: Part | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.runtime import storage
@@ -19,10 +19,8 @@ _LAST_LINE = f'{_LAST_FIELD}: "{UNSEALED}"\n}}'
 log = logging.getLogger(__name__)
 
 
-class Record(BaseModel):
+class Record(BaseModel, frozen=True, extra="forbid"):
     """Facts about a finished partition. Stages add fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     inputs: str
     """Fingerprint of the partition's inputs; a record with other inputs is ignored."""

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 FIRST = 10
 """Problems of each kind to list; the others are counted."""
 
 
-class Problem(BaseModel):
+class Problem(BaseModel, frozen=True):
     """One problem. `row` counts from 0 within the file."""
-
-    model_config = ConfigDict(frozen=True)
 
     file: str
     row: int | None
@@ -27,20 +25,16 @@ class Problem(BaseModel):
         return f"{', '.join(place)}: {self.message}"
 
 
-class Kind(BaseModel):
+class Kind(BaseModel, frozen=True):
     """The number of problems of one kind, and the first of them."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: str
     num: int
     first: tuple[Problem, ...]
 
 
-class Report(BaseModel):
+class Report(BaseModel, frozen=True):
     """A set's problems. The set is valid if there are none."""
-
-    model_config = ConfigDict(frozen=True)
 
     data_set: str
     valid: bool

@@ -96,11 +96,8 @@ class AnswerStore:
     def tidy(self) -> None:
         """Compact the journals of ended processes into segments."""
         with self._lock:
-            stale = [
-                path
-                for path, _ in _listed(self._journals, journal.ENDING)
-                if time.time() - storage.modified(path) > STALE_S
-            ]
+            written = time.time() - STALE_S
+            stale = [path for path, _ in _listed(self._journals, journal.ENDING) if storage.modified(path) < written]
             self.add_all(_in_journals(stale), self._name)
             for path in stale:
                 path.unlink(missing_ok=True)

@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 from tests.builds import SHARED, published_bytes, unicorn, write_seeds
-from unicorn_hf.builders.reuse import StageFolders, remember, told
 from unicorn_hf.core.recipe_file import load_recipe
+from unicorn_hf.pipeline.earlier import remember, told
 
 RECIPE = (
     "partition_rows: 50\nseeds: {sources: [{path: seeds.txt, kind: file}]}\nengine: {kind: echo}\n"
@@ -13,12 +13,12 @@ RECIPE = (
 
 def lines(work_dir: Path, before: dict[str, object], after: dict[str, object], *, has_seeds: bool = True) -> list[str]:
     remember(work_dir, load_recipe("demo", before))
-    stages = [StageFolders("captions", work_dir / "captions-1", asks=True)]
+    stages = {"captions": work_dir / "captions-1"}
     return told(work_dir, load_recipe("demo", after), stages, has_seeds=lambda: has_seeds)
 
 
 def test_a_first_run_says_nothing(tmp_path: Path) -> None:
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: False) == []
+    assert told(tmp_path, load_recipe("demo"), {}, has_seeds=lambda: False) == []
 
 
 def test_changed_keys_are_told_with_both_values(tmp_path: Path) -> None:
@@ -43,12 +43,12 @@ def test_a_key_that_the_version_before_did_not_have_is_no_change(tmp_path: Path)
     data = json.loads(path.read_text())
     del data["imported"], data["captions"]["near_duplicates"]
     path.write_text(json.dumps(data))
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True)[0].startswith("resumes an earlier run")
+    assert told(tmp_path, load_recipe("demo"), {}, has_seeds=lambda: True)[0].startswith("resumes an earlier run")
 
 
 def test_stored_answers_are_told(tmp_path: Path) -> None:
     stored = "1,200 stored answers, which are not requested again"
-    stages = [StageFolders("captions", tmp_path / "captions-1", asks=True)]
+    stages = {"captions": tmp_path / "captions-1"}
     # Of another build with the same store.
     assert told(tmp_path, load_recipe("demo"), stages, num_answers=1200, has_seeds=lambda: True) == [stored]
     remember(tmp_path, load_recipe("demo"))
@@ -60,7 +60,7 @@ def test_stored_answers_are_told(tmp_path: Path) -> None:
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     remember(tmp_path, load_recipe("demo"))
     (tmp_path / "recipe.json").write_text("{")
-    assert told(tmp_path, load_recipe("demo"), [], has_seeds=lambda: True) == []
+    assert told(tmp_path, load_recipe("demo"), {}, has_seeds=lambda: True) == []
 
 
 def test_it_is_told_before_anything_is_made_and_the_set_is_as_a_new_one(tmp_path: Path) -> None:
