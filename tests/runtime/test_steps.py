@@ -125,7 +125,7 @@ def test_a_record_with_one_figure_changed_is_not_found(step: Step) -> None:
 def test_a_partition_that_is_forgotten_is_not_found(step: Step) -> None:
     for partition in ("000", "001"):
         finish(step, partition)
-    Step.forget(step.shard("000", "vectors.arrow"))
+    Step.record_of(step.shard("000", "vectors.arrow")).unlink()
     assert step.find("000", "inputs", Counted) is None
     assert step.find("001", "inputs", Counted)
 

@@ -1,7 +1,7 @@
 """Stream the original authors' release: zipped JSON lists of captions and conversations.
 
 The files are untrusted: for any content, the reader yields rows or raises an `InputError` that names the file, the item
-and the field. Memory is bounded by `MAX_ITEM_CHARS`, not by the file.
+and the field. Memory is bounded by the longest item that `list_items` accepts, not by the file.
 """
 
 import io
@@ -13,7 +13,6 @@ import pyarrow as pa
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import CONVERSATIONS
 from unicorn_hf.reading.json_values import list_items
-from unicorn_hf.reading.text import MAX_CHARS
 from unicorn_hf.reading.values import string_of, wrong
 from unicorn_hf.reading.zipped import GET_AGAIN, telling, unzipped
 
@@ -25,8 +24,6 @@ COLUMNS = {
     "instruction": ("id", "caption", "conversations", "seed", "domain", "task"),
 }
 """Our configs' columns without `image_embedding`. The release says nothing of seed, domain and task: they are null."""
-MAX_ITEM_CHARS = MAX_CHARS
-"""An item is some 2,000 characters long, so a longer one is no item."""
 _BATCH_ROWS = 1000
 _BATCH_CHARS = 8 << 20
 

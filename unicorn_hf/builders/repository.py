@@ -15,7 +15,6 @@ from unicorn_hf.runtime.steps import Step
 
 RECIPE, STATISTICS, RUN = "recipe.yaml", "statistics.json", "run.json"
 CARD, TRANSFER = "README.md", "transfer.safetensors"
-_OURS = (RECIPE, STATISTICS)
 
 
 def check_out(out: Path) -> None:
@@ -34,7 +33,7 @@ def check_out(out: Path) -> None:
 
 
 def is_build(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in _OURS)
+    return all((folder / name).is_file() for name in (RECIPE, STATISTICS))
 
 
 @contextmanager
@@ -82,14 +81,11 @@ def add_shards(folder: Path, configs: Sequence[PackagedConfig], out: Path | None
             except FileNotFoundError as error:
                 raise DamagedShardError(path, "is gone") from error
             is_published = out is not None and (out / name).exists() and (out / name).samefile(folder / name)
-            if (is_published and not _is_newer(path)) or file_sha256(folder / name) == record.sha256:
+            # The record is written last.
+            if is_published and path.stat().st_mtime_ns <= Step.record_of(path).stat().st_mtime_ns:
                 continue
-            raise DamagedShardError(path, "is damaged: its bytes differ from those that were written")
-
-
-def _is_newer(path: Path) -> bool:
-    """Whether a shard changed after its record, which is written last."""
-    return path.stat().st_mtime_ns > Step.record_of(path).stat().st_mtime_ns
+            if file_sha256(folder / name) != record.sha256:
+                raise DamagedShardError(path, "is damaged: its bytes differ from those that were written")
 
 
 def _link(path: Path, to: Path) -> None:

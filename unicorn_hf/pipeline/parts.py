@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.core.encoder import EncoderChoice, resolve_encoder
-from unicorn_hf.core.engine import AnyEngine, GeneratorSpec, resolve_generator
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.instructions.step import InstructionStage
@@ -59,15 +59,13 @@ def resolve(planned: Plan, progress: Progress) -> Parts:
         RunError: the Hub or the server cannot be reached.
     """
     recipe = planned.recipe
-    generator = no_generator(recipe.engine) if recipe.takes_text else resolve_generator(recipe.engine)
-    for note in () if recipe.takes_text else generator.engine.notes(recipe.engine):
-        progress.note(note)
+    if recipe.takes_text:  # The engine wrote it, and is not started.
+        generator = GeneratorSpec(recipe.engine, fingerprint(recipe.engine), deterministic=True)
+    else:
+        generator = resolve_generator(recipe.engine)
+        for note in generator.engine.notes(recipe.engine):
+            progress.note(note)
     asked = recipe.representations
     encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
     planned = replace(planned, recipe=recipe.model_copy(update={"engine": generator.engine}))
     return Parts(planned, generator, encoder, image_side(recipe))
-
-
-def no_generator(engine: AnyEngine) -> GeneratorSpec:
-    """For existing text: the engine that wrote it, which is not started."""
-    return GeneratorSpec(engine, fingerprint(engine), deterministic=True)

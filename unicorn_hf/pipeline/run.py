@@ -186,5 +186,5 @@ def _undamaged(make: Callable[[], BuildResult], budget: Budget, journal: Journal
                 raise
             made_again.add(error.path)
             journal.note(f"{error.message}: regenerating it")
-            Step.forget(error.path)
+            Step.record_of(error.path).unlink(missing_ok=True)
             budget.start_over()

@@ -127,7 +127,7 @@ class _DaskPool:
         self.opened.enter_context(dask.config.set(silent))
         client = self._connected()
         client.subscribe_topic(self.terms.build, lambda event: self._told(event[1]))
-        if self.place.has_dashboard:
+        if self.place.dashboard or self.place.scheduler:  # A running scheduler has one, unless its owner disabled it.
             self.on_event({"event": "dashboard", "link": client.dashboard_link})
         return client
 

@@ -9,6 +9,8 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.yaml_text import read_yaml
 
 _CARDS = ("README.md", ".huggingface.yaml")
+_KEYS = ("configs", "data_files", "data_dir")
+"""Keys that name data files: the paths are among the strings below them."""
 _OUTSIDE = re.compile(r"^[/\\~]|^[A-Za-z]:|://|::|(^|[/\\])\.\.([/\\]|$)")
 
 
@@ -27,7 +29,9 @@ def check_data_files(source: str, revision: str | None = None) -> None:
     """
     for name in _CARDS:
         text = _text(source, name, revision)
-        for path in _named(_metadata(text, source, whole=name.endswith(".yaml"))):
+        metadata = _metadata(text, source, whole=name.endswith(".yaml"))
+        keys = _KEYS if isinstance(metadata, dict) else ()
+        for path in _texts([metadata.get(key) for key in keys]):
             if _OUTSIDE.search(path):
                 raise InputError(
                     f"the card of {source} names {path!r} as data, which is not a file of the data set",
@@ -55,14 +59,8 @@ def _metadata(text: str, source: str, *, whole: bool) -> Any:
     return read_yaml(matter, f"the card of {source}")[0]
 
 
-def _named(metadata: Any) -> Iterator[str]:
-    """All strings below the keys that name data files, at any depth: the paths are among them."""
-    if isinstance(metadata, dict):
-        for key in ("configs", "data_files", "data_dir"):
-            yield from _texts(metadata.get(key))
-
-
 def _texts(value: Any) -> Iterator[str]:
+    """All strings in a value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -23,7 +23,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACC
 
 
 class DamagedShardError(RunError):
-    """A shard is missing or altered. After `Step.forget` deletes its record, the next run rebuilds it."""
+    """A shard is missing or altered. See `Step.record_of` for how to rebuild it."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path} {why}", "Check the disk; run the same command again to rebuild it.")

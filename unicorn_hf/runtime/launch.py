@@ -41,11 +41,6 @@ class Place:
     """Whether a local cluster serves Dask's dashboard."""
 
     @property
-    def has_dashboard(self) -> bool:
-        """A running scheduler has one, unless its owner disabled it."""
-        return self.dashboard or bool(self.scheduler)
-
-    @property
     def warning(self) -> str:
         """What is unsafe about the place; empty if it is safe."""
         if not self.scheduler or is_closed(address := address_of(self.scheduler)):

@@ -98,13 +98,8 @@ class Step:
         return record
 
     @classmethod
-    def forget(cls, shard: Path) -> None:
-        """Delete the record of the partition that `shard` belongs to, so that it is rebuilt."""
-        cls.record_of(shard).unlink(missing_ok=True)
-
-    @classmethod
     def record_of(cls, shard: Path) -> Path:
-        """The record of the partition that `shard` belongs to."""
+        """The record of the partition that `shard` belongs to. If it is deleted, a build makes the partition again."""
         partition, _, _ = shard.name.partition(".")
         return cls(shard.parent)._record_path(partition)
 

@@ -4,9 +4,7 @@ Memory holds 48 bytes of digests per row, whatever the length of the texts.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,11 +34,11 @@ class Ledger:
     def add(self, batch: pa.RecordBatch) -> None:
         """Add the next rows; a missing column gets the digest 0."""
         names, number = batch.schema.names, batch.num_rows
-        self.num_rows += number
         ids = batch.column("id").to_pylist() if "id" in names else [None] * number
         # Another check reports missing ids; they must not count as duplicates.
-        own = [value.encode() if value is not None else b"\0" + self._name(row) for row, value in enumerate(ids)]
-        self.ids.append(np.array([_digest(value, _ID_BYTES) for value in own], dtype=f"S{_ID_BYTES}"))
+        own = [f"\0{row}" if value is None else value for row, value in enumerate(ids, self.num_rows)]
+        self.ids.append(np.array([_digest(value.encode(), _ID_BYTES) for value in own], dtype=f"S{_ID_BYTES}"))
+        self.num_rows += number
         self.contents.append(
             np.stack([_contents(batch.column(n)) if n in names else np.zeros(number, np.uint64) for n in SHARED], 1)
         )
@@ -51,9 +49,6 @@ class Ledger:
         number = int(np.searchsorted(starts, row, "right")) - 1
         return self.files[number][0], row - starts[number]
 
-    def _name(self, row: int) -> bytes:
-        return f"{self.num_rows} {row}".encode()
-
 
 def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) -> None:
     """Check that ids are unique in each config, and that `pretrain` has those of `instruction` with equal columns."""
@@ -63,7 +58,7 @@ def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) ->
     if not instruction.num_rows:
         return
     wanted = np.concatenate(instruction.ids)
-    places = np.searchsorted(ids, wanted) if len(ids) else np.zeros(len(wanted), np.int64)
+    places = np.searchsorted(ids, wanted)
     found = np.zeros(len(wanted), bool)
     inside = places < len(ids)
     found[inside] = ids[places[inside]] == wanted[inside]
@@ -84,9 +79,7 @@ def check_identity(pretrain: Ledger, instruction: Ledger, findings: Findings) ->
 
 
 def _sorted(ledger: Ledger) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-    if not ledger.num_rows:
-        return np.empty(0, f"S{_ID_BYTES}"), np.empty(0, np.int64)
-    ids = np.concatenate(ledger.ids)
+    ids = np.concatenate([np.empty(0, f"S{_ID_BYTES}"), *ledger.ids])
     order = np.argsort(ids, kind="stable")
     return ids[order], order
 
@@ -101,14 +94,12 @@ def _check_unique(ledger: Ledger, ids: NDArray[np.bytes_], order: NDArray[np.int
 
 
 def _contents(column: pa.Array) -> NDArray[np.uint64]:
-    values: Sequence[Any]
     if isinstance(column, pa.FixedSizeListArray):
         vectors, rows = vectors_of(column)
         digests = np.zeros(len(column), np.uint64)
         digests[rows] = [_number(vector.tobytes()) for vector in vectors]
         return digests
-    values = column.to_pylist()
-    return np.array([0 if value is None else _number(value.encode()) for value in values], np.uint64)
+    return np.array([0 if value is None else _number(value.encode()) for value in column.to_pylist()], np.uint64)
 
 
 def _number(value: bytes) -> int:

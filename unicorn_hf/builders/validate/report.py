@@ -1,5 +1,6 @@
 """The report of a set's problems, for people and for programs."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from pydantic import BaseModel
@@ -61,13 +62,13 @@ class Findings:
 
     def __init__(self, first: int = FIRST) -> None:
         self._limit = first
-        self._num: dict[str, int] = {}
-        self._first: dict[str, list[Problem]] = {}
+        self._num: Counter[str] = Counter()
+        self._first: defaultdict[str, list[Problem]] = defaultdict(list)
 
     def add(self, kind: str, file: str, message: str, *, row: int | None = None, field: str | None = None) -> None:
-        self._num[kind] = self._num.get(kind, 0) + 1
-        if len(first := self._first.setdefault(kind, [])) < self._limit:
-            first.append(Problem(file=file, row=row, field=field, message=message))
+        self._num[kind] += 1
+        if len(self._first[kind]) < self._limit:
+            self._first[kind].append(Problem(file=file, row=row, field=field, message=message))
 
     def report(self, data_set: str, num_rows: dict[str, int]) -> Report:
         kinds = tuple(Kind(kind=kind, num=num, first=tuple(self._first[kind])) for kind, num in self._num.items())
@@ -75,7 +76,7 @@ class Findings:
             data_set=data_set,
             valid=not kinds,
             num_rows=num_rows,
-            num_problems=sum(self._num.values()),
+            num_problems=self._num.total(),
             problems=kinds,
         )
 

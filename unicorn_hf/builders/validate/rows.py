@@ -1,7 +1,7 @@
 """Check each row by itself."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,7 +147,8 @@ def vectors_of(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.
 
 def problems_of_choice(question: str, answer: str) -> Iterator[str]:
     """The problems of a multiple-choice question with four options."""
-    options = _options(question)
+    match = _CHOICE.fullmatch(question)
+    options = match.groups() if match else ()
     if not options:
         yield f"no options {LETTERS[0]} to {LETTERS[-1]} in {quoted(question)}"
     elif not all(words(option) for option in options):
@@ -156,8 +157,3 @@ def problems_of_choice(question: str, answer: str) -> Iterator[str]:
         yield "two options are equal"
     if answer not in LETTERS:
         yield f"the answer is {quoted(answer)}, not one of {', '.join(LETTERS)}"
-
-
-def _options(question: str) -> Sequence[str]:
-    match = _CHOICE.fullmatch(question)
-    return match.groups() if match else ()

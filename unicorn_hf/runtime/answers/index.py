@@ -1,8 +1,7 @@
 """Index of stored answers by key: 16 bytes per answer, in a few sorted runs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,26 +9,17 @@ from numpy.typing import NDArray
 from unicorn_hf.runtime.answers.segments import Keys
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(NamedTuple):
     keys: Keys
     """Ascending."""
     files: NDArray[np.uint32]
     places: NDArray[np.uint32]
 
-    def plus(self, other: "_Run") -> "_Run":
-        """Merge both; entries of this run come first where keys are equal."""
-        num = len(self.keys) + len(other.keys)
-        at = np.searchsorted(self.keys, other.keys, side="right") + np.arange(len(other.keys))
-        mine = np.ones(num, bool)
-        mine[at] = False
 
-        def merged(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:
-            values = np.empty(num, before.dtype)
-            values[mine], values[at] = before, after
-            return values
-
-        return _Run(merged(self.keys, other.keys), merged(self.files, other.files), merged(self.places, other.places))
+def _sorted(keys: Keys, files: NDArray[np.uint32], places: NDArray[np.uint32]) -> _Run:
+    """Sort entries by their keys; those of equal keys keep their order. Two sorted halves are merged in linear time."""
+    order = np.argsort(keys, kind="stable")
+    return _Run(keys[order], files[order], places[order])
 
 
 class Index:
@@ -46,11 +36,10 @@ class Index:
         """Add places in a file, which is identified by a number."""
         if not len(keys):
             return
-        order = np.argsort(keys, kind="stable")
-        self._runs.append(_Run(keys[order], np.full(len(keys), file, np.uint32), places[order]))
+        self._runs.append(_sorted(keys, np.full(len(keys), file, np.uint32), places))
         while len(self._runs) > 1 and 2 * len(self._runs[-1].keys) >= len(self._runs[-2].keys):
             later = self._runs.pop()
-            self._runs[-1] = self._runs[-1].plus(later)
+            self._runs[-1] = _sorted(*(np.concatenate(pair) for pair in zip(self._runs[-1], later, strict=True)))
 
     def find(self, keys: Keys) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint32]]]:
         """Yield by file: positions in `keys`, and their places in the file. An answer may be in several files."""
