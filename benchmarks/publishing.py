@@ -30,6 +30,7 @@ from loading import rss_mb
 from synthetic import tables
 
 from unicorn_hf.builders.package import PackageJob, Part
+from unicorn_hf.core.recipe import Packaging
 from unicorn_hf.core.schemas import CAPTIONS
 from unicorn_hf.representations.transfers import MeanShift
 from unicorn_hf.representations.vectors import KIND, write_vectors
@@ -91,7 +92,8 @@ def job(folder: Path, dim: int) -> PackageJob:
         dim=dim,
         dtype="float16",
         transfer=MeanShift(np.load(folder / MEAN)),
-        row_group_rows=1000,
+        packaging=Packaging(),
+        languages=("en",),
     )
 
 

@@ -16,7 +16,7 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.languages import word_lists
 from unicorn_hf.core.messages import as_messages
-from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.recipe import Packaging, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, CONVERSATIONS, INSTRUCTIONS, MESSAGES, instruction, pretrain
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.step import Representations
@@ -83,8 +83,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
     dim: int
     dtype: Literal["float16", "float32"]
     transfer: Transfer
-    row_group_rows: int
-    messages: bool
+    packaging: Packaging
     languages: tuple[str, ...]
 
     @property
@@ -97,7 +96,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
         num_arrow_bytes = 0
         with atomic(self.path) as temporary:
             with _writer(temporary, self.schema) as writer:
-                for table in _in_groups(map(self._table, self.parts), self.row_group_rows):
+                for table in _in_groups(map(self._table, self.parts), self.packaging.row_group_rows):
                     writer.write_table(table)
                     statistics.append(ShardStatistics.of(table))
                     if self.config == "pretrain":
@@ -118,7 +117,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
     @property
     def schema(self) -> pa.Schema:
         form = pretrain if self.config == "pretrain" else instruction
-        return form(self.dim, self.dtype, messages=self.messages)
+        return form(self.dim, self.dtype, messages=self.packaging.messages)
 
     def _table(self, part: Part) -> pa.Table:
         captions = take_rows(read_table(part.captions.path, CAPTIONS), part.captions.rows)
@@ -142,7 +141,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
             "seed": captions.column("seed"),
             "domain": captions.column("domain"),
         }
-        if self.messages:
+        if self.packaging.messages:
             columns["messages"] = pa.array(map(as_messages, conversations.to_pylist()), MESSAGES)
         return pa.table(columns if task is None else columns | {"task": task}, schema=self.schema)
 
@@ -236,8 +235,7 @@ def package(
             dim=representations.dim,
             dtype=recipe.representations.dtype,
             transfer=representations.transfer,
-            row_group_rows=recipe.packaging.row_group_rows,
-            messages=recipe.packaging.messages,
+            packaging=recipe.packaging,
             languages=recipe.language,
         )
         for config in ("pretrain", "instruction")

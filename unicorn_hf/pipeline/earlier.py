@@ -76,8 +76,6 @@ def told(
     """Return lines for the user: changes of the recipe since the last run here, and what the build reuses.
 
     Args:
-        work_dir: the work folder of the build.
-        recipe: the recipe of this run.
         stages: the folders of the stages in order; each depends on the earlier ones.
         num_answers: stored answers of the recipe's engine, from any build.
         has_seeds: returns whether the seeds are unchanged; only called if needed, because it reads the seeds' files.

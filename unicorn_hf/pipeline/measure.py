@@ -41,7 +41,6 @@ def measure_gap(
         encoder: the set's encoder, if this machine cannot find it by the name in the recipe.
         num_texts: rows to compare, spread over the set.
         plot: draw both clouds.
-        progress: reports progress.
 
     Raises:
         InputError: `folder` is no build, the encoder has no image side or is not the set's, or the images cannot be
@@ -85,7 +84,6 @@ def measure_overlap(
     Args:
         folder: a published folder; its statistics and card are rewritten.
         evaluation: the evaluation set's texts; replaces figures of an earlier one with the same name.
-        progress: reports progress.
 
     Returns:
         The figures, and the ids of the first overlapping rows.

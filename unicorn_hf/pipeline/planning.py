@@ -43,7 +43,6 @@ class Plan:
     out: Path
     work_dir: Path
     place: Place
-    """Where the workers run."""
     num_disk_bytes: int
     """Estimated disk use of work files and published folder together."""
     answers: Path

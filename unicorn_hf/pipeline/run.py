@@ -35,10 +35,8 @@ class BuildResult:
     """The result of a build."""
 
     out: Path
-    """The published folder."""
     statistics: Statistics
     examples: Examples
-    """The first rows of each config, without their embeddings."""
     engines: tuple[EngineBuilt, ...] = ()
     """Every engine that this run built: none if all work was done before."""
     pushed: PushResult | None = None

@@ -57,7 +57,6 @@ class WorkerPool(Protocol):
         """Return the records of `jobs`, in their order. Jobs that were done before are found, not run.
 
         Args:
-            jobs: the jobs to run.
             on_record: called with each record, in any order.
             overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
                 shared engine (see `Work.waiting`).
@@ -84,7 +83,6 @@ def open_pool(
     """Open a pool of worker processes; they start, or are joined, when there is a job to run.
 
     Args:
-        place: where they run.
         environment: variables that are set before a worker imports an engine (thread counts, an engine's switches).
         on_event: called in another thread with events of the workers (`engine_built`, `rows`), their number
             (`workers`), and the URL of Dask's dashboard (`dashboard`).

@@ -40,9 +40,7 @@ class Mismatch:
     package: str
     """The package that requires it, with its version."""
     requirement: str
-    """The requirement, in pip's syntax."""
     found: str
-    """The installed version."""
 
 
 @dataclass(frozen=True)

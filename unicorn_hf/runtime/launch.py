@@ -126,9 +126,7 @@ def connected(
     """Yield a Dask client whose workers are set up to run jobs.
 
     Args:
-        place: where they run.
         build: its name among the builds that share the workers.
-        environment: variables to set in a worker before it imports an engine.
         folder: where shards are written, which each worker must see; None if all are on this machine.
         num_threads: jobs in flight per worker of a local cluster.
 

@@ -47,8 +47,6 @@ class EngineSlot:
 
         Args:
             build: the build of the job.
-            key: identifies the engine.
-            make: builds the engine.
             alone: whether no other job may use the engine at the same time.
             held_up: entered while the job waits for its turn, and while the engine is built.
         """
