@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unicorn_hf.builders.package import PackagedConfig
+from unicorn_hf.builders.package import ConfigName, PackagedConfig
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.repository import CARD, RECIPE, RUN, STATISTICS, TRANSFER, add_shards, is_build, replaced
 from unicorn_hf.builders.rows import batches
@@ -34,7 +34,7 @@ from unicorn_hf.runtime.progress import Progress
 _EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 
-Examples = dict[str, list[dict[str, object]]]
+Examples = dict[ConfigName, list[dict[str, object]]]
 """The first rows of each config, without their embeddings."""
 
 

@@ -1,7 +1,7 @@
 """Index of stored answers by key: 16 bytes per answer, in a few sorted runs."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class Index:
         self._runs.append(_sorted(keys, np.full(len(keys), file, np.uint32), places))
         while len(self._runs) > 1 and 2 * len(self._runs[-1].keys) >= len(self._runs[-2].keys):
             later = self._runs.pop()
-            self._runs[-1] = _sorted(*(np.concatenate(pair) for pair in zip(self._runs[-1], later, strict=True)))
+            both: list[NDArray[Any]] = [np.concatenate(pair) for pair in zip(self._runs[-1], later, strict=True)]
+            self._runs[-1] = _sorted(*both)
 
     def find(self, keys: Keys) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint32]]]:
         """Yield by file: positions in `keys`, and their places in the file. An answer may be in several files."""
