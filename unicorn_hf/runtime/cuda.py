@@ -17,7 +17,7 @@ class GroupedCUDACluster(LocalCUDACluster):  # type: ignore[misc]
 
     def __init__(self, groups: Sequence[Group], **options: Any) -> None:
         # dask-cuda names devices by number where it can.
-        self._groups = {_device(group[0]): group for group in groups}
+        self._groups = {int(group[0]) if group[0].isdigit() else group[0]: group for group in groups}
         super().__init__(CUDA_VISIBLE_DEVICES=[group[0] for group in groups], n_workers=len(groups), **options)
 
     def new_worker_spec(self) -> dict[Any, Any]:
@@ -25,7 +25,3 @@ class GroupedCUDACluster(LocalCUDACluster):  # type: ignore[misc]
         for device, spec in specs.items():
             spec["options"]["env"]["CUDA_VISIBLE_DEVICES"] = ",".join(self._groups[device])
         return specs
-
-
-def _device(name: str) -> int | str:
-    return int(name) if name.isdigit() else name

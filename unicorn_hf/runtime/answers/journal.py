@@ -60,7 +60,7 @@ def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class Journal(ABC):
-    """The answers of one process. A thread flushes them, soon after lines were added."""
+    """The answers of one process, in files whose names begin with the journal's. A thread flushes them soon."""
 
     flush_every_s: ClassVar[float]
 
@@ -114,18 +114,8 @@ class Journal(ABC):
                 self._added.set()
 
 
-def open_journal(folder: Path, name: str, rewritten: Callable[[], bytes]) -> Journal:
-    """
-    Args:
-        folder: holds the store's journals.
-        name: unique among journals; the names of the journal's files begin with it.
-        rewritten: returns all lines of the journal, to restore a lost file.
-    """
-    return ObjectJournal(folder, name) if storage.is_remote(folder) else FileJournal(folder, name, rewritten)
-
-
 class FileJournal(Journal):
-    """A journal in a file."""
+    """A journal in a file; `rewritten` returns all its lines, to restore a lost file."""
 
     flush_every_s = SYNC_S
 

@@ -62,7 +62,11 @@ class AnswerStore:
         """The content of this process's journal."""
         self._num_bytes = 0
         self._num_folded = count()
-        self._journal = journal.open_journal(self._journals, self._name, self._own_lines)
+        self._journal: journal.Journal
+        if storage.is_remote(folder):
+            self._journal = journal.ObjectJournal(self._journals, self._name)
+        else:
+            self._journal = journal.FileJournal(self._journals, self._name, self._own_lines)
 
     def find(self, keys: Sequence[str]) -> dict[str, Answer]:
         """Return the stored answers among `keys`, from any process."""
