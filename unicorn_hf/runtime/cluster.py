@@ -134,8 +134,8 @@ class _DaskPool:
         num_starts = 0
         while True:
             num_starts += 1
-            client = connected(self.place, self.terms.build, self.environment, self.folder, self.jobs_at_once)
             try:
+                client = connected(self.place, self.terms.build, self.environment, self.folder, self.jobs_at_once)
                 return self.opened.enter_context(client)
             except (OSError, RuntimeError) as error:  # Dask's own errors are of these kinds.
                 log.debug("the workers failed to start", exc_info=error)
@@ -210,7 +210,8 @@ class _DaskPool:
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
-        futures: dict[Any, int] = {}
+        futures: dict[Any, tuple[int, int]] = {}
+        """Positions, and what had been achieved when the job was submitted."""
         ended: SimpleQueue[Any] = SimpleQueue()
         blame = _Blame(jobs)
         workers, takes = 0, dict[str, int]()
@@ -220,8 +221,7 @@ class _DaskPool:
             future = self.client.submit(
                 run_job, jobs[position], self.terms, pure=False, priority=blame.priority(position), resources=takes
             )
-            blame.begin(position, self.num_achieved)
-            futures[future] = position
+            futures[future] = position, self.num_achieved
             future.add_done_callback(ended.put)
 
         counted_at = -_COUNT_EVERY_S
@@ -240,11 +240,11 @@ class _DaskPool:
                     future = ended.get(timeout=_COUNT_EVERY_S)
                 except Empty:
                     continue
-                position = futures.pop(future)
+                position, num_achieved = futures.pop(future)
                 try:
                     record, rows = future.result()
                 except KilledWorker as error:
-                    blame.died(position, error.allowed_failures + 1, self.num_achieved)
+                    blame.died(position, error.allowed_failures + 1, in_a_row=self.num_achieved == num_achieved)
                     submit(position)
                     continue
                 self.num_achieved += 1
@@ -272,20 +272,17 @@ class _Blame:
         self._jobs = jobs
         self._num_deaths: Counter[int] = Counter()
         self._num_put_back: Counter[int] = Counter()
-        self._achieved: dict[int, int] = {}
 
     def priority(self, position: int) -> int:
         return -(position + len(self._jobs) * self._num_put_back[position])
 
-    def begin(self, position: int, num_achieved: int) -> None:
-        self._achieved[position] = num_achieved
+    def died(self, position: int, num_deaths: int, *, in_a_row: bool) -> None:
+        """Count deaths; `in_a_row`: the build has made no progress since the job was submitted.
 
-    def died(self, position: int, num_deaths: int, num_achieved: int) -> None:
-        """
         Raises:
             RunError: this job is to blame.
         """
-        if num_achieved > self._achieved[position]:
+        if not in_a_row:
             self._num_deaths[position] = 0
             self._num_put_back[position] += 1
             return
