@@ -44,15 +44,8 @@ class Part(BaseModel, frozen=True, extra="forbid"):
         """This part without the requests that are not in `keys`."""
         return self.model_copy(update={"keys": tuple(key for key in self.keys if key in keys)})
 
-    def after_bad_end(self, why: str) -> "list[Part]":
-        """The parts to send in its place."""
-        if not self.alone:
-            return [Part(keys=self.keys, why=why)]
-        if len(self.keys) == 1:
-            return [Part(keys=self.keys, bad_ends=self.bad_ends + 1, why=why)]
-        return self.divided(why)
-
     def divided(self, why: str) -> "list[Part]":
+        """The smaller parts to send in its place."""
         size = -(-len(self.keys) // _NUM_PARTS)
         return [Part(keys=self.keys[at : at + size], why=why) for at in range(0, len(self.keys), size)]
 
@@ -141,14 +134,16 @@ class Attempts:
         state, size = self._state, len(part.keys)
         if not size:
             return
-        if part.alone and size > 1:
+        if not part.alone or size == 1:
+            again = [Part(keys=part.keys, bad_ends=part.bad_ends + part.alone, why=why)]
+        else:
+            again = part.divided(why)
             if size in state.divided:
                 # The second of its size: the batch size is the cause, not one request.
                 large = [other.divided(why) if len(other.keys) >= size else [other] for other in state.todo]
                 state.todo = [other for parts in large for other in parts]
-            else:
-                state.divided.append(size)
-        state.todo[:0] = part.after_bad_end(why)
+            state.divided.append(size)
+        state.todo[:0] = again
 
     def close(self) -> None:
         """Delete the file: each request has an answer, or is fatal."""

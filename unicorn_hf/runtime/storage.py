@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from unicorn_hf.core.errors import InputError
 
@@ -30,8 +30,14 @@ def place(text: str | Path) -> Path:
     scheme, mark, _ = text.partition("://")
     if not mark:
         return Path(text)
-    parts = _place_alone(text)
-    if parts is None:
+    try:
+        parts = urlsplit(text)
+        # A password may contain a slash, and look like a port and a path.
+        has_user = "@" in parts.netloc or (parts.port is not None and "@" in parts.path)
+        is_place = not (has_user or parts.query or parts.fragment)
+    except ValueError:
+        is_place = False
+    if not is_place:
         raise InputError(
             f"{scheme}://...: this URL is malformed or contains credentials or other parameters",
             "Use KIND://BUCKET/PATH. Pass credentials in the environment or in fsspec's configuration: the URL is"
@@ -44,17 +50,6 @@ def place(text: str | Path) -> Path:
     if not parts.netloc:
         raise InputError(f"{text}: the bucket is missing", f"For example: {scheme}://BUCKET/unicorn.work")
     return cast(Path, _upath(scheme, text.rstrip("/")))
-
-
-def _place_alone(text: str) -> SplitResult | None:
-    """The parts of a URL that holds only a location; None for any other."""
-    try:
-        parts = urlsplit(text)
-        # A password may contain a slash, and look like a port and a path.
-        holds_more = "@" in parts.netloc or (parts.port is not None and "@" in parts.path)
-    except ValueError:
-        return None
-    return None if holds_more or parts.query or parts.fragment else parts
 
 
 def local_place(text: str | Path) -> Path:

@@ -90,7 +90,7 @@ class Card:
     def check(self, shards: Mapping[str, list[str]], facts: Facts | None, schemas: Mapping[str, pa.Schema]) -> None:
         if self._metadata is None:
             return
-        self._check_configs(shards)
+        self._check_configs(self._metadata.get("configs"), shards)
         infos = self._infos
         if infos is None:
             return
@@ -127,12 +127,12 @@ class Card:
             return None
         return metadata
 
-    def _check_configs(self, shards: Mapping[str, list[str]]) -> None:
+    def _check_configs(self, said: Any, shards: Mapping[str, list[str]]) -> None:
         from datasets.utils.metadata import MetadataConfigs
         from huggingface_hub import DatasetCardData
 
         try:
-            configs = MetadataConfigs.from_dataset_card_data(DatasetCardData(configs=self._wanted("configs")))
+            configs = MetadataConfigs.from_dataset_card_data(DatasetCardData(configs=said))
             default = configs.get_default_config_name()
         except _UNREADABLE as error:
             self._add(f"not readable by datasets: {quoted(str(error))}", "configs")
@@ -155,15 +155,12 @@ class Card:
 
         try:
             infos: Mapping[str, Any] = DatasetInfosDict.from_dataset_card_data(
-                DatasetCardData(dataset_info=self._wanted("dataset_info"))
+                DatasetCardData(dataset_info=self._metadata.get("dataset_info"))
             )
         except _UNREADABLE as error:
             self._add(f"not readable by datasets: {quoted(str(error))}", "dataset_info")
             return None
         return infos
-
-    def _wanted(self, key: str) -> Any:
-        return (self._metadata or {}).get(key)
 
     def _check_features(self, config: str, info: Any, schema: pa.Schema) -> None:
         try:
