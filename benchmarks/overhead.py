@@ -69,6 +69,7 @@ class Nothing:
     name: int
 
     label = "nothing"
+    overlap = False
 
     def find(self) -> Record | None:
         return None
@@ -86,6 +87,7 @@ class Meet:
     workers: int
 
     label = "a meeting"
+    overlap = False
 
     def find(self) -> Record | None:
         return None

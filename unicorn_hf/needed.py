@@ -167,12 +167,7 @@ class _Here:
         self.work = Work()
 
     def run(
-        self,
-        jobs: Sequence[PartitionJob[RecordT]],
-        on_record: Callable[[RecordT], None],
-        *,
-        overlap: bool = False,
-        on_gpu: bool = False,
+        self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
     ) -> list[RecordT]:
         records = []
         for job in jobs:

@@ -22,6 +22,7 @@ class Meeting:
     wanted: int
 
     label = "a job"
+    overlap = True
 
     def find(self) -> Record | None:
         return None
@@ -52,8 +53,8 @@ def meetings(folder: Path, number: int, wanted: int) -> list[Meeting]:
 def test_jobs_wait_at_once_in_one_worker_and_compute_alone(tmp_path: Path) -> None:
     came: list[Record] = []
     with open_pool(Place(1), lambda num_threads: {}, lambda event: None, jobs_at_once=3) as pool:
-        together = pool.run(meetings(tmp_path / "together", 3, 3), came.append, overlap=True)
-        alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append, overlap=True)
+        together = pool.run(meetings(tmp_path / "together", 3, 3), came.append)
+        alone = pool.run(meetings(tmp_path / "alone", 4, 1), came.append)
     assert [record.inputs for record in together + alone] == ["0", "1", "2", "0", "1", "2", "3"]
     assert [record.num_bytes["present"] for record in together] == [3, 3, 3]
     assert [record.num_bytes["present"] for record in alone] == [1, 1, 1, 1]

@@ -48,6 +48,7 @@ class Sees:
     """A job that says which GPUs its worker sees, and fails where it can be reached without a certificate."""
 
     label = "a job"
+    overlap = False
 
     def find(self) -> Record | None:
         return None
@@ -68,6 +69,7 @@ class Asks:
     generator: GeneratorSpec
 
     label = "a question"
+    overlap = False
 
     def find(self) -> Record | None:
         return None

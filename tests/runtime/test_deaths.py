@@ -32,6 +32,8 @@ class Mortal:
     name: int
     num_deaths: int = 0
 
+    overlap = False
+
     @property
     def label(self) -> str:
         return f"job {self.name}, of {self.folder}"

@@ -49,6 +49,7 @@ class Job:
     lasts_s: float = 0.0
 
     label = "a job"
+    overlap = False
 
     def find(self) -> Record | None:
         return None
@@ -67,6 +68,7 @@ class Sees:
     lasts_s: float
 
     label = "a job"
+    overlap = False
 
     def find(self) -> Record | None:
         return None
@@ -80,6 +82,7 @@ class Paced:
     """A job that lasts as long as its worker is slow, and says when it began and ended."""
 
     label = "a job"
+    overlap = False
 
     def find(self) -> Record | None:
         return None
@@ -319,6 +322,7 @@ class Using:
     name: int
 
     label = "a job"
+    overlap = True
 
     def find(self) -> Record | None:
         return None
@@ -343,7 +347,7 @@ def test_two_builds_share_a_worker(cluster: Cluster, tmp_path: Path) -> None:
             folder=tmp_path,
         )
         with opened as pool:
-            records = pool.run([Using(name, at) for at in range(20)], lambda record: None, overlap=True)
+            records = pool.run([Using(name, at) for at in range(20)], lambda record: None)
             deadline = time.monotonic() + PATIENCE_S
             while sum(rows) < 40 and time.monotonic() < deadline:
                 time.sleep(0.05)

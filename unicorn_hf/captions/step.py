@@ -46,6 +46,7 @@ class CaptionJob(PartitionJob[GenerationRecord]):
     """The captions of one sample for some seeds of one shard."""
 
     record_type = GenerationRecord
+    overlap = True
     answers: Path
     seeds: Path
     sample: int
@@ -171,7 +172,7 @@ class CaptionStage:
                     " or relax the bounds in captions.filters.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
-            records += pool.run(wave, limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
+            records += pool.run(wave, limit.add, on_gpu=self.generator.uses_gpu)
             jobs += wave
             candidates.add([job.path for job in wave], pool)
             selection, rows = candidates.select(wanted)

@@ -71,6 +71,7 @@ class InstructionJob(PartitionJob[GenerationRecord]):
     """The conversations of one partition's captions in one round."""
 
     record_type = GenerationRecord
+    overlap = True
     answers: Path
     captions: Picked
     """The captions without a conversation."""
@@ -233,7 +234,7 @@ class InstructionStage:
             while made.num < wanted and begin.partition < len(self.captions):
                 wave, begin = self._wave(round_number, begin, without, made)
                 limit = RejectionLimit(STAGE, self.recipe.instructions.max_rejected, made.counts, progress)
-                records = pool.run(list(wave.values()), limit.add, overlap=True, on_gpu=self.generator.uses_gpu)
+                records = pool.run(list(wave.values()), limit.add, on_gpu=self.generator.uses_gpu)
                 for (at, job), record in zip(wave.items(), records, strict=True):
                     self._pick(made, job, record, without[at])
         if made.num < wanted:

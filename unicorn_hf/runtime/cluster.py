@@ -47,19 +47,12 @@ class WorkerPool(Protocol):
     """Runs jobs on worker processes."""
 
     def run(
-        self,
-        jobs: Sequence[PartitionJob[RecordT]],
-        on_record: Callable[[RecordT], None],
-        *,
-        overlap: bool = False,
-        on_gpu: bool = False,
+        self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
     ) -> list[RecordT]:
         """Return the records of `jobs`, in their order. Jobs that were done before are found, not run.
 
         Args:
             on_record: called with each record, in any order.
-            overlap: whether a worker has as many jobs in flight as the pool allows, for jobs that mostly wait for one
-                shared engine (see `Work.waiting`).
             on_gpu: whether the jobs use a GPU: once any worker had one, only workers with a GPU get them.
 
         Raises:
@@ -152,12 +145,7 @@ class _DaskPool:
         self.on_event(event)
 
     def run(
-        self,
-        jobs: Sequence[PartitionJob[RecordT]],
-        on_record: Callable[[RecordT], None],
-        *,
-        overlap: bool = False,
-        on_gpu: bool = False,
+        self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
     ) -> list[RecordT]:
         records: dict[int, RecordT] = {}
 
@@ -174,7 +162,7 @@ class _DaskPool:
                 take(position, found)
         enough: EnoughError | None = None
         # Without work, no worker is started.
-        at_once = self.jobs_at_once if overlap else 1
+        at_once = self.jobs_at_once if waiting and jobs[0].overlap else 1
         for position, record in self._compute(jobs, waiting, at_once, on_gpu) if waiting else ():
             try:
                 take(position, record)

@@ -130,6 +130,8 @@ class PartitionJob(Generic[RecordT]):
     """Makes one partition of a step in a worker process. A job is picklable and small: paths, not rows."""
 
     record_type: ClassVar[type[Any]] = Record
+    overlap: ClassVar[bool] = False
+    """Whether a worker has as many of these jobs in flight as the pool allows: they mostly wait for a shared engine."""
     step: Step
     partition: str
     inputs: str
