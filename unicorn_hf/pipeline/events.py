@@ -48,20 +48,14 @@ class Events:
                     f"{event['partition']}: {event['requests']} requests will be retried in smaller batches:"
                     f" {event['why']}"
                 )
-            case "no_usage":
-                self._tell_no_usage()
-
-    def _tell_no_usage(self) -> None:
-        """Once per build, at the first answer."""
-        if self.told_no_usage:
-            return
-        self.told_no_usage = True
-        by_token = self.plan.recipe.price.is_by_token
-        cost = "; --max-cost uses this estimate too" if by_token and self.max_cost else ""
-        self.journal.note(
-            "the server does not report token counts (usage); they are estimated from text length, one per three bytes,"
-            f" rather too many than too few{cost}"
-        )
+            case "no_usage" if not self.told_no_usage:
+                self.told_no_usage = True
+                by_token = self.plan.recipe.price.is_by_token
+                cost = "; --max-cost uses this estimate too" if by_token and self.max_cost else ""
+                self.journal.note(
+                    "the server does not report token counts (usage); they are estimated from text length, one per"
+                    f" three bytes, rather too many than too few{cost}"
+                )
 
     def _remember_machine(self, machine: str) -> None:
         known = machines(self.plan.work_dir)
