@@ -125,7 +125,8 @@ class PackageJob(PartitionJob[PackagingRecord]):
         if self.config == "pretrain":
             conversations, task = _descriptions(captions, self.languages), None
         else:
-            chosen = _chosen(part)
+            tables = [take_rows(read_table(picked.path, INSTRUCTIONS), picked.rows) for picked in part.instructions]
+            chosen = pa.concat_tables(tables).sort_by("row")
             # Map rows of the caption shard to positions among the selected rows, which ascend.
             places = np.searchsorted(np.array(part.captions.rows), chosen.column("row").to_numpy())
             captions, vectors = captions.take(places), vectors[places]
@@ -266,11 +267,6 @@ def _groups(parts: Sequence[Part], config: ConfigName, rows_per_shard: int) -> I
             group, num_rows = [], 0
     if group:
         yield tuple(group)
-
-
-def _chosen(part: Part) -> pa.Table:
-    tables = [take_rows(read_table(picked.path, INSTRUCTIONS), picked.rows) for picked in part.instructions]
-    return pa.concat_tables(tables).sort_by("row")
 
 
 def _descriptions(captions: pa.Table, languages: Sequence[str]) -> pa.ListArray:

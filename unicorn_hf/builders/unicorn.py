@@ -118,17 +118,13 @@ class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo()
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        shards = self._files(dl_manager)
-        self.info.features = datasets.Features.from_arrow_schema(shards[0].schema)
-        return [datasets.SplitGenerator(name="train", gen_kwargs={"shards": shards})]
-
-    def _files(self, dl_manager: Any) -> list[DataFile]:
         if not self.config.data_files:
             raise InputError("the builder has no files to read", 'Pass a folder: data_dir="unicorn".')
         names = [str(name) for name in self.config.data_files["train"]]
-        files = dl_manager.download(names)
-        config, columns = self.config.name, self.config.columns
-        return [DataFile(name, file, config, columns) for name, file in zip(names, files, strict=True)]
+        files = zip(names, dl_manager.download(names), strict=True)
+        shards = [DataFile(name, file, self.config.name, self.config.columns) for name, file in files]
+        self.info.features = datasets.Features.from_arrow_schema(shards[0].schema)
+        return [datasets.SplitGenerator(name="train", gen_kwargs={"shards": shards})]
 
     def _generate_tables(self, shards: list[DataFile]) -> Iterator[tuple[Any, pa.Table]]:
         for number, shard in enumerate(shards):

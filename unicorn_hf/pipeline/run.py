@@ -185,4 +185,4 @@ def _undamaged(make: Callable[[], BuildResult], budget: Budget, journal: Journal
             made_again.add(error.path)
             journal.note(f"{error.message}: regenerating it")
             Step.record_of(error.path).unlink(missing_ok=True)
-            budget.start_over()
+            budget.cost = 0.0  # All records are counted again.

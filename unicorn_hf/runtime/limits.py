@@ -74,10 +74,6 @@ class Budget:
                 "All finished work is kept. To resume, run the same command again.",
             )
 
-    def start_over(self) -> None:
-        """Reset the cost before all records are counted again; the time continues."""
-        self.cost = 0.0
-
     def _cost_of(self, record: Record) -> float:
         if not isinstance(record, GenerationRecord):
             return self.price.cost(worker_hours=record.seconds / _HOUR_S)
