@@ -53,59 +53,48 @@ class RowChecks:
         for row, value in enumerate(columns.get("task", ()), start):
             if value not in self._tasks and not (self._imported and (value == UNKNOWN_TASK or value in TASKS)):
                 self._add("task", file, f"{quoted(value)} is not one of {', '.join(self._tasks)}", row, "task")
-        captions, tasks = columns.get("caption"), columns.get("task")
         for place, turns in enumerate(columns.get("conversations", ())):
-            at = (file, start + place)
-            if self._turns_hold(turns, *at):
-                self._check_image(turns, *at)
-                if "messages" in columns and columns["messages"][place] != as_messages(turns):
-                    self._add("messages", file, "differs from the conversation", start + place, "messages")
-                if self.config == "pretrain" and captions:
-                    self._check_description(turns, captions[place], *at)
-                elif tasks:
-                    self._check_task(turns, tasks[place], *at)
+            for kind, message in self._problems(turns, {name: values[place] for name, values in columns.items()}):
+                self._add(kind, file, message, start + place, "messages" if kind == "messages" else "conversations")
         if "image_embedding" in batch.schema.names:
             self._check_vectors(batch.column("image_embedding"), file, start)
 
-    def _turns_hold(self, turns: list[dict[str, str]] | None, file: str, row: int) -> bool:
+    def _problems(self, turns: list[dict[str, str]] | None, row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Kinds and messages of the problems of a row's conversation."""
         if not turns or any(turn is None or turn["from"] is None or turn["value"] is None for turn in turns):
-            self._add("empty", file, "it is or contains a null" if turns != [] else "no turns", row, "conversations")
-            return False
+            yield "empty", "it is or contains a null" if turns != [] else "no turns"
+            return
         senders = [turn["from"] for turn in turns]
         if senders != ["human", "gpt"] * (len(senders) // 2):
-            message = f"human and gpt do not alternate: {quoted(' '.join(senders))}"
-            self._add("roles", file, message, row, "conversations")
-            return False
+            yield "roles", f"human and gpt do not alternate: {quoted(' '.join(senders))}"
+            return
         for number, turn in enumerate(turns):
             if not turn["value"].replace(IMAGE, "").strip():
-                self._add("empty", file, f"turn {number} has no text", row, "conversations")
+                yield "empty", f"turn {number} has no text"
             elif char := control_character(turn["value"]):
-                self._add("control", file, f"turn {number} contains U+{ord(char):04X}", row, "conversations")
-        return True
-
-    def _check_image(self, turns: list[dict[str, str]], file: str, row: int) -> None:
-        number = sum(turn["value"].count(IMAGE) for turn in turns)
-        if number != 1:
-            self._add("image", file, f"it contains {IMAGE} {number} times, not once", row, "conversations")
+                yield "control", f"turn {number} contains U+{ord(char):04X}"
+        num_images = sum(turn["value"].count(IMAGE) for turn in turns)
+        if num_images != 1:
+            yield "image", f"it contains {IMAGE} {num_images} times, not once"
         elif not turns[0]["value"].startswith(f"{IMAGE}\n"):
-            message = f"{IMAGE} is not the first line of the first turn"
-            self._add("image", file, message, row, "conversations")
+            yield "image", f"{IMAGE} is not the first line of the first turn"
+        if "messages" in row and row["messages"] != as_messages(turns):
+            yield "messages", "differs from the conversation"
+        if self.config == "pretrain" and "caption" in row:
+            if len(turns) != 2 or turns[1]["value"] != row["caption"]:
+                yield "description", "not a single request with the caption as its answer"
+        elif "task" in row:
+            yield from self._problems_of_task(turns, row["task"])
 
-    def _check_description(self, turns: list[dict[str, str]], caption: str | None, file: str, row: int) -> None:
-        if len(turns) != 2 or turns[1]["value"] != caption:
-            message = "not a single request with the caption as its answer"
-            self._add("description", file, message, row, "conversations")
-
-    def _check_task(self, turns: list[dict[str, str]], task: str, file: str, row: int) -> None:
+    def _problems_of_task(self, turns: list[dict[str, str]], task: str) -> Iterator[tuple[str, str]]:
         if self.recipe and not self._imported and task in self._tasks:
             pairs = self._tasks[task].pairs
             if not pairs.min <= len(turns) // 2 <= pairs.max:
-                message = f"{len(turns) // 2} pairs; the recipe has {pairs.min} to {pairs.max} for {task}"
-                self._add("pairs", file, message, row, "conversations")
+                yield "pairs", f"{len(turns) // 2} pairs; the recipe has {pairs.min} to {pairs.max} for {task}"
         if has_options(task):
             for number in range(0, len(turns), 2):
                 for message in problems_of_choice(turns[number]["value"], turns[number + 1]["value"]):
-                    self._add("choices", file, f"turn {number}: {message}", row, "conversations")
+                    yield "choices", f"turn {number}: {message}"
 
     def _check_vectors(self, column: pa.FixedSizeListArray, file: str, start: int) -> None:
         vectors, rows = vectors_of(column)
