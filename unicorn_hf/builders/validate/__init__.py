@@ -7,6 +7,7 @@ True
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,13 @@ from unicorn_hf.builders.figures import ConfigFacts, ShardFacts, WordFacts
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
-from unicorn_hf.builders.validate.papers import Card, Facts, check_recipe, checked_recipe, read_facts
+from unicorn_hf.builders.validate.papers import Card, check_recipe, checked_recipe, read_facts
 from unicorn_hf.builders.validate.report import FIRST, Findings, Kind, Problem, Report, quoted
 from unicorn_hf.builders.validate.rows import RowChecks
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
-from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import instruction, pretrain
 from unicorn_hf.reading.errors import PARQUET_ERRORS, reading_parquet
 from unicorn_hf.reading.files import by_group
@@ -67,21 +67,19 @@ def validate_folder(
     return check.findings.report(name or str(folder), num_rows)
 
 
+@dataclass
 class _Check:
-    def __init__(self, folder: Path, findings: Findings, progress: Progress, whole: bool) -> None:
-        self.findings = findings
-        self._whole = whole
-        self._folder = folder
-        self._progress = progress
-        self._count = progress.counter()
-        self._facts: Facts | None = None
-        self._recipe: Recipe | None = None
+    folder: Path
+    findings: Findings
+    progress: Progress
+    whole: bool
 
     def run(self) -> dict[str, int]:
         """Run all checks and return the number of rows by config."""
-        self._facts = read_facts(self._folder, self.findings)
-        self._recipe = checked_recipe(self._folder, self.findings)
-        names = file_names(self._folder)
+        self._count = self.progress.counter()
+        self._facts = read_facts(self.folder, self.findings)
+        self._recipe = checked_recipe(self.folder, self.findings)
+        names = file_names(self.folder)
         shards = {
             config: [name for name in data_files(names, config) if name.endswith(".parquet")] for config in CONFIGS
         }
@@ -90,15 +88,15 @@ class _Check:
             for config in CONFIGS
             if self._has_rows(config) and (schema := self._schema(config, shards["pretrain"]))
         }
-        card = Card(self._folder, self.findings)
+        card = Card(self.folder, self.findings)
         expected = {config: files for config, files in shards.items() if files or self._has_rows(config)}
         card.check(expected, self._facts, schemas)
         self._check_transfer()
         facts = self._facts.by_config().values() if self._facts else ()
-        self._progress.start("validate", sum(fact.num_rows for fact in facts))
+        self.progress.start("validate", sum(fact.num_rows for fact in facts))
         ledgers = {config: self._read(config, shards[config], schemas.get(config)) for config in CONFIGS}
-        self._progress.finish()
-        if self._whole:
+        self.progress.finish()
+        if self.whole:
             check_identity(ledgers["pretrain"], ledgers["instruction"], self.findings)
         num_rows = {config: ledger.num_rows for config, ledger in ledgers.items()}
         card.check_counts(num_rows)
@@ -127,7 +125,7 @@ class _Check:
 
     def _vector_type(self, name: str) -> tuple[int, str] | None:
         try:
-            type_ = pq.read_schema(self._folder / name).field("image_embedding").type
+            type_ = pq.read_schema(self.folder / name).field("image_embedding").type
         except PARQUET_ERRORS:
             return None
         if not pa.types.is_fixed_size_list(type_):
@@ -146,22 +144,22 @@ class _Check:
         for name in shards:
             ledger.begin(name)
             before = ledger.num_rows
-            rows = None if self._whole else _BATCH_ROWS if name == shards[0] else 0
+            rows = None if self.whole else _BATCH_ROWS if name == shards[0] else 0
             readable = schema is not None and self._read_shard(name, schema, checks, ledger, rows)
             shard = said.get(name)
             if shard and readable and shard.num_rows != ledger.num_rows - before:
                 message = f"{ledger.num_rows - before:,} rows, but {STATISTICS} says {shard.num_rows:,}"
                 self.findings.add("counts", name, message)
-            path = self._folder / name
+            path = self.folder / name
             if shard and not self._is(path, shard):
                 self.findings.add("hash", name, f"size or sha256 differs from {STATISTICS}")
-        if facts and self._whole:
+        if facts and self.whole:
             self._check_sums(config, facts, checks, ledger)
         return ledger
 
     def _is(self, path: Path, shard: ShardFacts) -> bool:
         same_size = path.stat().st_size == shard.num_bytes
-        return same_size and (not self._whole or file_sha256(path) == shard.sha256)
+        return same_size and (not self.whole or file_sha256(path) == shard.sha256)
 
     def _check_listing(self, config: str, shards: list[str], facts: ConfigFacts | None) -> None:
         if not shards and (facts is None or facts.num_rows):
@@ -191,7 +189,7 @@ class _Check:
 
     def _batches(self, name: str, schema: pa.Schema, ledger: Ledger, first: int | None) -> Iterator[pa.RecordBatch]:
         """Read the columns of the right type, with valid UTF-8."""
-        with reading_parquet("it"), pq.ParquetFile(self._folder / name) as file:
+        with reading_parquet("it"), pq.ParquetFile(self.folder / name) as file:
             good = self._fitting(name, file.schema_arrow, schema)
             if first is not None:
                 ledger.num_rows += file.metadata.num_rows
@@ -233,7 +231,7 @@ class _Check:
     def _check_transfer(self) -> None:
         from safetensors import SafetensorError, safe_open
 
-        path = self._folder / TRANSFER
+        path = self.folder / TRANSFER
         if not path.is_file():
             self.findings.add("missing_file", TRANSFER, "it does not exist")
             return
