@@ -5,7 +5,7 @@ Names of people and postal addresses are not searched for: no rule can recognise
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -60,28 +60,23 @@ def rows_with(rows: pa.Table | pa.RecordBatch) -> dict[str, int]:
     Kinds without rows are omitted.
     """
     found: dict[str, set[int]] = {kind: set() for kind in KINDS}
-    columns = [_column(rows, name) for name in ("caption", "seed") if name in rows.schema.names]
-    for places, texts in (*columns, _turns(rows)):
-        for place, text in _worth_reading(places, texts):
+    for places, texts in _texts(rows):
+        hits = pc.fill_null(pc.match_substring_regex(texts, _WORTH_READING), False)
+        worth_reading = places[hits.to_numpy(zero_copy_only=False)].tolist()
+        for place, text in zip(worth_reading, texts.filter(hits).to_pylist(), strict=True):
             for kind in kinds_in(text):
                 found[kind].add(place)
     return {kind: len(places) for kind, places in found.items() if places}
 
 
-_Texts = tuple[np.ndarray, pa.Array]
-"""Row numbers, and a text for each."""
-
-
-def _column(rows: pa.Table | pa.RecordBatch, name: str) -> _Texts:
-    column = rows.column(name)
-    return np.arange(rows.num_rows), column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _turns(rows: pa.Table | pa.RecordBatch) -> _Texts:
-    _, column = _column(rows, "conversations")
-    return pc.list_parent_indices(column).to_numpy(), pc.struct_field(pc.list_flatten(column), "value")
-
-
-def _worth_reading(places: np.ndarray, texts: pa.Array) -> Iterable[tuple[int, str]]:
-    hits = pc.fill_null(pc.match_substring_regex(texts, _WORTH_READING), False)
-    return zip(places[hits.to_numpy(zero_copy_only=False)].tolist(), texts.filter(hits).to_pylist(), strict=True)
+def _texts(rows: pa.Table | pa.RecordBatch) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """Yield each column's texts, with the row numbers of the texts."""
+    for name in ("caption", "seed", "conversations"):
+        if name not in rows.schema.names:
+            continue
+        column = rows.column(name)
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        if name == "conversations":
+            yield pc.list_parent_indices(column).to_numpy(), pc.struct_field(pc.list_flatten(column), "value")
+        else:
+            yield np.arange(len(column)), column
