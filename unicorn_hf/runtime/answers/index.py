@@ -1,7 +1,7 @@
 """Index of stored answers by key: 16 bytes per answer, in a few sorted runs."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,14 @@ class Index:
             return
         self._runs.append(_sorted(keys, np.full(len(keys), file, np.uint32), places))
         while len(self._runs) > 1 and 2 * len(self._runs[-1].keys) >= len(self._runs[-2].keys):
-            later = self._runs.pop()
-            both: list[NDArray[Any]] = [np.concatenate(pair) for pair in zip(self._runs[-1], later, strict=True)]
-            self._runs[-1] = _sorted(*both)
+            later, before = self._runs.pop(), self._runs.pop()
+            self._runs.append(
+                _sorted(
+                    np.concatenate([before.keys, later.keys]),
+                    np.concatenate([before.files, later.files]),
+                    np.concatenate([before.places, later.places]),
+                )
+            )
 
     def find(self, keys: Keys) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.uint32]]]:
         """Yield by file: positions in `keys`, and their places in the file. An answer may be in several files."""
