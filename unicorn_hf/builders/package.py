@@ -169,21 +169,20 @@ class PackagedConfig:
 
     @property
     def facts(self) -> ConfigFacts:
-        statistics = self._statistics
-        shards = [(name, record) for name, (_, record) in zip(self.file_names(), self.shards, strict=True)]
+        shards = tuple(
+            ShardFacts(
+                file=name,
+                num_rows=record.statistics.num_rows,
+                num_bytes=record.num_file_bytes,
+                sha256=record.sha256,
+            )
+            for name, (_, record) in zip(self.file_names(), self.shards, strict=True)
+        )
         return ConfigFacts(
-            **statistics.model_dump(include=set(RowFigures.model_fields)),
-            num_bytes=sum(record.num_arrow_bytes for _, record in shards),
-            num_file_bytes=sum(record.num_file_bytes for _, record in shards),
-            shards=tuple(
-                ShardFacts(
-                    file=name,
-                    num_rows=record.statistics.num_rows,
-                    num_bytes=record.num_file_bytes,
-                    sha256=record.sha256,
-                )
-                for name, record in shards
-            ),
+            **self._statistics.model_dump(include=set(RowFigures.model_fields)),
+            num_bytes=sum(record.num_arrow_bytes for _, record in self.shards),
+            num_file_bytes=sum(shard.num_bytes for shard in shards),
+            shards=shards,
         )
 
     @property

@@ -14,23 +14,16 @@ from unicorn_hf.runtime.storage import remove_tree
 log = logging.getLogger(__name__)
 
 
-def take_over(folder: Path, store: AnswerStore) -> int:
-    """Move the answers in `folder`, if it exists, to the store of their engine; return their number."""
-    paths = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-    num = 0
-
-    def answers() -> Iterator[tuple[str, Answer]]:
-        nonlocal num
-        for path in paths:
-            try:
-                table = read_table(path, ANSWERS)
-            except DamagedShardError as error:
-                log.warning("%s: its requests will be sent again", error.message)
-                continue
-            num += table.num_rows
-            yield from entries_in(table)
-
-    store.add_all(answers(), f"earlier-{folder.name}")
-    if paths:
+def take_over(folder: Path, store: AnswerStore) -> None:
+    """Move the answers in `folder`, if it exists, to the store of their engine."""
+    if folder.is_dir():
+        store.add_all(_answers_in(folder), f"earlier-{folder.name}")
         remove_tree(folder)
-    return num
+
+
+def _answers_in(folder: Path) -> Iterator[tuple[str, Answer]]:
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            yield from entries_in(read_table(path, ANSWERS))
+        except DamagedShardError as error:
+            log.warning("%s: its requests will be sent again", error.message)
