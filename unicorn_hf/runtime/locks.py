@@ -128,7 +128,7 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
     """
     try:
         lock = _take(folder)
-    except (OSError, *storage.errors()) as error:
+    except _errors() as error:
         raise RunError(
             f"{folder} cannot be reached or written: {error}", "Check the URL and the permissions."
         ) from error
@@ -145,7 +145,7 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
     finally:
         ended.set()
         beats.join()
-        with suppress(OSError, *storage.errors()):  # The work is complete, and the lock expires.
+        with suppress(*_errors()):  # The work is complete, and the lock expires.
             lock.unlink(missing_ok=True)
 
 
@@ -189,7 +189,7 @@ def _check_gone(lock: Path) -> None:
 
 def _beat(lock: Path, ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
-        with suppress(OSError, *storage.errors()):
+        with suppress(*_errors()):
             if _locks(lock.parent)[-1:] == [lock]:
                 storage.put(lock, _Holder.here().model_dump_json().encode())
 
@@ -200,7 +200,7 @@ def _locks(folder: Path) -> list[Path]:
 
 
 def _is_lost(lock: Path) -> bool:
-    with suppress(OSError, *storage.errors()):
+    with suppress(*_errors()):
         return _locks(lock.parent)[-1:] not in ([lock], [])
     return False
 
@@ -213,6 +213,10 @@ def _now(folder: Path) -> float:
         return storage.modified(probe)
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    return OSError, *storage.errors()
 
 
 def _machine() -> tuple[str, ...]:
