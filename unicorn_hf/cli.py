@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -24,9 +24,10 @@ from unicorn_hf.params import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.sources import SeedSource
-    from unicorn_hf.hub.consent import MissingModel
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.needed import Need
     from unicorn_hf.pipeline import BuildResult, Plan
@@ -173,6 +174,7 @@ _PUSH_OPTIONS = (
 """Options of commands that build a set and can push it."""
 
 _Command = Callable[..., None]
+_Result = TypeVar("_Result")
 
 
 def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
@@ -186,7 +188,27 @@ def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Comma
     return decorated
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Turns errors that a user can fix into a message and an exit code; bugs keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except UnicornError as error:
+            _fail(str(error), error.exit_code)
+        except Exception as error:
+            from unicorn_hf.core.http import proxy_failure
+
+            if (problem := proxy_failure(error)) is None:
+                raise
+            _fail(str(problem), problem.exit_code)
+        except KeyboardInterrupt:
+            _fail("Stopped. Finished work is kept: run the same command again to resume.", _INTERRUPTED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="unicorn-hf")
 def main() -> None:
     """Vision-language training data from text alone.
@@ -227,18 +249,17 @@ def build(
       unicorn-hf build --seeds captions.txt --captions 1000 --instructions 400 --llm Qwen/Qwen2.5-7B-Instruct
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
-    with _errors():
-        from unicorn_hf.hub.options import PushOptions
-        from unicorn_hf.pipeline import plan
+    from unicorn_hf.hub.options import PushOptions
+    from unicorn_hf.pipeline import plan
 
-        chosen = _chosen(recipe, parent, revision, options)
-        planned = plan(chosen.recipe, out, work_dir, answers)
-        if dry_run:
-            _plan(planned, sample=0, workers=None, as_json=False)
-            return
-        chosen.ask(yes)
-        push = PushOptions(private=private, overwrite=overwrite)
-        _build(planned, out, push=repo_id, options=push, max_cost=max_cost, max_hours=max_hours)
+    chosen = _chosen(recipe, parent, revision, options)
+    planned = plan(chosen.recipe, out, work_dir, answers)
+    if dry_run:
+        _plan(planned, sample=0, workers=None, as_json=False)
+        return
+    chosen.ask(yes)
+    push = PushOptions(private=private, overwrite=overwrite)
+    _build(planned, out, push=repo_id, options=push, max_cost=max_cost, max_hours=max_hours)
 
 
 @dataclass(frozen=True)
@@ -289,7 +310,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
     return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
 
 
-def _ask(source: str, models: "Sequence[MissingModel]") -> None:
+def _ask(source: str, models: Sequence[str]) -> None:
     if not models:
         return
     names = "\n".join(f"  {model}" for model in models)
@@ -346,15 +367,14 @@ def plan(
     Example:
       unicorn-hf plan my.yaml --sample 256 --workers 8
     """
-    with _errors():
-        from unicorn_hf.pipeline import plan as resolve
+    from unicorn_hf.pipeline import plan as resolve
 
-        workers, options["workers"] = options["workers"], None
-        chosen = _chosen(recipe, parent, revision, options)
-        planned = resolve(chosen.recipe, out, work_dir, answers)
-        if sample:
-            chosen.ask(yes)
-        _plan(planned, sample=sample, workers=workers, as_json=as_json)
+    workers, options["workers"] = options["workers"], None
+    chosen = _chosen(recipe, parent, revision, options)
+    planned = resolve(chosen.recipe, out, work_dir, answers)
+    if sample:
+        chosen.ask(yes)
+    _plan(planned, sample=sample, workers=workers, as_json=as_json)
 
 
 def _plan(planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -> None:
@@ -396,18 +416,17 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
     Example:
       unicorn-hf push unicorn my-name/unicorn --tag v1.0
     """
-    with _errors():
-        from unicorn_hf.hub import PushOptions, plan_push
-        from unicorn_hf.pipeline import check_set, push_dataset
+    from unicorn_hf.hub import PushOptions, plan_push
+    from unicorn_hf.pipeline import check_set, push_dataset
 
-        if dry_run:
-            planned = plan_push(folder, repo_id, PushOptions(**options))
-            check_set(folder)
-            _print_json(planned) if as_json else _show_push_plan(planned)
-            return
-        with _progress() as progress:
-            result = push_dataset(folder, repo_id, PushOptions(**options), progress=progress)
-        _print_json(result) if as_json else _show_push(result)
+    if dry_run:
+        planned = plan_push(folder, repo_id, PushOptions(**options))
+        check_set(folder)
+        _print_json(planned) if as_json else _show_push_plan(planned)
+        return
+    with _progress() as progress:
+        result = push_dataset(folder, repo_id, PushOptions(**options), progress=progress)
+    _print_json(result) if as_json else _show_push(result)
 
 
 @main.command()
@@ -425,14 +444,13 @@ def validate(source: str, revision: str | None, as_json: bool) -> None:
     Example:
       unicorn-hf validate unicorn --json > report.json
     """
-    with _errors():
-        from unicorn_hf.builders.validate import validate_folder
-        from unicorn_hf.hub.fetch import local_folder
+    from unicorn_hf.builders.validate import validate_folder
+    from unicorn_hf.hub.fetch import local_folder
 
-        folder = local_folder(source, revision)
-        with _progress() as progress:
-            report = validate_folder(folder, name=source, progress=progress)
-        _print_json(report) if as_json else _echo("\n".join(report.lines()))
+    folder = local_folder(source, revision)
+    with _progress() as progress:
+        report = validate_folder(folder, name=source, progress=progress)
+    _print_json(report) if as_json else _echo("\n".join(report.lines()))
     raise SystemExit(0 if report.valid else 1)
 
 
@@ -447,21 +465,21 @@ def card(folder: Path) -> None:
     Example:
       unicorn-hf card unicorn
     """
-    with _errors():
-        from unicorn_hf.pipeline import write_card
+    from unicorn_hf.pipeline import write_card
 
-        _echo(f"Written: {write_card(folder)}")
+    _echo(f"Written: {write_card(folder)}")
 
 
 def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
-    """Options that select pictures, by default at most `num`."""
+    """The fields of `PictureSource` as options, by default with at most `num` pictures."""
+    at_most = click.IntRange(min=2)
     return (
-        click.option("--images", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no text needed."),
         click.option(
-            "--num-images", type=click.IntRange(min=2), default=num, show_default=True, help="Maximum number."
+            "--images", "path", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no text needed."
         ),
-        click.option("--images-config", help="The config of a data set."),
-        click.option("--images-split", default="train", show_default=True, help="The split of a data set."),
+        click.option("--num-images", "limit", type=at_most, default=num, show_default=True, help="Maximum number."),
+        click.option("--images-config", "config", help="The config of a data set."),
+        click.option("--images-split", "split", default="train", show_default=True, help="The split of a data set."),
     )
 
 
@@ -473,9 +491,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
     show_default=True, help="The file to write.",
 )  # fmt: skip
 @_json
-def calibrate(
-    images: str, num_images: int, images_config: str | None, images_split: str, encoder: str, out: Path, as_json: bool
-) -> None:
+def calibrate(encoder: str, out: Path, as_json: bool, **pictures: Any) -> None:
     """Measure image statistics of an encoder, for a transfer.
 
     Writes mean and variance of picture vectors to a file for `build --image-statistics`. The pictures need no relation
@@ -485,18 +501,16 @@ def calibrate(
     Example:
       unicorn-hf calibrate --images photos/ --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k
     """
-    with _errors():
-        from unicorn_hf.representations.calibrate import calibrate as run
-        from unicorn_hf.representations.pictures import PictureSource
+    from unicorn_hf.representations.calibrate import calibrate as run
+    from unicorn_hf.representations.pictures import PictureSource
 
-        pictures = PictureSource(images, num_images, images_config, images_split)
-        with _progress() as progress:
-            statistics = run(pictures, encoder, out, progress)
-        moments = statistics.moments
-        if as_json:
-            _print_json({"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "out": out})
-            return
-        _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
+    with _progress() as progress:
+        statistics = run(PictureSource(**pictures), encoder, out, progress)
+    moments = statistics.moments
+    if as_json:
+        _print_json({"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "out": out})
+        return
+    _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
 
 
 @main.command()
@@ -513,16 +527,7 @@ def calibrate(
 @_yes
 @_json
 def gap(
-    folder: Path,
-    images: str,
-    num_images: int,
-    images_config: str | None,
-    images_split: str,
-    encoder: str | None,
-    num_texts: int,
-    plot: bool,
-    yes: bool,
-    as_json: bool,
+    folder: Path, encoder: str | None, yes: bool, as_json: bool, num_texts: int, plot: bool, **pictures: Any
 ) -> None:
     """Measure the distance between a set's vectors and real pictures.
 
@@ -533,17 +538,16 @@ def gap(
     Example:
       unicorn-hf gap unicorn --images photos/
     """
-    with _errors():
-        from unicorn_hf.hub.consent import encoder_models_to_download
-        from unicorn_hf.pipeline import measure_gap, set_encoder
-        from unicorn_hf.representations.pictures import PictureSource
+    from unicorn_hf.hub.consent import encoder_models_to_download
+    from unicorn_hf.pipeline import measure_gap, set_encoder
+    from unicorn_hf.representations.pictures import PictureSource
 
-        pictures = PictureSource(images, num_images, images_config, images_split)
-        if not encoder and not yes:
-            _ask(str(folder), encoder_models_to_download(set_encoder(folder)))
-        with _progress() as progress:
-            facts = measure_gap(folder, pictures, encoder=encoder, num_texts=num_texts, plot=plot, progress=progress)
-        _print_json(facts) if as_json else _show_gap(facts)
+    if not encoder and not yes:
+        _ask(str(folder), encoder_models_to_download(set_encoder(folder)))
+    with _progress() as progress:
+        source = PictureSource(**pictures)
+        facts = measure_gap(folder, source, encoder=encoder, num_texts=num_texts, plot=plot, progress=progress)
+    _print_json(facts) if as_json else _show_gap(facts)
 
 
 @main.command()
@@ -573,21 +577,20 @@ def overlap(
       unicorn-hf overlap unicorn --with questions.jsonl --column question
       unicorn-hf overlap unicorn --with lmms-lab/POPE --column question
     """  # fmt: skip
-    with _errors():
-        from unicorn_hf.pipeline import measure_overlap
+    from unicorn_hf.pipeline import measure_overlap
 
-        with _progress() as progress:
-            source = _evaluation_source(evaluation, column, config, split, name)
-            facts, examples = measure_overlap(folder, source, progress=progress)
-        if as_json:
-            _print_json(facts.model_dump() | {"examples": examples})
-            return
-        _echo(
-            f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
-            f"{facts.run_words} consecutive words with one of the {facts.num_texts:,} texts of {facts.name}"
-        )
-        if examples:
-            _echo(f"First ids: {', '.join(examples)}")
+    with _progress() as progress:
+        source = _evaluation_source(evaluation, column, config, split, name)
+        facts, examples = measure_overlap(folder, source, progress=progress)
+    if as_json:
+        _print_json(facts.model_dump() | {"examples": examples})
+        return
+    _echo(
+        f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
+        f"{facts.run_words} consecutive words with one of the {facts.num_texts:,} texts of {facts.name}"
+    )
+    if examples:
+        _echo(f"First ids: {', '.join(examples)}")
 
 
 @main.command()
@@ -601,12 +604,11 @@ def export(folder: Path, form: str, out: Path) -> None:
     Example:
       unicorn-hf export unicorn --format bunny --out unicorn-bunny
     """  # fmt: skip
-    with _errors():
-        from unicorn_hf.interchange.export import export as run
+    from unicorn_hf.interchange.export import export as run
 
-        with _progress() as progress:
-            run(folder, form, out, progress=progress)
-        _echo(f"Written in the format {form}: {out}/")
+    with _progress() as progress:
+        run(folder, form, out, progress=progress)
+    _echo(f"Written in the format {form}: {out}/")
 
 
 @main.command("import")
@@ -620,8 +622,8 @@ def export(folder: Path, form: str, out: Path) -> None:
 )
 @click.option("--column", help="The column or key of the captions.  [default: caption or text]")
 @click.option("--domain", default="open-domain", show_default=True, help="The domain of captions without one.")
-@click.option("--license", "license_name", default="unknown", show_default=True, help="The licence id of the files.")
-@click.option("--llm", help="The model that wrote the text, for the card. This command does not run it.")
+@click.option("--license", default="unknown", show_default=True, help="The licence id of the files.")
+@click.option("--llm", "model", help="The model that wrote the text, for the card. This command does not run it.")
 @click.option(
     "--language", "languages", multiple=True, default=("en",), show_default=True, metavar="CODE",
     help="The text's language; repeatable.",
@@ -655,24 +657,14 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
     Example:
       unicorn-hf import captions.json instruction.json --out my-set --encoder clip:openai/clip-vit-large-patch14
     """
-    with _errors():
-        from unicorn_hf.hub.options import PushOptions
-        from unicorn_hf.interchange.recipe import import_recipe
-        from unicorn_hf.pipeline import plan
+    from unicorn_hf.hub.options import PushOptions
+    from unicorn_hf.interchange.recipe import import_recipe
+    from unicorn_hf.pipeline import plan
 
-        recipe = import_recipe(
-            files,
-            encoder=options["encoder"],
-            column=options["column"],
-            domain=options["domain"],
-            license=options["license_name"],
-            model=options["llm"],
-            title=options["title"],
-            languages=options["languages"],
-            overrides=_given(options, _IMPORT_KEYS),
-        )
-        push = PushOptions(private=options["private"], overwrite=options["overwrite"])
-        _build(plan(recipe, out, options["work_dir"]), out, push=options["repo_id"], options=push)
+    told = ("encoder", "column", "domain", "license", "model", "title", "languages")
+    recipe = import_recipe(files, overrides=_given(options, _IMPORT_KEYS), **{name: options[name] for name in told})
+    push = PushOptions(private=options["private"], overwrite=options["overwrite"])
+    _build(plan(recipe, out, options["work_dir"]), out, push=options["repo_id"], options=push)
 
 
 @main.command()
@@ -690,27 +682,22 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
     Example:
       unicorn-hf compare unicorn other ORG/NAME --picture sets.png
     """
-    with _errors():
-        from unicorn_hf.hub.fetch import COMPARED, local_folder
-        from unicorn_hf.views.compare import compare as run
-        from unicorn_hf.views.compare import markdown, show
+    from unicorn_hf.hub.fetch import COMPARED, local_folder
+    from unicorn_hf.views.compare import compare as run
+    from unicorn_hf.views.compare import markdown, show
 
-        if as_json and as_markdown:
-            raise InputError("--json and --markdown exclude each other", "Use one of them.")
-        with _progress() as progress:
-            comparison = run([local_folder(source, patterns=COMPARED) for source in sources], sources, progress)
-        if picture:
-            from unicorn_hf.views.compare_picture import draw
+    if as_json and as_markdown:
+        raise InputError("--json and --markdown exclude each other", "Use one of them.")
+    with _progress() as progress:
+        comparison = run([local_folder(source, patterns=COMPARED) for source in sources], sources, progress)
+    if picture:
+        from unicorn_hf.views.compare_picture import draw
 
-            draw(comparison, picture)
-        if as_json:
-            _print_json(comparison)
-        elif as_markdown:
-            _echo(markdown(comparison), nl=False)
-        else:
-            from rich.console import Console
-
-            show(comparison, Console())
+        draw(comparison, picture)
+    if as_markdown:
+        _echo(markdown(comparison), nl=False)
+    else:
+        _show(comparison, as_json, show)
 
 
 @main.command()
@@ -730,17 +717,10 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
       unicorn-hf inspect unicorn --sample 5
       unicorn-hf inspect unicorn --filter umbrella
     """
-    with _errors():
-        from unicorn_hf.hub.fetch import local_folder
-        from unicorn_hf.views.inspect import look, show
+    from unicorn_hf.hub.fetch import local_folder
+    from unicorn_hf.views.inspect import look, show
 
-        view = look(local_folder(source, revision), name=source, number=number, having=having)
-        if as_json:
-            _print_json(view)
-        else:
-            from rich.console import Console
-
-            show(view, Console())
+    _show(look(local_folder(source, revision), name=source, number=number, having=having), as_json, show)
 
 
 @main.command()
@@ -764,15 +744,14 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
       unicorn-hf report unicorn
       unicorn-hf report ORG/NAME --out page.html
     """
-    with _errors():
-        from unicorn_hf.hub.fetch import local_folder
-        from unicorn_hf.views.report import check_bokeh, write_report
+    from unicorn_hf.hub.fetch import local_folder
+    from unicorn_hf.views.report import check_bokeh, write_report
 
-        check_bokeh()
-        out = out or Path(f"{Path(source).absolute().name}-report.html")
-        name = None if Path(source).is_dir() else source
-        write_report(local_folder(source, revision), out, name=name, number=number)
-        _echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
+    check_bokeh()
+    out = out or Path(f"{Path(source).absolute().name}-report.html")
+    name = None if Path(source).is_dir() else source
+    write_report(local_folder(source, revision), out, name=name, number=number)
+    _echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
 
 
 @main.command()
@@ -789,17 +768,12 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
     Example:
       unicorn-hf status unicorn --watch
     """
-    with _errors():
-        from rich.console import Console
+    from unicorn_hf.views import status as view
 
-        from unicorn_hf.views import status as view
-
-        if as_json:
-            _print_json(view.status(folder))
-        elif watch:
-            view.watch(folder, Console())
-        else:
-            view.show(view.status(folder), Console())
+    if watch and not as_json:
+        view.watch(folder)
+    else:
+        _show(view.status(folder), as_json, view.show)
 
 
 @main.command()
@@ -820,21 +794,20 @@ def doctor(
       unicorn-hf doctor
       unicorn-hf doctor unicorn-1.2m --json
     """
-    with _errors():
-        from rich.console import Console
+    from rich.console import Console
 
-        from unicorn_hf.pipeline import plan
-        from unicorn_hf.views.doctor import examine, show
+    from unicorn_hf.pipeline import plan
+    from unicorn_hf.views.doctor import examine, show
 
-        loaded = _chosen(recipe, parent, revision, {}).recipe
-        with Console(stderr=True).status("Importing packages, contacting the Hub"):
-            try:
-                planned = plan(loaded, out, work_dir)
-            except InputError as error:
-                checkup = examine(loaded, Path(out), 0, obstacle=error)
-            else:
-                checkup = examine(loaded, planned.local_dir, planned.num_disk_bytes)
-        _print_json(checkup) if as_json else show(checkup, Console())
+    loaded = _chosen(recipe, parent, revision, {}).recipe
+    with Console(stderr=True).status("Importing packages, contacting the Hub"):
+        try:
+            planned = plan(loaded, out, work_dir)
+        except InputError as error:
+            checkup = examine(loaded, Path(out), 0, obstacle=error)
+        else:
+            checkup = examine(loaded, planned.local_dir, planned.num_disk_bytes)
+    _show(checkup, as_json, show)
     raise SystemExit(0 if checkup.can_build else 1)
 
 
@@ -850,16 +823,21 @@ def clean(folder: str, keep_answers: bool) -> None:
     Example:
       unicorn-hf clean unicorn --keep-answers
     """
-    with _errors():
-        from unicorn_hf.pipeline import clean as run
+    from unicorn_hf.pipeline import clean as run
 
-        num_bytes = run(folder, keep_answers=keep_answers)
-        _echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+    num_bytes = run(folder, keep_answers=keep_answers)
+    _echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
 
 
 def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print for a person; escape control characters, which untrusted sets and files may hold."""
     click.echo(visible_lines(text), err=err, nl=nl)
+
+
+def _show(result: _Result, as_json: bool, draw: "Callable[[_Result, Console], None]") -> None:
+    from rich.console import Console
+
+    _print_json(result) if as_json else draw(result, Console())
 
 
 def _print_json(result: object) -> None:
@@ -1046,23 +1024,6 @@ def _show_push_plan(planned: "PushPlan") -> None:
         f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"
         f" {len(planned.to_keep)} to keep. Nothing was changed (--dry-run)."
     )
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn errors that a user can fix into a message and an exit code; bugs keep their traceback."""
-    try:
-        yield
-    except UnicornError as error:
-        _fail(str(error), error.exit_code)
-    except Exception as error:
-        from unicorn_hf.core.http import proxy_failure
-
-        if (problem := proxy_failure(error)) is None:
-            raise
-        _fail(str(problem), problem.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped. Finished work is kept: run the same command again to resume.", _INTERRUPTED)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

@@ -105,7 +105,7 @@ def _ask_hub(asked: Mapping[str, Any]) -> tuple[str, set[str]]:
         raise InputError(f"the Hub has no data set {_repo_id}, or you have no access to it", _WAYS) from error
     except Exception as error:
         if failure := diagnose(error):
-            raise RunError(f"{_repo_id}: {failure.reason}", f"{failure.advice}\n{_WAYS}") from error
+            raise RunError(f"{_repo_id}: {failure.message}", f"{failure.advice}\n{_WAYS}") from error
         raise
     return str(info.sha), {file.rfilename for file in info.siblings or ()}
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unicorn_hf.core.errors import UnicornError
+from unicorn_hf.hub.failures import diagnose
 from unicorn_hf.hub.files import RECIPE, RemoteFile
 
 if TYPE_CHECKING:
@@ -38,11 +40,13 @@ def hub_api() -> "HfApi":
 
 
 @contextmanager
-def library_settings(timeout_s: float) -> Iterator[None]:
-    """Give huggingface_hub a timeout, which its 2.x lacks, and silence it.
+def hub_requests(timeout_s: float) -> Iterator[None]:
+    """Give huggingface_hub a timeout, which its 2.x lacks, and silence it: its warnings would show signed URLs.
 
-    The caller reports progress and failures; the library's warnings would show signed URLs. The settings are global to
-    the process and restored at the end.
+    The settings are global to the process and restored at the end.
+
+    Raises:
+        HubError: a request in the block failed.
     """
     from huggingface_hub import get_session
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -55,6 +59,12 @@ def library_settings(timeout_s: float) -> Iterator[None]:
         disable_progress_bars()
     try:
         yield
+    except UnicornError:
+        raise
+    except Exception as error:
+        if failure := diagnose(error):
+            raise failure from error
+        raise
     finally:
         session.timeout = timeout
         logger.setLevel(level)

@@ -1,7 +1,6 @@
 """Models of a published recipe: a stranger chose them, so the command shows them before the download."""
 
 from collections.abc import Set
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,8 @@ _ANSWER_TIMEOUT_S = 10.0
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
-@dataclass(frozen=True)
-class MissingModel:
-    """A model of the Hub that is not on this machine yet."""
-
-    model: HubModel
-    num_bytes: int | None
-    """Size of all its files; None if unknown."""
-
-    def __str__(self) -> str:
-        at = f" at {self.model.revision}" if self.model.revision else ""
-        size = "size unknown" if self.num_bytes is None else f"{self.num_bytes / 2**30:,.1f} GiB"
-        return f"{self.model.name}{at} ({size})"
-
-
-def models_to_download(recipe: Recipe, given: Set[str]) -> list[MissingModel]:
-    """Return the models that a build would download only because a published recipe names them.
+def models_to_download(recipe: Recipe, given: Set[str]) -> list[str]:
+    """Return the models that a build would download only because a published recipe names them, with their sizes.
 
     Args:
         recipe: the published recipe, with the user's overrides.
@@ -42,36 +27,37 @@ def models_to_download(recipe: Recipe, given: Set[str]) -> list[MissingModel]:
     return _missing(wanted)
 
 
-def encoder_models_to_download(encoder: str) -> list[MissingModel]:
-    """Return the models that an encoder would download."""
+def encoder_models_to_download(encoder: str) -> list[str]:
+    """Return the models that an encoder would download, with their sizes."""
     return _missing(parse_encoder(encoder).hub_models())
 
 
-def _missing(wanted: list[HubModel]) -> list[MissingModel]:
-    return [
-        MissingModel(model, _num_bytes(model.name, model.revision))
-        for model in dict.fromkeys(wanted)
-        if not _is_here(model.name, model.revision)
-    ]
+def _missing(wanted: list[HubModel]) -> list[str]:
+    return [_told(model) for model in dict.fromkeys(wanted) if not _is_here(model)]
 
 
-def _is_here(name: str, revision: str | None) -> bool:
+def _told(model: HubModel) -> str:
+    at = f" at {model.revision}" if model.revision else ""
+    return f"{model.name}{at} ({_size(model)})"
+
+
+def _is_here(model: HubModel) -> bool:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        folder = Path(snapshot_download(model.name, revision=model.revision, local_files_only=True))
     except (OSError, ValueError):  # Not in the cache, or not a repository name.
         return False
     return any(found for pattern in _WEIGHTS for found in folder.glob(pattern))
 
 
-def _num_bytes(name: str, revision: str | None) -> int | None:
+def _size(model: HubModel) -> str:
     from huggingface_hub import HfApi
 
     try:
         info: Any = HfApi(library_name="unicorn-hf").model_info(
-            name, revision=revision, files_metadata=True, timeout=_ANSWER_TIMEOUT_S
+            model.name, revision=model.revision, files_metadata=True, timeout=_ANSWER_TIMEOUT_S
         )
-        return sum(file.size or 0 for file in info.siblings or ())
+        return f"{sum(file.size or 0 for file in info.siblings or ()) / 2**30:,.1f} GiB"
     except Exception:  # noqa: BLE001 - the command asks the user without the size too
-        return None
+        return "size unknown"

@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.http import proxy_failure, wait_asked
 
 LOG_IN = (
@@ -18,16 +18,15 @@ WAIT = "Try again later."
 _PASSING_STATUSES = frozenset({404, 408, 409, 412, 425, 429})
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A description of a failure, without tokens and signed URLs."""
+class HubError(RunError):
+    """A failure of the Hub or of the way to it; its message has no tokens and signed URLs."""
 
-    reason: str
-    advice: str
-    passes: bool
-    """Whether the same request may succeed later."""
-    wait_s: float | None = None
-    """The wait that the Hub requested."""
+    def __init__(self, message: str, advice: str, *, passes: bool = False, wait_s: float | None = None) -> None:
+        super().__init__(message, advice)
+        self.passes = passes
+        """Whether the same request may succeed later."""
+        self.wait_s = wait_s
+        """The wait that the Hub requested."""
 
 
 def hub_address() -> str:
@@ -38,22 +37,22 @@ def hub_address() -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
-def diagnose(error: BaseException) -> Failure | None:
+def diagnose(error: BaseException) -> HubError | None:
     """Return the failure of the Hub or the network behind `error`; None for other errors, which must propagate."""
     from huggingface_hub.errors import HfHubHTTPError
 
     http_error = HfHubHTTPError.__mro__[1]  # from the HTTP library of huggingface_hub: httpx or httpx2
     if problem := proxy_failure(error):
-        return Failure(problem.message, problem.advice, passes=False)
+        return HubError(problem.message, problem.advice)
     for cause in _causes(error):
         if response := getattr(cause, "response", None) if isinstance(cause, http_error) else None:
             message = response.headers.get("x-error-message") or getattr(cause, "server_message", "") or ""
             return _from_answer(response.status_code, str(response.url), response.headers, shown(message))
         if isinstance(cause, http_error) or _is_of_xet(cause):
             detail = shown(str(cause)) or type(cause).__name__
-            return Failure(f"the Hub at {hub_address()} cannot be reached ({detail})", CHECK_NETWORK, passes=True)
+            return HubError(f"the Hub at {hub_address()} cannot be reached ({detail})", CHECK_NETWORK, passes=True)
         if isinstance(cause, json.JSONDecodeError):
-            return Failure(f"the server at {hub_address()} does not answer like a Hub", CHECK_NETWORK, passes=True)
+            return HubError(f"the server at {hub_address()} does not answer like a Hub", CHECK_NETWORK, passes=True)
     return None
 
 
@@ -71,21 +70,21 @@ def _is_of_xet(error: BaseException) -> bool:
     return isinstance(error, ConnectionError | TimeoutError) and not isinstance(error, BrokenPipeError)
 
 
-def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> Failure:
+def _from_answer(status: int, url: str, headers: Mapping[str, str], message: str) -> HubError:
     said = f"{status}: {message}" if message else f"status {status}"
     wait_s = wait_asked(headers)
     if status != 401 and not _is_hub(url):
         # The file store behind the Hub: its signed URLs expire, and a retry gets new ones.
-        return Failure(f"the Hub's file store refuses an upload ({said})", WAIT, passes=True, wait_s=wait_s)
+        return HubError(f"the Hub's file store refuses an upload ({said})", WAIT, passes=True, wait_s=wait_s)
     if status == 401:
-        return Failure(f"the Hub at {hub_address()} refuses the token ({said})", LOG_IN, passes=False)
+        return HubError(f"the Hub at {hub_address()} refuses the token ({said})", LOG_IN)
     if status == 403:
-        return Failure(f"the token has no right for this on {hub_address()} ({said})", LOG_IN, passes=False)
+        return HubError(f"the token has no right for this on {hub_address()} ({said})", LOG_IN)
     if status == 429:
-        return Failure(f"the Hub limits the request rate ({said})", WAIT, passes=True, wait_s=wait_s)
+        return HubError(f"the Hub limits the request rate ({said})", WAIT, passes=True, wait_s=wait_s)
     if status in _PASSING_STATUSES or status >= 500:
-        return Failure(f"the Hub fails to answer ({said})", WAIT, passes=True, wait_s=wait_s)
-    return Failure(f"the Hub refuses a request ({said})", "Fix the problem that it names.", passes=False)
+        return HubError(f"the Hub fails to answer ({said})", WAIT, passes=True, wait_s=wait_s)
+    return HubError(f"the Hub refuses a request ({said})", "Fix the problem that it names.")
 
 
 def _is_hub(url: str) -> bool:

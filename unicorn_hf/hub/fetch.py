@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unicorn_hf.builders import original
-from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.hub.access import check_repo_id, offline_problem
-from unicorn_hf.hub.client import hub_api, library_settings, read_repository
-from unicorn_hf.hub.failures import diagnose
+from unicorn_hf.hub.client import hub_api, hub_requests, read_repository
 
 _ANSWER_TIMEOUT_S = 60.0
 _SILENCE_TIMEOUT_S = 180.0
@@ -50,22 +49,18 @@ def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequen
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     if problem := offline_problem():
-        raise problem.error()
+        raise problem
     api = hub_api()
-    try:
-        with library_settings(_SILENCE_TIMEOUT_S):
+    with hub_requests(_SILENCE_TIMEOUT_S):
+        try:
             # Resolve the commit first: with a branch name, huggingface_hub could return an older download.
             commit = read_repository(api, repo_id, _ANSWER_TIMEOUT_S, revision).head
             return Path(
                 api.snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=list(patterns))
             )
-    except RevisionNotFoundError as error:
-        raise InputError(f"the data set {repo_id} has no branch, tag or commit {revision}") from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"there is no data set {repo_id} on the Hub that this token may read", "Check its name, or log in."
-        ) from error
-    except Exception as error:
-        if (failure := diagnose(error)) is None:
-            raise
-        raise RunError(failure.reason, failure.advice) from error
+        except RevisionNotFoundError as error:
+            raise InputError(f"the data set {repo_id} has no branch, tag or commit {revision}") from error
+        except RepositoryNotFoundError as error:
+            raise InputError(
+                f"there is no data set {repo_id} on the Hub that this token may read", "Check its name, or log in."
+            ) from error

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,9 @@ def published_paths(folder: Path) -> tuple[list[str], list[str]]:
         raise InputError(f"{folder} is not a folder", "Name the folder that `unicorn-hf build` made.")
     published: list[str] = []
     left_out: list[str] = []
-    for path in _files_below(folder):
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            continue
         relative = path.relative_to(folder).as_posix()
         regular = not path.is_symlink() and not path.parent.is_symlink()
         (published if regular and is_published(relative) else left_out).append(relative)
@@ -109,7 +111,3 @@ def published_paths(folder: Path) -> tuple[list[str], list[str]]:
         if not any(pattern.fullmatch(path) for path in published):
             raise InputError(f"{folder} has no {what}", "Push a folder that `unicorn-hf build` finished.")
     return sorted(published), sorted(left_out)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if not path.is_dir())

@@ -1,24 +1,18 @@
 """Push a built folder to a data set repository on the Hub, atomically."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, rights_problem, with_command
-from unicorn_hf.hub.client import (
-    Repository,
-    card_errors,
-    find_target,
-    hub_api,
-    library_settings,
-    read_repository,
-)
-from unicorn_hf.hub.failures import Failure, diagnose, hub_address, shown
+from unicorn_hf.hub.client import Repository, card_errors, find_target, hub_api, hub_requests, read_repository
+from unicorn_hf.hub.failures import HubError, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
+from unicorn_hf.runtime.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
@@ -35,21 +29,6 @@ ATTEMPTS_BEFORE_CONTACT = 3
 COMMIT_MESSAGE = "Push with unicorn-hf"
 BATCH_FILES = 64
 BATCH_BYTES = 1 << 30
-
-PushStage = Literal["reading", "uploading", "committing", "checking", "waiting"]
-
-
-@dataclass(frozen=True)
-class PushProgress:
-    """The progress of a push. Files that the Hub already has count as done."""
-
-    stage: PushStage
-    num_files: int
-    total_files: int
-    num_bytes: int
-    total_bytes: int
-    note: str = ""
-    """While waiting: the reason and the duration."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +70,12 @@ class PushPlan:
     """Files of the folder that are not part of a published data set."""
 
 
-ProgressCallback = Callable[[PushProgress], None]
-
-
 def push_folder(
     folder: Path,
     repo_id: str,
     options: PushOptions = DEFAULTS,
     *,
-    on_progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
     max_attempts: int = 8,
     first_wait_s: float = FIRST_WAIT_S,
 ) -> PushResult:
@@ -118,8 +94,9 @@ def push_folder(
             another commit; nothing was written.
         RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
-    push, left_out = _opened(folder, repo_id, options, on_progress)
+    push = _opened(folder, repo_id, options, progress or NoProgress())
     commit = push.until_done(max_attempts, first_wait_s)
+    push.progress.finish()
     url = f"{hub_address()}/datasets/{repo_id}"
     revision = push.proposed or options.tag or options.branch
     said = f', revision="{revision}"' if revision else ""
@@ -132,7 +109,7 @@ def push_folder(
         num_files_reused=len(push.files) - len(push.sent),
         num_files_deleted=len(push.deleted),
         num_bytes_sent=sum(push.sent.values()),
-        left_out=left_out,
+        left_out=push.left_out,
         pull_request=f"{url}/discussions/{push.proposed.rpartition('/')[2]}" if push.proposed else None,
     )
 
@@ -143,28 +120,25 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
     Raises:
         InputError, RunError: like `push_folder`, for problems that are known before.
     """
-    push, left_out = _opened(folder, repo_id, options, None)
+    push = _opened(folder, repo_id, options, NoProgress())
     try:
-        with library_settings(SILENCE_TIMEOUT_S):
-            return push.plan(hub_api(), left_out)
-    except Exception as error:
-        if (failure := diagnose(error)) is None:
-            raise
-        raise push.given_up(failure) from error
+        with hub_requests(SILENCE_TIMEOUT_S):
+            return push.plan(hub_api())
+    except HubError as failure:
+        raise push.given_up(failure) from failure
 
 
-def _opened(
-    folder: Path, repo_id: str, options: PushOptions, on_progress: ProgressCallback | None
-) -> "tuple[_Push, tuple[str, ...]]":
-    """Return a push with all files read, and the skipped files of the folder."""
+def _opened(folder: Path, repo_id: str, options: PushOptions, progress: Progress) -> "_Push":
+    """Return a push with all files read."""
     check_repo_id(repo_id)
     options.check()
     paths, left_out = published_paths(folder)
-    push = _Push(folder, repo_id, options, on_progress or (lambda progress: None))
+    push = _Push(folder, repo_id, options, progress, tuple(left_out))
     if problem := problem_here():
         raise push.error(problem.message, problem.advice)
-    push.read(paths)
-    return push, tuple(left_out)
+    progress.start("push", len(paths), unit="files")
+    push.files += [LocalFile.read(folder, path) for path in paths]
+    return push
 
 
 @dataclass
@@ -174,7 +148,9 @@ class _Push:
     folder: Path
     repo_id: str
     options: PushOptions
-    report: ProgressCallback
+    progress: Progress
+    left_out: tuple[str, ...]
+    """The skipped files of the folder."""
     files: list[LocalFile] = field(default_factory=list)
     pending: dict[str, int] = field(default_factory=dict)
     """Sizes by path of files that this attempt still has to send."""
@@ -191,37 +167,30 @@ class _Push:
         """Return an error whose advice ends with the command for a later push."""
         return kind(message, with_command(advice, self.folder, self.repo_id, self.options))
 
-    def read(self, paths: list[str]) -> None:
-        for num_read, path in enumerate(paths):
-            self.report(PushProgress("reading", num_read, len(paths), 0, 0))
-            self.files.append(LocalFile.read(self.folder, path))
-
     def until_done(self, max_attempts: int, first_wait_s: float) -> str:
         """Retry until an attempt succeeds, and return the commit."""
         api, fruitless = hub_api(), 0
         while True:
             done_before = self.done()
             try:
-                with library_settings(SILENCE_TIMEOUT_S):
+                with hub_requests(SILENCE_TIMEOUT_S):
                     return self.attempt(api)
-            except Exception as error:  # huggingface_hub wraps what fails below it
-                if (failure := diagnose(error)) is None:
-                    raise
+            except HubError as failure:
                 fruitless = 1 if self.done() > done_before else fruitless + 1
                 attempts_left = (max_attempts if self.done() else ATTEMPTS_BEFORE_CONTACT) - fruitless
                 wait_s = failure.wait_s or min(first_wait_s * 2 ** (fruitless - 1), LONGEST_BACKOFF_S)
                 if not failure.passes or attempts_left <= 0 or wait_s > LONGEST_ASKED_WAIT_S:
-                    raise self.given_up(failure) from error
-            self.tell("waiting", f"{failure.reason}; next try in {wait_s:.0f} s, {attempts_left} left")
+                    raise self.given_up(failure) from failure
+                self.progress.note(f"{failure.message}; next try in {wait_s:.0f} s, {attempts_left} left")
             time.sleep(wait_s)
 
     def done(self) -> int:
         """A number that grows with every completed step."""
         return self.admitted + len(self.sent)
 
-    def given_up(self, failure: Failure) -> UnicornError:
+    def given_up(self, failure: HubError) -> UnicornError:
         asked = f"; it asks for a wait of {failure.wait_s:.0f} s" if failure.wait_s else ""
-        return self.error(failure.reason + asked, failure.advice)
+        return self.error(failure.message + asked, failure.advice)
 
     def attempt(self, api: "HfApi") -> str:
         """Compare with the Hub and apply the difference. Idempotent: it skips the work of earlier attempts."""
@@ -233,7 +202,7 @@ class _Push:
             self.pending = {}
             return found
         if not change:
-            self.tell("checking")
+            self.tell()
             return self.tagged(api, repository.head or "")
         self.check_card()
         made = self.commit(api, self.upload(api, change), change.to_delete, repository.head)
@@ -241,7 +210,7 @@ class _Push:
         self.proposed = made.pr_revision
         return self.tagged(api, made.oid)
 
-    def plan(self, api: "HfApi", left_out: tuple[str, ...]) -> PushPlan:
+    def plan(self, api: "HfApi") -> PushPlan:
         if not self.options.pr and (problem := rights_problem(api.whoami(), self.repo_id)):
             raise self.error(problem.message, problem.advice)
         target = find_target(api, self.repo_id, self.options.branch, ANSWER_TIMEOUT_S)
@@ -261,7 +230,7 @@ class _Push:
             to_send=change.to_send,
             to_delete=change.to_delete,
             to_keep=tuple(file.path for file in held if file.path not in change.paths),
-            left_out=left_out,
+            left_out=self.left_out,
         )
 
     def repository(self, api: "HfApi") -> Repository:
@@ -341,7 +310,7 @@ class _Push:
         from huggingface_hub import CommitOperationAdd
 
         additions: list[CommitOperationAdd] = []
-        self.tell("uploading")
+        self.tell()
         for batch in _batches(change.to_send):
             operations = [CommitOperationAdd(file.path, str(file.source)) for file in batch]
             try:
@@ -361,7 +330,7 @@ class _Push:
             additions += operations
             for file in batch:
                 self.sent[file.path] = self.pending.pop(file.path)
-            self.tell("uploading")
+            self.tell()
         return additions
 
     def commit(
@@ -370,7 +339,6 @@ class _Push:
         """Make one commit on top of `head`; if another came first, the Hub answers 412 and writes nothing."""
         from huggingface_hub import CommitOperationDelete
 
-        self.tell("committing")
         self.deleted.update(stale)
         return api.create_commit(
             self.repo_id,
@@ -384,7 +352,6 @@ class _Push:
 
     def verify(self, api: "HfApi", revision: str) -> None:
         """Compare the commit with the local files, by size and hash."""
-        self.tell("checking")
         found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S, revision=revision)
         if wrong := difference(self.files, found.files).paths:
             raise self.error(
@@ -392,10 +359,9 @@ class _Push:
                 "Check that nothing else writes to the folder or the repository.",
             )
 
-    def tell(self, stage: PushStage, note: str = "") -> None:
-        total = sum(file.size for file in self.files)
-        num_files, num_bytes = len(self.files) - len(self.pending), total - sum(self.pending.values())
-        self.report(PushProgress(stage, num_files, len(self.files), num_bytes, total, note))
+    def tell(self) -> None:
+        """Report how many files the Hub has."""
+        self.progress.known(len(self.files) - len(self.pending), 0)
 
 
 def _batches(files: Iterable[LocalFile]) -> Iterator[list[LocalFile]]:

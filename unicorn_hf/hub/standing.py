@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from unicorn_hf.core.errors import RunError
 from unicorn_hf.hub.access import CHECK_TIMEOUT_S, offline_problem
-from unicorn_hf.hub.client import hub_api, library_settings
-from unicorn_hf.hub.failures import Failure, diagnose, hub_address
+from unicorn_hf.hub.client import hub_api, hub_requests
+from unicorn_hf.hub.failures import HubError, hub_address
 
 
 class HubStanding(BaseModel):
@@ -28,22 +29,18 @@ class HubStanding(BaseModel):
 
 def hub_standing() -> HubStanding:
     """Send one request to the Hub, with a timeout of 10 seconds; it changes nothing."""
-    source = _token_source()
-    if problem := offline_problem():
-        return HubStanding(
-            address=hub_address(), reachable=False, problem=problem.message, advice=problem.advice, token_from=source
-        )
+    found = HubStanding(address=hub_address(), reachable=False, token_from=_token_source())
     try:
-        with library_settings(CHECK_TIMEOUT_S):
-            who = hub_api().whoami() if source else _greet()
-    except Exception as error:
-        if (failure := diagnose(error)) is None:
-            raise
-        return _refused(failure, source)
+        if problem := offline_problem():
+            raise problem
+        with hub_requests(CHECK_TIMEOUT_S):
+            who = hub_api().whoami() if found.token_from else _greet()
+    except RunError as error:
+        found.reachable = isinstance(error, HubError) and not error.passes
+        found.problem, found.advice = error.message, error.advice
+        return found
     token = (who.get("auth") or {}).get("accessToken") or {}
-    return HubStanding(
-        address=hub_address(), reachable=True, token_from=source, user=who.get("name"), role=token.get("role")
-    )
+    return found.model_copy(update={"reachable": True, "user": who.get("name"), "role": token.get("role")})
 
 
 def _greet() -> dict[str, Any]:
@@ -54,16 +51,6 @@ def _greet() -> dict[str, Any]:
     if answer.status_code >= 500:
         answer.raise_for_status()
     return {}
-
-
-def _refused(failure: Failure, source: str | None) -> HubStanding:
-    return HubStanding(
-        address=hub_address(),
-        reachable=not failure.passes,
-        problem=failure.reason,
-        advice=failure.advice,
-        token_from=source,
-    )
 
 
 def _token_source() -> str | None:

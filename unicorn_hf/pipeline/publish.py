@@ -21,7 +21,7 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, read_recipe
 from unicorn_hf.hub.files import published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
-from unicorn_hf.hub.push import PushProgress, PushResult, push_folder
+from unicorn_hf.hub.push import PushResult, push_folder
 from unicorn_hf.pipeline.events import machines
 from unicorn_hf.pipeline.parts import Parts
 from unicorn_hf.pipeline.text import Text
@@ -171,18 +171,4 @@ def push_dataset(
         InputError: also if `check_set` finds a problem.
     """
     check_set(folder)
-    started = False
-
-    def tell(state: PushProgress) -> None:
-        nonlocal started
-        if not started:
-            progress.start("push", state.total_files, unit="files")
-            started = True
-        if state.note:
-            progress.note(state.note)
-        elif state.stage != "reading":
-            progress.known(state.num_files, 0)
-
-    result = push_folder(Path(folder), repo_id, options, on_progress=tell)
-    progress.finish()
-    return result
+    return push_folder(Path(folder), repo_id, options, progress=progress)

@@ -214,7 +214,7 @@ def _reading(source: object) -> Iterator[None]:
         raise InputError(f"there is no data set {source} on the Hub, or you have no access to it") from error
     except dataset_errors() as error:
         if failure := diagnose(error):
-            raise RunError(f"{source}: {failure.reason}", failure.advice) from error
+            raise RunError(f"{source}: {failure.message}", failure.advice) from error
         raise InputError(
             f"{source}: datasets cannot load it: {cause_of(error)}",
             "Check the set with `unicorn-hf validate`.",

@@ -12,7 +12,7 @@ from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.answers import AnswerStore
-from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState, StageState
+from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState
 from unicorn_hf.runtime.storage import is_remote, place
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def show(found: Status, console: "Console") -> None:
     console.print(drawn(found), highlight=False)
 
 
-def watch(folder: str | Path, console: "Console") -> None:
+def watch(folder: str | Path) -> None:
     """Show the state and update it until the build ends.
 
     Raises:
@@ -95,18 +95,12 @@ def watch(folder: str | Path, console: "Console") -> None:
     """
     from rich.live import Live
 
-    with Live(drawn(status(folder)), console=console, auto_refresh=False) as live:
-        for found in _changes(folder):
+    found = status(folder)
+    with Live(drawn(found), auto_refresh=False) as live:
+        while found.is_alive:
+            time.sleep(EVERY_S)
+            found = status(folder)
             live.update(drawn(found), refresh=True)
-
-
-def _changes(folder: str | Path) -> Iterator[Status]:
-    while True:
-        found = status(folder)
-        yield found
-        if not found.is_alive:
-            return
-        time.sleep(EVERY_S)
 
 
 def drawn(found: Status) -> "RenderableType":
@@ -118,13 +112,9 @@ def drawn(found: Status) -> "RenderableType":
     for column in table.columns[1:]:
         column.justify = "right"
     for stage in found.build.stages:
-        table.add_row(visible(stage.name), *_figures(stage))
+        done, total = f"{min(stage.kept, stage.total):,}", f"{stage.total:,} {stage.unit}"
+        table.add_row(visible(stage.name), done, total, f"{stage.rejected:,}", _span(stage.seconds))
     return Group(*(Text(line) for line in _lines(found)), table)
-
-
-def _figures(stage: StageState) -> tuple[str, ...]:
-    done = min(stage.kept, stage.total)
-    return f"{done:,}", f"{stage.total:,} {stage.unit}", f"{stage.rejected:,}", _span(stage.seconds)
 
 
 def _lines(found: Status) -> Iterator[str]:
