@@ -18,7 +18,6 @@ from unicorn_hf.builders.package import STAGE as PACKAGING
 from unicorn_hf.builders.package import PackagingRecord
 from unicorn_hf.builders.repository import RUN
 from unicorn_hf.cards.costs import RunFacts
-from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.errors import InputError
@@ -54,24 +53,23 @@ class Amount(BaseModel):
     """Half the width of the 95 % interval, in the same unit. Covers only the sampling error."""
 
     @classmethod
-    def of(cls, value: float, relative_error: float) -> "Amount":
-        return cls(value=value, error=value * relative_error)
-
-    @classmethod
     def total(cls, parts: "Sequence[Amount]") -> "Amount":
         return cls(value=sum(part.value for part in parts), error=math.hypot(*(part.error for part in parts)))
+
+
+_NOTHING = Amount(value=0, error=0)
 
 
 class StageEstimate(BaseModel):
     """A stage that uses the engine."""
 
     rows: int
-    candidates: Amount
+    candidates: Amount = _NOTHING
     """Rows plus rejections."""
-    requests: Amount
-    prompt_tokens: Amount
-    output_tokens: Amount
-    engine_hours: Amount
+    requests: Amount = _NOTHING
+    prompt_tokens: Amount = _NOTHING
+    output_tokens: Amount = _NOTHING
+    engine_hours: Amount = _NOTHING
     """Worker hours."""
 
 
@@ -123,12 +121,12 @@ def estimate(
         folder = Path(name)
         made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or Progress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
-        asked = [_Asked.read(folder / "sample.work", stage) for stage in ("captions", "instructions")]
+        asked = {stage: _records(folder / "sample.work", stage) for stage in ("captions", "instructions")}
         num_workers = workers or planned.place.num_workers or 1
         own = _rehearsed(recipe, folder, made.statistics.representations.dim, min(num_workers, cpu_count()))
     found = made.statistics
-    captions = _stage(recipe.captions.num, found.captions, asked[0])
-    instructions = _stage(recipe.instructions.num, found.instructions, asked[1])
+    captions = _stage(recipe.captions.num, found.captions, asked["captions"])
+    instructions = _stage(recipe.instructions.num, found.instructions, asked["instructions"])
     num = found.captions.num_kept
     # Exclude the encoder's start from the time per caption.
     generator = resolve_generator(recipe.engine).identity
@@ -154,8 +152,8 @@ def estimate(
         cost=_cost(recipe, captions, instructions, encoder_hours),
         currency=recipe.price.currency,
         disk_bytes=planned.num_disk_bytes,
-        upload_bytes=round(_file_bytes(found, "pretrain") * recipe.captions.num)
-        + round(_file_bytes(found, "instruction") * recipe.instructions.num),
+        upload_bytes=round(_file_bytes(found.pretrain) * recipe.captions.num)
+        + round(_file_bytes(found.instruction) * recipe.instructions.num),
     )
 
 
@@ -242,7 +240,7 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     stages: dict[str, list[tuple[int, float]]] = {
         stage: [
             (record.counts.num_candidates, record.seconds - (0.0 if rehearses else record.usage.seconds))
-            for record in (read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json"))
+            for record in _records(work_dir, stage)
         ]
         for stage in ("captions", "instructions")
     }
@@ -273,35 +271,8 @@ def _per_row(partitions: Sequence[tuple[int, float]]) -> float:
     return max(0.0, median([seconds / num_rows for num_rows, seconds in partitions if num_rows] or [0.0]))
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """Totals of the sample's candidates, including surplus ones: partitions are always complete."""
-
-    num_candidates: int
-    num_requests: int
-    num_prompt_tokens: int
-    num_output_tokens: int
-    seconds: float
-    spread: dict[str, float]
-    """Relative standard error of the mean tokens per answer."""
-
-    @classmethod
-    def read(cls, work_dir: Path, stage: str) -> "_Asked":
-        records = [read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json")]
-        counts = Counts.merged(record.counts for record in records)
-        usage = Usage.merged(record.usage for record in records)
-        spread = {
-            "num_prompt_tokens": _spread(counts.num_requests, counts.num_prompt_tokens, usage.prompt_tokens_squared),
-            "num_output_tokens": _spread(counts.num_requests, counts.num_output_tokens, usage.output_tokens_squared),
-        }
-        return cls(
-            num_candidates=counts.num_candidates,
-            num_requests=counts.num_requests,
-            num_prompt_tokens=counts.num_prompt_tokens,
-            num_output_tokens=counts.num_output_tokens,
-            seconds=usage.seconds,
-            spread=spread,
-        )
+def _records(work_dir: Path, stage: str) -> list[GenerationRecord]:
+    return [read_record(path, GenerationRecord) for path in work_dir.glob(f"{stage}-*/*.json")]
 
 
 def _spread(num: int, total: int, squares: float) -> float:
@@ -312,13 +283,13 @@ def _spread(num: int, total: int, squares: float) -> float:
     return math.sqrt(variance / num) / (total / num)
 
 
-def _stage(num: int, facts: Counts, asked: _Asked) -> StageEstimate:
+def _stage(num: int, facts: Counts, records: Sequence[GenerationRecord]) -> StageEstimate:
     if not num or not facts.num_kept:
-        nothing = Amount(value=0, error=0)
-        return StageEstimate(
-            rows=num, candidates=nothing, requests=nothing, prompt_tokens=nothing, output_tokens=nothing,
-            engine_hours=nothing,
-        )  # fmt: skip
+        return StageEstimate(rows=num)
+    # All candidates of the sample, including surplus ones: partitions are always complete.
+    asked, usage = Counts.merged(record.counts for record in records), Usage.merged(record.usage for record in records)
+    prompt_spread = _spread(asked.num_requests, asked.num_prompt_tokens, usage.prompt_tokens_squared)
+    output_spread = _spread(asked.num_requests, asked.num_output_tokens, usage.output_tokens_squared)
     kept = facts.num_kept / facts.num_candidates
     candidates = num / kept
     # Relative error of the share kept; without rejections, count half a candidate as rejected.
@@ -326,16 +297,17 @@ def _stage(num: int, facts: Counts, asked: _Asked) -> StageEstimate:
     # The sample's own rows are known.
     unknown = math.sqrt(max(0.0, 1 - facts.num_kept / num))
 
-    def amount(per_sample: float, more: float = 0.0) -> Amount:
-        return Amount.of(per_sample / asked.num_candidates * candidates, _DEVIATIONS * unknown * math.hypot(off, more))
+    def amount(of_sample: float, spread: float = 0.0) -> Amount:
+        value = of_sample / asked.num_candidates * candidates
+        return Amount(value=value, error=value * _DEVIATIONS * unknown * math.hypot(off, spread))
 
     return StageEstimate(
         rows=num,
         candidates=amount(asked.num_candidates),
         requests=amount(asked.num_requests),
-        prompt_tokens=amount(asked.num_prompt_tokens, asked.spread["num_prompt_tokens"]),
-        output_tokens=amount(asked.num_output_tokens, asked.spread["num_output_tokens"]),
-        engine_hours=amount(asked.seconds / _HOUR_S, asked.spread["num_output_tokens"]),
+        prompt_tokens=amount(asked.num_prompt_tokens, prompt_spread),
+        output_tokens=amount(asked.num_output_tokens, output_spread),
+        engine_hours=amount(usage.seconds / _HOUR_S, output_spread),
     )
 
 
@@ -343,26 +315,25 @@ def _cost(recipe: Recipe, captions: StageEstimate, instructions: StageEstimate, 
     cost = recipe.price.cost
     parts = [Amount(value=cost(worker_hours=encoder_hours), error=0)]
     for stage in (captions, instructions):
-        prompt, output, hours = stage.prompt_tokens, stage.output_tokens, stage.engine_hours
-        parts += [
-            Amount(value=cost(prompt_tokens=prompt.value), error=cost(prompt_tokens=prompt.error)),
-            Amount(value=cost(output_tokens=output.value), error=cost(output_tokens=output.error)),
-            Amount(value=cost(worker_hours=hours.value), error=cost(worker_hours=hours.error)),
-        ]
+        used = {
+            "prompt_tokens": stage.prompt_tokens,
+            "output_tokens": stage.output_tokens,
+            "worker_hours": stage.engine_hours,
+        }
+        parts += [Amount(value=cost(**{of: n.value}), error=cost(**{of: n.error})) for of, n in used.items()]
     total = Amount.total(parts)
     return total if total.value else None
 
 
-def _file_bytes(statistics: Statistics, config: str) -> float:
-    facts: ConfigFacts = getattr(statistics, config)
+def _file_bytes(facts: ConfigFacts) -> float:
+    """Bytes per row."""
     return facts.num_file_bytes / max(facts.num_rows, 1)
 
 
 def lines(found: Estimate) -> list[str]:
     """The estimate as text for the terminal."""
-    stages = {"captions": found.captions, "instructions": found.instructions}
     told = [f"From a sample of {found.num_sample:,} captions; ± is the 95 % interval.", ""]
-    for name, stage in stages.items():
+    for name, stage in (("captions", found.captions), ("instructions", found.instructions)):
         told += [
             f"{name:>15}  {stage.rows:,} rows from {_number(stage.candidates)} candidates",
             f"{'':15}  {_number(stage.requests)} requests, {_number(stage.prompt_tokens)} tokens in,"
