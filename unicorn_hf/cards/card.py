@@ -6,21 +6,13 @@ The same recipe, statistics and rows give the same card, byte for byte. Every fi
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.cards import formats
 from unicorn_hf.cards.costs import RunFacts, costs, rate
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
-from unicorn_hf.cards.provenance import (
-    card_license,
-    diagram,
-    parent_link,
-    rebuild,
-    rehearsal,
-)
+from unicorn_hf.cards.provenance import card_license, diagram, parent_link, rebuild, rehearsal
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
 from unicorn_hf.core.choices import TRANSFERS
@@ -39,32 +31,10 @@ _MAX_TURNS = 40
 _MAX_VERSION = 80
 
 
-class Turn(BaseModel):
-    """One turn of a conversation."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sender: str = Field(alias="from")
-    value: str
-
-
-class ExampleRow(BaseModel):
-    """A row that the card shows, without its vector."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    caption: str
-    conversations: tuple[Turn, ...]
-    seed: str
-    domain: str
-    task: str | None = None
-
-
 def render_card(
     recipe: Recipe,
     statistics: Statistics,
-    examples: Mapping[str, Mapping[str, object]],
+    examples: Mapping[str, Mapping[str, Any]],
     run: RunFacts | None = None,
 ) -> str:
     """The card as text.
@@ -75,7 +45,6 @@ def render_card(
         examples: a row of each config, without its embedding.
         run: time and machines of the build; None if unknown.
     """
-    rows = {name: ExampleRow.model_validate(row) for name, row in examples.items()}
     body = _template().render(
         recipe=recipe,
         statistics=statistics,
@@ -89,7 +58,7 @@ def render_card(
         transfer=TRANSFERS.get(statistics.representations.transfer),
         diagram=diagram(recipe, statistics),
         parent_link=parent_link(recipe.parent) if recipe.parent else "",
-        examples={name: example_lines(row, statistics) for name, row in rows.items()},
+        examples={name: example_lines(row, statistics) for name, row in examples.items()},
         license=card_license(recipe, statistics),
         model_conditions=model_conditions(statistics.model_license) if statistics.model_license else [],
         conditions={source.license: conditions(source.license) for source in statistics.seeds.sources},
@@ -100,7 +69,7 @@ def render_card(
         }
         if run
         else {},
-        costs=costs(recipe.price, statistics, run) if run else [],
+        costs=costs(recipe.price, statistics, run) if run else {},
         has_price=recipe.price != Price(),
         num_estimated=statistics.captions.num_estimated + statistics.instructions.num_estimated,
         rebuild=rebuild(recipe, statistics),
@@ -110,18 +79,18 @@ def render_card(
     return f"---\n{front_matter(recipe, statistics)}---\n\n{body}"
 
 
-def example_lines(row: ExampleRow, statistics: Statistics) -> list[str]:
-    """Return a row as lines for a block, in column order."""
-    vectors = statistics.representations
-    turns = [(turn.sender, turn.value) for turn in row.conversations[:_MAX_TURNS]]
-    lines = [*_field("id", row.id), "", *_field("caption", row.caption), "", "conversations"]
-    for sender, value in turns:
-        lines += _field(f"  {sender[: _LABEL_WIDTH - 3]}", value)
-    if len(row.conversations) > _MAX_TURNS:
-        lines += _field("", f"… ({len(row.conversations):,} turns in total)")
+def example_lines(row: Mapping[str, Any], statistics: Statistics) -> list[str]:
+    """Return a row, without its vector, as lines for a block, in column order."""
+    vectors, turns = statistics.representations, row["conversations"]
+    lines = [*_field("id", row["id"]), "", *_field("caption", row["caption"]), "", "conversations"]
+    for turn in turns[:_MAX_TURNS]:
+        lines += _field(f"  {turn['from'][: _LABEL_WIDTH - 3]}", turn["value"])
+    if len(turns) > _MAX_TURNS:
+        lines += _field("", f"… ({len(turns):,} turns in total)")
     lines += ["", *_field("image_embedding", f"{vectors.dim:,} numbers, {vectors.dtype}")]
-    lines += [*_field("seed", row.seed), *_field("domain", row.domain)]
-    return lines + (_field("task", row.task) if row.task is not None else [])
+    for name in ("seed", "domain", "task"):
+        lines += _field(name, row[name]) if name in row else []
+    return lines
 
 
 @lru_cache

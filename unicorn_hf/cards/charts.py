@@ -14,6 +14,7 @@ from unicorn_hf.core.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.container import BarContainer
     from matplotlib.figure import Figure
 
 _BARS, _SECOND, _INK, _QUIET, _GRID = "#2563eb", "#f59e0b", "#1f2937", "#6b7280", "#e5e7eb"
@@ -71,75 +72,78 @@ def _caption_lengths(statistics: Statistics) -> "Figure":
 def _task_mix(statistics: Statistics) -> "Figure":
     facts = statistics.instruction
     counts = _ranked({name.replace("_", " "): number for name, number in facts.per_task.items()})
-    figure, axes = _figure("Task mix", f"{facts.num_rows:,} conversations", _bars_height(len(counts)))
-    _bars(axes, counts, sum(facts.per_task.values()))
-    return figure
+    return _counted("Task mix", f"{facts.num_rows:,} conversations", counts)
 
 
 def _question_words(statistics: Statistics) -> "Figure":
     counts = _ranked(statistics.instruction.question_words, last="other")
     number = sum(statistics.instruction.question_words.values())
-    subtitle = f"{number:,} questions of the conversations, by their first word"
-    figure, axes = _figure("Question words", subtitle, _bars_height(len(counts)))
-    _bars(axes, counts, number)
+    return _counted("Question words", f"{number:,} questions of the conversations, by their first word", counts)
+
+
+def _counted(title: str, subtitle: str, counts: Mapping[str, int]) -> "Figure":
+    """Bars with their number and its share."""
+    whole = sum(counts.values()) or 1
+    figure, axes = _figure(title, subtitle, _bars_height(len(counts)))
+    bars(axes, list(counts), [counts], [_BARS], lambda number: f"{number:,}  ({100 * number / whole:.1f} %)")
     return figure
 
 
 def _domain_mix(statistics: Statistics) -> "Figure":
-    pretrain, instruction = statistics.pretrain.per_domain, statistics.instruction.per_domain
-    shown = [name for name, _ in _ranked(pretrain)]
+    counts = {"pretrain": statistics.pretrain.per_domain, "instruction": statistics.instruction.per_domain}
+    shown = list(_ranked(counts["pretrain"]))
+    shares = []
+    for found in counts.values():
+        whole, rest = sum(found.values()) or 1, sum(found.values()) - sum(found.get(name, 0) for name in shown)
+        listed = {name: found.get(name, 0) + (rest if name == shown[-1] else 0) for name in shown}
+        shares.append({name: 100 * number / whole for name, number in listed.items()})
     figure, axes = _figure("Domain mix", "share of each config's rows", _bars_height(len(shown), 0.5))
-    for offset, (config, counts, colour) in enumerate(
-        (("pretrain", pretrain, _BARS), ("instruction", instruction, _SECOND))
-    ):
-        listed = {name: counts.get(name, 0) for name in shown}
-        rest = sum(counts.values()) - sum(listed.values())
-        listed |= {shown[-1]: listed[shown[-1]] + rest} if rest else {}
-        whole = sum(counts.values()) or 1
-        places = [place + 0.4 * offset for place in range(len(shown))]
-        shares = [100 * number / whole for number in listed.values()]
-        axes.barh(places, shares, height=0.36, color=colour, label=config)
-        for place, share in zip(places, shares, strict=True):
-            axes.annotate(f"{share:.1f} %", (share, place), **_BESIDE)
-    axes.set_yticks([place + 0.2 for place in range(len(shown))], [_label(name) for name in shown], parse_math=False)
-    _bare(axes, -0.35, len(shown) - 0.25)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
+    drawn = bars(axes, shown, shares, [_BARS, _SECOND], lambda share: f"{share:.1f} %")
+    axes.legend(
+        drawn, list(counts), loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9,
+        borderaxespad=0.2,
+    )  # fmt: skip
     return figure
 
 
-_BESIDE: dict[str, Any] = {
-    "xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 9, "color": _INK,
-}  # fmt: skip
-
-
-def _bars(axes: "Axes", counts: Sequence[tuple[str, int]], whole: int) -> None:
-    """Draw a bar for each count, with the number and its share beside it."""
-    axes.barh(range(len(counts)), [number for _, number in counts], height=0.62, color=_BARS)
-    for place, (_, number) in enumerate(counts):
-        axes.annotate(f"{number:,}  ({100 * number / (whole or 1):.1f} %)", (number, place), **_BESIDE)
-    axes.set_yticks(range(len(counts)), [_label(name) for name, _ in counts], parse_math=False)
-    _bare(axes, -0.5, len(counts) - 0.5)
-
-
-def _bare(axes: "Axes", first: float, last: float) -> None:
-    """Limit the axis to `first` to `last`, without a scale: the numbers are beside the bars."""
-    axes.set_ylim(last, first)
+def bars(
+    axes: "Axes",
+    names: Sequence[str],
+    series: Sequence[Mapping[str, float]],
+    colours: Sequence[str],
+    told: Callable[[float], str],
+    size: int = 9,
+) -> "list[BarContainer]":
+    """Draw horizontal bars with a text beside each, those of several series one below the other; no scale."""
+    each, drawn = 0.8 / len(series), []
+    for place, (values, colour) in enumerate(zip(series, colours, strict=True)):
+        middles = [row + each * (place - (len(series) - 1) / 2) for row in range(len(names))]
+        numbers = [values.get(name, 0) for name in names]
+        drawn.append(axes.barh(middles, numbers, height=0.9 * each, color=colour))
+        for middle, number in zip(middles, numbers, strict=True):
+            axes.annotate(
+                told(number), (number, middle), xytext=(4, 0), textcoords="offset points", va="center", fontsize=size,
+                color=_INK,
+            )  # fmt: skip
+    axes.set_yticks(range(len(names)), [label(name) for name in names], parse_math=False)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, (axes.get_xlim()[1] or 1) * 1.18)
+    return drawn
 
 
-def _ranked(counts: Mapping[str, int], last: str | None = None) -> list[tuple[str, int]]:
+def _ranked(counts: Mapping[str, int], last: str | None = None) -> dict[str, int]:
     """Sort by count, largest first, with `last` and everything beyond `_MAX_BARS` at the end; never empty."""
     shown = [item for item in ranked(counts) if item[0] != last]
     rest = shown[_MAX_BARS - 1 :] if len(shown) > _MAX_BARS else []
     number = sum(number for _, number in rest) + (counts.get(last, 0) if last else 0)
     shown = shown[: _MAX_BARS - 1] if rest else shown
-    return shown + ([(last or f"{len(rest)} more", number)] if number else []) or [("none", 0)]
+    return dict(shown) | ({last or f"{len(rest)} more": number} if number else {}) or {"none": 0}
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
     short = shortened(" ".join(name.split()), _MAX_LABEL)
     return visible(short if len(name) <= _MAX_LABEL else short[: _MAX_LABEL + 1])
 

@@ -1,12 +1,10 @@
 """`run.json`: time and machines of a build. The statistics are separate: they are equal in every build of a set."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.cards.statistics import Statistics, read_figures
 from unicorn_hf.core.recipe import Price
 from unicorn_hf.runtime.generation import Counts, Usage
 
@@ -48,17 +46,9 @@ def read_run(path: Path) -> RunFacts | None:
     """Read a set's `run.json`; None if there is none.
 
     Raises:
-        ValueError: the file is invalid.
+        InputError: the file is invalid.
     """
-    return RunFacts.model_validate_json(path.read_bytes()) if path.is_file() else None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One line of the bill."""
-
-    what: str
-    amount: float
+    return read_figures(path, RunFacts) if path.is_file() else None
 
 
 def rate(facts: Counts, time: StageTime) -> float | None:
@@ -66,17 +56,16 @@ def rate(facts: Counts, time: StageTime) -> float | None:
     return facts.num_output_tokens / time.seconds if time.seconds > 0 else None
 
 
-def costs(price: Price, statistics: Statistics, run: RunFacts) -> list[Cost]:
-    """The non-zero costs by the recipe's prices."""
-    return [cost for cost in _costs(price, statistics, run) if cost.amount]
-
-
-def _costs(price: Price, statistics: Statistics, run: RunFacts) -> Iterator[Cost]:
+def costs(price: Price, statistics: Statistics, run: RunFacts) -> dict[str, float]:
+    """The non-zero costs by the recipe's prices, by what they are for."""
     stages = (statistics.captions, statistics.instructions)
     prompt, output = (
         sum(getattr(stage, name) for stage in stages) for name in ("num_prompt_tokens", "num_output_tokens")
     )
     about = "about " if any(stage.num_estimated for stage in stages) else ""
-    yield Cost(f"{about}{prompt:,} prompt tokens", price.cost(prompt_tokens=prompt))
-    yield Cost(f"{about}{output:,} output tokens", price.cost(output_tokens=output))
-    yield Cost(f"{run.seconds / HOUR_S:,.2f} worker hours", price.cost(worker_hours=run.seconds / HOUR_S))
+    found = {
+        f"{about}{prompt:,} prompt tokens": price.cost(prompt_tokens=prompt),
+        f"{about}{output:,} output tokens": price.cost(output_tokens=output),
+        f"{run.seconds / HOUR_S:,.2f} worker hours": price.cost(worker_hours=run.seconds / HOUR_S),
+    }
+    return {what: amount for what, amount in found.items() if amount}

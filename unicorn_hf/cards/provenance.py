@@ -81,11 +81,7 @@ def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
     if recipe.parent:
         sources = [f"  {_name(recipe.parent.dataset)} at revision {recipe.parent.revision or 'unknown'}"]
     else:
-        facts = statistics.seeds.sources
-        width = max(len(f"{source.num_seeds:,}") for source in facts)
-        sources = [
-            f"  {source.num_seeds:>{width},}  {_name(source.name)} ({_name(source.license)})" for source in facts
-        ]
+        sources = _sources(statistics, "license")
     return [
         "captions and conversations of",
         *sources,
@@ -100,14 +96,9 @@ def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
     facts = statistics.captions
     caption_prompt, *task_prompts = prompts(recipe).values()
     model = f"model {_name(recipe.engine.full_title)}"
-    width = max(len(f"{source.num_seeds:,}") for source in statistics.seeds.sources)
-    sources = [
-        f"  {source.num_seeds:>{width},}  {_name(source.name)} ({_name(source.domain)}, {_name(source.license)})"
-        for source in statistics.seeds.sources
-    ]
     return [
         f"{statistics.seeds.num_seeds:,} caption seeds",
-        *sources,
+        *_sources(statistics, "domain", "license"),
         "  |",
         f"  |  {model}, prompt {_name(caption_prompt)}",
         "  v",
@@ -118,6 +109,14 @@ def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
         f"  |   --> {statistics.instructions.num_kept:,} conversations,"
         f" of {statistics.instructions.num_candidates:,} candidates",
     ]
+
+
+def _sources(statistics: Statistics, *told: str) -> list[str]:
+    """A line for each source: its number of seeds, its name, and the fields `told`."""
+    facts = statistics.seeds.sources
+    width = max(len(f"{source.num_seeds:,}") for source in facts)
+    more = [", ".join(_name(getattr(source, field)) for field in told) for source in facts]
+    return [f"  {one.num_seeds:>{width},}  {_name(one.name)} ({text})" for one, text in zip(facts, more, strict=True)]
 
 
 def _formula(transfer: "type[Transfer]") -> str:

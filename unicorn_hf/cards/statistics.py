@@ -1,8 +1,9 @@
 """`statistics.json`: every figure that the card prints."""
 
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.builders.diversity import DiversityFacts
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
@@ -13,6 +14,8 @@ from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.representations.figures import GapFacts, RepresentationFacts
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.seeds.figures import SeedFacts
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Statistics(Figures):
@@ -45,8 +48,17 @@ def read_statistics(path: Path) -> Statistics:
     Raises:
         InputError: the file is missing or invalid.
     """
+    return read_figures(path, Statistics)
+
+
+def read_figures(path: Path, model: type[T]) -> T:
+    """Read a file of figures.
+
+    Raises:
+        InputError: the file is missing or invalid.
+    """
     try:
-        return Statistics.model_validate_json(path.read_bytes())
+        return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -37,7 +37,7 @@ def as_text(value: str, limit: int = 300) -> str:
 
 def as_block(lines: Iterable[str], language: str = "text") -> str:
     """Return a fenced block of these lines; the fence is longer than any run of backticks in them."""
-    content = "\n".join(_one_line(line) for line in lines)
+    content = "\n".join(visible(line).rstrip() for line in lines)
     longest = max((len(run) for run in _BACKTICKS.findall(content)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{content}\n{fence}"
@@ -67,10 +67,6 @@ def _fitting(line: str, width: int) -> int:
 def shortened(text: str, limit: int) -> str:
     """Return `text` up to `limit` characters, with its length if it was cut."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters in total)"
-
-
-def _one_line(line: str) -> str:
-    return visible(line).rstrip()
 
 
 def _reference(character: str) -> str:

@@ -155,14 +155,10 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
     if not (folder / STATISTICS).is_file():
         return _counted(folder, name, num_duplicates)
     statistics = read_statistics(folder / STATISTICS)
-    try:
-        run = read_run(folder / RUN)
-        price = read_recipe(folder / RECIPE).price
-    except ValueError as error:
-        raise InputError(f"{name}: {RUN} or {RECIPE} is not readable", f"Try: unicorn-hf validate {name}") from error
     cost = None
-    if run:
-        amount = sum(part.amount for part in costs(price, statistics, run))
+    if run := read_run(folder / RUN):
+        price = read_recipe(folder / RECIPE).price
+        amount = sum(costs(price, statistics, run).values())
         cost = Cost(seconds=run.seconds, amount=amount, currency=price.currency, machines=run.machines)
     return SetFigures(
         name=name,
@@ -206,15 +202,21 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
     def line(label: str, value: Callable[[SetFigures], str | None]) -> Line:
         return label, [value(one) or "—" for one in sets]
 
-    def shares(title: str, counts: Callable[[SetFigures], dict[str, int]], whole: Callable[[SetFigures], int]) -> Table:
-        names = sorted({name for one in sets for name in counts(one)}, key=lambda n: -_largest(sets, counts, whole, n))
-        told = names[:_MOST]
-        parts = [line(name, lambda one, name=name: _share(counts(one).get(name, 0), whole(one))) for name in told]  # type: ignore[misc]
+    def shares(title: str, counted: Callable[[SetFigures], tuple[dict[str, int], int]]) -> Table:
+        """A line for each name, the largest share first; `counted` returns counts by name, and their whole."""
+        found = [counted(one) for one in sets]
+        largest = {
+            name: max(counts.get(name, 0) / max(whole, 1) for counts, whole in found)
+            for name in sorted({name for counts, _ in found for name in counts})
+        }
+        names = sorted(largest, key=lambda name: -largest[name])
+        groups = {name: [name] for name in names[:_MOST]}
         if rest := names[_MOST:]:
-            parts.append(
-                line(f"{len(rest)} more", lambda one: _share(sum(counts(one).get(n, 0) for n in rest), whole(one)))
-            )
-        return title, parts
+            groups[f"{len(rest)} more"] = rest
+        return title, [
+            (label, [_share(sum(counts.get(n, 0) for n in group), whole) or "—" for counts, whole in found])
+            for label, group in groups.items()
+        ]
 
     tables: list[Table] = [
         (
@@ -262,12 +264,8 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
                 line("conversation candidates", lambda one: _rejected(one.instructions)),
             ],
         ),
-        shares("rejected captions", lambda o: o.captions.rejected if o.captions else {}, _candidates("captions")),
-        shares(
-            "rejected conversations",
-            lambda o: o.instructions.rejected if o.instructions else {},
-            _candidates("instructions"),
-        ),
+        shares("rejected captions", lambda one: _reasons(one.captions)),
+        shares("rejected conversations", lambda one: _reasons(one.instructions)),
         (
             "cost",
             [
@@ -281,13 +279,15 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
         (
             "modality gap",
             [
-                line("mean text vector, norm", lambda one: _norm(one.representations)),
+                line(
+                    "mean text vector, norm", lambda one: _decimal(getattr(one.representations, "text_mean_norm", None))
+                ),
                 line("gap to images, before", lambda one: _decimal(one.gap.before.mean_gap if one.gap else None)),
                 line("gap to images, after", lambda one: _decimal(one.gap.after.mean_gap if one.gap else None)),
             ],
         ),
-        shares("tasks", lambda one: one.instruction.per_task, lambda one: one.instruction.num_rows),
-        shares("domains", lambda one: one.pretrain.per_domain, lambda one: one.pretrain.num_rows),
+        shares("tasks", lambda one: (one.instruction.per_task, one.instruction.num_rows)),
+        shares("domains", lambda one: (one.pretrain.per_domain, one.pretrain.num_rows)),
     ]
     known = [(title, [part for part in parts if set(part[1]) != {"—"}]) for title, parts in tables]
     return [(title, parts) for title, parts in known if parts]
@@ -296,21 +296,8 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
 Table = tuple[str, list[Line]]
 
 
-def _largest(
-    sets: Sequence[SetFigures],
-    counts: Callable[[SetFigures], dict[str, int]],
-    whole: Callable[[SetFigures], int],
-    name: str,
-) -> float:
-    return max(counts(one).get(name, 0) / max(whole(one), 1) for one in sets)
-
-
-def _candidates(stage: str) -> Callable[[SetFigures], int]:
-    def number(one: SetFigures) -> int:
-        facts: Counts | None = getattr(one, stage)
-        return facts.num_candidates if facts else 0
-
-    return number
+def _reasons(stage: Counts | None) -> tuple[dict[str, int], int]:
+    return (stage.rejected, stage.num_candidates) if stage else ({}, 0)
 
 
 def _across(comparison: Comparison, one: SetFigures, other: SetFigures, *, ids: bool = False) -> str | None:
@@ -339,10 +326,6 @@ def _share(part: int, whole: int) -> str | None:
 
 def _rejected(stage: Counts | None) -> str | None:
     return _share(stage.num_rejected, stage.num_candidates) if stage else None
-
-
-def _norm(facts: RepresentationFacts | None) -> str | None:
-    return _decimal(facts.text_mean_norm) if facts else None
 
 
 def _encoder(facts: RepresentationFacts | None) -> str | None:

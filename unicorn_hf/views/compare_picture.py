@@ -1,13 +1,11 @@
 """The comparison of sets as a picture: lengths, tasks, domains, and the diversity of captions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unicorn_hf.cards.charts import plain_matplotlib, png
-from unicorn_hf.cards.text import shortened
+from unicorn_hf.cards.charts import bars, label, plain_matplotlib, png
 from unicorn_hf.core.errors import RunError
-from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.files import write_bytes
 from unicorn_hf.views.compare import VARIETY, Comparison, SetFigures
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#2563eb", "#f59e0b", "#059669", "#db2777", "#7c3aed", "#0891b2", "#65a30d", "#6b7280")
 _MOST = 8
-_MAX_NAME = 28
 
 
 def draw(comparison: Comparison, path: Path) -> None:
@@ -40,20 +37,21 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
     figure = Figure(figsize=(11, 7.5), dpi=110, layout="constrained", facecolor="white")
     lengths, varied, tasks, domains = figure.subplots(2, 2).flatten()
     _lengths(lengths, sets)
-    values = [{label: getattr(one.diversity, field, 0.0) for label, field in VARIETY.items()} for one in sets]
-    _bars(varied, "Diversity of captions", values, list(VARIETY), lambda value: f"{value:.2f}")
-    for axes, title, counts in (
-        (tasks, "Tasks, share of conversations", [_shares(one.instruction.per_task) for one in sets]),
-        (domains, "Domains, share of captions", [_shares(one.pretrain.per_domain) for one in sets]),
+    variety = [{name: getattr(one.diversity, field, 0.0) for name, field in VARIETY.items()} for one in sets]
+    mixes = [[_shares(one.instruction.per_task) for one in sets], [_shares(one.pretrain.per_domain) for one in sets]]
+    for axes, title, values, names, form in (
+        (varied, "Diversity of captions", variety, list(VARIETY), "{:.2f}"),
+        (tasks, "Tasks, share of conversations", mixes[0], _largest(mixes[0]), "{:.1f} %"),
+        (domains, "Domains, share of captions", mixes[1], _largest(mixes[1]), "{:.1f} %"),
     ):
-        ranked = sorted(
-            {name for part in counts for name in part}, key=lambda n: (-max(c.get(n, 0) for c in counts), n)
-        )
-        _bars(axes, title, counts, ranked[:_MOST], lambda value: f"{value:.1f} %")
+        bars(axes, names, values, [_colour(at) for at in range(len(sets))], form.format, size=7)
+        # Keep bars slim if there are few.
+        axes.set_ylim(bottom=max(len(names), 3) - 0.5)
+        _titled(axes, title)
     handles = lengths.get_legend_handles_labels()[0]
-    legend = figure.legend(
-        handles, [_label(one.name) for one in sets], loc="outside lower center", ncols=min(4, len(sets)), frameon=False
-    )
+    # A legend skips labels that start with an underscore.
+    labels = [f" {label(one.name)}" for one in sets]
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(sets)), frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
@@ -72,33 +70,16 @@ def _lengths(axes: "Axes", sets: Sequence[SetFigures]) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _bars(
-    axes: "Axes", title: str, values: Sequence[dict[str, float]], names: Sequence[str], told: Callable[[float], str]
-) -> None:
-    height = 0.8 / len(values)
-    for at, found in enumerate(values):
-        places = [place + at * height for place in range(len(names))]
-        numbers = [found.get(name, 0.0) for name in names]
-        axes.barh(places, numbers, height=height * 0.92, color=_colour(at))
-        for place, number in zip(places, numbers, strict=True):
-            axes.annotate(
-                told(number), (number, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
-            )
-    middle = (len(values) - 1) * height / 2
-    axes.set_yticks([place + middle for place in range(len(names))], [_label(n) for n in names], parse_math=False)
-    # Keep bars slim if there are few.
-    axes.set_ylim(max(len(names), 3) - height / 2, -0.2 - height / 2)
-    axes.set_xlim(0, (axes.get_xlim()[1] or 1) * 1.15)
-    axes.set_xticks([])
-    _titled(axes, title)
-    axes.spines["bottom"].set_visible(False)
-
-
 def _titled(axes: "Axes", title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _largest(counts: Sequence[dict[str, float]]) -> list[str]:
+    names = {name for part in counts for name in part}
+    return sorted(names, key=lambda name: (-max(part.get(name, 0) for part in counts), name))[:_MOST]
 
 
 def _shares(counts: dict[str, int]) -> dict[str, float]:
@@ -108,8 +89,3 @@ def _shares(counts: dict[str, int]) -> dict[str, float]:
 
 def _colour(at: int) -> str:
     return _COLOURS[at % len(_COLOURS)]
-
-
-def _label(name: str) -> str:
-    # A legend skips labels that start with an underscore.
-    return f" {visible(shortened(' '.join(name.split()), _MAX_NAME))}"

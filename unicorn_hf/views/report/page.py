@@ -64,7 +64,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     check_bokeh()
     view = look(folder, name=name or folder.absolute().name, number=0, examples=_EXAMPLES_PER_REASON)
     recipe = read_recipe(folder / RECIPE)
-    run = _run(folder)
+    run = read_run(folder / RUN)
     sampled = sample(folder, number)
     plane = laid_out(folder, work_dir_of(folder), sampled.ids, sampled.vectors)
     plane_map = map_of(plane, sampled.rows) if plane else None
@@ -90,7 +90,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
             gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
             gap_images=shown_text(view.statistics.gap.images) if view.statistics.gap else "",
             times=_times(view, run),
-            costs=costs(recipe.price, view.statistics, run) if run else [],
+            costs=costs(recipe.price, view.statistics, run) if run else {},
             charts=charts,
             rejected=rejected,
             reasons=_reasons(view),
@@ -119,14 +119,6 @@ def check_bokeh() -> None:
         raise InputError(
             "the report's charts require Bokeh, which is not installed", 'Install it: pip install "unicorn-hf[report]"'
         ) from None
-
-
-def _run(folder: Path) -> RunFacts | None:
-    path = folder / RUN
-    try:
-        return read_run(path)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}", f"Try: unicorn-hf validate {folder}") from error
 
 
 def _tiles(view: View) -> list[tuple[str, str, str]]:
