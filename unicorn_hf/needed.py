@@ -86,8 +86,8 @@ def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool
 
 def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
     recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
-    rehearsal, store = _Rehearsal.of(generator), planned.store(generator)
-    pool, progress = _Here(), Progress()
+    rehearsal = _Rehearsal(EchoEngine(), generator.identity, deterministic=True, keeps_answers=False)
+    store, pool, progress = planned.store(generator), _Here(), Progress()
 
     def need(counts: Counts) -> StageNeed:
         asked = len(rehearsal.asked)
@@ -151,10 +151,6 @@ class _Rehearsal(GeneratorSpec):
 
     asked: list[str] = field(default_factory=list)
     """Ids of the requested rows."""
-
-    @classmethod
-    def of(cls, generator: GeneratorSpec) -> "_Rehearsal":
-        return cls(EchoEngine(), generator.identity, deterministic=True, keeps_answers=False)
 
     def open(self) -> TextGenerator:
         return _Counting(self.asked)

@@ -24,6 +24,7 @@ from unicorn_hf.hub.standing import HubStanding, hub_standing
 from unicorn_hf.models.demo_models import INSTALL, missing_packages
 from unicorn_hf.runtime.installed import Loaded, Mismatch, installed_version, mismatches, try_loading
 from unicorn_hf.runtime.machine import Gpu, cpu_count, gpus, processor
+from unicorn_hf.views.inspect import described
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,17 +111,25 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
         endpoint_key=bool(os.environ.get(API_KEY)),
         findings=[],
     )
-    refused = Finding(severity="error", message=obstacle.message, fix=obstacle.advice) if obstacle else None
+    refused = _error(obstacle.message, obstacle.advice) if obstacle else None
     findings = [
         *filter(None, [refused]),
         *_of_choices(checkup, used, needed, runs_workers=recipe.cluster.kind in ("auto", "local", "cuda")),
         *_of_models(recipe, used),
         *_of_gpus(checkup, loaded),
-        *_of_versions(checkup, mismatches([*names, *_CONSTRAINING])),
+        *_of_versions(mismatches([*names, *_CONSTRAINING])),
         *_of_disks(checkup),
         *_of_hub(checkup.hub, refused),
     ]
     return checkup.model_copy(update={"findings": sorted(findings, key=lambda finding: finding.severity)})
+
+
+def _error(message: str, fix: str) -> Finding:
+    return Finding(severity="error", message=message, fix=fix)
+
+
+def _warning(message: str, fix: str) -> Finding:
+    return Finding(severity="warning", message=message, fix=fix)
 
 
 def _used(recipe: Recipe) -> list[AnyEncoder | AnyEngine]:
@@ -166,10 +175,10 @@ def _of_choices(
     found = [finding for choice in used for finding in choice.check_machine(machine)]
     yield from found
     if missing := [name for name in absent if name not in {finding.module for finding in found}]:
-        yield Finding(severity="error", message=f"not installed: {', '.join(missing)}", fix=_install(checkup))
+        yield _error(f"not installed: {', '.join(missing)}", _install(checkup))
     for name, error in checkup.loading.items():
         if error and name not in absent:
-            yield Finding(severity="error", message=f"{name} does not load: {error}", fix=_mend(checkup, name))
+            yield _error(f"{name} does not load: {error}", _mend(checkup, name))
 
 
 def _mend(checkup: Checkup, module: str) -> str:
@@ -182,54 +191,47 @@ def _mend(checkup: Checkup, module: str) -> str:
 
 def _of_models(recipe: Recipe, used: Sequence[AnyEncoder | AnyEngine]) -> Iterator[Finding]:
     llm = recipe.engine in used and recipe.engine.is_demo
-    missing = missing_packages(llm=llm, encoder=parse_encoder(recipe.representations.encoder).is_demo)
-    if missing:
-        message = f"packages of the demonstration models are not installed: {', '.join(missing)}"
-        yield Finding(severity="error", message=message, fix=INSTALL)
+    if missing := missing_packages(llm=llm, encoder=parse_encoder(recipe.representations.encoder).is_demo):
+        yield _error(f"packages of the demonstration models are not installed: {', '.join(missing)}", INSTALL)
 
 
 def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
     torch = loaded.torch
     if torch and checkup.gpus and not torch.cuda:
-        message = "torch is a CPU build and does not use the GPU"
-        yield Finding(severity="warning", message=message, fix="pip install --force-reinstall torch torchvision")
+        fix = "pip install --force-reinstall torch torchvision"
+        yield _warning("torch is a CPU build and does not use the GPU", fix)
     if torch and checkup.gpus and torch.cuda and not torch.gpus:
         message = f"torch, built for CUDA {torch.cuda}, finds none of the GPUs that nvidia-smi lists"
         fix = "Update the driver, and check CUDA_VISIBLE_DEVICES: nvidia-smi; echo $CUDA_VISIBLE_DEVICES"
-        yield Finding(severity="error", message=message, fix=fix)
+        yield _error(message, fix)
     if torch and torch.cuda and not checkup.gpus:
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
-        fix = f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}"
-        yield Finding(severity="warning", message=message, fix=fix)
+        yield _warning(message, f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}")
 
 
-def _of_versions(checkup: Checkup, found: list[Mismatch]) -> Iterator[Finding]:
+def _of_versions(found: list[Mismatch]) -> Iterator[Finding]:
     for mismatch in found:
         message = f"{mismatch.package} requires {mismatch.requirement}; {mismatch.found} is installed"
-        yield Finding(severity="warning", message=message, fix=f"pip install {shlex.quote(mismatch.requirement)}")
+        yield _warning(message, f"pip install {shlex.quote(mismatch.requirement)}")
 
 
 def _of_disks(checkup: Checkup) -> Iterator[Finding]:
     work, needed = checkup.disks[0], checkup.num_needed_disk_bytes
     if work.num_free_bytes < needed:
         message = f"{_size(work.num_free_bytes)} are free at {work.path}; the build needs about {_size(needed)}"
-        yield Finding(severity="error", message=message, fix="Free space, or set --out and --work-dir to another disk")
+        yield _error(message, "Free space, or set --out and --work-dir to another disk")
 
 
 def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
     if hub.problem and not (refused and refused.message == hub.problem):
-        yield Finding(severity="warning", message=hub.problem, fix=hub.advice or "")
+        yield _warning(hub.problem, hub.advice or "")
 
 
 def show(checkup: Checkup, console: "Console") -> None:
     """Print the results."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in _lines(checkup):
-        table.add_row(Text(name, "bold"), Text(value))
-    console.print(table)
+    console.print(described(dict(_lines(checkup))))
     for finding in checkup.findings:
         style = {"error": "bold red", "warning": "bold yellow"}[finding.severity]
         console.print(Text.assemble((f"\n{finding.severity}: ", style), finding.message))

@@ -3,7 +3,7 @@
 Text of rows is shown as text: no markup, control character or escape sequence in it reaches the terminal.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ def show(view: View, console: "Console") -> None:
     from rich.rule import Rule
 
     console.print(Rule(_plain(view.name), align="left", style="cyan"))
-    console.print(_figures(view.statistics))
+    console.print(described(facts_of(view.statistics)))
     for config, rows in view.rows.items():
         console.print(Rule(config, align="left", style="cyan"))
         for row in rows:
@@ -124,11 +124,12 @@ def show(view: View, console: "Console") -> None:
             console.print(_reasons(facts, rejections))
 
 
-def _figures(facts: Statistics) -> "Table":
+def described(values: Mapping[str, str]) -> "Table":
+    """Draw labels and their values."""
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
-    for label, value in facts_of(facts).items():
+    for label, value in values.items():
         table.add_row(_plain(label, "bold"), _plain(value))
     return table
 
@@ -148,30 +149,22 @@ def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
     return Panel(Group(*parts), title=title, title_align="left", subtitle=_plain(row["seed"]), subtitle_align="left")
 
 
-def _reasons(facts: Counts, rejections: Iterable[Rejection]) -> "Table":
+def _reasons(facts: Counts, rejections: Sequence[Rejection]) -> "Table":
     from rich.table import Table
 
     table = Table("reason", "number", "for example", "why", "of", expand=True)
     table.columns[1].justify = "right"
-    examples: dict[str, list[Rejection]] = {}
-    for rejection in rejections:
-        examples.setdefault(rejection.reason, []).append(rejection)
     for reason, number in ranked(facts.rejected):
-        shown = [_example(rejection) for rejection in examples.get(reason, ())] or [(_plain("—"),)]
-        table.add_row(_plain(reason), f"{number:,}", *shown[0])
-        for cells in shown[1:]:
-            table.add_row("", "", *cells)
+        examples = [(one.raw, one.detail, one.subject) for one in rejections if one.reason == reason] or [("—",)]
+        for place, texts in enumerate(examples):
+            first = (_plain(reason), f"{number:,}") if place == 0 else ("", "")
+            table.add_row(*first, *(_plain(text, limit=_MAX_RAW) for text in texts))
     return table
 
 
-def _example(rejection: Rejection) -> tuple["Text", ...]:
-    raw, detail, subject = (shortened(text, _MAX_RAW) for text in (rejection.raw, rejection.detail, rejection.subject))
-    return _plain(raw), _plain(detail), _plain(subject)
-
-
-def _plain(text: str, style: str = "") -> "Text":
+def _plain(text: str, style: str = "", *, limit: int = _MAX_TEXT) -> "Text":
     """Text without interpretation of rich's markup and the terminal's escape sequences."""
     from rich.text import Text
 
-    lines = shortened(text, _MAX_TEXT).splitlines() or [""]
+    lines = shortened(text, limit).splitlines() or [""]
     return Text("\n".join(map(visible, lines)), style)

@@ -35,30 +35,26 @@ class Chart:
     figure: "Figure"
 
 
-def charts_of(facts: Statistics) -> list[Chart]:
-    """Draw the charts, without empty ones."""
-    return list(_charts(facts))
-
-
 def rejection_charts(facts: Statistics) -> dict[str, Chart]:
     """Draw a chart for each stage with rejections."""
-    stages = {"captions": facts.captions, "instructions": facts.instructions}
+    stages = {"captions": ("captions", facts.captions), "instructions": ("conversations", facts.instructions)}
     return {
         stage: _bars(
             f"rejected-{stage}",
-            {"captions": "Rejected captions", "instructions": "Rejected conversations"}[stage],
-            f"{sum(of.rejected.values()):,} of {of.num_candidates:,} candidates were rejected",
+            f"Rejected {what}",
+            f"{of.num_rejected:,} of {of.num_candidates:,} candidates were rejected",
             "reason",
             {"rejected": of.rejected},
             of.num_candidates,
             colours=(_LEFT_OUT,),
         )
-        for stage, of in stages.items()
+        for stage, (what, of) in stages.items()
         if of.rejected
     }
 
 
-def _charts(facts: Statistics) -> Iterator[Chart]:
+def charts_of(facts: Statistics) -> Iterator[Chart]:
+    """Draw the charts, without empty ones."""
     rows, conversations = facts.pretrain.num_rows, facts.instruction.num_rows
     yield _columns(
         "caption-lengths",
@@ -111,7 +107,11 @@ def _bars(
     table = [
         (
             shown_text(name),
-            *(cell for each, counts in series.items() for cell in _cells(counts.get(name, 0), wholes[each])),
+            *(
+                cell
+                for each, counts in series.items()
+                for cell in (number(counts.get(name, 0)), percent(counts.get(name, 0), wholes[each]))
+            ),
         )
         for name in names
     ]
@@ -213,10 +213,6 @@ def source(**columns: Sequence[object]) -> object:
     from bokeh.models import ColumnDataSource
 
     return ColumnDataSource({name: list(values) for name, values in columns.items()})
-
-
-def _cells(value: int, whole: int) -> tuple[str, str]:
-    return number(value), percent(value, whole)
 
 
 def _beside(names: Sequence[str], series: Mapping[str, Mapping[str, int]], wholes: Mapping[str, int]) -> list[str]:

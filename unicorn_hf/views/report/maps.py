@@ -48,23 +48,13 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One side of the map."""
-
-    key: str
-    title: str
-    note: str
-    figure: "Figure"
-
-
-@dataclass(frozen=True)
 class Map:
     """The map for the page."""
 
-    panels: list[Panel]
+    plane: Plane
+    panels: list[Chart]
+    """Before and after the transfer, without a table."""
     groups: list[Group]
-    how: str
-    num_rows: int
     cosines: Chart
 
 
@@ -72,7 +62,7 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
     """Draw the map of the rows with a vector; `rows` are all sampled ones."""
     shown = [rows[place] for place in plane.rows]
     groups, number_of = _groups([row.domain for row in shown])
-    sides = {"before": plane.before, "after": plane.after}
+    sides = {"before": plane.before, "after": plane.after} if plane.before else {"after": plane.after}
     points = source(
         row=[int(place) for place in plane.rows],
         colour=[groups[number_of[row.domain]].colour for row in shown],
@@ -83,7 +73,6 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
         **{
             f"{axis}_{key}": [round(float(value), 5) for value in side.points[:, column]]
             for key, side in sides.items()
-            if side
             for column, axis in enumerate("xy")
         },
     )
@@ -91,9 +80,9 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
     if not plane.before:
         titles["after"] = "The vectors of the set"
     panels = [
-        Panel(f"map-{key}", titles[key], _note(side), _figure(key, points)) for key, side in sides.items() if side
+        Chart(f"map-{key}", titles[key], _note(side), (), (), _figure(key, points)) for key, side in sides.items()
     ]
-    return Map(panels, groups, plane.how, len(shown), _cosine_chart({k: side for k, side in sides.items() if side}))
+    return Map(plane, panels, groups, _cosine_chart(sides))
 
 
 def _tip_columns(rows: Sequence[SampledRow]) -> dict[str, list[str]]:

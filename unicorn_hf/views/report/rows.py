@@ -47,9 +47,6 @@ class Sample:
     vectors: NDArray[np.float64]
     """(rows, dimensions); NaN if a row has no vector."""
 
-    def per_config(self) -> dict[str, int]:
-        return {config: sum(row.config == config for row in self.rows) for config in CONFIGS}
-
 
 def sample(folder: Path, number: int) -> Sample:
     """Return `number` evenly spaced rows of each config; fewer if their text is too long for a page.
