@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -58,12 +59,12 @@ _BUILD_KEYS = {
     "exclude_benchmarks": "seeds.exclude_benchmarks",
 }
 """Option: the recipe key that it sets."""
-_DIR = click.Path(path_type=Path, file_okay=False)
+_DIR, _FILE = click.Path(path_type=Path, file_okay=False), click.Path(path_type=Path, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 _revision = click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
 _image_statistics = click.option(
     "--image-statistics",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_FILE,
     help="Image statistics for the transfer: a file that `calibrate` wrote.",
 )
 _workers = click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.")
@@ -295,7 +296,7 @@ def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict
     document = read_document(recipe)
     overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
-    return _Chosen(load_recipe(document, overrides, tell=_tell), frozenset(overrides), published)
+    return _Chosen(load_recipe(document, overrides, tell=partial(_echo, err=True)), frozenset(overrides), published)
 
 
 def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chosen:
@@ -305,7 +306,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
         raise InputError("--from already provides a recipe", "Omit RECIPE.")
     published = read_published(parent, revision)
     if published.taken.told:
-        _tell(published.taken.told)
+        _echo(published.taken.told, err=True)
     overrides = _overrides(parent, published.recipe.engine.kind, options)
     return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
 
@@ -322,10 +323,6 @@ def _ask(source: str, models: Sequence[str]) -> None:
         )
     if not click.confirm(visible_lines(f"{question}Download them?"), err=True):
         raise InputError("nothing was downloaded", "Choose your own models with --llm MODEL and --encoder ENCODER.")
-
-
-def _tell(line: str) -> None:
-    _echo(line, err=True)
 
 
 def _build(planned: "Plan", out: str, **options: Any) -> None:
@@ -487,7 +484,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
 @_with(_pictures(10_000))
 @click.option("--encoder", type=EncoderName(), metavar="ENCODER", required=True, help="The encoder, as for build.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("image_statistics.safetensors"),
+    "--out", type=_FILE, default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
 )  # fmt: skip
 @_json
@@ -671,7 +668,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 @click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
-@click.option("--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw it, into this PNG file.")
+@click.option("--picture", type=_FILE, help="Also draw it, into this PNG file.")
 def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
     """Compare data sets.
 
@@ -727,7 +724,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @_revision
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+    "--out", type=_FILE, metavar="FILE.html",
     help="The file to write.  [default: NAME-report.html in the current folder]",
 )  # fmt: skip
 @click.option(

@@ -24,7 +24,7 @@ def local_folder(source: str, revision: str | None = None, *, patterns: Sequence
     The name of a downloaded folder is its commit.
 
     Raises:
-        InputError: `source` is neither, has no such revision, or links to files outside it.
+        InputError: `source` is neither, does not exist, has no such revision, or links to files outside it.
         RunError: the Hub or the network failed.
     """
     if Path(source).is_dir():
@@ -36,16 +36,10 @@ def local_folder(source: str, revision: str | None = None, *, patterns: Sequence
         check_repo_id(source)
     except InputError:
         raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
-    return fetch_dataset(source, revision, patterns=patterns)
+    return _downloaded(source, revision, patterns)
 
 
-def fetch_dataset(repo_id: str, revision: str | None = None, *, patterns: Sequence[str] = EVERYTHING) -> Path:
-    """Download the published files of `repo_id` in their current state, not that of an earlier download.
-
-    Raises:
-        InputError: the repository or revision does not exist.
-        RunError: the Hub or the network failed.
-    """
+def _downloaded(repo_id: str, revision: str | None, patterns: Sequence[str]) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     if problem := offline_problem():
