@@ -12,16 +12,7 @@ if TYPE_CHECKING:
     from unicorn_hf.core.registry import Registry
 
 
-class Choice(click.Choice[str]):
-    """A choice of words that suggests the nearest one."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        near = get_close_matches(str(value).lower(), self.choices, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return super().get_invalid_choice_message(value, ctx) + hint
-
-
-class ChoiceOf(Choice):
+class ChoiceOf(click.Choice[str]):
     """A choice from a registry, read lazily: for help, completion or a value.
 
     Args:
@@ -42,6 +33,11 @@ class ChoiceOf(Choice):
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
         return self.registry.names
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        near = get_close_matches(str(value).lower(), self.choices, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return super().get_invalid_choice_message(value, ctx) + hint
 
 
 class DescribedOption(click.Option):
@@ -118,7 +114,7 @@ class SetName(click.ParamType[str]):
         return [CompletionItem(incomplete, type="dir")]
 
 
-class PlaceName(click.ParamType[str]):
+class PlaceName(SetName):
     """A folder: a path, which shells complete, or an fsspec URL."""
 
     name = "place"
@@ -127,6 +123,3 @@ class PlaceName(click.ParamType[str]):
         if "://" not in str(value) and Path(value).is_file():
             self.fail(f"{str(value)!r} is a file, not a folder.", param, ctx)
         return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(incomplete, type="dir")]

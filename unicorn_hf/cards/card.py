@@ -96,6 +96,7 @@ def example_lines(row: Mapping[str, Any], statistics: Statistics) -> list[str]:
 @lru_cache
 def _template() -> "Template":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from rich.filesize import decimal
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True,
@@ -108,7 +109,7 @@ def _template() -> "Template":
         "prompt_name": prompt_name,
         "block": as_block,
         "num": formats.number,
-        "size": formats.size,
+        "size": decimal,
         "percent": formats.percent,
         "time": formats.time,
         "ranked": formats.ranked,

@@ -7,15 +7,6 @@ def number(value: float) -> str:
     return f"{value:,}"
 
 
-def size(num_bytes: int) -> str:
-    value, unit = float(num_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-
-
 def time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:,.1f} s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, rights_problem, with_command
-from unicorn_hf.hub.client import Repository, card_errors, find_target, hub_api, hub_requests, read_repository
+from unicorn_hf.hub.client import Repository, Target, card_errors, find_target, hub_api, hub_requests, read_repository
 from unicorn_hf.hub.failures import HubError, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
@@ -213,11 +213,9 @@ class _Push:
     def plan(self, api: "HfApi") -> PushPlan:
         if not self.options.pr and (problem := rights_problem(api.whoami(), self.repo_id)):
             raise self.error(problem.message, problem.advice)
-        target = find_target(api, self.repo_id, self.options.branch, ANSWER_TIMEOUT_S)
+        target = self.target(api)
         if target.repository:
             self.admit(api, target.repository)
-        elif self.options.pr:
-            raise self.nothing_to_propose_to()
         held = target.repository.files if target.repository else ()
         change = difference(self.files, held)
         self.check_card()
@@ -235,12 +233,9 @@ class _Push:
 
     def repository(self, api: "HfApi") -> Repository:
         """Return the repository, created if necessary; raise if it must not be changed."""
-        branch = self.options.branch
-        target = find_target(api, self.repo_id, branch, ANSWER_TIMEOUT_S)
+        branch, target = self.options.branch, self.target(api)
         found = target.repository
         if found is None:
-            if self.options.pr:
-                raise self.nothing_to_propose_to()
             api.create_repo(self.repo_id, repo_type="dataset", private=self.options.private or None, exist_ok=True)
             found = read_repository(api, self.repo_id, ANSWER_TIMEOUT_S)
         if not self.admitted:
@@ -255,8 +250,11 @@ class _Push:
             raise self.error(problem.message, problem.advice, InputError)
         self.admitted = True
 
-    def nothing_to_propose_to(self) -> UnicornError:
-        return InputError(f"there is no {self.repo_id} to open a pull request in", "Omit --pr to create it.")
+    def target(self, api: "HfApi") -> Target:
+        found = find_target(api, self.repo_id, self.options.branch, ANSWER_TIMEOUT_S)
+        if self.options.pr and not found.repository:
+            raise InputError(f"there is no {self.repo_id} to open a pull request in", "Omit --pr to create it.")
+        return found
 
     def proposal(self, api: "HfApi") -> str | None:
         """The commit of an open pull request of unicorn-hf with exactly this data set, if there is one."""

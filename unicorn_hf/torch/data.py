@@ -25,6 +25,7 @@ _NUM_READ = 64
 Item = dict[str, torch.Tensor]
 Rows = Any
 """A Dataset or an IterableDataset of `datasets`."""
+Source = Rows | str | Path
 
 
 class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
@@ -51,7 +52,7 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
 
     def __init__(
         self,
-        source: Rows | str | Path,
+        source: Source,
         tokenize: ConversationTokenizer,
         *,
         config: str = "pretrain",
@@ -98,7 +99,7 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
 
     def __init__(
         self,
-        source: Rows | str | Path,
+        source: Source,
         tokenize: ConversationTokenizer,
         *,
         config: str = "pretrain",
@@ -165,13 +166,13 @@ def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
     if column.null_count:
         missing = names[column.is_null().to_pylist().index(True)]
         raise InputError(f"row {missing} has no embedding", "Remove such rows, or see docs/loading.md.")
-    if not (_is_list(column.type) and pa.types.is_floating(column.type.value_type)):
-        raise InputError(f"the column image_embedding contains {column.type}, not vectors")
+    kind, types = column.type, pa.types
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if not (is_list and types.is_floating(kind.value_type)):
+        raise InputError(f"the column image_embedding contains {kind}, not vectors")
     numbers = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
-    if (
-        len(numbers) % len(names)
-        or len({len(vector) for vector in column if not pa.types.is_fixed_size_list(column.type)}) > 1
-    ):
+    lengths = set() if types.is_fixed_size_list(kind) else {len(vector) for vector in column}
+    if len(numbers) % len(names) or len(lengths) > 1:
         raise InputError("the embeddings have different dimensions")
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
 
@@ -184,11 +185,7 @@ def _noisy(vectors: torch.Tensor, noise: float) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors + drawn, dim=1)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, streaming: bool) -> Rows:
+def _loaded(source: Source, config: str, revision: str | None, *, streaming: bool) -> Rows:
     end_quietly()
     rows = _found(source, config, revision, streaming) if isinstance(source, str | Path) else source
     names = getattr(rows, "column_names", None)

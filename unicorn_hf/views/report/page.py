@@ -111,8 +111,10 @@ def check_bokeh() -> None:
 
 def _tiles(facts: Statistics) -> list[tuple[str, str, str]]:
     """The main figures: value, label and a detail."""
+    from rich.filesize import decimal
+
     tiles = [
-        (f"{facts.pretrain.num_rows:,}", "captions", f"{formats.size(facts.pretrain.num_file_bytes)} of Parquet"),
+        (f"{facts.pretrain.num_rows:,}", "captions", f"{decimal(facts.pretrain.num_file_bytes)} of Parquet"),
         (
             f"{facts.instruction.num_rows:,}",
             "conversations",
