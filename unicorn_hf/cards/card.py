@@ -108,7 +108,7 @@ def _template() -> "Template":
         "text": as_text,
         "prompt_name": prompt_name,
         "block": as_block,
-        "num": formats.number,
+        "num": "{:,}".format,
         "size": decimal,
         "percent": formats.percent,
         "time": formats.time,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.visible import visible
 
 if TYPE_CHECKING:
@@ -144,8 +143,8 @@ def _ranked(counts: Mapping[str, int], last: str | None = None) -> dict[str, int
 
 
 def label(name: str) -> str:
-    short = shortened(" ".join(name.split()), _MAX_LABEL)
-    return visible(short if len(name) <= _MAX_LABEL else short[: _MAX_LABEL + 1])
+    line = " ".join(name.split())
+    return visible(line if len(line) <= _MAX_LABEL else f"{line[:_MAX_LABEL]}…")
 
 
 def _bars_height(number: int, each: float = 0.32) -> float:

@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 
 
-def number(value: float) -> str:
-    return f"{value:,}"
-
-
 def time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:,.1f} s"

@@ -129,7 +129,6 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
 
 
 def _opened(folder: Path, repo_id: str, options: PushOptions, progress: Progress) -> "_Push":
-    """Return a push with all files read."""
     check_repo_id(repo_id)
     options.check()
     paths, left_out = published_paths(folder)

@@ -337,7 +337,6 @@ def _amount(cost: Cost | None) -> str | None:
 
 
 def show(comparison: Comparison, console: "Console") -> None:
-    """Print the tables in a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column
     from rich.table import Table as Drawn
@@ -363,7 +362,6 @@ def _cell(text: str) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The tables as Markdown."""
     tables = []
     for title, parts in lines(comparison):
         head = [title, *(one.name for one in comparison.sets)]

@@ -154,7 +154,6 @@ def _disks(work_dir: Path) -> Iterator[Disk]:
 
 
 def _install(checkup: Checkup) -> str:
-    """The install command for this machine."""
     if checkup.gpus:
         return "pip install 'unicorn-hf[gpu]'"
     return f"pip install 'unicorn-hf[cpu]' --extra-index-url {_CPU_INDEX}"
@@ -228,7 +227,6 @@ def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
 
 
 def show(checkup: Checkup, console: "Console") -> None:
-    """Print the results."""
     from rich.text import Text
 
     console.print(described(dict(_lines(checkup))))

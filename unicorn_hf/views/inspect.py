@@ -106,7 +106,6 @@ def _rejections(work_dir: Path, stage: str, number: int) -> Iterator[Rejection]:
 
 
 def show(view: View, console: "Console") -> None:
-    """Print the view."""
     from rich.rule import Rule
 
     console.print(Rule(_plain(view.name), align="left", style="cyan"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unicorn_hf.builders.figures import Bin
-from unicorn_hf.cards.formats import number, percent, ranked
+from unicorn_hf.cards.formats import percent, ranked
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.views.report.rows import shown_text
 
@@ -110,7 +110,7 @@ def _bars(
             *(
                 cell
                 for each, counts in series.items()
-                for cell in (number(counts.get(name, 0)), percent(counts.get(name, 0), wholes[each]))
+                for cell in (f"{counts.get(name, 0):,}", percent(counts.get(name, 0), wholes[each]))
             ),
         )
         for name in names

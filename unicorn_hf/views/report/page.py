@@ -188,7 +188,7 @@ def _template() -> "Template":
         loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "num": formats.number,
+        "num": "{:,}".format,
         "percent": formats.percent,
         "ranked": formats.ranked,
         "shown": shown_text,
