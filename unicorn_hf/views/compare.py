@@ -4,7 +4,7 @@ Names and labels of sets are shown as text, in the terminal and in Markdown: mar
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,143 +197,97 @@ Line = tuple[str, list[str]]
 
 def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
     """The tables by title, without lines that are unknown for all sets."""
-    sets = comparison.sets
-
-    def line(label: str, value: Callable[[SetFigures], str | None]) -> Line:
-        return label, [value(one) or "—" for one in sets]
-
-    def shares(title: str, counted: Callable[[SetFigures], tuple[dict[str, int], int]]) -> Table:
-        """A line for each name, the largest share first; `counted` returns counts by name, and their whole."""
-        found = [counted(one) for one in sets]
-        largest = {
-            name: max(counts.get(name, 0) / max(whole, 1) for counts, whole in found)
-            for name in sorted({name for counts, _ in found for name in counts})
-        }
-        names = sorted(largest, key=lambda name: -largest[name])
-        groups = {name: [name] for name in names[:_MOST]}
-        if rest := names[_MOST:]:
-            groups[f"{len(rest)} more"] = rest
-        return title, [
-            (label, [_share(sum(counts.get(n, 0) for n in group), whole) or "—" for counts, whole in found])
-            for label, group in groups.items()
-        ]
-
-    tables: list[Table] = [
-        (
-            "set",
-            [
-                line("captions", lambda one: _number(one.pretrain.num_rows)),
-                line("conversations", lambda one: _number(one.instruction.num_rows)),
-                line("pairs of turns", lambda one: _number(one.instruction.num_turns)),
-                line("figures from", lambda one: STATISTICS if one.from_statistics else "its rows"),
-                line("language model", lambda one: one.engine),
-                line("encoder", lambda one: _encoder(one.representations)),
-                line("transfer", lambda one: one.representations.transfer if one.representations else None),
-            ],
-        ),
-        (
-            "captions",
-            [
-                line("words, mean", lambda one: f"{one.caption_words.mean:,.1f}"),
-                line("words, median", lambda one: _number(one.caption_words.median)),
-                line("words, p5 to p95", lambda one: f"{one.caption_words.lower:,} to {one.caption_words.upper:,}"),
-                line("words, range", lambda one: f"{one.caption_words.min:,} to {one.caption_words.max:,}"),
-                line("vocabulary", lambda one: _number(one.diversity.vocabulary if one.diversity else None)),
-                *(
-                    line(label, lambda one, field=field: _decimal(getattr(one.diversity, field, None)))  # type: ignore[misc]
-                    for label, field in VARIETY.items()
-                ),
-                line("duplicates in the set", lambda one: _share(one.num_duplicates, one.pretrain.num_rows)),
-            ],
-        ),
-        (
-            "the same words",
-            [
-                line(f"as in {other.name}", lambda one, other=other: _across(comparison, one, other))  # type: ignore[misc]
-                for other in sets
-            ],
-        ),
-        (
-            "the same ids",
-            [line(f"as in {o.name}", lambda one, o=o: _across(comparison, one, o, ids=True)) for o in sets],  # type: ignore[misc]
-        ),
-        (
-            "rejected",
-            [
-                line("caption candidates", lambda one: _rejected(one.captions)),
-                line("conversation candidates", lambda one: _rejected(one.instructions)),
-            ],
-        ),
-        shares("rejected captions", lambda one: _reasons(one.captions)),
-        shares("rejected conversations", lambda one: _reasons(one.instructions)),
-        (
-            "cost",
-            [
-                line("worker hours", lambda one: f"{one.cost.seconds / 3600:,.3f}" if one.cost else None),
-                line("requests answered", lambda one: _number(_sum(one, "num_requests"))),
-                line("tokens", lambda one: _number(_sum(one, "num_tokens"))),
-                line("by the recipe's prices", lambda one: _amount(one.cost)),
-                line("machines", lambda one: ", ".join(one.cost.machines) if one.cost else None),
-            ],
-        ),
-        (
-            "modality gap",
-            [
-                line(
-                    "mean text vector, norm", lambda one: _decimal(getattr(one.representations, "text_mean_norm", None))
-                ),
-                line("gap to images, before", lambda one: _decimal(one.gap.before.mean_gap if one.gap else None)),
-                line("gap to images, after", lambda one: _decimal(one.gap.after.mean_gap if one.gap else None)),
-            ],
-        ),
-        shares("tasks", lambda one: (one.instruction.per_task, one.instruction.num_rows)),
-        shares("domains", lambda one: (one.pretrain.per_domain, one.pretrain.num_rows)),
+    sets, values = comparison.sets, [_values(one, comparison) for one in comparison.sets]
+    tables = {title: {label: [of[title][label] for of in values] for label in values[0][title]} for title in values[0]}
+    tables["rejected captions"] = _shares([_reasons(one.captions) for one in sets])
+    tables["rejected conversations"] = _shares([_reasons(one.instructions) for one in sets])
+    tables["tasks"] = _shares([(one.instruction.per_task, one.instruction.num_rows) for one in sets])
+    tables["domains"] = _shares([(one.pretrain.per_domain, one.pretrain.num_rows) for one in sets])
+    known = [
+        (title, [(label, [value or "—" for value in row]) for label, row in rows.items() if any(row)])
+        for title, rows in tables.items()
     ]
-    known = [(title, [part for part in parts if set(part[1]) != {"—"}]) for title, parts in tables]
-    return [(title, parts) for title, parts in known if parts]
+    return [(title, rows) for title, rows in known if rows]
 
 
-Table = tuple[str, list[Line]]
+def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]]:
+    """The values of a set by title and label, empty if unknown; tables of shares are empty, in their place."""
+    words, variety, vectors, gap, cost = one.caption_words, one.diversity, one.representations, one.gap, one.cost
+    captions, instructions = one.captions, one.instructions
+    stages = [stage for stage in (captions, instructions) if stage]
+    return {
+        "set": {
+            "captions": f"{one.pretrain.num_rows:,}",
+            "conversations": f"{one.instruction.num_rows:,}",
+            "pairs of turns": f"{one.instruction.num_turns:,}",
+            "figures from": STATISTICS if one.from_statistics else "its rows",
+            "language model": one.engine or "",
+            "encoder": f"{vectors.encoder}, {vectors.dim:,} dimensions" if vectors else "",
+            "transfer": vectors.transfer if vectors else "",
+        },
+        "captions": {
+            "words, mean": f"{words.mean:,.1f}",
+            "words, median": f"{words.median:,}",
+            "words, p5 to p95": f"{words.lower:,} to {words.upper:,}",
+            "words, range": f"{words.min:,} to {words.max:,}",
+            "vocabulary": f"{variety.vocabulary:,}" if variety else "",
+            **{label: f"{getattr(variety, field):.4f}" if variety else "" for label, field in VARIETY.items()},
+            "duplicates in the set": _share(one.num_duplicates, one.pretrain.num_rows),
+        },
+        "the same words": {f"as in {other.name}": _across(comparison, one, other) for other in comparison.sets},
+        "the same ids": {f"as in {other.name}": _across(comparison, one, other, ids=True) for other in comparison.sets},
+        "rejected": {
+            "caption candidates": _share(captions.num_rejected, captions.num_candidates) if captions else "",
+            "conversation candidates": _share(instructions.num_rejected, instructions.num_candidates)
+            if instructions
+            else "",
+        },
+        "rejected captions": {},
+        "rejected conversations": {},
+        "cost": {
+            "worker hours": f"{cost.seconds / 3600:,.3f}" if cost else "",
+            "requests answered": f"{sum(stage.num_requests for stage in stages):,}" if stages else "",
+            "tokens": f"{sum(stage.num_tokens for stage in stages):,}" if stages else "",
+            "by the recipe's prices": f"{cost.currency} {cost.amount:,.2f}" if cost and cost.amount else "",
+            "machines": ", ".join(cost.machines) if cost else "",
+        },
+        "modality gap": {
+            "mean text vector, norm": f"{vectors.text_mean_norm:.4f}" if vectors else "",
+            "gap to images, before": f"{gap.before.mean_gap:.4f}" if gap else "",
+            "gap to images, after": f"{gap.after.mean_gap:.4f}" if gap else "",
+        },
+    }
+
+
+def _shares(found: Sequence[tuple[dict[str, int], int]]) -> dict[str, list[str]]:
+    """A row for each name, the largest share first, from each set's counts by name and their whole."""
+    largest = {
+        name: max(counts.get(name, 0) / max(whole, 1) for counts, whole in found)
+        for name in sorted({name for counts, _ in found for name in counts})
+    }
+    names = sorted(largest, key=lambda name: -largest[name])
+    groups = {name: [name] for name in names[:_MOST]}
+    if rest := names[_MOST:]:
+        groups[f"{len(rest)} more"] = rest
+    return {
+        label: [_share(sum(counts.get(name, 0) for name in group), whole) for counts, whole in found]
+        for label, group in groups.items()
+    }
 
 
 def _reasons(stage: Counts | None) -> tuple[dict[str, int], int]:
     return (stage.rejected, stage.num_candidates) if stage else ({}, 0)
 
 
-def _across(comparison: Comparison, one: SetFigures, other: SetFigures, *, ids: bool = False) -> str | None:
+def _across(comparison: Comparison, one: SetFigures, other: SetFigures, *, ids: bool = False) -> str:
     for pair in comparison.shared:
         if {pair.first, pair.second} == {one.name, other.name}:
             return _share(pair.num_ids if ids else pair.num_captions, one.pretrain.num_rows)
-    return None
+    return ""
 
 
-def _sum(one: SetFigures, field: str) -> int | None:
-    stages = [stage for stage in (one.captions, one.instructions) if stage]
-    return sum(getattr(stage, field) for stage in stages) if stages else None
-
-
-def _number(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def _decimal(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}"
-
-
-def _share(part: int, whole: int) -> str | None:
-    return f"{part:,} ({100 * part / whole:.1f} %)" if whole else None
-
-
-def _rejected(stage: Counts | None) -> str | None:
-    return _share(stage.num_rejected, stage.num_candidates) if stage else None
-
-
-def _encoder(facts: RepresentationFacts | None) -> str | None:
-    return f"{facts.encoder}, {facts.dim:,} dimensions" if facts else None
-
-
-def _amount(cost: Cost | None) -> str | None:
-    return f"{cost.currency} {cost.amount:,.2f}" if cost and cost.amount else None
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({100 * part / whole:.1f} %)" if whole else ""
 
 
 def show(comparison: Comparison, console: "Console") -> None:
