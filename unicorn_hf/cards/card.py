@@ -60,18 +60,9 @@ def render_card(
         parent_link=parent_link(recipe.parent) if recipe.parent else "",
         examples={name: example_lines(row, statistics) for name, row in examples.items()},
         license=card_license(recipe, statistics),
-        model_conditions=model_conditions(statistics.model_license) if statistics.model_license else [],
-        conditions={source.license: conditions(source.license) for source in statistics.seeds.sources},
         run=run,
-        rates={
-            "captions": rate(statistics.captions, run.captions),
-            "conversations": rate(statistics.instructions, run.instructions),
-        }
-        if run
-        else {},
         costs=costs(recipe.price, statistics, run) if run else {},
         has_price=recipe.price != Price(),
-        num_estimated=statistics.captions.num_estimated + statistics.instructions.num_estimated,
         rebuild=rebuild(recipe, statistics),
         plugins=[f"{name} {version}" for name, version in recipe.plugins.items()],
         versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
@@ -113,7 +104,10 @@ def _template() -> "Template":
         "percent": formats.percent,
         "time": formats.time,
         "ranked": formats.ranked,
+        "conditions": conditions,
+        "model_conditions": model_conditions,
     }
+    environment.globals["rate"] = rate
     return environment.get_template("card.md.j2")
 
 

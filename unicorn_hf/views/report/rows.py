@@ -99,12 +99,5 @@ def _shown(config: str, row: dict[str, Any]) -> SampledRow:
     ]
     if (more := len(row["conversations"]) - _MAX_TURNS) > 0:
         turns.append(("", f"… and {more:,} more turns"))
-    return SampledRow(
-        config=config,
-        id=shown_text(row["id"]),
-        domain=shown_text(row["domain"]),
-        task=shown_text(row.get("task", "")),
-        seed=shown_text(row["seed"]),
-        caption=shown_text(row["caption"], _MAX_CAPTION),
-        turns=turns,
-    )
+    short = {name: shown_text(row.get(name, "")) for name in ("id", "domain", "task", "seed")}
+    return SampledRow(config, **short, caption=shown_text(row["caption"], _MAX_CAPTION), turns=turns)
