@@ -60,14 +60,13 @@ _BUILD_KEYS = {
 }
 """Option: the recipe key that it sets."""
 _DIR, _FILE = click.Path(path_type=Path, file_okay=False), click.Path(path_type=Path, dir_okay=False)
+_FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 _revision = click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
 _image_statistics = click.option(
-    "--image-statistics",
-    type=_FILE,
-    help="Image statistics for the transfer: a file that `calibrate` wrote.",
+    "--image-statistics", type=_FILE, help="Image statistics for the transfer: a file that `calibrate` wrote."
 )
-_workers = click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.")
+_workers = click.option("--workers", type=_FROM_1, help="Number of worker processes.")
 
 _RECIPE_OPTIONS = (
     click.option(
@@ -91,10 +90,8 @@ _RECIPE_OPTIONS = (
         default=None,
         help="Exclude the recipe's seeds that are labels of evaluation benchmarks.",
     ),
-    click.option("--captions", type=click.IntRange(min=1), help="Number of captions to keep."),
-    click.option(
-        "--instructions", type=click.IntRange(min=0), help="Number of conversations to keep; 0 for captions only."
-    ),
+    click.option("--captions", type=_FROM_1, help="Number of captions to keep."),
+    click.option("--instructions", type=_FROM_0, help="Number of conversations to keep; 0 for captions only."),
     click.option("--engine", type=WritingEngine(), help="Text generator."),
     click.option(
         "--llm",
@@ -340,12 +337,9 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
 @main.command()
 @click.argument("recipe", type=RecipeName(), default="demo")
 @click.option(
-    "--sample",
-    type=click.IntRange(min=0),
-    default=64,
-    show_default=True,
+    "--sample", type=_FROM_0, default=64, show_default=True,
     help="Captions to generate for the estimate; 0 sends no requests.",
-)
+)  # fmt: skip
 @_with(_SET_OPTIONS)
 @_with(_PLACES)
 @_with(_RECIPE_OPTIONS)
@@ -514,10 +508,7 @@ def calibrate(encoder: str, out: Path, as_json: bool, **pictures: Any) -> None:
 @click.argument("folder", metavar="DIR", type=_DIR)
 @_with(_pictures(2000))
 @click.option(
-    "--encoder",
-    type=EncoderName(),
-    metavar="ENCODER",
-    help="The set's encoder, if it is not where the recipe says.",
+    "--encoder", type=EncoderName(), metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the plot.")
@@ -626,12 +617,8 @@ def export(folder: Path, form: str, out: Path) -> None:
     help="The text's language; repeatable.",
 )  # fmt: skip
 @click.option("--title", default="Imported captions", show_default=True, help="The card's title.")
-@click.option(
-    "--captions", type=click.IntRange(min=1), help="Import only this many captions, in order.  [default: all]"
-)
-@click.option(
-    "--instructions", type=click.IntRange(min=0), help="Import only this many conversations, in order.  [default: all]"
-)
+@click.option("--captions", type=_FROM_1, help="Import only this many captions, in order.  [default: all]")
+@click.option("--instructions", type=_FROM_0, help="Import only this many conversations, in order.  [default: all]")
 @click.option(
     "--encoder", type=EncoderName(), metavar="ENCODER",
     help="Text encoder, as for build.  [default: use the vectors in the files]",
@@ -700,7 +687,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 @main.command()
 @click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @_revision
-@click.option("--sample", "number", type=click.IntRange(min=0), default=3, show_default=True, help="Rows per config.")
+@click.option("--sample", "number", type=_FROM_0, default=3, show_default=True, help="Rows per config.")
 @click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
 @_json
 def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
@@ -727,9 +714,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
     "--out", type=_FILE, metavar="FILE.html",
     help="The file to write.  [default: NAME-report.html in the current folder]",
 )  # fmt: skip
-@click.option(
-    "--sample", "number", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows per config."
-)
+@click.option("--sample", "number", type=_FROM_1, default=1000, show_default=True, help="Rows per config.")
 def report(source: str, revision: str | None, out: Path | None, number: int) -> None:
     """Write a report about a set, to open in a browser.
 
