@@ -4,12 +4,11 @@ The same recipe, statistics and rows give the same card, byte for byte. Every fi
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from unicorn_hf.cards import formats
 from unicorn_hf.cards.costs import RunFacts, costs, rate
+from unicorn_hf.cards.formats import template
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
 from unicorn_hf.cards.provenance import card_license, diagram, parent_link, rebuild, rehearsal
@@ -20,10 +19,14 @@ from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-_TEMPLATES = Path(__file__).parent
+_TEMPLATE = Path(__file__).with_name("card.md.j2")
+_FILTERS = {
+    "text": as_text,
+    "prompt_name": prompt_name,
+    "block": as_block,
+    "conditions": conditions,
+    "model_conditions": model_conditions,
+}
 _LABEL_WIDTH = 17
 _MAX_VALUE = 5_000
 """Characters of one caption or turn; a caption of the paper's longest, 483 words, has about 3,000."""
@@ -45,7 +48,8 @@ def render_card(
         examples: a row of each config, without its embedding.
         run: time and machines of the build; None if unknown.
     """
-    body = _template().render(
+    # The output is Markdown: the filters escape untrusted text.
+    body = template(_TEMPLATE, _FILTERS, autoescape=False).render(
         recipe=recipe,
         statistics=statistics,
         vectors=statistics.representations,
@@ -61,6 +65,7 @@ def render_card(
         examples={name: example_lines(row, statistics) for name, row in examples.items()},
         license=card_license(recipe, statistics),
         run=run,
+        rate=rate,
         costs=costs(recipe.price, statistics, run) if run else {},
         has_price=recipe.price != Price(),
         rebuild=rebuild(recipe, statistics),
@@ -82,33 +87,6 @@ def example_lines(row: Mapping[str, Any], statistics: Statistics) -> list[str]:
     for name in ("seed", "domain", "task"):
         lines += _field(name, row[name]) if name in row else []
     return lines
-
-
-@lru_cache
-def _template() -> "Template":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from rich.filesize import decimal
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True,
-        # The output is Markdown: the filters below escape untrusted text.
-        autoescape=False,  # noqa: S701
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters |= {
-        "text": as_text,
-        "prompt_name": prompt_name,
-        "block": as_block,
-        "num": "{:,}".format,
-        "size": decimal,
-        "percent": formats.percent,
-        "time": formats.time,
-        "ranked": formats.ranked,
-        "conditions": conditions,
-        "model_conditions": model_conditions,
-    }
-    environment.globals["rate"] = rate
-    return environment.get_template("card.md.j2")
 
 
 def _field(label: str, value: str) -> list[str]:

@@ -1,6 +1,11 @@
-"""Formats of figures for readers."""
+"""Formats of figures for readers, and templates that use them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def time(seconds: float) -> str:
@@ -16,3 +21,19 @@ def percent(part: int, whole: int) -> str:
 def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Sort by count, largest first, then by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def template(path: Path, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> "Template":
+    """Load a template, with these filters and those for figures: `num`, `size`, `percent`, `time`, `ranked`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from rich.filesize import decimal
+
+    environment = Environment(
+        loader=FileSystemLoader(path.parent), undefined=StrictUndefined, autoescape=autoescape,  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    figures = {"num": "{:,}".format, "size": decimal, "percent": percent, "time": time, "ranked": ranked}
+    environment.filters |= {**figures, **filters}
+    # Keep the order of keys: Bokeh's models refer to earlier ones.
+    environment.policies["json.dumps_kwargs"] = {}
+    return environment.get_template(path.name)

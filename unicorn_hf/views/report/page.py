@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import RECIPE, RUN
-from unicorn_hf.cards import formats
-from unicorn_hf.cards.costs import RunFacts, costs, rate, read_run
+from unicorn_hf.cards.costs import costs, rate, read_run
+from unicorn_hf.cards.formats import template
 from unicorn_hf.cards.provenance import rehearsal
-from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
@@ -28,7 +27,6 @@ from unicorn_hf.views.report.rows import Sample, sample, shown_text
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class with the name of a function
-    from jinja2 import Template
 
 _HERE = Path(__file__).parent
 _EXAMPLES_PER_REASON = 5
@@ -73,17 +71,16 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     on_map = [*plane_map.panels, plane_map.cosines] if plane_map else []
     figures = {chart.key: chart.figure for chart in (*charts, *rejected.values(), *on_map)}
     scripts = [_bokeh_script(), (_HERE / "page.js").read_text(encoding="utf-8")]
-    return _template().render(
+    return template(_HERE / "page.html.j2", {"shown": shown_text}, autoescape=True).render(
         view=view,
         statistics=view.statistics,
         recipe=recipe,
         warnings=rehearsal(recipe),
         facts=facts_of(view.statistics),
-        tiles=_tiles(view.statistics),
-        diversity=_diversity(view.statistics),
         overlaps=overlaps_of(view.statistics.overlaps),
         gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
-        times=_times(view.statistics, run),
+        run=run,
+        rate=rate,
         costs=costs(recipe.price, view.statistics, run) if run else {},
         charts=charts,
         rejected=rejected,
@@ -107,50 +104,6 @@ def check_bokeh() -> None:
         raise InputError(
             "the report's charts require Bokeh, which is not installed", 'Install it: pip install "unicorn-hf[report]"'
         ) from None
-
-
-def _tiles(facts: Statistics) -> list[tuple[str, str, str]]:
-    """The main figures: value, label and a detail."""
-    from rich.filesize import decimal
-
-    tiles = [
-        (f"{facts.pretrain.num_rows:,}", "captions", f"{decimal(facts.pretrain.num_file_bytes)} of Parquet"),
-        (
-            f"{facts.instruction.num_rows:,}",
-            "conversations",
-            f"{facts.instruction.num_turns:,} question-answer pairs",
-        ),
-        (f"{facts.caption_words.median:,}", "words per caption", "median"),
-        (f"{facts.seeds.num_seeds:,}", "seeds", f"from {len(facts.seeds.sources):,} sources"),
-    ]
-    for stage, what in ((facts.captions, "captions"), (facts.instructions, "conversations")):
-        kept = formats.percent(stage.num_kept, stage.num_candidates)
-        tiles.append((kept, f"of {what} kept", f"{stage.num_kept:,} of {stage.num_candidates:,} candidates"))
-    return tiles
-
-
-def _diversity(statistics: Statistics) -> dict[str, str]:
-    facts = statistics.diversity
-    if facts is None:
-        return {}
-    return {
-        "different words": f"{facts.vocabulary:,}",
-        "type-token ratio": f"{facts.type_token_ratio:.2f}",
-        "distinct-1, -2, -3": f"{facts.distinct_1:.3f}, {facts.distinct_2:.3f}, {facts.distinct_3:.3f}",
-        "words added to a seed": f"{facts.added_words:,.1f}",
-        "removed as duplicates": f"{100 * facts.duplicate_share:.2f} %",
-        "removed as near-duplicates": f"{100 * facts.near_duplicate_share:.2f} %",
-    }
-
-
-def _times(facts: Statistics, run: RunFacts | None) -> list[tuple[str, str, str]]:
-    """Stage, worker time, and output tokens per second."""
-    if run is None:
-        return []
-    rates = {"captions": rate(facts.captions, run.captions), "instructions": rate(facts.instructions, run.instructions)}
-    stages = ("captions", "instructions", "representations", "packaging")
-    told = {name: f"{found:,.0f}" for name, found in rates.items() if found is not None}
-    return [(stage, formats.time(getattr(run, stage).seconds), told.get(stage, "")) for stage in stages]
 
 
 def _data(sampled: Sample, plane_map: Map | None, figures: Mapping[str, "Figure"]) -> dict[str, Any]:
@@ -179,20 +132,3 @@ def _bokeh_script() -> str:
 
 def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _template() -> "Template":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "num": "{:,}".format,
-        "percent": formats.percent,
-        "ranked": formats.ranked,
-        "shown": shown_text,
-    }
-    # Keep the order of keys: Bokeh's models refer to earlier ones.
-    environment.policies["json.dumps_kwargs"] = {}
-    return environment.get_template("page.html.j2")
