@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.cards.samples import Texts, recipe, statistics
-from unicorn_hf.cards.provenance import diagram, prompts, rebuild, rehearsal
+from tests.cards.samples import Texts, examples, recipe, statistics
+from unicorn_hf.cards.card import render_card
+from unicorn_hf.cards.provenance import prompts, rebuild, rehearsal
 
 ECHO: dict[str, Any] = {"engine": {"kind": "echo"}}
 HASHING: dict[str, Any] = {"representations": {"encoder": "hashing:64"}}
@@ -51,7 +52,8 @@ def test_prompts_are_those_that_were_used_and_no_path() -> None:
 
 
 def test_the_diagram_tells_the_run() -> None:
-    drawn = "\n".join(diagram(recipe(), statistics()))
+    card = render_card(recipe(), statistics(), examples())
+    drawn = card.partition("## How it was made")[2].split("```")[1]
     for told in (
         "2,417 caption seeds", "Some captions (open-domain, a licence)", "Org/Model at revision main",
         "prompt caption-v1", "1,000 dense captions, of 1,201 candidates", "400 conversations, of 490 candidates",

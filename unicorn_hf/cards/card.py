@@ -11,10 +11,11 @@ from unicorn_hf.cards.costs import RunFacts, costs, rate
 from unicorn_hf.cards.formats import template
 from unicorn_hf.cards.licenses import conditions, model_conditions
 from unicorn_hf.cards.metadata import front_matter
-from unicorn_hf.cards.provenance import card_license, diagram, parent_link, rebuild, rehearsal
+from unicorn_hf.cards.provenance import card_license, formula, parent_link, prompts, rebuild, rehearsal, short_name
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_block, as_text, labelled, shortened
 from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.languages import english_name, remarks
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
@@ -22,7 +23,9 @@ from unicorn_hf.core.recipe import Price, Recipe
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _FILTERS = {
     "text": as_text,
+    "name": short_name,
     "prompt_name": prompt_name,
+    "formula": formula,
     "block": as_block,
     "conditions": conditions,
     "model_conditions": model_conditions,
@@ -60,17 +63,18 @@ def render_card(
         model=recipe.engine.full_title,
         author=recipe.engine.author,
         transfer=TRANSFERS.get(statistics.representations.transfer),
-        diagram=diagram(recipe, statistics),
+        encodes=parse_encoder(statistics.representations.encoder).encodes,
+        prompts=list(prompts(recipe).values()),
         parent_link=parent_link(recipe.parent) if recipe.parent else "",
-        examples={name: example_lines(row, statistics) for name, row in examples.items()},
+        examples={config: example_lines(row, statistics) for config, row in examples.items()},
         license=card_license(recipe, statistics),
         run=run,
         rate=rate,
         costs=costs(recipe.price, statistics, run) if run else {},
         has_price=recipe.price != Price(),
         rebuild=rebuild(recipe, statistics),
-        plugins=[f"{name} {version}" for name, version in recipe.plugins.items()],
-        versions=[shortened(f"{name}=={version}", _MAX_VERSION) for name, version in statistics.versions.items()],
+        plugins=[f"{package} {version}" for package, version in recipe.plugins.items()],
+        versions=[shortened(f"{package}=={found}", _MAX_VERSION) for package, found in statistics.versions.items()],
     )
     return f"---\n{front_matter(recipe, statistics)}---\n\n{body}"
 
@@ -84,8 +88,8 @@ def example_lines(row: Mapping[str, Any], statistics: Statistics) -> list[str]:
     if len(turns) > _MAX_TURNS:
         lines += _field("", f"… ({len(turns):,} turns in total)")
     lines += ["", *_field("image_embedding", f"{vectors.dim:,} numbers, {vectors.dtype}")]
-    for name in ("seed", "domain", "task"):
-        lines += _field(name, row[name]) if name in row else []
+    for column in ("seed", "domain", "task"):
+        lines += _field(column, row[column]) if column in row else []
     return lines
 
 

@@ -1,4 +1,4 @@
-"""How a set was made, from its recipe and statistics: whether it is a rehearsal, a diagram, how to rebuild it."""
+"""How a set was made, from its recipe and statistics: whether it is a rehearsal, its licence, how to rebuild it."""
 
 import re
 import shlex
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_text, shortened
-from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import AnyEncoder, parse_encoder
 from unicorn_hf.core.engine import AnyEngine
 from unicorn_hf.core.prompts import prompt_name
@@ -58,69 +57,8 @@ def prompts(recipe: Recipe) -> dict[str, str]:
     return {name: prompt_name(prompt) for name, prompt in found.items()}
 
 
-def diagram(recipe: Recipe, statistics: Statistics) -> list[str]:
-    """Return the flow from seeds to vectors as text lines, which look the same on the Hub and in a terminal."""
-    text = _text_taken(recipe, statistics) if recipe.takes_text else _text_written(recipe, statistics)
-    vectors = statistics.representations
-    encodes = parse_encoder(vectors.encoder).encodes
-    return [
-        *text,
-        "  |",
-        f"  |  text side of {_name(vectors.encoder)}" if encodes else "  |  unchanged",
-        "  v",
-        f"{statistics.pretrain.num_rows:,} {'text representations' if encodes else 'imported vectors'}"
-        f" u of {vectors.dim:,} dimensions{', unit norm' if encodes else ''}",
-        "  |",
-        f"  |  transfer {vectors.transfer}: {_formula(TRANSFERS.get(vectors.transfer))}",
-        "  v",
-        f"image_embedding v, stored as {vectors.dtype}",
-    ]
-
-
-def _text_taken(recipe: Recipe, statistics: Statistics) -> list[str]:
-    if recipe.parent:
-        sources = [f"  {_name(recipe.parent.dataset)} at revision {recipe.parent.revision or 'unknown'}"]
-    else:
-        sources = _sources(statistics, "license")
-    return [
-        "captions and conversations of",
-        *sources,
-        "  |",
-        "  |  unchanged",
-        "  v",
-        f"{statistics.captions.num_kept:,} captions, {statistics.instructions.num_kept:,} conversations",
-    ]
-
-
-def _text_written(recipe: Recipe, statistics: Statistics) -> list[str]:
-    facts = statistics.captions
-    caption_prompt, *task_prompts = prompts(recipe).values()
-    model = f"model {_name(recipe.engine.full_title)}"
-    return [
-        f"{statistics.seeds.num_seeds:,} caption seeds",
-        *_sources(statistics, "domain", "license"),
-        "  |",
-        f"  |  {model}, prompt {_name(caption_prompt)}",
-        "  v",
-        f"{facts.num_kept:,} dense captions, of {facts.num_candidates:,} candidates",
-        "  |",
-        f"  |-- {model}",
-        *(f"  |   prompt {_name(prompt)}" for prompt in task_prompts),
-        f"  |   --> {statistics.instructions.num_kept:,} conversations,"
-        f" of {statistics.instructions.num_candidates:,} candidates",
-    ]
-
-
-def _sources(statistics: Statistics, *told: str) -> list[str]:
-    """A line for each source: its number of seeds, its name, and the fields `told`."""
-    facts = statistics.seeds.sources
-    width = max(len(f"{source.num_seeds:,}") for source in facts)
-    more = [", ".join(_name(getattr(source, field)) for field in told) for source in facts]
-    return [f"  {one.num_seeds:>{width},}  {_name(one.name)} ({text})" for one, text in zip(facts, more, strict=True)]
-
-
-def _formula(transfer: "type[Transfer]") -> str:
-    """Return the formula with its symbols."""
+def formula(transfer: "type[Transfer]") -> str:
+    """The formula with its symbols."""
     symbols = {"N(": "N(x) = x / |x|", "(x)": "x of images"}
     return ", ".join([transfer.formula, *(text for symbol, text in symbols.items() if symbol in transfer.formula)])
 
@@ -138,7 +76,9 @@ def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     """Return the exact commands, starting from an empty folder."""
     packages = {f"unicorn-hf{_extra(recipe, statistics)}": statistics.versions.get("unicorn-hf"), **recipe.plugins}
     missing = list(dict.fromkeys(_files_needed(recipe)))
-    pinned = [f"{_name(package)}=={_name(version)}" if version else package for package, version in packages.items()]
+    pinned = [
+        f"{short_name(package)}=={short_name(version)}" if version else package for package, version in packages.items()
+    ]
     install = shlex.join(["pip", "install", *pinned])
     if recipe.takes_text and not recipe.parent:
         return Rebuild([install, _import(recipe, missing)], missing)
@@ -176,5 +116,6 @@ def _extra(recipe: Recipe, statistics: Statistics) -> str:
     return f"[{','.join(names + ['demo'] * demo)}]"
 
 
-def _name(text: str) -> str:
+def short_name(text: str) -> str:
+    """A name in one line, cut."""
     return shortened(" ".join(text.split()), _MAX_NAME)
