@@ -3,7 +3,7 @@
 The same recipe, statistics and rows give the same card, byte for byte. Every figure in it comes from the statistics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Price, Recipe
 
 _TEMPLATE = Path(__file__).with_name("card.md.j2")
-_FILTERS = {
+_FILTERS: dict[str, Callable[..., Any]] = {
     "text": as_text,
     "name": short_name,
     "prompt_name": prompt_name,

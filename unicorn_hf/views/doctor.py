@@ -117,9 +117,7 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
         *_of_choices(checkup, used, needed, runs_workers=recipe.cluster.kind in ("auto", "local", "cuda")),
         *_of_models(recipe, used),
         *_of_gpus(checkup, loaded),
-        *_of_versions(mismatches([*names, *_CONSTRAINING])),
-        *_of_disks(checkup),
-        *_of_hub(checkup.hub, refused),
+        *_of_environment(checkup, mismatches([*names, *_CONSTRAINING]), refused),
     ]
     return checkup.model_copy(update={"findings": sorted(findings, key=lambda finding: finding.severity)})
 
@@ -208,20 +206,15 @@ def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
         yield _warning(message, f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}")
 
 
-def _of_versions(found: list[Mismatch]) -> Iterator[Finding]:
+def _of_environment(checkup: Checkup, found: list[Mismatch], refused: Finding | None) -> Iterator[Finding]:
+    """Findings of versions, disks and the Hub."""
     for mismatch in found:
         message = f"{mismatch.package} requires {mismatch.requirement}; {mismatch.found} is installed"
         yield _warning(message, f"pip install {shlex.quote(mismatch.requirement)}")
-
-
-def _of_disks(checkup: Checkup) -> Iterator[Finding]:
-    work, needed = checkup.disks[0], checkup.num_needed_disk_bytes
+    work, needed, hub = checkup.disks[0], checkup.num_needed_disk_bytes, checkup.hub
     if work.num_free_bytes < needed:
         message = f"{_size(work.num_free_bytes)} are free at {work.path}; the build needs about {_size(needed)}"
         yield _error(message, "Free space, or set --out and --work-dir to another disk")
-
-
-def _of_hub(hub: HubStanding, refused: Finding | None) -> Iterator[Finding]:
     if hub.problem and not (refused and refused.message == hub.problem):
         yield _warning(hub.problem, hub.advice or "")
 

@@ -154,8 +154,8 @@ def _reasons(facts: Counts, rejections: Sequence[Rejection]) -> "Table":
     table = Table("reason", "number", "for example", "why", "of", expand=True)
     table.columns[1].justify = "right"
     for reason, number in ranked(facts.rejected):
-        examples = [(one.raw, one.detail, one.subject) for one in rejections if one.reason == reason] or [("—",)]
-        for place, texts in enumerate(examples):
+        examples = [[one.raw, one.detail, one.subject] for one in rejections if one.reason == reason]
+        for place, texts in enumerate(examples or [["—"]]):
             first = (_plain(reason), f"{number:,}") if place == 0 else ("", "")
             table.add_row(*first, *(_plain(text, limit=_MAX_RAW) for text in texts))
     return table
