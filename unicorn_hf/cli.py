@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from unicorn_hf.representations.figures import GapFacts
     from unicorn_hf.runtime.progress import Progress
 
-_INTERRUPTED = 130
 _DEMO_MODELS = """
 Small demonstration models made this set: it shows the steps, not the quality. Do not train on it.
 A real run needs a GPU, an instruction model with at least 7 B parameters, and a CLIP text tower:
@@ -203,7 +202,7 @@ class _Commands(click.Group):
                 raise
             _fail(str(problem), problem.exit_code)
         except KeyboardInterrupt:
-            _fail("Stopped. Finished work is kept: run the same command again to resume.", _INTERRUPTED)
+            _fail("Stopped. Finished work is kept: run the same command again to resume.", exit_code=130)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -33,12 +33,8 @@ def encoder_models_to_download(encoder: str) -> list[str]:
 
 
 def _missing(wanted: list[HubModel]) -> list[str]:
-    return [_told(model) for model in dict.fromkeys(wanted) if not _is_here(model)]
-
-
-def _told(model: HubModel) -> str:
-    at = f" at {model.revision}" if model.revision else ""
-    return f"{model.name}{at} ({_size(model)})"
+    missing = [model for model in dict.fromkeys(wanted) if not _is_here(model)]
+    return [f"{model.name}{f' at {model.revision}' if model.revision else ''} ({_size(model)})" for model in missing]
 
 
 def _is_here(model: HubModel) -> bool:

@@ -165,13 +165,12 @@ def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
 
 def _seeds(parent: Published) -> Seeds:
     """The seeds in the parent's rows, one source per domain."""
-    is_folder = parent.revision is None
     return Seeds(
         sources=tuple(
             DatasetSource(
                 kind="dataset",
                 path=parent.name,
-                revision=None if is_folder else parent.revision,
+                revision=parent.revision,
                 data_files="pretrain/*.parquet",
                 column="seed",
                 where={"domain": domain},
