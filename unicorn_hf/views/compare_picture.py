@@ -36,7 +36,8 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
 
     figure = Figure(figsize=(11, 7.5), dpi=110, layout="constrained", facecolor="white")
     lengths, varied, tasks, domains = figure.subplots(2, 2).flatten()
-    _lengths(lengths, sets)
+    colours = [_COLOURS[at % len(_COLOURS)] for at in range(len(sets))]
+    _lengths(lengths, sets, colours)
     variety = [{name: getattr(one.diversity, field, 0.0) for name, field in VARIETY.items()} for one in sets]
     mixes = [[_shares(one.instruction.per_task) for one in sets], [_shares(one.pretrain.per_domain) for one in sets]]
     for axes, title, values, names, form in (
@@ -44,7 +45,7 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
         (tasks, "Tasks, share of conversations", mixes[0], _largest(mixes[0]), "{:.1f} %"),
         (domains, "Domains, share of captions", mixes[1], _largest(mixes[1]), "{:.1f} %"),
     ):
-        bars(axes, names, values, [_colour(at) for at in range(len(sets))], form.format, size=7)
+        bars(axes, names, values, colours, form.format, size=7)
         # Keep bars slim if there are few.
         axes.set_ylim(bottom=max(len(names), 3) - 0.5)
         _titled(axes, title)
@@ -57,14 +58,14 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
     return figure
 
 
-def _lengths(axes: "Axes", sets: Sequence[SetFigures]) -> None:
-    for at, one in enumerate(sets):
+def _lengths(axes: "Axes", sets: Sequence[SetFigures], colours: Sequence[str]) -> None:
+    for at, (one, colour) in enumerate(zip(sets, colours, strict=True)):
         bins = one.caption_words.histogram
         middles = [(part.first + part.last) // 2 for part in bins]
         # Densities make sets of different sizes and word ranges comparable.
         heights = [100 * part.num / (max(one.pretrain.num_rows, 1) * (part.last - part.first + 1)) for part in bins]
-        axes.plot(middles, heights, color=_colour(at), linewidth=1.8, label=f"set {at}")
-        axes.axvline(one.caption_words.median, color=_colour(at), linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot(middles, heights, color=colour, linewidth=1.8, label=f"set {at}")
+        axes.axvline(one.caption_words.median, color=colour, linewidth=1, linestyle=(0, (4, 3)))
     _titled(axes, "Words of a caption (dashed: median)")
     axes.set_ylabel("% of captions, for each number of words", fontsize=9)
     axes.set_ylim(bottom=0)
@@ -85,7 +86,3 @@ def _largest(counts: Sequence[dict[str, float]]) -> list[str]:
 def _shares(counts: dict[str, int]) -> dict[str, float]:
     whole = sum(counts.values()) or 1
     return {name: 100 * number / whole for name, number in counts.items()}
-
-
-def _colour(at: int) -> str:
-    return _COLOURS[at % len(_COLOURS)]

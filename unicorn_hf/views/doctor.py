@@ -88,7 +88,8 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
     """
     from distributed.system import MEMORY_LIMIT
 
-    used = _used(recipe)
+    used: list[AnyEncoder | AnyEngine] = [parse_encoder(recipe.representations.encoder)]
+    used += [] if recipe.takes_text else [recipe.engine]
     needed = list(dict.fromkeys(module for choice in used for module in choice.modules))
     names = list(dict.fromkeys([*_BASE, *_OPTIONAL, *packages_of_all()]))
     companions = [name for name in _COMPANIONS if find_spec(name)] if needed else []
@@ -128,11 +129,6 @@ def _error(message: str, fix: str) -> Finding:
 
 def _warning(message: str, fix: str) -> Finding:
     return Finding(severity="warning", message=message, fix=fix)
-
-
-def _used(recipe: Recipe) -> list[AnyEncoder | AnyEngine]:
-    """The encoder, and the engine if the build uses it."""
-    return [parse_encoder(recipe.representations.encoder), *([] if recipe.takes_text else [recipe.engine])]
 
 
 def _disks(work_dir: Path) -> Iterator[Disk]:
