@@ -25,7 +25,6 @@ _NUM_READ = 64
 Item = dict[str, torch.Tensor]
 Rows = Any
 """A Dataset or an IterableDataset of `datasets`."""
-Source = Rows | str | Path
 
 
 class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
@@ -52,7 +51,7 @@ class UnicornDataset(torch.utils.data.Dataset):  # type: ignore[misc]
 
     def __init__(
         self,
-        source: Source,
+        source: Rows | str | Path,
         tokenize: ConversationTokenizer,
         *,
         config: str = "pretrain",
@@ -99,7 +98,7 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
 
     def __init__(
         self,
-        source: Source,
+        source: Rows | str | Path,
         tokenize: ConversationTokenizer,
         *,
         config: str = "pretrain",
@@ -185,7 +184,7 @@ def _noisy(vectors: torch.Tensor, noise: float) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors + drawn, dim=1)
 
 
-def _loaded(source: Source, config: str, revision: str | None, *, streaming: bool) -> Rows:
+def _loaded(source: Rows | str | Path, config: str, revision: str | None, *, streaming: bool) -> Rows:
     end_quietly()
     rows = _found(source, config, revision, streaming) if isinstance(source, str | Path) else source
     names = getattr(rows, "column_names", None)
