@@ -929,11 +929,10 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "work folder": str(planned.work_dir),
         "answers": f"{planned.answers} ({need.num_answers:,} stored)",
         "data set": str(planned.out),
+        **({"warning": planned.place.warning} if planned.place.warning else {}),
     }
     for name, value in lines.items():
         _echo(f"{name:>13}  {value}")
-    if planned.place.warning:
-        _echo(f"{'warning':>13}  {planned.place.warning}")
 
 
 def _show_result(result: "BuildResult", out: Path) -> None:

@@ -42,7 +42,7 @@ def front_matter(recipe: Recipe, statistics: Statistics) -> str:
         source_datasets=source_datasets(recipe) or None,
         base_model=base_model(recipe),
         tags=[tag for tag in TAGS if written or tag != SYNTHETIC] + ([REHEARSAL_TAG] if rehearsal(recipe) else []),
-        configs=[_config(name, default=name == "pretrain") for name in _configs(statistics)],
+        configs=[_config(name) for name in _configs(statistics)],
         dataset_info=[_dataset_info(name, facts, statistics, recipe) for name, facts in _configs(statistics).items()],
     )
     return f"{data.to_yaml(line_break=chr(10))}\n"
@@ -71,9 +71,9 @@ def _configs(statistics: Statistics) -> dict[str, ConfigFacts]:
     return {name: facts for name, facts in found.items() if facts.num_rows}
 
 
-def _config(name: str, *, default: bool) -> dict[str, Any]:
+def _config(name: str) -> dict[str, Any]:
     data_files = [{"split": "train", "path": f"{name}/train-*.parquet"}]
-    return {"config_name": name, "data_files": data_files} | ({"default": True} if default else {})
+    return {"config_name": name, "data_files": data_files} | ({"default": True} if name == "pretrain" else {})
 
 
 def _dataset_info(name: str, facts: ConfigFacts, statistics: Statistics, recipe: Recipe) -> dict[str, Any]:

@@ -154,9 +154,8 @@ def _numbers_of_rows(parent: Published, overrides: Mapping[str, object], writes:
 
 
 def _check_vectors(parent: Published, changes: Mapping[str, object]) -> None:
-    transferred = parent.recipe.representations.moves_texts
     encoder = parse_encoder(str(changes.get(_ENCODER, parent.recipe.representations.encoder)))
-    if transferred and not encoder.encodes:
+    if parent.recipe.representations.moves_texts and not encoder.encodes:
         raise InputError(
             f"the vectors of {parent.name} were imported and then moved by a transfer: the original ones are unknown",
             "Encode the captions: --encoder ENCODER.",

@@ -88,9 +88,7 @@ class UnicornIterableDataset(torch.utils.data.IterableDataset):  # type: ignore[
         tokenize: tokenises conversations.
         config: "pretrain" or "instruction"; for a folder or a repository.
         revision: of the repository.
-        noise: L2 norm of normal noise that is added to each embedding, drawn anew each time that a row is read; the
-            sum is divided by its norm. `load_transfer(source).train_noise` is the recommended value. The numbers are
-            torch's: `torch.manual_seed` repeats them.
+        noise: see `UnicornDataset`.
 
     Raises:
         InputError, RunError: see `UnicornDataset`.

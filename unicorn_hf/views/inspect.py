@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
-STAGES = ("captions", "instructions")
 _MAX_RAW = 400
 _MAX_TEXT = 3_000
 
@@ -76,7 +75,9 @@ def look(
         name=name or str(folder),
         statistics=read_statistics(folder / STATISTICS),
         rows={config: _rows(folder, config, number, having) for config in CONFIGS},
-        rejections={stage: list(_rejections(work_dir_of(folder), stage, examples)) for stage in STAGES},
+        rejections={
+            stage: list(_rejections(work_dir_of(folder), stage, examples)) for stage in ("captions", "instructions")
+        },
     )
 
 

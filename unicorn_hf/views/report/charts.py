@@ -134,16 +134,12 @@ def _bars(
             ),
         )  # fmt: skip
         figure.add_tools(hover([("", "@name"), (each, "@num"), ("share", "@percent")], bars))
-    figure.text(
-        x=0, y="y", text="text", text_baseline="middle", text_font_size="13px", text_color=_INK,
-        source=source(y=[row - 0.2 for row in range(len(drawn))], text=[short(name, _MAX_LABEL) for name in drawn]),
-    )  # fmt: skip
-    figure.text(
-        x="x", y="y", text="text", text_baseline="middle", text_align="right", text_font_size="13px", text_color=_INK,
-        source=source(
-            x=[longest] * len(drawn), y=[row - 0.2 for row in range(len(drawn))], text=_beside(drawn, series, wholes)
-        ),
-    )  # fmt: skip
+    labels = [short(name, _MAX_LABEL) for name in drawn]
+    for x, align, texts in ((0, "left", labels), (longest, "right", _beside(drawn, series, wholes))):
+        figure.text(
+            x=x, y="y", text="text", text_baseline="middle", text_align=align, text_font_size="13px", text_color=_INK,
+            source=source(y=[row - 0.2 for row in range(len(drawn))], text=texts),
+        )  # fmt: skip
     figure.x_range.update(start=0, end=longest)
     figure.y_range.update(start=len(drawn) - 0.5, end=-0.5)
     figure.axis.visible = False
