@@ -103,10 +103,7 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
     finally:
         pool.work.slot.let_go(pool.work.terms.build)
     return Need(
-        num_answers=num_answers,
-        captions=of_captions,
-        instructions=need(instructions.counts),
-        is_exact=share == 1,
+        num_answers=num_answers, captions=of_captions, instructions=need(instructions.counts), is_exact=share == 1
     )
 
 
