@@ -64,8 +64,6 @@ _OF_MODELS = {
 
 @dataclass(frozen=True)
 class License:
-    """The card's licence."""
-
     id: str
     """A licence id of the Hub; `other` if there are problems."""
     problems: tuple[str, ...] = ()
