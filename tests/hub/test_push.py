@@ -53,10 +53,10 @@ from pathlib import Path
 from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import UnicornError
 from unicorn_hf.hub import PushOptions, push_folder
-from unicorn_hf.runtime.progress import NoProgress
+from unicorn_hf.runtime.progress import Progress
 folder, repo_id, options, attempts = sys.argv[1:]
 notes = []
-class Told(NoProgress):
+class Told(Progress):
     note = staticmethod(notes.append)
 try:
     options, attempts = PushOptions(**json.loads(options)), int(attempts)

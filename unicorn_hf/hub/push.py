@@ -12,7 +12,7 @@ from unicorn_hf.hub.client import Repository, Target, card_errors, find_target, 
 from unicorn_hf.hub.failures import HubError, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
-from unicorn_hf.runtime.progress import NoProgress, Progress
+from unicorn_hf.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
@@ -94,7 +94,7 @@ def push_folder(
             another commit; nothing was written.
         RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
-    push = _opened(folder, repo_id, options, progress or NoProgress())
+    push = _opened(folder, repo_id, options, progress or Progress())
     commit = push.until_done(max_attempts, first_wait_s)
     push.progress.finish()
     url = f"{hub_address()}/datasets/{repo_id}"
@@ -120,7 +120,7 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
     Raises:
         InputError, RunError: like `push_folder`, for problems that are known before.
     """
-    push = _opened(folder, repo_id, options, NoProgress())
+    push = _opened(folder, repo_id, options, Progress())
     try:
         with hub_requests(SILENCE_TIMEOUT_S):
             return push.plan(hub_api())
