@@ -17,19 +17,15 @@ if TYPE_CHECKING:
     from unicorn_hf.interchange.exports import ExportFormat
     from unicorn_hf.representations.transfers import Transfer
 
-ENGINES: Registry[type["AnyEngine"]] = Registry("engine", "unicorn_hf.engines", "unicorn_hf.engines")
-ENCODERS: Registry[type["AnyEncoder"]] = Registry("encoder", "unicorn_hf.encoders", "unicorn_hf.encoders")
-SOURCES: Registry[type["SeedSource"]] = Registry("source of seeds", "unicorn_hf.seeds.sources", "unicorn_hf.sources")
-EXPORTS: Registry[type["ExportFormat"]] = Registry(
-    "export format", "unicorn_hf.interchange.exports", "unicorn_hf.exports"
-)
-TRANSFERS: Registry[type["Transfer"]] = Registry(
-    "transfer", "unicorn_hf.representations.transfers", "unicorn_hf.transfers"
-)
-TASKS: Registry[type["TaskFamily"]] = Registry("task", "unicorn_hf.instructions.tasks", "unicorn_hf.tasks")
-CAPTION_FILTERS: Registry[type["CaptionFilter"]] = Registry(
+ENGINES = Registry[type["AnyEngine"]]("engine", "unicorn_hf.engines", "unicorn_hf.engines")
+ENCODERS = Registry[type["AnyEncoder"]]("encoder", "unicorn_hf.encoders", "unicorn_hf.encoders")
+SOURCES = Registry[type["SeedSource"]]("source of seeds", "unicorn_hf.seeds.sources", "unicorn_hf.sources")
+EXPORTS = Registry[type["ExportFormat"]]("export format", "unicorn_hf.interchange.exports", "unicorn_hf.exports")
+TRANSFERS = Registry[type["Transfer"]]("transfer", "unicorn_hf.representations.transfers", "unicorn_hf.transfers")
+TASKS = Registry[type["TaskFamily"]]("task", "unicorn_hf.instructions.tasks", "unicorn_hf.tasks")
+CAPTION_FILTERS = Registry[type["CaptionFilter"]](
     "caption filter", "unicorn_hf.captions.filters", "unicorn_hf.caption_filters"
 )
-CONVERSATION_FILTERS: Registry[type["ConversationFilter"]] = Registry(
+CONVERSATION_FILTERS = Registry[type["ConversationFilter"]](
     "conversation filter", "unicorn_hf.instructions.filters", "unicorn_hf.conversation_filters"
 )

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from unicorn_hf.core import choices
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.registry import PACKAGE, Registry, normalised
+from unicorn_hf.core.registry import PACKAGE, Registry
 
 REGISTRIES: tuple[Registry[Any], ...] = tuple(kind for kind in vars(choices).values() if isinstance(kind, Registry))
 _NAME = re.compile(rf"(?P<package>{PACKAGE}):[\w.-]+")
@@ -20,7 +21,7 @@ def plugins(recipe: BaseModel) -> dict[str, str]:
     """The other packages whose choices a recipe names, with the installed versions."""
     said = set(_names(recipe.model_dump(mode="json")))
     found = {registry.provider(name) for registry in REGISTRIES for name in registry.names if name in said}
-    return {normalised(provider.package): provider.version for provider in sorted(filter(None, found), key=str)}
+    return {canonicalize_name(provider.package): provider.version for provider in sorted(filter(None, found), key=str)}
 
 
 def package_of(name: object) -> str | None:
@@ -57,9 +58,7 @@ def _names(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield ":".join(value.split(":", 2)[:2])
     elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _names(key)
-            yield from _names(item)
+        yield from _names([*value, *value.values()])
     elif isinstance(value, list):
         for item in value:
             yield from _names(item)

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Generic, TypeVar, Union
 
+from packaging.utils import canonicalize_name
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -44,8 +45,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, home: str, group: str) -> None:
-        self.kind, self.group = kind, group
-        self.home = home
+        self.kind, self.home, self.group = kind, home, group
         self._ours: dict[str, T] = {}
         self._is_complete = False
         self._found: dict[str, EntryPoint] | None = None
@@ -131,23 +131,19 @@ class Registry(Generic[T]):
 
     def _others(self) -> dict[str, EntryPoint]:
         if self._found is None:
-            self._found = self._look()
+            found = entry_points(group=self.group)
+            self._found = {f"{canonicalize_name(entry.dist.name)}:{entry.name}": entry for entry in found if entry.dist}
         return self._found
-
-    def _look(self) -> dict[str, EntryPoint]:
-        found = entry_points(group=self.group)
-        return {f"{normalised(entry.dist.name)}:{entry.name}": entry for entry in found if entry.dist}
 
     def _load(self, entry: EntryPoint) -> T:
         try:
-            loaded: Any = entry.load()
+            choice: T = entry.load()
         except Exception as error:
             package = entry.dist.name if entry.dist else entry.module
             raise InputError(
                 f"the {self.kind} {entry.name} of the package {package} cannot be loaded: {error}",
                 f"Repair or update the package: pip install --upgrade {package}",
             ) from error
-        choice: T = loaded
         return choice
 
     def _unknown(self, name: str) -> InputError:
@@ -194,17 +190,10 @@ class SectionOf:
 def refused(error: InputError, package: str = "") -> PydanticCustomError:
     """Turn our error into one that a pydantic validator can raise; `core.problems` reports its message and advice.
 
-    Args:
-        error: the error.
-        package: the missing package, if that is the error.
+    `package` is the missing package, if that is the error.
     """
     told = {"message": error.message, "advice": error.advice, "package": package}
     return PydanticCustomError("refused", "{message}", told)
-
-
-def normalised(package: str) -> str:
-    """The normalized name of a distribution: lower case, one hyphen for each run of `-`, `_` and `.`."""
-    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 PACKAGE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
