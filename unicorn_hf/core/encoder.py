@@ -229,13 +229,8 @@ def grammar() -> str:
         for kind, encoder in _usable().items()
         for form, about in encoder.forms.items()
     ]
-    return "\n".join(
-        [
-            "Encoders:",
-            *lines,
-            "MODEL, CLIP and LLM are ORG/NAME or ORG/NAME@REVISION on the Hub, or a folder that begins with /, . or ~.",
-        ]
-    )
+    models = "MODEL, CLIP and LLM are ORG/NAME or ORG/NAME@REVISION on the Hub, or a folder that begins with /, . or ~."
+    return "\n".join(["Encoders:", *lines, models])
 
 
 def _named(kind: str, rest: str) -> str:

@@ -6,7 +6,7 @@ is kept: see `Foreign.files`.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -135,8 +135,8 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise InputError(f"the published recipe requires {key}, which is ignored in published recipes") from error
     after = flat(taken.model_dump(mode="json"))
-    left = (_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
-    return Foreign(taken, tuple(dict.fromkeys(key for key in left if key not in _names() and key not in files)), files)
+    left = dict.fromkeys(_key_of(key) for key, value in flat(data).items() if after.get(key) != value)
+    return Foreign(taken, tuple(key for key in left if key not in _can_name_a_file() and key not in files), files)
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
@@ -157,21 +157,13 @@ def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name:
 
 
 def refuse_file(foreign: Foreign, key: str, name: str) -> None:
-    """Check that `key` of the published recipe of `name` names no file.
-
-    Raises:
-        InputError: it does.
-    """
+    """Raise an `InputError` if `key` of the published recipe of `name` names a file."""
     if key in foreign.files:
         raise InputError(
             f"the recipe of {name} names the file {foreign.files[key]!r} as {key}; files that a published recipe names"
             " are never opened",
-            _advice(key),
+            _ADVICE.get(key) or _ADVICE.get(key.rpartition(".")[0]) or f"Choose your own: --set {key}=FILE",
         )
-
-
-def _advice(key: str) -> str:
-    return _ADVICE.get(key) or _ADVICE.get(key.rpartition(".")[0]) or f"Choose your own: --set {key}=FILE"
 
 
 def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -184,12 +176,12 @@ def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def _filtered(value: Any, key: str, section: Mapping[str, Any], folder: Path, files: dict[str, str]) -> Any:
     """The safe part of `value`, or `_NOT_TAKEN`."""
-    if key in (names := _names()):
-        named = names[key](value, section, folder)
-        if named is not None:
-            files.setdefault(key, str(value))
-            return named
-        return value
+    if key in _can_name_a_file():
+        named = _file_named(key, value, folder)
+        if named is None:
+            return value
+        files.setdefault(key, str(value))
+        return named
     if key in _TAKEN_KEYS or key in keys_of_choices():
         return value
     above, _, name = key.rpartition(".")
@@ -213,7 +205,8 @@ def _of_a_kind(kind: type[Kind], name: str, value: Any, key: str, files: dict[st
     if value is None:
         return None
     value = str(value)
-    if is_shipped(value) if name in kind.file_keys else _is_no_file(value):
+    is_demo = value.startswith(DEMO) and not os.path.lexists(value)
+    if is_shipped(value) if name in kind.file_keys else (is_hub_name(value) or is_demo):
         return value
     files.setdefault(key, value)
     return Path(value).name if name in kind.file_keys else published_name(value)
@@ -225,11 +218,6 @@ def _key_of(dotted: str) -> str:
         if dotted.startswith(f"{section}."):
             return f"{section}.{dotted.removeprefix(f'{section}.').partition('.')[0]}"
     return dotted
-
-
-def _is_no_file(name: str) -> bool:
-    """Whether a name is a Hub name or a demonstration model."""
-    return is_hub_name(name) or (name.startswith(DEMO) and not os.path.lexists(name))
 
 
 _NOT_TAKEN = object()
@@ -248,46 +236,26 @@ def _opens(recipe: Recipe, key: str) -> bool:
     return key.startswith("representations.") or not recipe.takes_text
 
 
-# Each function returns the base name if the value names a file, which must not be opened; else None.
-
-
-def _encoder(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    return published_encoder(value) if parse_encoder(value).names_file else None
-
-
-def _image_statistics(value: str | None, section: Mapping[str, Any], folder: Path) -> str | None:
-    # The set's own file holds the image statistics.
-    return None if value is None or Path(value) == folder / TRANSFER_FILE else TRANSFER_FILE
-
-
-def _imported(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    return published_file(Path(value))
-
-
-def _parent(value: str, section: Mapping[str, Any], folder: Path) -> str | None:
-    return None if is_hub_name(value) else published_name(value)
-
-
-def _prompt(bundled: Path) -> "_Named":
-    def named(value: str | Mapping[str, Any], section: Mapping[str, Any], folder: Path) -> str | None:
-        return Path(value).name if isinstance(value, str) and not is_bundled(value, bundled) else None
-
-    return named
-
-
-_Named = Callable[[Any, Mapping[str, Any], Path], str | None]
-
-
 @cache
-def _names() -> Mapping[str, _Named]:
-    """Keys that can name a file, with the function that finds its base name."""
-    return {
-        "representations.encoder": _encoder,
-        "representations.image_statistics": _image_statistics,
-        "imported.files.path": _imported,
-        "parent.dataset": _parent,
-        **{key: _prompt(folder) for key, folder in prompt_folders().items()},
-    }
+def _can_name_a_file() -> frozenset[str]:
+    named = ("representations.encoder", "representations.image_statistics", "imported.files.path", "parent.dataset")
+    return frozenset({*named, *prompt_folders()})
+
+
+def _file_named(key: str, value: Any, folder: Path) -> str | None:
+    """The base name of the file that a value of `_can_name_a_file` names, which must not be opened; else None."""
+    match key:
+        case "representations.encoder":
+            return published_encoder(value) if parse_encoder(value).names_file else None
+        case "representations.image_statistics":
+            # The set's own file holds the image statistics.
+            return None if value is None or Path(value) == folder / TRANSFER_FILE else TRANSFER_FILE
+        case "imported.files.path":
+            return published_file(Path(value))
+        case "parent.dataset":
+            return None if is_hub_name(value) else published_name(value)
+    is_file = isinstance(value, str) and not is_bundled(value, prompt_folders()[key])
+    return Path(value).name if is_file else None
 
 
 _ADVICE = {

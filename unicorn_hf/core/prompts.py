@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -66,29 +65,10 @@ class Prompt(Section):
 
         Ignores sentences of fewer than six words (`What is the weather like?`).
         """
-        if self._rare_words.isdisjoint(words(text)):
+        examples, rare_words = _of_examples(self.examples)
+        if rare_words.isdisjoint(words(text)):
             return None
-        for sentence in _sentences(text):
-            if sentence in self._example_sentences:
-                return sentence
-        return None
-
-    @cached_property
-    def _example_sentences(self) -> frozenset[str]:
-        texts = [text for example in self.examples for text in (example.subject, *_strings(example.answer))]
-        return frozenset(sentence for text in texts for sentence in _sentences(text))
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Prompt":
-        """As pydantic's, which would keep the cached properties of the old examples."""
-        made = super().model_copy(update=update, deep=deep)
-        for name in ("_example_sentences", "_rare_words"):
-            made.__dict__.pop(name, None)
-        return made
-
-    @cached_property
-    def _rare_words(self) -> frozenset[str]:
-        """The longest word of each example sentence: a text without these words contains none of the sentences."""
-        return frozenset(max(sentence.split(" "), key=len) for sentence in self._example_sentences)
+        return next((sentence for sentence in _sentences(text) if sentence in examples), None)
 
     def messages(
         self, subject: str, draw: str = "", language: str = ENGLISH, asked: str = WRITE_IN
@@ -117,12 +97,19 @@ class Prompt(Section):
 
     def style(self, draw: str) -> str:
         """The style sentences that `draw` selects, one of each kind."""
-        drawn = [texts[stable_int("style", kind, draw) % len(texts)] for kind, texts in self.styles.items()]
-        return " ".join(drawn)
+        return " ".join(texts[stable_int("style", kind, draw) % len(texts)] for kind, texts in self.styles.items())
 
     def _ask(self, subject: str, draw: str, language: str) -> str:
         asked = self.user.replace("{style}", self.style(draw)).replace(_LANGUAGE, full_name(language))
         return asked.replace("{subject}", subject)
+
+
+@lru_cache(maxsize=16)
+def _of_examples(examples: tuple[Example, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The sentences of examples, and the longest word of each: a text without these words has none of the sentences."""
+    texts = [text for example in examples for text in (example.subject, *_strings(example.answer))]
+    found = frozenset(sentence for text in texts for sentence in _sentences(text))
+    return found, frozenset(max(sentence.split(" "), key=len) for sentence in found)
 
 
 def _sentences(text: str) -> list[str]:

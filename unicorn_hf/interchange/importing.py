@@ -7,9 +7,8 @@ and order join by id.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,15 +120,14 @@ def take(
         InputError: a file cannot be read, two rows have one id, or no rows remain. The message names the position.
         RunError: the shards cannot be written; none of them remain.
     """
-    hashes = [_sha256(file) for file in files]
+    files = [_hashed(file) for file in files]
     step = Step.of(work_dir, STAGE, partition_rows, domain, with_vectors, CODE)
-    inputs = fingerprint([[file.name, file.column, sha256] for file, sha256 in zip(files, hashes, strict=True)])
+    inputs = fingerprint([[file.name, file.column, file.sha256] for file in files])
     record = step.find(_RECORD, inputs, ImportRecord)
     if record is None:
         remove_tree(step.folder)
-        run = _Import(list(files), hashes, inputs, step, partition_rows, domain, with_vectors, progress, stored)
         try:
-            record = run.run()
+            record = _Import(files, inputs, step, partition_rows, domain, with_vectors, progress, stored).run()
         except BaseException as error:
             remove_tree(step.folder)
             if isinstance(error, OSError | sqlite3.OperationalError):
@@ -137,26 +135,24 @@ def take(
                 raise RunError(f"cannot write {step.folder}: {error}", advice) from error
             raise
     if not record.captions.num_kept:
+        rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
+        why = most_common(rejected, len(rejected)) or "they are empty"
         raise InputError(
-            f"no captions in {', '.join(file.name for file in files)}: {_why(record)}",
+            f"no captions in {', '.join(file.name for file in files)}: {why}",
             "A conversation needs a caption with the same id, in its own row or in another file.",
         )
     return _taken(step, record, partition_rows, num_captions, num_instructions)
 
 
-def _sha256(file: DataFile) -> str:
+def _hashed(file: DataFile) -> DataFile:
+    """The file with the hash of its content."""
     found = file_sha256(file.path)
     if file.sha256 not in (None, found):
         raise InputError(
             f"{file.path} is not the recipe's file: its sha256 is {found}, not {file.sha256}",
             "Get the recipe's file, or remove sha256 from the recipe to import this one.",
         )
-    return found
-
-
-def _why(record: ImportRecord) -> str:
-    rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
-    return most_common(rejected, len(rejected)) or "they are empty"
+    return replace(file, sha256=found)
 
 
 def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: int, num_instructions: int) -> Taken:
@@ -166,8 +162,9 @@ def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: 
     for start in range(0, num_captions, partition_rows):
         partition = f"{start // partition_rows:05d}"
         here = min(partition_rows, num_captions - start)
-        captions.append(Picked(partition, _shard(step, partition, "captions"), record.inputs, tuple(range(here))))
-        path = _shard(step, partition, "instructions")
+        path = step.shard(_RECORD, f"{partition}.captions.parquet")
+        captions.append(Picked(partition, path, record.inputs, tuple(range(here))))
+        path = step.shard(_RECORD, f"{partition}.instructions.parquet")
         rows = read_table(path, INSTRUCTIONS, ["row"]).column("row").to_numpy()
         chosen = np.flatnonzero(rows < here)[:num_instructions]
         num_instructions -= len(chosen)
@@ -175,18 +172,9 @@ def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: 
     return Taken(step, record, captions, instructions)
 
 
-def _shard(step: Step, partition: str, kind: str) -> Path:
-    return step.shard(_RECORD, _kind(partition, kind))
-
-
-def _kind(partition: str, kind: str) -> str:
-    return f"{partition}.{kind}" if kind == KIND else f"{partition}.{kind}.parquet"
-
-
 @dataclass
 class _Import:
-    files: list[DataFile]
-    hashes: list[str]
+    files: Sequence[DataFile]
     inputs: str
     step: Step
     partition_rows: int
@@ -204,13 +192,13 @@ class _Import:
     _dim: int | None = None
 
     def run(self) -> ImportRecord:
-        counts = [FileCount(name=f.name, sha256=sha256) for f, sha256 in zip(self.files, self.hashes, strict=True)]
         what = [holds(file) for file in self.files]
+        counts: dict[int, FileCount] = {}
         self.progress.start("import", len(self.files), unit="files")
-        with scratch(self.step.folder, "spool") as folder, _Spool(folder / "spool.sqlite", self.files) as self._spool:
-            for done, at in enumerate(sorted(range(len(what)), key=lambda at: what[at] != "captions"), start=1):
-                counts[at] = self._read(at, what[at], counts[at])
-                self.progress.known(done, 0)
+        with scratch(self.step.folder, "spool") as folder, _Spool(folder / "spool.sqlite") as self._spool:
+            for at in sorted(range(len(what)), key=lambda at: what[at] != "captions"):
+                counts[at] = self._read(self.files[at], what[at])
+                self.progress.known(len(counts), 0)
             self._write_captions()
             self._write_conversations()
             self._write_rejections()
@@ -221,7 +209,7 @@ class _Import:
             ImportRecord(
                 inputs=self.inputs,
                 num_bytes=self.step.sizes(_RECORD, *self._kinds),
-                files=tuple(counts),
+                files=tuple(counts[at] for at in sorted(counts)),
                 captions=captions,
                 instructions=instructions,
                 dim=self._dim,
@@ -230,93 +218,92 @@ class _Import:
             ),
         )
 
-    def _read(self, at: int, what: Holds, count: FileCount) -> FileCount:
+    def _read(self, file: DataFile, what: Holds) -> FileCount:
         before, num_rows = self._counts["captions"]["kept"], 0
-        for item in items(self.files[at], self._notes):
-            self._take(at, what, item)
+        for item in items(file, self._notes):
+            self._take(file, what, item)
             num_rows += 1
         num_captions = self._counts["captions"]["kept"] - before
-        return count.model_copy(update={"num_rows": num_rows, "num_captions": num_captions})
+        return FileCount(name=file.name, sha256=file.sha256 or "", num_rows=num_rows, num_captions=num_captions)
 
-    def _take(self, at: int, what: Holds, item: Item) -> None:
+    def _take(self, file: DataFile, what: Holds, item: Item) -> None:
         turns = conversation(item.turns) if item.turns is not None else None
         caption = item.caption
         if what == "captions" and not isinstance(turns, Rejected) and turns and len(turns) == 2:
             answer = turns[1]["value"]
             if caption is None or caption.strip() == answer.strip():
-                if caption is None and held_by_name(self.files[at]) is None:
-                    place, said = self._place(at, item), f"{turns[0]['value']} {answer}"
-                    self._notes.leave("question-answer pairs", "taken_for_captions", place, said, advice=_KEEP_PAIRS)
-                self._take_caption(at, item, answer, turns[0]["value"])
+                if caption is None and held_by_name(file) is None:
+                    pair = f"{turns[0]['value']} {answer}"
+                    self._notes.leave(
+                        "question-answer pairs", "taken_for_captions", item.place, pair, advice=_KEEP_PAIRS
+                    )
+                self._take_caption(file, item, answer, turns[0]["value"])
                 return
         known = None
         if caption is not None:
-            known = self._take_caption(at, item, caption, None, may_be_known=what == "conversations")
+            known = self._take_caption(file, item, caption, None, may_be_known=what == "conversations")
             if turns is None:
                 return
         elif item.id is not None:
             known = self._spool.find(item.id)
         if isinstance(turns, Rejected) or turns is None:
             stage = "captions" if what == "captions" and caption is None else "instructions"
-            self._reject(stage, at, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
+            self._reject(stage, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
         elif known is None:
             why = "no caption has this id" if caption is None else "its caption was rejected"
-            self._reject("instructions", at, item, Rejected("no_caption", why))
+            self._reject("instructions", item, Rejected("no_caption", why))
         elif caption is not None and known.digest != _digest(caption):
-            self._reject("instructions", at, item, Rejected("other_caption", "its id belongs to another caption"))
+            self._reject("instructions", item, Rejected("other_caption", "its id belongs to another caption"))
         else:
             task = task_of(item.task, turns)
             if item.task is not None and task != item.task:
-                self._notes.leave("values of 'task'", "other_task", self._place(at, item), item.task)
-            self._spool.add_conversation(known, at, item.number, task, turns)
+                self._notes.leave("values of 'task'", "other_task", item.place, item.task)
+            self._spool.add_conversation(known, item.place, task, turns)
             self._counts["instructions"]["kept"] += 1
 
-    def _place(self, at: int, item: Item) -> str:
-        return self.files[at].place(item.number)
-
     def _take_caption(
-        self, at: int, item: Item, caption: str, request: str | None, *, may_be_known: bool = False
+        self, file: DataFile, item: Item, caption: str, request: str | None, *, may_be_known: bool = False
     ) -> "_Known | None":
         """Keep a caption and return its entry, or the existing entry with its id; None if it was rejected."""
         if why := _not_valid(caption, item):
-            self._reject("captions", at, item, why)
+            self._reject("captions", item, why)
             return None
         row_id = item.id if item.id is not None else caption_id(caption, STAGE, 0)
         if not row_id.strip():
-            raise InputError(f"{self._place(at, item)}: its id is blank", "Add an id, or remove the field.")
+            raise InputError(f"{item.place}: its id is blank", "Add an id, or remove the field.")
         known = self._spool.find(row_id)
         if known and may_be_known:
             return known
         if known and item.id is None:
-            self._reject("captions", at, item, Rejected("duplicate", known.place))
+            self._reject("captions", item, Rejected("duplicate", known.place))
             return None
         if known:
             raise InputError(
-                f"{self._place(at, item)}: {known.place} already has the id {row_id!a}",
+                f"{item.place}: {known.place} already has the id {row_id!a}",
                 "The import keeps ids unchanged, so they must be unique.",
             )
-        number = self._counts["captions"]["kept"]
-        known = self._spool.add_caption(row_id, number, _digest(caption), at, item.number)
+        known = _Known(row_id, self._counts["captions"]["kept"], _digest(caption), item.place)
+        self._spool.add_caption(known)
         self._captions.append(
             {
                 "id": row_id,
                 "caption": caption,
                 "digest": digest_of(caption),
                 "seed": item.seed or "",
-                "source": self.files[at].name,
+                "source": file.name,
                 "domain": item.domain if item.domain and item.domain.strip() else self.domain,
                 "request": request,
             }
         )
         if self.with_vectors:
-            self._vectors.append(self._vector(at, item))
+            self._vectors.append(self._vector(item))
         self._counts["captions"]["kept"] += 1
         if len(self._captions) == self.partition_rows:
             self._write_captions()
         return known
 
-    def _vector(self, at: int, item: Item) -> Vector:
-        where = self._place(at, item)
+    def _vector(self, item: Item) -> Vector:
+        where = item.place
         if item.vector is None:
             raise InputError(
                 f"{where}: it has no embedding",
@@ -338,18 +325,18 @@ class _Import:
             )
         return vector.astype(np.float32)
 
-    def _reject(self, stage: str, at: int, item: Item, why: Rejected) -> None:
+    def _reject(self, stage: str, item: Item, why: Rejected) -> None:
         self._counts[stage][why.reason] += 1
-        what = {"captions": "captions", "instructions": "conversations"}[stage]
-        self._notes.leave(what, why.reason, self._place(at, item), item.caption or _said(item) or None)
+        what = "captions" if stage == "captions" else "conversations"
+        said = item.caption or " ".join(turn["value"] for turn in item.turns or ())
+        self._notes.leave(what, why.reason, item.place, said or None)
         raw = json.dumps(item.turns, ensure_ascii=False) if item.turns else item.caption or ""
-        place = self._place(at, item)
         self._rejected.append(
             {
                 "id": item.id or "",
                 "stage": stage,
                 "reason": why.reason,
-                "detail": f"{place}: {why.detail}" if why.detail else place,
+                "detail": f"{item.place}: {why.detail}" if why.detail else item.place,
                 "subject": item.caption or "",
                 "raw": raw[:_MAX_RAW],
             }
@@ -360,34 +347,30 @@ class _Import:
     def _write_captions(self) -> None:
         if not self._captions:
             return
-        partition = f"{(self._counts['captions']['kept'] - 1) // self.partition_rows:05d}"
+        partition = (self._counts["captions"]["kept"] - 1) // self.partition_rows
         self._write(partition, "captions", CAPTIONS, self._captions)
         if self.with_vectors:
-            write_vectors(
-                _shard(self.step, partition, KIND), [row["id"] for row in self._captions], np.stack(self._vectors)
-            )
-            self._kinds.append(_kind(partition, KIND))
+            ids = [row["id"] for row in self._captions]
+            write_vectors(self._shard(f"{partition:05d}.{KIND}"), ids, np.stack(self._vectors))
         self._captions, self._vectors = [], []
 
     def _write_conversations(self) -> None:
-        found = groupby(self._spool.conversations(), key=lambda row: int(row["number"]) // self.partition_rows)
-        ahead = next(found, None)
-        for partition in range(-(-self._counts["captions"]["kept"] // self.partition_rows)):
-            rows: list[dict[str, Any]] = []
-            if ahead and ahead[0] == partition:
-                rows = [{**row, "row": row["number"] % self.partition_rows} for row in ahead[1]]
-                ahead = next(found, None)
-            self._write(f"{partition:05d}", "instructions", INSTRUCTIONS, rows)
+        for start in range(0, self._counts["captions"]["kept"], self.partition_rows):
+            rows = self._spool.conversations(start, self.partition_rows)
+            self._write(start // self.partition_rows, "instructions", INSTRUCTIONS, rows)
 
     def _write_rejections(self) -> None:
         if self._rejected:
-            self._write(f"{self._num_rejection_shards:05d}", "rejections", REJECTIONS, self._rejected)
+            self._write(self._num_rejection_shards, "rejections", REJECTIONS, self._rejected)
             self._num_rejection_shards += 1
             self._rejected = []
 
-    def _write(self, partition: str, kind: str, schema: Any, rows: list[dict[str, Any]]) -> None:
-        write_table(_shard(self.step, partition, kind), rows_table(rows, schema), schema)
-        self._kinds.append(_kind(partition, kind))
+    def _write(self, number: int, kind: str, schema: Any, rows: list[dict[str, Any]]) -> None:
+        write_table(self._shard(f"{number:05d}.{kind}.parquet"), rows_table(rows, schema), schema)
+
+    def _shard(self, kind: str) -> Path:
+        self._kinds.append(kind)
+        return self.step.shard(_RECORD, kind)
 
 
 def _counts(counted: Counter[str]) -> Counts:
@@ -438,10 +421,6 @@ def _not_valid(caption: str, item: Item) -> Rejected | None:
     return None
 
 
-def _said(item: Item) -> str:
-    return " ".join(turn["value"] for turn in item.turns or ())
-
-
 def _digest(caption: str) -> int:
     return stable_int("imported caption", caption)
 
@@ -458,17 +437,14 @@ class _Known:
 class _Spool:
     """A temporary database of captions by id, and conversations by their caption's number."""
 
-    def __init__(self, path: Path, files: Sequence[DataFile]) -> None:
-        self._files = files
+    def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
         for command in (
             "PRAGMA journal_mode = OFF",
             "PRAGMA synchronous = OFF",
             f"PRAGMA cache_size = -{_CACHE_KIB}",
-            "CREATE TABLE captions"
-            " (id TEXT PRIMARY KEY, number INTEGER, digest INTEGER, file INTEGER, row INTEGER) WITHOUT ROWID",
-            "CREATE TABLE conversations"
-            " (number INTEGER PRIMARY KEY, id TEXT, file INTEGER, row INTEGER, task TEXT, turns TEXT)",
+            "CREATE TABLE captions (id TEXT PRIMARY KEY, number INTEGER, digest INTEGER, place TEXT) WITHOUT ROWID",
+            "CREATE TABLE conversations (number INTEGER PRIMARY KEY, id TEXT, place TEXT, task TEXT, turns TEXT)",
             "BEGIN",
         ):
             self._database.execute(command)
@@ -480,35 +456,32 @@ class _Spool:
         self._database.close()
 
     def find(self, row_id: str) -> _Known | None:
-        query = "SELECT number, digest, file, row FROM captions WHERE id = ?"
-        found = self._database.execute(query, (row_id,)).fetchone()
-        return _Known(row_id, found[0], found[1], self._files[found[2]].place(found[3])) if found else None
+        found = self._database.execute("SELECT * FROM captions WHERE id = ?", (row_id,)).fetchone()
+        return _Known(*found) if found else None
 
-    def add_caption(self, row_id: str, number: int, digest: int, file: int, row: int) -> _Known:
-        self._database.execute("INSERT INTO captions VALUES (?, ?, ?, ?, ?)", (row_id, number, digest, file, row))
-        return _Known(row_id, number, digest, self._files[file].place(row))
+    def add_caption(self, caption: _Known) -> None:
+        self._database.execute("INSERT INTO captions VALUES (?, ?, ?, ?)", astuple(caption))
 
-    def add_conversation(
-        self, caption: _Known, file: int, row: int, task: str, turns: Sequence[dict[str, str]]
-    ) -> None:
+    def add_conversation(self, caption: _Known, place: str, task: str, turns: Sequence[dict[str, str]]) -> None:
         """
         Raises:
             InputError: the caption already has a conversation.
         """
-        values = (caption.number, caption.id, file, row, task, json.dumps(turns))
+        values = (caption.number, caption.id, place, task, json.dumps(turns))
         try:
-            self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?)", values)
+            self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
-            query = "SELECT file, row FROM conversations WHERE number = ?"
-            other = self._database.execute(query, (caption.number,)).fetchone()
+            query = "SELECT place FROM conversations WHERE number = ?"
+            (other,) = self._database.execute(query, (caption.number,)).fetchone()
             raise InputError(
-                f"{self._files[file].place(row)}: a second conversation with the id {caption.id!a}, after "
-                f"{self._files[other[0]].place(other[1])}",
+                f"{place}: a second conversation with the id {caption.id!a}, after {other}",
                 "A caption has one conversation. To keep both, join them, or give each its own id and caption.",
             ) from None
 
-    def conversations(self) -> Iterator[dict[str, Any]]:
-        """Yield conversations in the order of their captions."""
-        query = "SELECT number, id, task, turns FROM conversations ORDER BY number"
-        for number, row_id, task, turns in self._database.execute(query):
-            yield {"number": number, "id": row_id, "task": task, "conversations": json.loads(turns)}
+    def conversations(self, start: int, number: int) -> list[dict[str, Any]]:
+        """The conversations of `number` captions from `start` on, in their order."""
+        query = "SELECT number, id, task, turns FROM conversations WHERE number >= ? AND number < ? ORDER BY number"
+        return [
+            {"id": row_id, "row": caption - start, "task": task, "conversations": json.loads(turns)}
+            for caption, row_id, task, turns in self._database.execute(query, (start, start + number))
+        ]

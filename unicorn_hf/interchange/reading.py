@@ -4,6 +4,7 @@ An invalid file raises an `InputError` that names file and row; the content of r
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -47,10 +48,11 @@ _LIST_OF_TURNS = (
 class Item:
     """The unchanged content of a row."""
 
-    number: int
-    id: str | None
-    caption: str | None
-    turns: list[dict[str, str]] | None
+    place: str
+    """The file and the row, for messages."""
+    id: str | None = None
+    caption: str | None = None
+    turns: list[dict[str, str]] | None = None
     """Turns as {"from", "value"}."""
     task: str | None = None
     seed: str | None = None
@@ -69,20 +71,17 @@ def imported_files(imported: Imported, *, with_vectors: bool = False) -> list[Da
     Raises:
         InputError: a file is missing, of an unknown kind, or named twice.
     """
-    found = [
-        replace(file, sha256=named.sha256)
-        for named in imported.files
-        for file in _expanded(Path(named.path).expanduser().absolute(), imported.column, with_vectors)
-    ]
-    names = [published_file(file.path) for file in found]
-    found = [
-        replace(file, name=f"{name} ({names[:at].count(name) + 1})" if name in names[:at] else name)
-        for at, (file, name) in enumerate(zip(found, names, strict=True))
-    ]
-    twice = next((file for at, file in enumerate(found) if file.path in {other.path for other in found[:at]}), None)
-    if twice:
-        raise InputError(f"{twice.name} is named twice")
-    return found
+    found: dict[Path, DataFile] = {}
+    names: Counter[str] = Counter()
+    for named in imported.files:
+        for file in _expanded(Path(named.path).expanduser().absolute(), imported.column, with_vectors):
+            name = published_file(file.path)
+            names[name] += 1
+            name = f"{name} ({names[name]})" if names[name] > 1 else name
+            if file.path in found:
+                raise InputError(f"{name} is named twice")
+            found[file.path] = replace(file, name=name, sha256=named.sha256)
+    return list(found.values())
 
 
 def parent_files(parent: Parent, folder: Path) -> list[DataFile]:
@@ -147,24 +146,23 @@ def items(file: DataFile, notes: ReadingNotes) -> Iterator[Item]:
     for number, value, read in (tar_rows if file.suffix == ".tar" else rows)(file, notes):
         where = file.place(number)
         if isinstance(value, str):
-            yield Item(number, None, string_of(value, where), None)
+            yield Item(where, caption=string_of(value, where))
         elif isinstance(value, dict):
             leave_unread(file, notes, value, number)
-            yield _item(file, number, value, _vector_of(value, read, vectors, where), notes)
+            yield _item(file, where, value, _vector_of(value, read, vectors, where), notes)
         else:
             raise wrong(where, "an object or a caption", value, "A row is a caption, or an object with one.")
 
 
 def _item(
-    file: DataFile, number: int, value: dict[str, Any], vector: Callable[[], Vector] | None, notes: ReadingNotes
+    file: DataFile, where: str, value: dict[str, Any], vector: Callable[[], Vector] | None, notes: ReadingNotes
 ) -> Item:
-    where = file.place(number)
     turns_key = next((key for key in ("conversations", "messages") if value.get(key) is not None), None)
     key = file.text_key(value)
     if key is None and file.column is not None and turns_key is None:
         raise file.no_column(where, value)
     return Item(
-        number=number,
+        place=where,
         id=id_of(value.get("id"), where),
         caption=_text(value, key, where) if key else None,
         turns=_turns(value[turns_key], f'{where}, field "{turns_key}"', notes) if turns_key else None,
@@ -190,7 +188,7 @@ def _vector_of(
     if numbers is not None:
         return lambda: array_of(_numbers(numbers), where)
     place = vector_place(value)
-    return (lambda: vectors.read(place, where)) if place is not None else None
+    return (lambda: vectors.read(place, where)) if place else None
 
 
 def _numbers(found: Any) -> NDArray[Any]:
@@ -240,8 +238,7 @@ def _turn(turn: Any, where: str, notes: ReadingNotes) -> dict[str, str]:
         if name not in keys and found is not None:
             notes.leave(f"values of {name!a} in turns", "not_read", where, found)
     text = _text_of_parts(value, where, notes) if isinstance(value, list) else value
-    if text is None:  # An answer with only tool calls has no content.
-        text = ""
+    text = "" if text is None else text  # An answer with only tool calls has no content.
     return {"from": _SENDERS.get(sender, sender), "value": string_of(text, f'{where}, "{keys[1]}"')}
 
 

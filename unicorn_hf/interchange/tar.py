@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,20 +83,13 @@ def _sample(
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}, {members[0]!a}: not JSON: {error}", LOOK) from error
     content = sample.get("npy")
-    yield number, value, None if content is None else _Reader(where, content)
+    yield number, value, None if content is None else partial(_array, where, content)
 
 
-class _Reader:
-    """Reads a .npy."""
-
-    def __init__(self, where: str, content: bytes) -> None:
-        self._where = where
-        self._content = content
-
-    def __call__(self) -> NDArray[Any]:
-        try:
-            found: NDArray[Any] = np.load(io.BytesIO(self._content), allow_pickle=False)
-        # The declared shape may be larger than any memory, or invalid.
-        except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
-            raise InputError(f"{self._where}: its .npy is not readable: {error}") from error
-        return found
+def _array(where: str, content: bytes) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    # The declared shape may be larger than any memory, or invalid.
+    except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
+        raise InputError(f"{where}: its .npy is not readable: {error}") from error
+    return found

@@ -19,11 +19,11 @@ _PLACE = re.compile(r"(?P<file>[^#]+\.safetensors)#(?P<row>\d{1,9})")
 _MAX_BYTES = 1 << 30
 
 
-def vector_place(row: Mapping[str, Any]) -> str | None:
+def vector_place(row: Mapping[str, Any]) -> re.Match[str] | None:
     """`FILE#ROW` of a row that `export` wrote; None if its image is a picture, or missing."""
     images = row.get("images")
     place = images[0] if isinstance(images, list) and images else row.get("image")
-    return place if isinstance(place, str) and _PLACE.fullmatch(place) else None
+    return _PLACE.fullmatch(place) if isinstance(place, str) else None
 
 
 def array_of(numbers: NDArray[Any], where: str) -> Vector:
@@ -37,17 +37,13 @@ def array_of(numbers: NDArray[Any], where: str) -> Vector:
         raise InputError(f"{where}: its embedding is not a list of floating-point numbers, but {found}", ADVICE)
     if not len(numbers):
         raise InputError(f"{where}: its embedding is empty or null", ADVICE)
-    if problem := _problem(numbers):
-        raise InputError(f"{where}: {problem}", ADVICE)
-    return numbers
-
-
-def _problem(numbers: Vector) -> str | None:
     if np.isnan(numbers).any():
-        return "its embedding contains NaN"
+        raise InputError(f"{where}: its embedding contains NaN", ADVICE)
     if np.isinf(numbers).any():
-        return "its embedding contains infinity"
-    return None if numbers.any() else "its embedding is zero"
+        raise InputError(f"{where}: its embedding contains infinity", ADVICE)
+    if not numbers.any():
+        raise InputError(f"{where}: its embedding is zero", ADVICE)
+    return numbers
 
 
 @dataclass
@@ -58,19 +54,17 @@ class VectorFiles:
     _name: str = ""
     _vectors: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0)))
 
-    def read(self, place: str, where: str) -> Vector:
-        """Return the vector at `FILE#ROW`.
+    def read(self, place: re.Match[str], where: str) -> Vector:
+        """Return the vector at a `vector_place`.
 
         Raises:
             InputError: there is none, or the file is outside the folder.
         """
-        match = _PLACE.fullmatch(place)
-        assert match
-        if match["file"] != self._name:
-            self._vectors, self._name = self._load(match["file"], where), match["file"]
-        row = int(match["row"])
+        if place["file"] != self._name:
+            self._vectors, self._name = self._load(place["file"], where), place["file"]
+        row = int(place["row"])
         if row >= len(self._vectors):
-            raise InputError(f"{where}: {place!a}: the file has {len(self._vectors):,} rows")
+            raise InputError(f"{where}: {place[0]!a}: the file has {len(self._vectors):,} rows")
         return array_of(self._vectors[row], where)
 
     def _load(self, name: str, where: str) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,8 @@ class BuiltSet:
 
     def files(self, config: str, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
         """Yield the same rows in lists of `ROWS_PER_FILE`, for one file each."""
-        rows: list[dict[str, Any]] = []
-        for row in self.rows(config, columns):
-            rows.append(row)
-            if len(rows) == ROWS_PER_FILE:
-                yield rows
-                rows = []
-        if rows:
-            yield rows
+        rows = self.rows(config, columns)
+        return iter(lambda: list(islice(rows, ROWS_PER_FILE)), [])
 
 
 class ExportFormat(ABC):

@@ -31,35 +31,26 @@ class Llava(ExportFormat):
             for number, rows in enumerate(data.files("pretrain", [*_COLUMNS, VECTOR])):
                 save_file({KEY: np.stack([row.pop(VECTOR) for row in rows])}, created(out / _file(number)))
                 for at, row in enumerate(rows):
-                    add(self._placed(row, f"{_file(number)}#{at}"))
-        places = _Places(data.folder)
+                    add(self._placed(row, number, at))
+        # Rows of `instruction` are in the order of `pretrain`.
+        captions = enumerate(_ids(data.folder))
         with json_list(out / "instruction.json") as add:
             for row in data.rows("instruction", [*_COLUMNS, "task"]):
-                add(self._placed(row, places.of(row["id"])))
+                at = next((at for at, other in captions if other == row["id"]), None)
+                if at is None:
+                    raise InputError(
+                        f"{data.folder}: the instruction row {row['id']} has no caption in pretrain, or not in the "
+                        "order of pretrain",
+                        f"Try: unicorn-hf validate {data.folder}",
+                    )
+                add(self._placed(row, *divmod(at, exports.ROWS_PER_FILE)))
 
     def image(self, place: str) -> Mapping[str, object]:
         """The field of a row that replaces the picture."""
         return {"image": place}
 
-    def _placed(self, row: Mapping[str, Any], place: str) -> dict[str, object]:
-        return {"id": row["id"], **self.image(place), **row}
-
-
-class _Places:
-    """Find the vector of each instruction row; these rows are in the order of `pretrain`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._ids = enumerate(_ids(folder))
-
-    def of(self, row_id: str) -> str:
-        for at, other in self._ids:
-            if other == row_id:
-                return f"{_file(at // exports.ROWS_PER_FILE)}#{at % exports.ROWS_PER_FILE}"
-        raise InputError(
-            f"{self._folder}: the instruction row {row_id} has no caption in pretrain, or not in the order of pretrain",
-            f"Try: unicorn-hf validate {self._folder}",
-        )
+    def _placed(self, row: Mapping[str, Any], file: int, at: int) -> dict[str, object]:
+        return {"id": row["id"], **self.image(f"{_file(file)}#{at}"), **row}
 
 
 def _ids(folder: Path) -> Iterator[str]:

@@ -4,9 +4,10 @@ import json
 import tarfile
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.interchange import exports
 from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
 from unicorn_hf.interchange.json_lists import created
 
@@ -22,14 +23,12 @@ class WebDataset(ExportFormat):
 
     def write(self, data: BuiltSet, out: Path) -> None:
         for config, more in (("pretrain", ()), ("instruction", ("task",))):
-            done = 0
             for number, rows in enumerate(data.files(config, [*_COLUMNS, *more, VECTOR])):
                 with tarfile.open(created(out / config / f"{number:05d}.tar"), "w") as tar:
-                    for at, row in enumerate(rows, start=done):
+                    for at, row in enumerate(rows, start=number * exports.ROWS_PER_FILE):
                         vector = _npy(row.pop(VECTOR))
                         _add(tar, f"{at:09d}.json", json.dumps(row, ensure_ascii=False).encode())
                         _add(tar, f"{at:09d}.npy", vector)
-                done += len(rows)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -42,7 +41,6 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 def _npy(vector: Any) -> bytes:
     import numpy as np
 
-    file: IO[bytes] = BytesIO()
+    file = BytesIO()
     np.save(file, vector)
-    file.seek(0)
-    return file.read()
+    return file.getvalue()
