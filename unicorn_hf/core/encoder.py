@@ -16,7 +16,7 @@ from unicorn_hf.core.checkup import Finding, Machine
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import HubModel
+from unicorn_hf.core.model_source import ModelSource
 
 if TYPE_CHECKING:
     from unicorn_hf.core.generation import ImageEncoder, TextEncoder
@@ -111,7 +111,7 @@ class AnyEncoder(ABC):
         """`rest`, which this encoder was parsed from, with only the name of a folder or file."""
         return rest
 
-    def hub_models(self) -> list[HubModel]:
+    def hub_models(self) -> list[ModelSource]:
         """The Hub models that it loads."""
         return []
 

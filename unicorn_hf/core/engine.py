@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from unicorn_hf.core.checkup import Finding, Machine
 from unicorn_hf.core.choices import ENGINES
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import DEMO, HubModel, published_name
+from unicorn_hf.core.model_source import DEMO, ModelSource, published_name
 from unicorn_hf.core.section import Kind
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class AnyEngine(Kind):
         """Problems on this machine, except missing modules."""
         yield from ()
 
-    def hub_models(self) -> list[HubModel]:
+    def hub_models(self) -> list[ModelSource]:
         """The Hub models that it loads."""
         return []
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
 
 def fingerprint(*parts: object) -> str:
     """16 hex digits that identify `parts`: JSON values, sequences, string-keyed mappings and pydantic models.

@@ -32,7 +32,7 @@ def published_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model of transformers."""
+    """A model to load."""
 
     name: str
     """`ORG/NAME` on the Hub, or a folder."""
@@ -68,11 +68,3 @@ class ModelSource:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}" if self.revision else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class HubModel:
-    """A Hub model to load."""
-
-    name: str
-    revision: str | None = None

@@ -129,7 +129,6 @@ class Scoring(Section):
     """A pass in which the language model scores its own text from 1 (bad) to 5 (good)."""
 
     prompt: PromptChoice
-    """A bundled prompt's name, the path of a file, or the prompt itself."""
     min_score: Annotated[int, Field(ge=1, le=5)] = 3
     """Rows with a lower score are rejected. Scores are stored: another bound sends no new requests."""
 
@@ -158,7 +157,6 @@ class Captions(Section):
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the answers is rejected."""
     prompt: PromptChoice = "caption-v2"
-    """A bundled prompt's name, the path of a file, or the prompt itself."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = Field(default_factory=CaptionFilters)
     screen: Screen | None = None

@@ -16,8 +16,6 @@ from unicorn_hf.core.links import check_links
 from unicorn_hf.core.plugins import to_install
 from unicorn_hf.core.problems import Location, Problem, problems
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.registry import Registry
-from unicorn_hf.core.section import Kind
 from unicorn_hf.core.sources import PACKAGE_PREFIX
 from unicorn_hf.core.yaml_text import read_yaml_file
 
@@ -153,7 +151,8 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make paths absolute, so that a recipe works from every working directory."""
     sources = _inside(data, "seeds").get("sources")
     for source in sources if isinstance(sources, list) else []:
-        for key in _file_keys(SOURCES, source):
+        kind = source.get("kind") if isinstance(source, dict) else None
+        for key in SOURCES.get(kind).file_keys if isinstance(kind, str) and kind in SOURCES else ():
             _anchor(source, key, folder, lambda path: not path.startswith(PACKAGE_PREFIX))
     files = _inside(data, "imported").get("files")
     for file in files if isinstance(files, list) else []:
@@ -167,15 +166,6 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     _anchor(_inside(data, "representations"), "image_statistics", folder, lambda path: True)
     _anchor(_inside(data, "engine"), "model", folder, lambda model: model.startswith(("./", "../")))
     return data
-
-
-def _file_keys(registry: Registry[Any], section: Any) -> tuple[str, ...]:
-    """The keys of a section, not yet validated, that name files."""
-    kind = section.get("kind") if isinstance(section, dict) else None
-    if not isinstance(kind, str) or kind not in registry:
-        return ()
-    found: type[Kind] = registry.get(kind)
-    return found.file_keys
 
 
 def _inside(data: dict[str, Any], key: str) -> dict[str, Any]:

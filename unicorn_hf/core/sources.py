@@ -63,11 +63,11 @@ class SeedSource(Kind):
         return fingerprint(self)
 
 
-def package_file(path: str, folder: Path) -> Path:
-    """The file of a recipe's path: bundled data for `package:NAME`, else relative to the recipe's folder."""
+def package_file(path: str) -> Path:
+    """The file of a recipe's path, which is bundled data for `package:NAME`."""
     if path.startswith(PACKAGE_PREFIX):
         return Path(__file__).parent.parent / "seeds" / "data" / path.removeprefix(PACKAGE_PREFIX)
-    return folder / Path(path).expanduser()
+    return Path(path).expanduser()
 
 
 def is_shipped(path: str) -> bool:

@@ -49,7 +49,6 @@ class Task(Section):
     """Its share of all conversations, relative to the other tasks' weights."""
     pairs: PairRange
     prompt: PromptChoice
-    """A bundled prompt's name, the path of a file, or the prompt itself."""
     format: FormatName = "json"
     """How the model writes pairs: `json`, guided by a grammar if the engine has one, or `tagged` lines of text.
 

@@ -8,34 +8,22 @@ from dataclasses import dataclass
 
 from unicorn_hf.core.finder import Finder
 
-
-@dataclass(frozen=True)
-class Marks:
-    """The marks of a model family's reasoning: regular expressions of the opening and the closing mark."""
-
-    models: str
-    opening: str
-    closing: str
-
-
 _TAG = r"(?:[a-z]+[:|])?(?:think|thinking|thoughts?|reasoning|reason|reflection|analysis|scratchpad)(?:[_:][^\s<>]*)?"
-MARKS = (
-    Marks(
-        "DeepSeek, Qwen, GLM, Nemotron, Phi, OLMo, Granite 3.3, EXAONE, Hunyuan, MiniMax, Seed, K2",
-        rf"<{_TAG}>",
-        rf"</{_TAG}>",
-    ),
-    Marks("Magistral", r"\[THINK\]", r"\[/THINK\]"),
-    Marks("Kimi-VL", "◁think▷", "◁/think▷"),
-    Marks("Kimi K3", r"<\|open\|>\s*think\s*<\|sep\|>", r"<\|close\|>\s*think\s*<\|sep\|>"),
-    Marks("Command A", r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
-    Marks("Gemma 4", r"<\|channel>\s*thought", r"<channel\|>"),
-    Marks("MedGemma", r"<unused94>\s*thought", "<unused95>"),
-    Marks("OpenThinker", r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
-    Marks("Apertus", r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-    Marks("Granite 3.2", r"\A\s*Here(?:['’]s| is) my thought process:?", r"Here(?:['’]s| is) my response:?"),
-    Marks("Apriel", r"\A\s*Here are my reasoning steps:?", r"\[BEGIN FINAL RESPONSE\]"),
+_MARKS = (
+    # DeepSeek, Qwen, GLM, Nemotron, Phi, OLMo, Granite 3.3, EXAONE, Hunyuan, MiniMax, Seed, K2
+    (rf"<{_TAG}>", rf"</{_TAG}>"),
+    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    ("◁think▷", "◁/think▷"),  # Kimi-VL
+    (r"<\|open\|>\s*think\s*<\|sep\|>", r"<\|close\|>\s*think\s*<\|sep\|>"),  # Kimi K3
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Command A
+    (r"<\|channel>\s*thought", r"<channel\|>"),  # Gemma 4
+    (r"<unused94>\s*thought", "<unused95>"),  # MedGemma
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    (r"\A\s*Here(?:['’]s| is) my thought process:?", r"Here(?:['’]s| is) my response:?"),  # Granite 3.2
+    (r"\A\s*Here are my reasoning steps:?", r"\[BEGIN FINAL RESPONSE\]"),  # Apriel
 )
+"""Opening and closing marks of reasoning, by model family."""
 _WRAPPERS = (
     (r"<(?:answer|response|output|solution|conclusion)>", r"</(?:answer|response|output|solution|conclusion)>"),
     (r"<\|begin_of_(?:box|solution)\|>", r"<\|end_of_(?:box|solution)\|>"),
@@ -47,11 +35,9 @@ _WRAPPERS = (
 
 _FLAGS = re.DOTALL | re.IGNORECASE
 _BLOCKS = tuple(
-    (re.compile(marks.closing, _FLAGS), re.compile(rf"(?:{marks.opening}).*?(?:{marks.closing})", _FLAGS))
-    for marks in MARKS
+    (re.compile(closing, _FLAGS), re.compile(rf"(?:{opening}).*?(?:{closing})", _FLAGS)) for opening, closing in _MARKS
 )
-_OPENING = re.compile("|".join(marks.opening for marks in MARKS), _FLAGS)
-_CLOSING = re.compile("|".join(marks.closing for marks in MARKS), _FLAGS)
+_OPENING, _CLOSING = (re.compile("|".join(marks), _FLAGS) for marks in zip(*_MARKS, strict=True))
 _WRAPPED = tuple((re.compile(opening, _FLAGS), re.compile(closing, _FLAGS)) for opening, closing in _WRAPPERS)
 
 # Harmony (gpt-oss): messages with a header, which names the channel, and a body. Only `final` is no reasoning.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import HubModel, ModelSource
+from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.encoders.base import TowerPair
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Clip(TowerPair):
     def published(self, rest: str) -> str:
         return str(self.model.published)
 
-    def hub_models(self) -> list[HubModel]:
-        return [HubModel(self.model.name, self.model.revision)]
+    def hub_models(self) -> list[ModelSource]:
+        return [self.model]
 
     def identity(self) -> str:
         from unicorn_hf.models.folders import source_identity

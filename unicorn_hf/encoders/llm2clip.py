@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from unicorn_hf.core.checkup import Finding, Machine
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import HubModel, ModelSource
+from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.encoders.base import TowerPair
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Llm2Clip(TowerPair):
             return rest
         return f"{self.clip.published}+{self.llm.published}"
 
-    def hub_models(self) -> list[HubModel]:
-        return [HubModel(source.name, source.revision) for source in (self.clip, self.llm)]
+    def hub_models(self) -> list[ModelSource]:
+        return [self.clip, self.llm]
 
     def check_machine(self, machine: Machine) -> Iterator[Finding]:
         # A GPU of unknown size counts as large enough.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
-from unicorn_hf.core.model_source import DEMO, HubModel, is_hub_name, is_path, published_name
+from unicorn_hf.core.model_source import DEMO, ModelSource, is_hub_name, is_path, published_name
 from unicorn_hf.encoders.base import TowerPair
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class OpenClip(TowerPair):
             return f"{LOCAL}{Path(self.model.removeprefix(LOCAL)).name}"
         return f"{self.model}/{published_name(self.pretrained)}" if self.pretrained else rest
 
-    def hub_models(self) -> list[HubModel]:
+    def hub_models(self) -> list[ModelSource]:
         if self.pretrained:
-            return [HubModel(_repository_of_tag(self.model, self.pretrained))]
-        return [HubModel(self.model.removeprefix(HUB))] if self.model.startswith(HUB) else []
+            return [ModelSource(_repository_of_tag(self.model, self.pretrained))]
+        return [ModelSource(self.model.removeprefix(HUB))] if self.model.startswith(HUB) else []
 
     def resolve(self) -> Self:
         from unicorn_hf.encoders.towers.open_clip import check

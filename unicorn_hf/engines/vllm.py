@@ -13,7 +13,7 @@ from unicorn_hf.core.choices import ENGINES
 from unicorn_hf.core.engine import AnyEngine, GeneratorSpec
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import DEMO, HubModel, is_path
+from unicorn_hf.core.model_source import DEMO, ModelSource, is_path
 from unicorn_hf.core.section import Revision
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class VllmEngine(AnyEngine):
             fix = "Use a smaller model (--llm) with engine.tensor_parallel_size: 1, or another machine"
             yield Finding(severity="error", message=message, fix=fix)
 
-    def hub_models(self) -> list[HubModel]:
-        return [] if self.is_demo else [HubModel(self.model, self.revision)]
+    def hub_models(self) -> list[ModelSource]:
+        return [] if self.is_demo else [ModelSource(self.model, self.revision)]
 
     def model_license(self) -> str | None:
         from unicorn_hf.models.model_license import model_license

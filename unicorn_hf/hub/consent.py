@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unicorn_hf.core.encoder import parse_encoder
-from unicorn_hf.core.model_source import HubModel
+from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.core.recipe import Recipe
 
 _ANSWER_TIMEOUT_S = 10.0
@@ -19,7 +19,7 @@ def models_to_download(recipe: Recipe, given: Set[str]) -> list[str]:
         recipe: the published recipe, with the user's overrides.
         given: dotted keys that the user set: their models are the user's own choice.
     """
-    wanted: list[HubModel] = []
+    wanted: list[ModelSource] = []
     if not recipe.takes_text and given.isdisjoint(("engine", "engine.model")):
         wanted += recipe.engine.hub_models()
     if "representations.encoder" not in given:
@@ -32,12 +32,12 @@ def encoder_models_to_download(encoder: str) -> list[str]:
     return _missing(parse_encoder(encoder).hub_models())
 
 
-def _missing(wanted: list[HubModel]) -> list[str]:
+def _missing(wanted: list[ModelSource]) -> list[str]:
     missing = [model for model in dict.fromkeys(wanted) if not _is_here(model)]
     return [f"{model.name}{f' at {model.revision}' if model.revision else ''} ({_size(model)})" for model in missing]
 
 
-def _is_here(model: HubModel) -> bool:
+def _is_here(model: ModelSource) -> bool:
     from huggingface_hub import snapshot_download
 
     try:
@@ -47,7 +47,7 @@ def _is_here(model: HubModel) -> bool:
     return any(found for pattern in _WEIGHTS for found in folder.glob(pattern))
 
 
-def _size(model: HubModel) -> str:
+def _size(model: ModelSource) -> str:
     from huggingface_hub import HfApi
 
     try:

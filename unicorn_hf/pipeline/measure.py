@@ -19,7 +19,7 @@ from unicorn_hf.representations.measured import Sample, measure_set
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.seeds.sources import source_names
+from unicorn_hf.seeds.sources import named_sources
 
 _PICTURE = "assets/gap.png"
 
@@ -93,7 +93,7 @@ def measure_overlap(
     """
     folder, progress = Path(folder), progress or Progress()
     check_build(folder)
-    (name,) = source_names([evaluation])
+    [(name, _)] = named_sources([evaluation])
     texts = EvaluationTexts(evaluation.read(0, ReadingNotes()))
     if not texts.num:
         raise InputError(f"no text in {evaluation.place}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from unicorn_hf.core.errors import InputError
@@ -63,12 +63,12 @@ class Table:
             InputError: its first lines cannot be read.
         """
         self._name = text.name
-        lines = text.lines()
-        sample = [line for _, line in zip(range(_SAMPLE_LINES), (line for _, line in lines), strict=False)]
+        lines = (line for _, line in text.lines())
+        sample = list(islice(lines, _SAMPLE_LINES))
         self._skipped, told = _beginning(sample)
         sample = sample[self._skipped :]
         self.dialect = _dialect(sample, tabs=tabs, told=told)
-        self._rows = self.dialect.reader(chain(sample, (line for _, line in lines)))
+        self._rows = self.dialect.reader(chain(sample, lines))
         first = self._next()
         self.header_line = self._skipped + 1
         self.header: Sequence[str] = [name.strip() for name in first or ()]

@@ -27,7 +27,7 @@ CAPTION_KEYS = ("caption", "text")
 """Default columns and keys of the text."""
 EMBEDDING = "image_embedding"
 BATCH_ROWS = 500
-_UNITS = {"list": "item", "object": "item", "lines": "line"}
+_UNITS = {"list": "item", "object": "item", ".parquet": "row", ".tar": "sample"}
 _SENTENCE_WORDS = 4
 _ENDS = ".!?。！？।؟"
 _LISTS_SHOWN = 5
@@ -68,16 +68,8 @@ class DataFile:
 
     def place(self, number: int) -> str:
         """The description of a row in messages."""
-        match self.suffix:
-            case ".json" | ".json.zip" | ".jsonl":
-                unit = _UNITS[self.form]
-            case ".parquet":
-                unit = "row"
-            case ".tar":
-                unit = "sample"
-            case _:
-                unit = "line"
-        return f"{self.name}, {unit} {number}"
+        kind = self.form if self.suffix in (".json", ".json.zip", ".jsonl") else self.suffix
+        return f"{self.name}, {_UNITS.get(kind, 'line')} {number}"
 
     def text_key(self, names: Collection[str]) -> str | None:
         """The column or key of the text, or None."""
@@ -322,16 +314,12 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                     rest = rest.rename_columns([CAPTION_KEYS[0] if name == key else name for name in rest.schema.names])
                 for at, row in enumerate(rest.to_pylist()):
                     number += 1
-                    yield number, row, None if embeddings is None else _in_column(embeddings, at)
+                    yield number, row, None if embeddings is None else partial(_embedding, embeddings, at)
         except PARQUET_ERRORS as error:
-            is_parquet = _is_parquet(file)
+            with opened(file) as again:
+                is_parquet = again.read(4) == b"PAR1"
             advice = "Get the file again: it is truncated or damaged." if is_parquet else "It is not a Parquet file."
             raise InputError(f"{file.name}: not readable as Parquet: {cause_of(error)}", advice) from error
-
-
-def _is_parquet(file: DataFile) -> bool:
-    with opened(file) as stream:
-        return stream.read(4) == b"PAR1"
 
 
 def _parquet_columns(file: DataFile, schema: pa.Schema) -> tuple[str | None, list[str]]:
@@ -356,15 +344,12 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _in_column(column: pa.Array, row: int) -> Callable[[], NDArray[Any]]:
-    def read() -> NDArray[Any]:
-        value = column[row]
-        is_list = isinstance(value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar)
-        # A value of another type counts as no embedding, as an empty one does.
-        found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list and value.is_valid else np.empty(0)
-        return found
-
-    return read
+def _embedding(column: pa.Array, row: int) -> NDArray[Any]:
+    value = column[row]
+    is_list = isinstance(value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar)
+    # A value of another type counts as no embedding, as an empty one does.
+    found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list and value.is_valid else np.empty(0)
+    return found
 
 
 def by_group(file: pq.ParquetFile, **options: Any) -> Iterator[pa.RecordBatch]:

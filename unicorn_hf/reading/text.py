@@ -24,7 +24,6 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_NAMES = {"utf-8-sig": "UTF-8"}
 _MANY_ZEROS = 0.2
 _UNPACK = "Unpack it first: {} {{}}"
 _SAVE_AS_TEXT = "Save it as UTF-8 text, e.g. as CSV."
@@ -42,24 +41,11 @@ _BINARY = {
     b"\xff\xd8\xff": ("a picture", _SAVE_AS_TEXT),
 }
 """First bytes of binary files: kind and advice."""
-_GUESSED = {
-    "cp1252": "CP1252",
-    "cp1250": "CP1250",
-    "cp1251": "CP1251",
-    "cp1253": "CP1253",
-    "cp1254": "CP1254",
-    "cp1255": "CP1255",
-    "cp1256": "CP1256",
-    "cp874": "CP874",
-    "cp932": "SHIFT_JIS",
-    "cp949": "CP949",
-    "koi8_r": "KOI8-R",
-    "euc_jp": "EUC-JP",
-    "gb18030": "GB18030",
-    "big5": "BIG5",
-    "mac_roman": "MACINTOSH",
-}
-"""Encodings to guess, with their names in iconv."""
+_WINDOWS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp874", "cp932", "cp949")
+_GUESSED = (*_WINDOWS, "koi8_r", "euc_jp", "gb18030", "big5", "mac_roman")
+"""Encodings to guess."""
+_ICONV = {"cp932": "SHIFT_JIS", "mac_roman": "MACINTOSH"}
+"""Their names in iconv, where these are not Python's names in capitals, with hyphens."""
 _FEW_BYTES = 5
 """With fewer high bytes, European encodings cannot be distinguished, and the most common one is taken."""
 _ALPHABETS = re.compile("[가-힣а-яёα-ωά-ώא-ת]")
@@ -71,9 +57,8 @@ _SHOWN_CHARS = 60
 
 def encoding_of(head: bytes) -> str:
     """The Unicode codec of a file that begins with these bytes."""
-    for mark, codec in _BOMS:
-        if head.startswith(mark):
-            return codec
+    if codec := next((codec for mark, codec in _BOMS if head.startswith(mark)), None):
+        return codec
     zeros = head.count(0)
     if zeros and (zeros > _MANY_ZEROS * len(head) or not _is_utf8(head)):
         ends = {codec: _num_ends(head, codec) for codec in ("utf-16-le", "utf-16-be")}
@@ -130,7 +115,7 @@ class Text:
     @property
     def encoding(self) -> str:
         """The display name: `UTF-16`."""
-        return _NAMES.get(self._codec, self._codec.upper())
+        return "UTF-8" if self._is_utf8 else self._codec.upper()
 
     @property
     def _is_utf8(self) -> bool:
@@ -201,11 +186,12 @@ class Text:
         if found is None:
             return "Save the file as UTF-8."
         shown = " ".join(raw.decode(found, "replace").split())[:_SHOWN_CHARS]
-        reads = f"In {_GUESSED[found]} the line reads {shown!r}"
+        name = _ICONV.get(found, found.upper().replace("_", "-"))
+        reads = f"In {name} the line reads {shown!r}"
         if self._has_wide:
             return f"Correct this line: the lines before it are UTF-8. {reads}."
         new = shlex.quote(f"{self._path.stem}-utf8{self._path.suffix}")
-        return f"{reads}. If correct, run: iconv -f {_GUESSED[found]} -t UTF-8 {shlex.quote(self._path.name)} > {new}"
+        return f"{reads}. If correct, run: iconv -f {name} -t UTF-8 {shlex.quote(self._path.name)} > {new}"
 
     def _wrong_lines(self) -> Iterator[bytes]:
         """The following lines that are not UTF-8 either."""

@@ -1,7 +1,7 @@
 """Streams seeds from data sets: on the Hub, or any that `datasets.load_dataset` reads."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -42,7 +42,7 @@ def read_labels(source: "DatasetSource") -> Iterator[str]:
         features = rows.features or rows._resolve_features().features
     (column,) = source.columns
     if column not in features:
-        raise InputError(f"{source.path}: no column {column!r}; it has {', '.join(features)}")
+        raise _no_column(source, column, features)
     names = getattr(features[column], "names", None)
     if names is not None:
         yield from islice((name.replace("_", " ") for name in names), source.limit)
@@ -108,7 +108,7 @@ def _parquet_files(source: "DatasetSource", pattern: str) -> Iterator[Any]:
         yield opened(path, "rb")
 
 
-def _no_column(source: "DatasetSource", column: str, names: Sequence[str]) -> InputError:
+def _no_column(source: "DatasetSource", column: str, names: Iterable[str]) -> InputError:
     return InputError(f"{source.path}: no column {column!r}; it has {', '.join(names)}")
 
 
@@ -147,11 +147,8 @@ def _texts(row: dict[str, Any], columns: tuple[str, ...]) -> list[str]:
 
 
 def _one_of(texts: list[str], random_seed: int) -> str:
-    return min((text for text in texts if text.strip()), key=lambda text: _rank(text, random_seed), default="")
-
-
-def _rank(text: str, random_seed: int) -> tuple[int, str]:
-    return stable_int(str(random_seed), "caption of an image", text), text
+    found = ((stable_int(str(random_seed), "caption of an image", text), text) for text in texts if text.strip())
+    return min(found, default=(0, ""))[1]
 
 
 def _one_per_image(pairs: Iterator[tuple[str, str]], random_seed: int) -> Iterator[str]:

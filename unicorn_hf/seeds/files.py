@@ -28,10 +28,6 @@ def read_texts(path: Path, column: str | None, notes: ReadingNotes) -> Iterator[
     file = DataFile(path, path.name, column, column_option="--seed-column")
     if file.suffix not in SUFFIXES:
         raise InputError(f"{path}: unknown kind of seed file", f"Use one of {', '.join(SUFFIXES)}.")
-    return _texts(file, notes)
-
-
-def _texts(file: DataFile, notes: ReadingNotes) -> Iterator[str]:
     for number, value, _ in rows(file, notes):
         if isinstance(value, str) and (file.column is None or not value):
             yield value

@@ -27,7 +27,7 @@ from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
 from unicorn_hf.seeds.figures import SeedFacts, SourceFacts
 from unicorn_hf.seeds.language import SAMPLE, check_seed_language
 from unicorn_hf.seeds.normalise import normalise
-from unicorn_hf.seeds.sources import source_names
+from unicorn_hf.seeds.sources import named_sources
 
 _RECORD = "seeds"
 CODE = 2
@@ -114,7 +114,7 @@ def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) 
     if config.languages:
         return
     rows = read_table(shards.paths[0], SEEDS, ["seed", "source"]).to_pylist()
-    for name, source in zip(source_names(config.used), config.used, strict=True):
+    for name, source in named_sources(config.used):
         if source.is_remote:
             check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], languages)
 
@@ -134,13 +134,15 @@ def _prepare(
             buckets.add(_order(random_seed, row[0]), row)
     partitions: list[str] = []
     per_source: Counter[str] = Counter()
-    for rows in _chunks(_sorted_rows(config, buckets, random_seed, skipped, notes), partition_rows):
+    seeds = _sorted_rows(config, buckets, random_seed, skipped, notes)
+    while rows := list(islice(seeds, partition_rows)):
         write_table(step.shard(_RECORD, f"{len(partitions):05d}"), rows_table(rows, SEEDS), SEEDS)
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
     if not partitions:
         names = ", ".join(source.place for source in config.used)
-        raise InputError(f"no seeds in {names}: {_reasons(skipped)}")
+        reasons = ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
+        raise InputError(f"no seeds in {names}: {reasons}")
     return SeedsRecord(
         inputs=inputs,
         num_bytes=step.sizes(_RECORD, *(f"{shard:05d}" for shard in range(len(partitions)))),
@@ -154,7 +156,7 @@ def _prepare(
                 num_seeds=per_source[name],
                 benchmark=source.benchmark,
             )
-            for name, source in zip(source_names(config.used), config.used, strict=True)
+            for name, source in named_sources(config.used)
         ),
         skipped=dict(sorted((+skipped).items())),
         left_out=notes.left_out,
@@ -162,15 +164,11 @@ def _prepare(
     )
 
 
-def _reasons(skipped: Counter[str]) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
-
-
 def _rows(
     config: Seeds, random_seed: int, skipped: Counter[str], notes: ReadingNotes
 ) -> Iterator[tuple[str, str, str]]:
     """Seed, source and domain of the seeds that are not skipped."""
-    for name, source in zip(source_names(config.used), config.used, strict=True):
+    for name, source in named_sources(config.used):
         for number, text in enumerate(source.read(random_seed, notes), start=1):
             seed = normalise(text)
             if reason := _skip(seed, config):
@@ -193,11 +191,7 @@ def _skip(seed: str, config: Seeds) -> str | None:
 
 def _quotas(config: Seeds, buckets: Buckets) -> dict[str, int]:
     """The maximum number of seeds of each source with a weight that keeps the weights in proportion."""
-    weights = {
-        name: source.weight
-        for name, source in zip(source_names(config.used), config.used, strict=True)
-        if source.weight is not None
-    }
+    weights = {name: source.weight for name, source in named_sources(config.used) if source.weight is not None}
     if not weights:
         return {}
     num_seeds: Counter[str] = Counter()
@@ -242,14 +236,3 @@ def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]]
 
 def _order(random_seed: int, seed: str) -> int:
     return stable_int(str(random_seed), "order", seed)
-
-
-def _chunks(rows: Iterator[dict[str, object]], size: int) -> Iterator[list[dict[str, object]]]:
-    chunk: list[dict[str, object]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

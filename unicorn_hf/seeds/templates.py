@@ -7,15 +7,12 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.seeds.normalise import normalise
 
 
-def check_templates(templates: Sequence[str]) -> None:
-    """Check that each template contains `{label}`.
-
-    Raises:
-        ValueError: one does not.
-    """
+def with_label(templates: tuple[str, ...]) -> tuple[str, ...]:
+    """Raise a `ValueError` if a template lacks `{label}`."""
     for template in templates:
         if "{label}" not in template:
             raise ValueError(f"the template {template!r} lacks {{label}}")
+    return templates
 
 
 def expanded(labels: Iterator[str], templates: Sequence[str], number: int, random_seed: int) -> Iterator[str]:

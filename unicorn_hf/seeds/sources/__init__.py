@@ -10,11 +10,11 @@ from unicorn_hf.seeds.sources import file, labels, dataset  # noqa: F401
 # isort: on
 
 
-def source_names(sources: Sequence[SeedSource]) -> list[str]:
-    """The sources' names in the card; sources with equal names are numbered from the second on."""
+def named_sources(sources: Sequence[SeedSource]) -> list[tuple[str, SeedSource]]:
+    """Sources with their names in the card; those with equal names are numbered from the second on."""
     names: list[str] = []
     for source in sources:
         name = source.title
         same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({same + 1})" if name in names else name)
-    return names
+    return list(zip(names, sources, strict=True))

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.section import Revision, Strings
 from unicorn_hf.core.sources import SeedSource
-from unicorn_hf.seeds.templates import check_templates, expanded
+from unicorn_hf.seeds.templates import expanded, with_label
 
 _FILE_NAME = r"[A-Za-z0-9_*][A-Za-z0-9_.*-]*"
 DataFiles = Annotated[
@@ -40,7 +40,7 @@ class DatasetSource(SeedSource):
     """A column of texts, lists of texts or class labels, or several columns; one text of a row becomes a seed."""
     image_id: str | None = None
     """The column with the image of a caption: one caption of each image becomes a seed."""
-    templates: Strings = ()
+    templates: Annotated[Strings, AfterValidator(with_label)] = ()
     """The column holds labels: the class names, or each text, are inserted into these templates (`{label}`)."""
     num_templates: PositiveInt = 10
     """Templates drawn for each label, without repetition; all if there are fewer."""
@@ -55,7 +55,6 @@ class DatasetSource(SeedSource):
 
     @model_validator(mode="after")
     def _labels_are_one_column(self) -> "DatasetSource":
-        check_templates(self.templates)
         if not self.columns:
             raise ValueError("column is empty")
         if self.templates and (len(self.columns) > 1 or self.image_id):

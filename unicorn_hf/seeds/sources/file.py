@@ -21,7 +21,7 @@ class InFile(SeedSource):
 
     @property
     def file(self) -> Path:
-        return package_file(self.path, Path())
+        return package_file(self.path)
 
     def content(self) -> str:
         if not self.file.is_file():

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt
 
 from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.section import Strings
 from unicorn_hf.seeds.sources.file import InFile
-from unicorn_hf.seeds.templates import check_templates, expanded
+from unicorn_hf.seeds.templates import expanded, with_label
 
 
 @SOURCES.register("labels")
@@ -19,15 +19,10 @@ class LabelSource(InFile):
 
     taken_keys = ("templates", "num_templates")
     kind: Literal["labels"]
-    templates: Annotated[Strings, Field(min_length=1)]
+    templates: Annotated[Strings, Field(min_length=1), AfterValidator(with_label)]
     num_templates: PositiveInt = 10
     """Templates drawn for each label, without repetition; all if there are fewer."""
     domain: str
-
-    @model_validator(mode="after")
-    def _templates_hold_the_label(self) -> "LabelSource":
-        check_templates(self.templates)
-        return self
 
     def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
         seeds = expanded(self.texts(None, notes), self.templates, self.num_templates, random_seed)
