@@ -14,7 +14,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import CONVERSATIONS
 from unicorn_hf.reading.json_values import list_items
 from unicorn_hf.reading.values import string_of, wrong
-from unicorn_hf.reading.zipped import GET_AGAIN, telling, unzipped
+from unicorn_hf.reading.zipped import GET_AGAIN, unzipped
 
 REPOSITORY = "Yu2020/Unicorn"
 FILES = {"pretrain": "Unicorn-1.2M.json.zip", "instruction": "Unicorn-Instruction-471K.json.zip"}
@@ -52,7 +52,7 @@ def tables(file: IO[bytes], name: str, config: str) -> Iterator[pa.Table]:
     Raises:
         InputError: the file is damaged, or not in the release's format. Earlier tables were already yielded.
     """
-    with telling(name), unzipped(file, name) as stream:
+    with unzipped(file, name) as stream:
         yield from _batches(items(stream, name), name, config)
 
 

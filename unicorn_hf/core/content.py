@@ -80,14 +80,9 @@ def is_plainly_english(*texts: str) -> bool:
     A quarter of their words must be function words, and a tenth must be unique to English: Portuguese has `a`, `do`,
     `no`.
     """
-    num_words, num_alone, num_all = map(sum, zip(*map(_function_word_counts, texts), strict=True))
-    return num_alone > _SOME * num_words and num_all > _MANY * num_words
-
-
-def _function_word_counts(text: str) -> tuple[int, int, int]:
-    """Number of words, of function words unique to English, and of all English function words."""
-    found = words(text)
-    return len(found), sum(map(_ENGLISH_ALONE.__contains__, found)), sum(map(_FUNCTION_WORDS.__contains__, found))
+    found = [word for text in texts for word in words(text)]
+    num_alone, num_all = (sum(map(known.__contains__, found)) for known in (_ENGLISH_ALONE, _FUNCTION_WORDS))
+    return num_alone > _SOME * len(found) and num_all > _MANY * len(found)
 
 
 @lru_cache(maxsize=16)

@@ -128,7 +128,6 @@ class EncoderChoice:
     name: str
     batch_size: int
     identity: str
-    """Fingerprint of the model, and so of the space of its vectors."""
     long_captions: "LongCaptions" = "truncate"
 
     @property
@@ -149,17 +148,12 @@ class EncoderChoice:
         return self.encoder.open(self.batch_size, self.long_captions)
 
     def open_images(self) -> "ImageEncoder":
-        """Open the image side, which shares a space with the text side.
-
-        Raises:
-            InputError: there is none, or no such model.
-            RunError: its weights cannot be loaded or do not fit.
-        """
+        """Open the image side; raises as `AnyEncoder.open`, and an `InputError` if there is none."""
         if not self.has_image_side:
-            having = [name for name, kind in _usable().items() if kind.has_image_side]
+            having = ", ".join(example(name) for name, kind in _usable().items() if kind.has_image_side)
             raise InputError(
                 f"the encoder {self.name} has no image side",
-                f"Use one of these: {', '.join(map(example, having))}. Or use --transfer mean_shift, which needs none.",
+                f"Use one of these: {having}. Or use --transfer mean_shift, which needs none.",
             )
         return self.encoder.open_images(self.batch_size)
 
@@ -177,9 +171,7 @@ def resolve_encoder(name: str, batch_size: int, long_captions: "LongCaptions" = 
     """
     kind, _ = _split(name)
     encoder = parse_encoder(name).resolve()
-    identity = encoder.identity()
-    if ENCODERS.provider(kind):
-        identity = fingerprint(identity, ENCODERS.identity(kind))
+    identity = ENCODERS.with_version(encoder.identity(), kind)
     return EncoderChoice(encoder, name, batch_size, identity, long_captions if encoder.cuts_texts else "truncate")
 
 

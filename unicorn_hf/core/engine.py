@@ -205,6 +205,4 @@ def resolve_generator(engine: AnyEngine) -> GeneratorSpec:
         InputError: there is no such model, or the engine's settings are invalid here.
     """
     spec = engine.resolve()
-    if ENGINES.provider(engine.kind) is None:
-        return spec
-    return replace(spec, identity=fingerprint(spec.identity, ENGINES.identity(engine.kind)))
+    return replace(spec, identity=ENGINES.with_version(spec.identity, engine.kind))

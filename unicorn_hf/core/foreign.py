@@ -140,16 +140,9 @@ def taken_over(recipe: Recipe, folder: Path) -> Foreign:
 
 
 def refuse_files(foreign: Foreign, recipe: Recipe, given: Collection[str], name: str) -> None:
-    """Check that a build of `recipe` opens no file that the published recipe names.
+    """Raise an `InputError` if a build of `recipe` would open a file that the published recipe of `name` names.
 
-    Args:
-        foreign: the safe part of the published recipe.
-        recipe: the same with `given` set.
-        given: dotted keys that the user set.
-        name: the set's name, for the message.
-
-    Raises:
-        InputError: it would open one.
+    `recipe` is the safe part of that recipe with the dotted keys `given` set by the user.
     """
     for key in foreign.files:
         if _opens(recipe, key) and not any(key == own or key.startswith(f"{own}.") for own in given):

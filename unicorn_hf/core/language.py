@@ -46,7 +46,7 @@ def other_language(text: str, languages: Sequence[str]) -> tuple[str, float] | N
     sure. A language that langid does not know is not checked.
     """
     codes = _codes(languages)
-    if _told(text) in codes or not codes & _labels():
+    if _told(text) in codes or codes.isdisjoint(_identifier().labels):
         return None
     # Far faster than ranking all languages, and the likeliest one is the same.
     if _identifier().classify(text)[0] in codes:
@@ -154,11 +154,6 @@ def _stray_letters(text: str) -> str | None:
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "").split(" ")[0].split("-")[0]
-
-
-@lru_cache(maxsize=1)
-def _labels() -> frozenset[str]:
-    return frozenset(_identifier().labels)
 
 
 @lru_cache(maxsize=1)

@@ -33,12 +33,7 @@ class Problem(NamedTuple):
 
 
 def problems(model: type[BaseModel], data: object, error: ValidationError) -> list[Problem]:
-    """All errors in `data`, each once, in the file's order of keys.
-
-    Args:
-        model: the model that `data` should match.
-        error: the error of its validation.
-    """
+    """All errors in `data`, which should match `model`, each once, in the file's order of keys."""
     details = [(_in_file(data, detail), detail) for detail in error.errors()]
     # A wrong item also makes its list too short or invalid: the item's error is enough.
     outer = {location[:end] for location, _ in details for end in range(len(location))}

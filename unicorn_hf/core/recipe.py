@@ -44,10 +44,9 @@ Languages = Annotated[
 def _an_encoder(name: str) -> str:
     try:
         parse_encoder(name)
-    except MissingPackageError as error:
-        raise refused(error, package=name.partition(":")[0]) from None
     except InputError as error:
-        raise refused(error) from None
+        package = name.partition(":")[0] if isinstance(error, MissingPackageError) else ""
+        raise refused(error, package) from None
     return name
 
 
@@ -360,23 +359,15 @@ class Recipe(Section):
         return bool(self.seeds.languages) and not {*map(base, self.language)} & {*map(base, self.seeds.languages)}
 
     @model_validator(mode="after")
-    def _text_comes_from_somewhere(self) -> "Recipe":
+    def _sections_fit_together(self) -> "Recipe":
         if not self.takes_text and not self.engine.writes:
             writing = ", ".join(name for name, engine in ENGINES.loadable().items() if engine.writes)
             raise ValueError(f"the engine `{self.engine.kind}` does not write text. These do: {writing}")
         if not self.takes_text and not self.seeds.sources:
             raise ValueError("seeds.sources: give at least one item")
-        return self
-
-    @model_validator(mode="after")
-    def _mean_is_of_several(self) -> "Recipe":
-        transfer = self.representations.transfer
         if self.representations.moves_texts and self.captions.num < 2:
+            transfer = self.representations.transfer
             raise ValueError(f"{transfer} needs at least 2 captions to compute a mean. Use transfer none")
-        return self
-
-    @model_validator(mode="after")
-    def _instructions_have_captions(self) -> "Recipe":
         if self.instructions.num > self.captions.num:
             raise ValueError(
                 f"more instructions ({self.instructions.num:,}) than captions ({self.captions.num:,}): "

@@ -20,6 +20,7 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from unicorn_hf.core.errors import InputError, MissingPackageError
+from unicorn_hf.core.fingerprint import fingerprint
 
 T = TypeVar("T")
 
@@ -120,6 +121,10 @@ class Registry(Generic[T]):
         """The choice as part of a fingerprint: its name, and the version of its package unless it is ours."""
         provider = self.provider(name)
         return f"{name}@{provider.version}" if provider else name
+
+    def with_version(self, identity: str, name: str) -> str:
+        """`identity`, as a fingerprint with the version of the choice's package unless it is ours."""
+        return fingerprint(identity, self.identity(name)) if self.provider(name) else identity
 
     def _import_ours(self) -> None:
         if self._is_complete:

@@ -56,12 +56,9 @@ class Scorer:
         described: Callable[[int, _Made], tuple[str, str, str]],
         ask: Callable[[Sequence[Request]], Sequence[Answer]],
     ) -> list[_Made | Rejected]:
-        """Score all rows that are not rejected yet, and replace those with a low score by rejections.
+        """Score the rows in `made` that are not rejected yet, and replace those with a low score by rejections.
 
-        Args:
-            made: rows and earlier rejections.
-            described: returns id, text and language of a row at a position in `made`.
-            ask: answers requests, in order.
+        `described` returns id, text and language of a row at a position in `made`; `ask` answers requests, in order.
         """
         requests = {
             place: self.request(*described(place, found))

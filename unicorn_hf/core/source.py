@@ -11,14 +11,10 @@ _ROOT = Path(__file__).parent.parent
 
 @cache
 def source_identity(*modules: str, root: Path = _ROOT) -> str:
-    """16 hex digits that identify the source of modules and of their imports from the same package.
+    """16 hex digits that identify the source of modules and of their imports from the same package, at `root`.
 
-    A package name includes all its modules, and each package its data files beside `__init__`. Imports in functions and
-    for type checkers do not count.
-
-    Args:
-        modules: full dotted names: `unicorn_hf.captions.filters`.
-        root: the package's folder.
+    The name of a package (`unicorn_hf.captions.filters`) includes all its modules, and each package its data files
+    beside `__init__`. Imports in functions and for type checkers do not count.
     """
     found = hashlib.blake2b(digest_size=8)
     for path in sorted(_files(modules, root)):
@@ -37,8 +33,7 @@ def _files(modules: tuple[str, ...], root: Path) -> set[Path]:
         found.add(path)
         if path.name == "__init__.py":
             found.update(other for other in path.parent.iterdir() if other.is_file() and other.suffix != ".py")
-        for name in _imported(path):
-            waiting += [file for file in (_file(name, root),) if file]
+        waiting += filter(None, (_file(name, root) for name in _imported(path)))
     return found
 
 

@@ -21,15 +21,11 @@ def write(pairs: Sequence[Mapping[str, object]]) -> str:
 
 
 def read(text: str, tags: Sequence[str], *, cut: bool = False) -> list[dict[str, list[str]]] | Rejected:
-    """Parse the pairs of a text: the texts of each of `tags`; only the last tag can have several.
+    """Parse the pairs of a text: the texts of each of `tags`, in lower case; only the last tag can have several.
 
     Strict: each line is the next field of a pair, in the order of `tags`. Empty lines and lines before the first field
-    are ignored. The first line out of place ends the pairs; an incomplete last pair is dropped. Never raises.
-
-    Args:
-        text: the model's text.
-        tags: a pair's fields, in lower case.
-        cut: the text was cut off, so its last pair is dropped.
+    are ignored. The first line out of place ends the pairs; an incomplete last pair is dropped, and so is the last one
+    of a text that was `cut` off. Never raises.
     """
     pairs: list[dict[str, list[str]]] = []
     out_of_place = ""

@@ -107,13 +107,11 @@ def take(
     """Import files, or reuse the result of an earlier run with the same content.
 
     Args:
-        files: the files; files of captions are read before those of conversations, each in the given order.
+        files: those of captions are read before those of conversations, each in the given order.
         num_captions: number of captions to take; of their conversations, the first `num_instructions` are taken.
         partition_rows: captions per shard.
         domain: the default domain of captions.
         with_vectors: whether each caption must have an embedding.
-        work_dir: the work folder for the shards.
-        progress: shows how many files are read.
         stored: the type that must be able to store the vectors.
 
     Raises:

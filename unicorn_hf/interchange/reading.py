@@ -64,10 +64,6 @@ class Item:
 def imported_files(imported: Imported, *, with_vectors: bool = False) -> list[DataFile]:
     """Return the recipe's files, with those in its folders: exports, builds, and the original release.
 
-    Args:
-        imported: the recipe's section.
-        with_vectors: whether to read the rows' embeddings.
-
     Raises:
         InputError: a file is missing, of an unknown kind, or named twice.
     """

@@ -3,19 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unicorn_hf.core.recipe import (
-    MOST_ROWS,
-    Captions,
-    Imported,
-    ImportedFile,
-    Instructions,
-    Recipe,
-    Representations,
-    Seeds,
-)
-from unicorn_hf.core.recipe_file import overridden
+from unicorn_hf.core.recipe import MOST_ROWS, Recipe
+from unicorn_hf.core.recipe_file import Document, validate
 from unicorn_hf.encoders.imported import IMPORTED
-from unicorn_hf.engines.imported import ImportedEngine
 
 ALL = MOST_ROWS
 """More rows than a set has; the import replaces it with the actual number."""
@@ -49,22 +39,20 @@ def import_recipe(
     Raises:
         InputError: a value is invalid.
     """
-    recipe = Recipe(
-        name="imported",
-        title=title,
-        language=tuple(languages),
-        seeds=Seeds(sources=()),
-        engine=ImportedEngine(kind="imported", **({"model": model} if model else {})),
-        captions=Captions(num=ALL),
-        instructions=Instructions(num=ALL),
-        representations=Representations(
-            encoder=encoder or IMPORTED, transfer="mean_shift" if encoder else "none", dtype="float16"
-        ),
-        imported=Imported(
-            files=tuple(ImportedFile(path=str(Path(file).expanduser().absolute())) for file in files),
-            column=column,
-            domain=domain,
-            license=license,
-        ),
-    )
-    return overridden(recipe, overrides or {}, "the recipe of the import")
+    data = {
+        "name": "imported",
+        "title": title,
+        "language": list(languages),
+        "seeds": {"sources": []},
+        "engine": {"kind": "imported", **({"model": model} if model else {})},
+        "captions": {"num": ALL},
+        "instructions": {"num": ALL},
+        "representations": {"encoder": encoder or IMPORTED, "transfer": "mean_shift" if encoder else "none"},
+        "imported": {
+            "files": [{"path": str(Path(file).expanduser().absolute())} for file in files],
+            "column": column,
+            "domain": domain,
+            "license": license,
+        },
+    }
+    return validate(Document("the recipe of the import", data).overridden(overrides or {}))

@@ -21,7 +21,7 @@ from unicorn_hf.reading.errors import PARQUET_ERRORS, cause_of
 from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
 from unicorn_hf.reading.text import Text
 from unicorn_hf.reading.values import string_of, wrong
-from unicorn_hf.reading.zipped import telling, unzipped
+from unicorn_hf.reading.zipped import unzipped
 
 CAPTION_KEYS = ("caption", "text")
 """Default columns and keys of the text."""
@@ -147,7 +147,7 @@ def opened(file: DataFile) -> Iterator[IO[bytes]]:
 def opened_text(file: DataFile) -> Iterator[Text]:
     with opened(file) as stream:
         if file.suffix == ".json.zip":
-            with telling(file.name), unzipped(stream, file.name) as inner:
+            with unzipped(stream, file.name) as inner:
                 yield Text(inner, file.name, file.path)
         else:
             yield Text(stream, file.name, file.path)

@@ -27,9 +27,7 @@ class Source(Protocol):
 def form_of(text: Text, *, lines: bool) -> Form:
     """The form of a file, from its beginning; an empty file counts as lines.
 
-    Args:
-        text: the file's text, at its start.
-        lines: whether the file's name implies lines: then an object is a line.
+    If its name implies `lines`, an object is a line.
     """
     first, _, rest = text.read(_CHUNK_CHARS).lstrip().partition("\n")
     if first.startswith("["):

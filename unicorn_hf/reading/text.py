@@ -87,18 +87,10 @@ def _num_ends(head: bytes, codec: str) -> int:
 
 
 class Text:
-    """The strictly decoded text of a seekable stream: numbered lines, or pieces.
-
-    Args:
-        stream: the file's bytes.
-        name: the file's name in errors.
-        path: the file in advised commands.
-
-    Raises:
-        InputError: it is no text.
-    """
+    """The strictly decoded text of a seekable stream: numbered lines, or pieces."""
 
     def __init__(self, stream: IO[bytes], name: str, path: Path) -> None:
+        """Raise an `InputError`, which calls the file `name`, if it is no text; advised commands name `path`."""
         head = stream.read(_HEAD_BYTES)
         stream.seek(0)
         for mark, (kind, advice) in _BINARY.items():

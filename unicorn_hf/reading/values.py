@@ -33,8 +33,5 @@ def id_of(value: Any, where: str) -> str | None:
 
 
 def wrong(where: str, expected: str, value: Any, advice: str = "") -> InputError:
-    return InputError(f"{where}: expected {expected}, found {kind_of(value)}", advice)
-
-
-def kind_of(value: Any) -> str:
-    return _KINDS.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+    kind = _KINDS.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+    return InputError(f"{where}: expected {expected}, found {kind}", advice)

@@ -33,19 +33,23 @@ class _Careful:
 
 @contextmanager
 def unzipped(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The only JSON file in a zip; the file itself if its name ends in ".json"."""
+    """The only JSON file in a zip; the file itself if its name ends in ".json".
+
+    Raises:
+        InputError: the archive is damaged, also if the block finds it so by reading.
+    """
     if name.endswith(".json"):
         yield file
         return
-    with zipfile.ZipFile(_Careful(file, name)) as archive:
-        member = _only_member(archive, name)
-        if member.file_size > _RATIO_COUNTS_FROM and member.file_size > MAX_RATIO * member.compress_size:
-            raise InputError(
-                f"{name}: possibly a zip bomb: {member.compress_size:,} bytes would unpack to {member.file_size:,}",
-                GET_AGAIN,
-            )
-        with archive.open(member) as stream:
+    try:
+        with zipfile.ZipFile(_Careful(file, name)) as archive, archive.open(_only_member(archive, name)) as stream:
             yield stream
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise InputError(f"{name}: not a zip archive, or a damaged one ({error})", GET_AGAIN) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InputError(f"{name}: damaged zip archive: an offset is outside the file", GET_AGAIN) from error
 
 
 def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
@@ -56,17 +60,9 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     member = found[0]
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError(f"{name}: it is encrypted, or compressed by another method than deflate", _UNPACK)
+    if member.file_size > _RATIO_COUNTS_FROM and member.file_size > MAX_RATIO * member.compress_size:
+        raise InputError(
+            f"{name}: possibly a zip bomb: {member.compress_size:,} bytes would unpack to {member.file_size:,}",
+            GET_AGAIN,
+        )
     return member
-
-
-@contextmanager
-def telling(name: str) -> Iterator[None]:
-    """Turn errors of zipfile and zlib about a damaged file into an `InputError`."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputError(f"{name}: not a zip archive, or a damaged one ({error})", GET_AGAIN) from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        raise InputError(f"{name}: damaged zip archive: an offset is outside the file", GET_AGAIN) from error

@@ -15,8 +15,7 @@ def read_texts(path: Path, column: str | None, notes: ReadingNotes) -> Iterator[
     """The texts, in the file's order; a missing text is an empty string.
 
     Raises:
-        InputError: the file is missing, not UTF-8 (the message names the line), of an unknown kind, or lacks the
-            column.
+        InputError: the file is missing, not Unicode text, of an unknown kind, or lacks the column.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a seed file")

@@ -18,7 +18,6 @@ from unicorn_hf.core.language import foreign
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.recipe import Seeds
 from unicorn_hf.core.schemas import SEEDS
-from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
@@ -85,7 +84,8 @@ def are_prepared(config: Seeds, *, random_seed: int, partition_rows: int, work_d
 
 
 def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) -> tuple[Step, str]:
-    inputs = fingerprint([_content(source) for source in config.used])
+    # The seeds of another package's source may change with its version.
+    inputs = fingerprint([SOURCES.with_version(source.content(), source.kind) for source in config.used])
     return Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE), inputs
 
 
@@ -117,12 +117,6 @@ def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) 
     for name, source in named_sources(config.used):
         if source.is_remote:
             check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], languages)
-
-
-def _content(source: SeedSource) -> str:
-    content = source.content()
-    # The seeds of another package's source may change with its version.
-    return fingerprint(SOURCES.identity(source.kind), content) if SOURCES.provider(source.kind) else content
 
 
 def _prepare(
