@@ -122,10 +122,7 @@ def _stemmer_of(language: str) -> Any:
 
 @lru_cache(maxsize=2**17)
 def _content_stem(word: str) -> str | None:
-    if word in _FUNCTION_WORDS:
-        return None
-    word = word.removesuffix("'s")
-    if word in _FUNCTION_WORDS:
+    if word in _FUNCTION_WORDS or (word := word.removesuffix("'s")) in _FUNCTION_WORDS:
         return None
     stem: str = _stemmer_of(ENGLISH).stemWord(_IRREGULAR.get(word, word))
     return stem

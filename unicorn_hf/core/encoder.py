@@ -234,11 +234,7 @@ def _usable() -> dict[str, type[AnyEncoder]]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split a name into kind and rest.
-
-    Raises:
-        InputError: there is no such kind.
-    """
+    """Split a name into kind and rest; an `InputError` if there is no such kind."""
     kind, _, rest = name.partition(":")
     if kind in ENCODERS.own_names:
         return kind, rest

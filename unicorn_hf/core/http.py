@@ -60,7 +60,9 @@ def _is_exempt(entry: str, url: SplitResult) -> bool:
     if not match:
         return False
     scheme, name, port, bits = match["scheme"], match["host"].strip("[]").lower(), match["port"], match["bits"]
-    if scheme not in (None, "all", url.scheme) or (port and int(port) != _port(url)):
+    # As in httpx, a URL with the default port of its scheme has no port.
+    own_port = None if url.port == {"http": 80, "https": 443}.get(url.scheme) else url.port
+    if scheme not in (None, "all", url.scheme) or (port and int(port) != own_port):
         return False
     if bits:
         with suppress(ValueError):
@@ -71,11 +73,6 @@ def _is_exempt(entry: str, url: SplitResult) -> bool:
     if name.startswith("*."):
         return host.endswith(name[1:]) and host != name[1:]
     return name in ("", "*", host) or (name.startswith("*") and f".{host}".endswith(f".{name[1:]}"))
-
-
-def _port(url: SplitResult) -> int | None:
-    """The port as in httpx: None for the scheme's default."""
-    return None if url.port == {"http": 80, "https": 443}.get(url.scheme) else url.port
 
 
 def _is_address_in(host: str, network: IPv4Network | IPv6Network) -> bool:
@@ -96,7 +93,9 @@ def proxy_problem() -> InputError | None:
     for kind in ("http", "https", "all"):
         if (address := proxies.get(kind)) and (problem := _problem_of(address)):
             description, advice = problem
-            return InputError(f"{_proxy_variable(kind)} names a proxy {description}", advice)
+            variables = (name for name in os.environ if name.lower() == f"{kind}_proxy")
+            place = next(variables, f"the system's setting for {kind}")
+            return InputError(f"{place} names a proxy {description}", advice)
     return None
 
 
@@ -134,8 +133,3 @@ def _problem_of(address: str) -> tuple[str, str] | None:
     if parts.scheme.startswith("socks") and not all(find_spec(module) for module in _SOCKS_MODULES):
         return f"that needs a package that is not installed: {place}", f"Run {_INSTALL_SOCKS}, or unset it."
     return None
-
-
-def _proxy_variable(kind: str) -> str:
-    names = (name for name in os.environ if name.lower() == f"{kind}_proxy")
-    return next(names, f"the system's setting for {kind}")

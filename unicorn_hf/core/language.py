@@ -144,9 +144,8 @@ def _stray_letters(text: str) -> str | None:
     stray = [
         letter
         for name in scripts[1:]
-        for letter, number in Counter(text).items()
+        for letter in Counter(text).elements()
         if letter.isalpha() and _SCRIPTS.get(_script(letter), _script(letter)) == name
-        for _ in range(number)
     ]
     return f"{len(stray)} letters of another script: {''.join(stray[:8])}"
 

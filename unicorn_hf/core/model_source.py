@@ -57,11 +57,6 @@ class ModelSource:
         return is_path(self.name)
 
     @property
-    def is_on_hub(self) -> bool:
-        """Whether its name is a possible Hub name, and no local file."""
-        return not self.is_folder and is_hub_name(self.name)
-
-    @property
     def published(self) -> "ModelSource":
         """The source as published, with only the base name of a folder."""
         return ModelSource(f"./{Path(self.name).name}") if self.is_folder else self

@@ -37,7 +37,6 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[Location, int]]:
     Raises:
         InputError: it is not YAML, has a duplicate key, or exceeds `MAX_VALUES` or `MAX_DEPTH`.
     """
-    loader = None
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -52,9 +51,6 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[Location, int]]:
     except (yaml.YAMLError, ValueError, LookupError, OverflowError) as error:
         # Constructors of invalid numbers and dates raise Python's errors.
         raise InputError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
-    finally:
-        if loader:
-            loader.dispose()
 
 
 def _lines(root: yaml.Node) -> Iterator[tuple[Location, int]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import ModelSource
+from unicorn_hf.core.model_source import ModelSource, is_hub_name
 from unicorn_hf.encoders.base import TowerPair
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Clip(TowerPair):
 
     @property
     def names_file(self) -> bool:
-        return not self.model.is_on_hub
+        return not is_hub_name(self.model.name)
 
     def published(self, rest: str) -> str:
         return str(self.model.published)

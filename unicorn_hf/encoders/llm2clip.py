@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from unicorn_hf.core.checkup import Finding, Machine
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import ModelSource
+from unicorn_hf.core.model_source import ModelSource, is_hub_name
 from unicorn_hf.encoders.base import TowerPair
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Llm2Clip(TowerPair):
 
     @property
     def names_file(self) -> bool:
-        return not (self.clip.is_on_hub and self.llm.is_on_hub)
+        return not (is_hub_name(self.clip.name) and is_hub_name(self.llm.name))
 
     def published(self, rest: str) -> str:
         if not (self.clip.is_folder or self.llm.is_folder):

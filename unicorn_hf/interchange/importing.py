@@ -461,10 +461,7 @@ class _Spool:
         self._database.execute("INSERT INTO captions VALUES (?, ?, ?, ?)", astuple(caption))
 
     def add_conversation(self, caption: _Known, place: str, task: str, turns: Sequence[dict[str, str]]) -> None:
-        """
-        Raises:
-            InputError: the caption already has a conversation.
-        """
+        """Raise an `InputError` if the caption already has a conversation."""
         values = (caption.number, caption.id, place, task, json.dumps(turns))
         try:
             self._database.execute("INSERT INTO conversations VALUES (?, ?, ?, ?, ?)", values)

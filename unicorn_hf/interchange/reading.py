@@ -70,28 +70,31 @@ def imported_files(imported: Imported, *, with_vectors: bool = False) -> list[Da
     found: dict[Path, DataFile] = {}
     names: Counter[str] = Counter()
     for named in imported.files:
-        for file in _expanded(Path(named.path).expanduser().absolute(), imported.column, with_vectors):
+        for file in _expanded(Path(named.path).expanduser().absolute(), imported.column):
             name = published_file(file.path)
             names[name] += 1
             name = f"{name} ({names[name]})" if names[name] > 1 else name
             if file.path in found:
                 raise InputError(f"{name} is named twice")
-            found[file.path] = replace(file, name=name, sha256=named.sha256)
+            # In Parquet, a column `image` contains pictures.
+            vectors = {EMBEDDING} if file.suffix == ".parquet" else _VECTOR_KEYS
+            keys = file.keys | vectors if with_vectors else file.keys
+            found[file.path] = replace(file, name=name, sha256=named.sha256, keys=keys)
     return list(found.values())
 
 
 def parent_files(parent: Parent, folder: Path) -> list[DataFile]:
     """The files of a published set, without its vectors."""
-    return _expanded(folder, None, False, name=parent.dataset)
+    return _expanded(folder, None, name=parent.dataset)
 
 
-def _expanded(path: Path, column: str | None, with_vectors: bool, name: str | None = None) -> list[DataFile]:
+def _expanded(path: Path, column: str | None, name: str | None = None) -> list[DataFile]:
     name = name or path.name
     if path.is_file():
         if DataFile(path, name).suffix not in SUFFIXES:
             advice = "Pickles are never read: they can run code." if path.suffix == ".pkl" else ""
             raise InputError(f"{path}: not one of {', '.join(SUFFIXES)}, or a folder of them", advice)
-        return [_file(path, name, column, with_vectors)]
+        return [DataFile(path, name, column, keys=_KEYS)]
     if not path.is_dir():
         raise InputError(f"there is no file or folder {path}")
     names = [found for config in CONFIGS for found in data_files(file_names(path), config)]
@@ -102,15 +105,7 @@ def _expanded(path: Path, column: str | None, with_vectors: bool, name: str | No
         raise InputError(
             f"{path} is not a folder of `export`, `build` or the original release", "Name the files in it."
         )
-    return [_file(path / found, f"{name}/{found}", column, with_vectors) for found in names]
-
-
-def _file(path: Path, name: str, column: str | None, with_vectors: bool) -> DataFile:
-    if not with_vectors:
-        return DataFile(path, name, column, keys=_KEYS)
-    # In Parquet, a column `image` contains pictures.
-    is_parquet = path.suffix.lower() == ".parquet"
-    return DataFile(path, name, column, keys=_KEYS | ({EMBEDDING} if is_parquet else _VECTOR_KEYS))
+    return [DataFile(path / found, f"{name}/{found}", column, keys=_KEYS) for found in names]
 
 
 def holds(file: DataFile) -> Holds:

@@ -58,10 +58,7 @@ class Table:
     """
 
     def __init__(self, text: Text, *, tabs: bool) -> None:
-        """
-        Raises:
-            InputError: its first lines cannot be read.
-        """
+        """Raise an `InputError` if its first lines cannot be read."""
         self._name = text.name
         lines = (line for _, line in text.lines())
         sample = list(islice(lines, _SAMPLE_LINES))
@@ -69,9 +66,9 @@ class Table:
         sample = sample[self._skipped :]
         self.dialect = _dialect(sample, tabs=tabs, told=told)
         self._rows = self.dialect.reader(chain(sample, lines))
-        first = self._next()
+        first = self._next() or ()
         self.header_line = self._skipped + 1
-        self.header: Sequence[str] = [name.strip() for name in first or ()]
+        self.header: Sequence[str] = [name.strip() for name in first]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Rows with the number of their first line; a blank line is an empty list.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.reading.delimited import Table
-from unicorn_hf.reading.errors import PARQUET_ERRORS, cause_of
+from unicorn_hf.reading.errors import reading_parquet
 from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
 from unicorn_hf.reading.text import Text
 from unicorn_hf.reading.values import string_of, wrong
@@ -190,11 +190,7 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
 
 
 def _text_position(file: DataFile, table: Table) -> int:
-    """The index of a table's text column.
-
-    Raises:
-        InputError: there is none, or the header looks like a row.
-    """
+    """The index of a table's text column; an `InputError` if there is none, or the header looks like a row."""
     names, where = table.header, f"{file.name}, line {table.header_line}"
     key = file.text_key(names)
     told = file.column is not None or (key is not None and key.casefold() in CAPTION_KEYS)
@@ -242,11 +238,7 @@ def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
 
 
 def _list_of(file: DataFile, notes: ReadingNotes) -> str:
-    """The key of the only list of rows in an object.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
+    """The key of the only list of rows in an object; an `InputError` if there is none, or more than one."""
     first: dict[str, Member] = {}
     numbers: dict[str, int] = {}
     with opened_text(file) as text:
@@ -299,7 +291,9 @@ def _other_form(file: DataFile, first: dict[str, Member], lists: list[str]) -> s
 def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     number = 0
     with opened(file) as stream:
-        try:
+        is_parquet = stream.read(4) == b"PAR1"
+        advice = "Get the file again: it is truncated or damaged." if is_parquet else "It is not a Parquet file."
+        with reading_parquet(file.name, advice):
             parquet = pq.ParquetFile(stream)
             key, columns = _parquet_columns(file, parquet.schema_arrow)
             _take(file, notes, None, *([f"column {key}"] if key else []))
@@ -315,11 +309,6 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                 for at, row in enumerate(rest.to_pylist()):
                     number += 1
                     yield number, row, None if embeddings is None else partial(_embedding, embeddings, at)
-        except PARQUET_ERRORS as error:
-            with opened(file) as again:
-                is_parquet = again.read(4) == b"PAR1"
-            advice = "Get the file again: it is truncated or damaged." if is_parquet else "It is not a Parquet file."
-            raise InputError(f"{file.name}: not readable as Parquet: {cause_of(error)}", advice) from error
 
 
 def _parquet_columns(file: DataFile, schema: pa.Schema) -> tuple[str | None, list[str]]:

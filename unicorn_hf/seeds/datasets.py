@@ -87,11 +87,7 @@ def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str])
 
 
 def _parquet_files(source: "DatasetSource", pattern: str) -> Iterator[Any]:
-    """The files, opened one by one.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
+    """The files, opened one by one; a `FileNotFoundError` if there are none."""
     folder = Path(source.path).expanduser()
     if folder.is_dir():
         check_links(folder)

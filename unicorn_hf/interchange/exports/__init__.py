@@ -1,7 +1,9 @@
 """Export formats for trainers, one module each. This module has their common code and is light to import."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,3 +53,25 @@ class ExportFormat(ABC):
     @abstractmethod
     def write(self, data: BuiltSet, out: Path) -> None:
         """Write the set into the empty folder `out`, which is renamed to its final name when this returns."""
+
+
+@contextmanager
+def json_list(path: Path) -> Iterator[Callable[[object], None]]:
+    """Open a JSON list with one item per line; call the returned function with each item."""
+    with created(path).open("w", encoding="utf-8") as file:
+        file.write("[")
+        separator = "\n"
+
+        def add(item: object) -> None:
+            nonlocal separator
+            file.write(separator + json.dumps(item, ensure_ascii=False))
+            separator = ",\n"
+
+        yield add
+        file.write("\n]\n")
+
+
+def created(path: Path) -> Path:
+    """Create the path's folder and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

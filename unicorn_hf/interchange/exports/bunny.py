@@ -4,8 +4,7 @@ import pickle
 from pathlib import Path
 
 from unicorn_hf.core.choices import EXPORTS
-from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
-from unicorn_hf.interchange.json_lists import created, json_list
+from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat, created, json_list
 
 _COLUMNS = ("id", "caption", "conversations")
 

@@ -7,8 +7,7 @@ from typing import Any
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.interchange import exports
-from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
-from unicorn_hf.interchange.json_lists import created, json_list
+from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat, created, json_list
 
 _COLUMNS = ("id", "conversations", "seed", "domain")
 

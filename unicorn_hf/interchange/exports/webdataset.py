@@ -8,8 +8,7 @@ from typing import Any
 
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.interchange import exports
-from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat
-from unicorn_hf.interchange.json_lists import created
+from unicorn_hf.interchange.exports import VECTOR, BuiltSet, ExportFormat, created
 
 _COLUMNS = ("id", "caption", "conversations", "seed", "domain")
 
