@@ -128,6 +128,7 @@ class EncoderChoice:
     name: str
     batch_size: int
     identity: str
+    """Fingerprint of the model, and so of the space of its vectors."""
     long_captions: "LongCaptions" = "truncate"
 
     @property
@@ -148,7 +149,12 @@ class EncoderChoice:
         return self.encoder.open(self.batch_size, self.long_captions)
 
     def open_images(self) -> "ImageEncoder":
-        """Open the image side; raises as `AnyEncoder.open`, and an `InputError` if there is none."""
+        """Open the image side, which shares a space with the text side.
+
+        Raises:
+            InputError: there is none, or no such model.
+            RunError: its weights cannot be loaded or do not fit.
+        """
         if not self.has_image_side:
             having = ", ".join(example(name) for name, kind in _usable().items() if kind.has_image_side)
             raise InputError(

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 from unicorn_hf.builders.validate.rows import problems_of_choice
 from unicorn_hf.captions.step import digest_of
-from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
@@ -27,6 +26,7 @@ from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import UNKNOWN_TASK
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.core.visible import control_character
 from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
 from unicorn_hf.interchange.vectors import ADVICE, Vector

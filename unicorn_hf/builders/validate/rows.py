@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.figures import ShardStatistics
 from unicorn_hf.builders.validate.report import Findings, quoted
-from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.messages import IMAGE, as_messages
 from unicorn_hf.core.recipe import UNKNOWN_TASK, Recipe, Tasks
+from unicorn_hf.core.visible import control_character
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.tasks import TaskFamily, has_options
 from unicorn_hf.instructions.turns import LETTERS

@@ -2,8 +2,8 @@
 
 from unicorn_hf.captions.filters.base import CaptionFilter
 from unicorn_hf.captions.filters.draft import Draft
-from unicorn_hf.core.characters import control_character
 from unicorn_hf.core.choices import CAPTION_FILTERS
+from unicorn_hf.core.visible import control_character
 
 
 @CAPTION_FILTERS.register("control")

@@ -3,7 +3,6 @@
 import re
 from functools import partial
 
-from unicorn_hf.core.characters import CONTROL
 from unicorn_hf.core.choices import CONVERSATION_FILTERS
 from unicorn_hf.core.content import is_plainly_english
 from unicorn_hf.core.finder import Finder
@@ -11,6 +10,7 @@ from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.talk import refusal, unquoted
 from unicorn_hf.core.thoughts import leftover
+from unicorn_hf.core.visible import CONTROL
 from unicorn_hf.core.word_lists import unsafe
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.filters.base import (
