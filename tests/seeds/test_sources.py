@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.stages import read_source
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.seeds.files import SUFFIXES
-from unicorn_hf.seeds.sources import source_names
+from unicorn_hf.seeds.sources import named_sources
 from unicorn_hf.seeds.sources.dataset import DatasetSource
 from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.sources.labels import LabelSource
@@ -435,6 +435,6 @@ class TestDatasets:
 
 def test_sources_of_one_name_are_told_apart() -> None:
     sources = [FileSource(path=path) for path in ("a/seeds.txt", "b/seeds.txt", "other.txt", "c/seeds.txt")]
-    assert source_names(sources) == ["seeds.txt", "seeds.txt (2)", "other.txt", "seeds.txt (3)"]
+    assert [name for name, _ in named_sources(sources)] == ["seeds.txt", "seeds.txt (2)", "other.txt", "seeds.txt (3)"]
     named = [FileSource(path="a.txt", name=name) for name in ("x (2)", "x", "x")]
-    assert len(set(source_names(named))) == 3
+    assert len({name for name, _ in named_sources(named)}) == 3
