@@ -12,7 +12,6 @@ DEMO = "demo:"
 """Prefix of demonstration models, which come in a package from PyPI."""
 _HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _HUB_MODEL = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_REVISION = re.compile(REVISION)
 
 
 def is_path(name: str) -> bool:
@@ -48,7 +47,7 @@ class ModelSource:
         if is_path(text):
             return cls(text)
         model, at, revision = text.partition("@")
-        if not _HUB_MODEL.fullmatch(model) or (at and not _REVISION.fullmatch(revision)):
+        if not _HUB_MODEL.fullmatch(model) or (at and not re.fullmatch(REVISION, revision)):
             raise InputError(f"{text!r} is neither a Hub model nor a folder")
         return cls(model, revision or None)
 

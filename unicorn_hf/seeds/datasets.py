@@ -68,7 +68,6 @@ def _rows(source: "DatasetSource", columns: Sequence[str]) -> Iterator[dict[str,
 
 def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows of exactly these files, as plain Parquet: cards and file metadata are ignored."""
-    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -80,10 +79,9 @@ def _parquet_rows(source: "DatasetSource", pattern: str, columns: Sequence[str])
                     if column not in file.schema_arrow.names:
                         raise _no_column(source, column, file.schema_arrow.names)
                 for batch in file.iter_batches(columns=names):
-                    rows = pa.table(batch)
                     for column, value in source.where.items():
-                        rows = rows.filter(pc.equal(rows[column], pa.scalar(value)))
-                    yield from rows.select(list(columns)).to_pylist()
+                        batch = batch.filter(pc.equal(batch[column], value))
+                    yield from batch.select(list(columns)).to_pylist()
 
 
 def _parquet_files(source: "DatasetSource", pattern: str) -> Iterator[Any]:
