@@ -96,10 +96,8 @@ def _stem(word: str, language: str) -> str | None:
     lists = word_lists(language)
     if _HIRAGANA.fullmatch(word) or word in _function_words(language):
         return None
-    for particle in lists.particles if lists else ():
-        if word.endswith(particle) and len(word) > len(particle):
-            word = word.removesuffix(particle)
-            break
+    particles = lists.particles if lists else ()
+    word = word.removesuffix(next((end for end in particles if word.endswith(end) and word != end), ""))
     if word in _function_words(language):
         return None
     stemmer = _stemmer_of(language)

@@ -18,7 +18,7 @@ from unicorn_hf.core.plugins import package_of, why_unknown
 Location = tuple[int | str, ...]
 _Schema = Mapping[str, Any]
 _TEXT = "a text"
-_BOUNDS = {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+_BOUNDS = {"exclusiveMinimum": "above", "exclusiveMaximum": "below", "minimum": "of at least", "maximum": "at most"}
 
 
 class Problem(NamedTuple):
@@ -198,12 +198,9 @@ class Form:
 
 
 def _bounds(schema: _Schema) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"from {low} to {high}"
-    told = [f"{word} {schema[name]}" for name, word in _BOUNDS.items() if name in schema]
-    told += [f"of at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
-    return ", ".join(told)
+    if "minimum" in schema and "maximum" in schema:
+        return f"from {schema['minimum']} to {schema['maximum']}"
+    return ", ".join(f"{word} {schema[name]}" for name, word in _BOUNDS.items() if name in schema)
 
 
 _SCALARS = (str, int, float, bool)

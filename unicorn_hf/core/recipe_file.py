@@ -136,15 +136,13 @@ def _find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    if path.suffix in YAML_SUFFIXES:
-        raise InputError(f"no recipe file {path}", _bundled_advice(path.stem))
-    raise InputError(f"unknown recipe {str(name_or_path)!r}", _bundled_advice(str(name_or_path)))
-
-
-def _bundled_advice(wanted: str) -> str:
-    near = get_close_matches(wanted, bundled_names(), n=1)
+    is_path = path.suffix in YAML_SUFFIXES
+    near = get_close_matches(path.stem if is_path else str(path), bundled_names(), n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    return f"{hint}Bundled recipes: {', '.join(bundled_names())}; or give the path of a .yaml file."
+    raise InputError(
+        f"no recipe file {path}" if is_path else f"unknown recipe {str(name_or_path)!r}",
+        f"{hint}Bundled recipes: {', '.join(bundled_names())}; or give the path of a .yaml file.",
+    )
 
 
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
