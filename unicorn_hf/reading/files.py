@@ -18,7 +18,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.reading.delimited import Table
 from unicorn_hf.reading.errors import reading_parquet
-from unicorn_hf.reading.json_values import LOOK, Form, Member, form_of, list_items, object_members
+from unicorn_hf.reading.json_values import LOOK, Form, form_of, list_items, object_members
 from unicorn_hf.reading.text import Text
 from unicorn_hf.reading.values import string_of, wrong
 from unicorn_hf.reading.zipped import unzipped
@@ -222,9 +222,9 @@ def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
         else:
             key = _list_of(file, notes)
             _take(file, notes, text, f"its list {key!a}")
-            for member in object_members(text, file.name):
-                if member.key == key and member.number is not None:
-                    yield member.number, member.value, None
+            for name, number, value in object_members(text, file.name):
+                if name == key and number is not None:
+                    yield number, value, None
 
 
 def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
@@ -239,22 +239,22 @@ def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
 
 def _list_of(file: DataFile, notes: ReadingNotes) -> str:
     """The key of the only list of rows in an object; an `InputError` if there is none, or more than one."""
-    first: dict[str, Member] = {}
+    first: dict[str, Any] = {}
     numbers: dict[str, int] = {}
     with opened_text(file) as text:
-        for member in object_members(text, file.name):
-            first.setdefault(member.key, member)
-            numbers[member.key] = member.number or 0
+        for key, number, value in object_members(text, file.name):
+            first.setdefault(key, value)
+            numbers[key] = number or 0
             if len(first) > _MOST_KEYS:
                 break
-    lists = [key for key, member in first.items() if member.number]
-    fitting = [key for key in lists if _holds_rows(file, first[key].value)]
-    if not fitting and len(lists) == 1 and isinstance(first[lists[0]].value, str):
+    lists = [key for key, number in numbers.items() if number]
+    fitting = [key for key in lists if _holds_rows(file, first[key])]
+    if not fitting and len(lists) == 1 and isinstance(first[lists[0]], str):
         fitting = lists
     if len(fitting) == 1:
         for key in lists:
             if key != fitting[0]:
-                notes.leave(f"items of {key!a}", "not_read", file.name, first[key].value, num=numbers[key])
+                notes.leave(f"items of {key!a}", "not_read", file.name, first[key], num=numbers[key])
         return fitting[0]
     told = f"{file.name}: expected a JSON list of items, found an object with {_names(first)}"
     raise InputError(told, _other_form(file, first, fitting or lists))
@@ -273,9 +273,8 @@ def _names(names: Collection[str]) -> str:
     return f"{shown}, …" if len(names) > _LISTS_SHOWN else shown or "nothing in it"
 
 
-def _other_form(file: DataFile, first: dict[str, Member], lists: list[str]) -> str:
+def _other_form(file: DataFile, values: dict[str, Any], lists: list[str]) -> str:
     """Advice for an object that is no list of rows."""
-    values = {key: member.value for key, member in first.items()}
     name, new = shlex.quote(file.path.name), shlex.quote(f"{file.path.stem}-list.json")
     if lists and all(isinstance(values[key], dict) for key in lists):
         return f"Extract the list of the texts: jq '.[{json.dumps(lists[0])}]' {name} > {new}"

@@ -6,7 +6,6 @@ An item bounds the memory.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from unicorn_hf.core.errors import InputError
@@ -58,18 +57,10 @@ def list_items(source: Source, name: str, advice: str = LOOK) -> Iterator[Any]:
     window.end("list")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An item of a list in an object, or another value of the object."""
+def object_members(source: Source, name: str) -> Iterator[tuple[str, int | None, Any]]:
+    """The values of the JSON object in a text, its lists item by item: key, number of the item from 1, and value.
 
-    key: str
-    value: Any
-    number: int | None
-    """Number of the item, from 1; None if the value is no list."""
-
-
-def object_members(source: Source, name: str) -> Iterator[Member]:
-    """The values of the JSON object in a text, its lists item by item.
+    The number is None if the value of the key is no list.
 
     Raises:
         InputError: it is no object, or not JSON.
@@ -80,9 +71,9 @@ def object_members(source: Source, name: str) -> Iterator[Member]:
     for key in window.names():
         if window.next_char() == "[":
             for number, value in enumerate(window.members(), start=1):
-                yield Member(key, value, number)
+                yield key, number, value
         else:
-            yield Member(key, window.value(f"the value of {key!a}"), None)
+            yield key, None, window.value(f"the value of {key!a}")
     window.end("object")
 
 
