@@ -222,9 +222,9 @@ def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
         else:
             key = _list_of(file, notes)
             _take(file, notes, text, f"its list {key!a}")
-            for name, number, value in object_members(text, file.name):
-                if name == key and number is not None:
-                    yield number, value, None
+            for name, item, value in object_members(text, file.name):
+                if name == key and item is not None:
+                    yield item, value, None
 
 
 def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:

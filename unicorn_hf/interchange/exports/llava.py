@@ -35,14 +35,14 @@ class Llava(ExportFormat):
         captions = enumerate(_ids(data.folder))
         with json_list(out / "instruction.json") as add:
             for row in data.rows("instruction", [*_COLUMNS, "task"]):
-                at = next((at for at, other in captions if other == row["id"]), None)
-                if at is None:
+                place = next((at for at, other in captions if other == row["id"]), None)
+                if place is None:
                     raise InputError(
                         f"{data.folder}: the instruction row {row['id']} has no caption in pretrain, or not in the "
                         "order of pretrain",
                         f"Try: unicorn-hf validate {data.folder}",
                     )
-                add(self._placed(row, *divmod(at, exports.ROWS_PER_FILE)))
+                add(self._placed(row, *divmod(place, exports.ROWS_PER_FILE)))
 
     def image(self, place: str) -> Mapping[str, object]:
         """The field of a row that replaces the picture."""
