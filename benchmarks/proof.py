@@ -2,6 +2,7 @@
 
     pip install resvg-py
     python -m benchmarks.proof --quick [--seeds 3] [--steps 300]
+    python -m benchmarks.proof [--seeds 3] [--steps 500] [--arms blind mean_shift gaussian_ot+noise images ...]
 
 The model learns to name emoji from vectors of the demonstration encoder, and is asked about pictures by artists that
 neither it nor the encoder has seen. An arm is what the model is trained on:
@@ -10,9 +11,12 @@ neither it nor the encoder has seen. An arm is what the model is trained on:
 - blind: the same vectors, each with the label of another emoji, which is what guessing gives;
 - images: vectors of real pictures of the same emoji, in the art that the encoder was trained on.
 
-`--quick` uses a proxy of a language model: two layers that say the words of the label, whatever their order. It is
-asked which of four labels suits a picture best, by the mean log probability of the label's words less that for the mean
-vector; the other three labels are drawn from all (`any`) or from the same subgroup (`near`). Settings may be chosen by
+The model is the demonstration's language model, frozen, in front of which a small network turns a vector into two
+tokens that enter at layer 24 of 30; what the lower layers make of the labels is computed once. `--quick` uses a proxy,
+which takes seconds: two layers that say the words of the label, whatever their order.
+
+Each picture is named by the best of four labels: the mean log probability of the label's tokens, less that for the mean
+vector. The other three labels are drawn from all (`any`) or from the same subgroup (`near`). Settings may be chosen by
 the columns of Streamline's art; EmojiOne's art is for the last word and chooses nothing. Emoji that the encoder never
 saw are left out. Transfers are fitted to the pictures that `images` is trained on, as a set: which text goes with which
 picture is not used.
@@ -26,6 +30,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,6 +42,7 @@ from scripts.train_joint_encoder import ENCODER, phrases
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.words import words
+from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.representations.transfers import Transfer, fit_to_rows
 
 Vectors = NDArray[np.float32]
@@ -44,9 +50,12 @@ Numbers = NDArray[np.int64]
 NUM_CHOICES = 4
 CHANCE = 1 / NUM_CHOICES
 NOISE = 1.0
-WIDTH, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY = 512, 256, 2e-3, 0.05
+WIDTH, BATCH_SIZE, WEIGHT_DECAY = 512, 256, 0.05
 NUM_BOOTSTRAPS = 2000
-IMAGES, BLIND, BEST_KNOWN = "images", "blind", "mean_shift"
+IMAGES, BLIND, PAPERS = "images", "blind", "mean_shift"
+ALL = (BLIND, *(f"{name}{noise}" for name in (*TRANSFERS.own_names, IMAGES) for noise in ("", "+noise")))
+SIX = (BLIND, "none", PAPERS, f"{PAPERS}+noise", "gaussian_ot+noise", IMAGES)
+LAYER, NUM_TOKENS, LLM = 24, 2, "smollm2-135m-instruct"
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,8 @@ class World:
     text_concepts: Numbers
     images: Vectors
     image_concepts: Numbers
-    bags: torch.Tensor
-    """(concepts, words): the share of each word in the concept's label."""
+    labels: list[str]
+    """Of each concept."""
     tried: dict[str, Pictures]
 
 
@@ -85,18 +94,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="with a proxy of a language model")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, help="of each arm; 300 with --quick, else 500")
+    parser.add_argument("--arms", nargs="+", metavar="NAME[+noise]", help="all with --quick, else six")
     options = parser.parse_args()
     started = time.monotonic()
     world = encode(load_art((*TRAINED_ON, CHOOSING, HEADLINE)))
+    model: Model = Bags(world.labels) if options.quick else LanguageModel(world.labels)
+    steps = options.steps or (300 if options.quick else 500)
     kinds = [(art, kind) for art in world.tried for kind in world.tried[art].offered]
-    print(f"{ENCODER}, {options.seeds} seeds, {options.steps} steps, torch {torch.__version__}, {platform.machine()}")
+    print(
+        f"{ENCODER}, {model.name}, {options.seeds} seeds, {steps} steps, torch {torch.__version__}, "
+        f"{platform.machine()}"
+    )
     print(f"{len(np.unique(world.text_concepts))} emoji; pictures: {counts(world)}; chance {100 * CHANCE:.0f} %\n")
     right: dict[Arm, dict[tuple[str, str], list[NDArray[np.bool_]]]]
-    right = {arm: {kind: [] for kind in kinds} for arm in arms()}
+    right = {arm: {kind: [] for kind in kinds} for arm in arms(options.arms or (ALL if options.quick else SIX))}
     for seed in range(options.seeds):
         for arm in right:
-            for kind, answers in answered(world, arm, seed, options.steps):
+            for kind, answers in answered(world, model, arm, seed, steps):
                 right[arm][kind].append(answers)
     print("| trained on | " + " | ".join(f"{art}, {kind}" for art, kind in kinds) + " | share [95 %] |")
     print("|---|" + "--:|" * (len(kinds) + 1))
@@ -107,13 +122,9 @@ def main() -> None:
     print(f"\n{time.monotonic() - started:.0f} s")
 
 
-def arms() -> Iterator[Arm]:
-    yield Arm(BLIND, 0)
-    for name in TRANSFERS.own_names:
-        yield Arm(name, 0)
-        yield Arm(name, NOISE)
-    yield Arm(IMAGES, 0)
-    yield Arm(IMAGES, NOISE)
+def arms(names: Sequence[str]) -> list[Arm]:
+    found = [Arm(name.removesuffix("+noise"), NOISE if name.endswith("+noise") else 0) for name in names]
+    return found if Arm(IMAGES, 0) in found else [*found, Arm(IMAGES, 0)]
 
 
 def counts(world: World) -> str:
@@ -144,7 +155,7 @@ def encode(art: Art) -> World:
         text_concepts=np.repeat(chosen, [len(row) for row in said.values()]),
         images=images[known],
         image_concepts=drawn[known],
-        bags=bags_of(art.concepts),
+        labels=[concept.label for concept in art.concepts],
         tried=tried,
     )
 
@@ -166,35 +177,41 @@ def offered(concepts: Sequence[Concept], chosen: Numbers, right: Numbers) -> dic
     }
 
 
-def bags_of(concepts: Sequence[Concept]) -> torch.Tensor:
-    said = [words(concept.label) for concept in concepts]
-    vocabulary = {word: number for number, word in enumerate(sorted({word for label in said for word in label}))}
-    bags = torch.zeros(len(said), len(vocabulary))
-    for number, label in enumerate(said):
-        for word in label:
-            bags[number, vocabulary[word]] += 1 / len(label)
-    return bags
-
-
 # -- An arm -----------------------------------------------------------------------------------------------------------
 
 
-def answered(world: World, arm: Arm, seed: int, steps: int) -> Iterator[tuple[tuple[str, str], NDArray[np.bool_]]]:
+def answered(
+    world: World, model: "Model", arm: Arm, seed: int, steps: int
+) -> Iterator[tuple[tuple[str, str], NDArray[np.bool_]]]:
     """Whether each picture is named rightly, by art and kind of the other labels."""
     vectors, concepts, transfer = trained_on(world, arm, seed)
-    model = train(vectors, world.bags[torch.from_numpy(concepts)], arm.noise, seed, steps)
+    rows = torch.from_numpy(np.ascontiguousarray(vectors))
+    network = trained(model, rows, torch.from_numpy(concepts), arm.noise, seed, steps)
+    mean = rows.mean(dim=0)
     with torch.inference_mode():
-        prior = said(model, torch.from_numpy(vectors).mean(dim=0, keepdim=True)) @ world.bags.T
         for art, pictures in world.tried.items():
             moved = torch.from_numpy(np.ascontiguousarray(transfer.apply_image(pictures.vectors)))
-            scores = said(model, moved) @ world.bags.T - prior
             for kind, labels in pictures.offered.items():
-                best = scores.gather(1, torch.from_numpy(labels)).argmax(dim=1)
-                yield (art, kind), (best == 0).numpy()
+                offered = torch.from_numpy(labels)
+                scores = said(model, network, moved, offered)
+                distinct, place = offered.unique(return_inverse=True)
+                prior = said(model, network, mean.expand(len(distinct), -1), distinct[:, None])[:, 0]
+                yield (art, kind), ((scores - prior[place]).argmax(dim=1) == 0).numpy()
+
+
+def said(model: "Model", network: torch.nn.Module, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean log probability of the labels (rows, choices), each for its row's vector."""
+    pairs = [
+        model.log_p(
+            network, vectors[start : start + BATCH_SIZE].repeat_interleave(labels.shape[1], dim=0), part.ravel()
+        )
+        for start, part in zip(range(0, len(labels), BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
+    ]
+    return torch.cat(pairs).reshape(labels.shape)
 
 
 def trained_on(world: World, arm: Arm, seed: int) -> tuple[Vectors, Numbers, Transfer]:
-    name = BEST_KNOWN if arm.name in (IMAGES, BLIND) else arm.name
+    name = PAPERS if arm.name in (IMAGES, BLIND) else arm.name
     transfer = fit_to_rows(name, world.texts, world.images, seed)
     if arm.name == IMAGES:
         return transfer.apply_image(world.images), world.image_concepts, transfer
@@ -205,31 +222,119 @@ def trained_on(world: World, arm: Arm, seed: int) -> tuple[Vectors, Numbers, Tra
     return transfer.apply_text(world.texts, ids), concepts, transfer
 
 
-def train(vectors: Vectors, bags: torch.Tensor, noise: float, seed: int, steps: int) -> torch.nn.Module:
+def trained(
+    model: "Model", rows: torch.Tensor, concepts: torch.Tensor, noise: float, seed: int, steps: int
+) -> torch.nn.Module:
     torch.manual_seed(seed)
-    rows = torch.from_numpy(np.ascontiguousarray(vectors))
-    model = torch.nn.Sequential(
-        torch.nn.Linear(rows.shape[1], WIDTH), torch.nn.GELU(), torch.nn.Linear(WIDTH, bags.shape[1])
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+    network = model.network(rows.shape[1])
+    optimizer = torch.optim.AdamW(network.parameters(), model.learning_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, model.learning_rate, total_steps=steps)
     for _ in range(steps):
-        chosen = torch.randint(len(rows), (BATCH_SIZE,))
+        chosen = torch.randint(len(rows), (model.batch_size,))
         batch = rows[chosen]
         if noise:
             drawn = torch.randn_like(batch) * (noise / batch.shape[1] ** 0.5)
             batch = functional.normalize(batch + drawn, dim=1)
-        loss = -(said(model, batch) * bags[chosen]).sum(dim=1).mean()
+        loss = -model.log_p(network, batch, concepts[chosen]).mean()
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    return model.eval()
+    return network.eval()
 
 
-def said(model: torch.nn.Module, vectors: torch.Tensor) -> torch.Tensor:
-    """Log probability of each word."""
-    return functional.log_softmax(model(vectors), dim=1)
+# -- Who names --------------------------------------------------------------------------------------------------------
+
+
+class Model(Protocol):
+    name: str
+    batch_size: int
+    learning_rate: float
+
+    def network(self, dim: int) -> torch.nn.Module:
+        """What is trained."""
+        ...
+
+    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
+        """Mean log probability of the tokens of each row's label, given its vector."""
+        ...
+
+
+class Bags:
+    """A label is its words, whatever their order."""
+
+    name, batch_size, learning_rate = "bags of words", BATCH_SIZE, 2e-3
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        said = [words(label) for label in labels]
+        vocabulary = {word: number for number, word in enumerate(sorted({word for label in said for word in label}))}
+        self._shares = torch.zeros(len(said), len(vocabulary))
+        for number, label in enumerate(said):
+            for word in label:
+                self._shares[number, vocabulary[word]] += 1 / len(label)
+
+    def network(self, dim: int) -> torch.nn.Module:
+        return perceptron(dim, self._shares.shape[1])
+
+    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
+        return (functional.log_softmax(network(vectors), dim=1) * self._shares[concepts]).sum(dim=1)
+
+
+class LanguageModel:
+    """A frozen causal language model; the vector becomes tokens before the text, from one layer on."""
+
+    name, batch_size, learning_rate = LLM, 64, 1e-3
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        folder = demo_llm(LLM)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
+        prompt = tokenizer("The picture shows").input_ids
+        said = [[*tokenizer(f" {label}").input_ids, tokenizer.eos_token_id] for label in labels]
+        longest = len(prompt) + max(map(len, said))
+        self._ids = torch.full((len(said), longest), tokenizer.eos_token_id)
+        self._is_text, self._is_label = (torch.zeros(self._ids.shape, dtype=torch.bool) for _ in range(2))
+        for number, label in enumerate(said):
+            self._ids[number, : len(prompt) + len(label)] = torch.tensor(prompt + label)
+            self._is_text[number, : len(prompt) + len(label)] = True
+            self._is_label[number, len(prompt) : len(prompt) + len(label)] = True
+        with torch.no_grad():
+            self._states = torch.cat([
+                whole.model(ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states[LAYER]
+                for ids, mask in zip(self._ids.split(64), self._is_text.split(64), strict=True)
+            ])  # fmt: skip
+        self._scale = self._states[self._is_text].std()
+        self._upper, self._words = whole.model, whole.lm_head.weight
+        self._upper.layers = self._upper.layers[LAYER:]
+        self._upper.config.num_hidden_layers = len(self._upper.layers)
+
+    def network(self, dim: int) -> torch.nn.Module:
+        return perceptron(dim, NUM_TOKENS * self._states.shape[2])
+
+    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
+        longest = int(self._is_text[concepts].sum(dim=1).max())
+        tokens = self._scale * network(vectors).unflatten(1, (NUM_TOKENS, -1))
+        text, mask = self._states[concepts, :longest], self._is_text[concepts, :longest]
+        seen = torch.cat([torch.ones(len(mask), NUM_TOKENS, dtype=torch.bool), mask], dim=1)
+        states = self._upper(
+            inputs_embeds=torch.cat([tokens, text], dim=1), attention_mask=seen.long()
+        ).last_hidden_state[:, NUM_TOKENS - 1 : -1]
+        asked = self._is_label[concepts, :longest]
+        found = functional.cross_entropy(
+            states[asked] @ self._words.T, self._ids[concepts, :longest][asked], reduction="none"
+        )
+        rows = torch.arange(len(concepts))[:, None].expand(asked.shape)[asked]
+        return torch.zeros(len(concepts)).index_add(0, rows, -found) / asked.sum(dim=1)
+
+
+def perceptron(dim: int, out: int) -> torch.nn.Module:
+    first = torch.nn.Linear(dim, WIDTH)
+    # The components of a unit vector are small: its sums have a variance of 1.
+    torch.nn.init.normal_(first.weight)
+    return torch.nn.Sequential(first, torch.nn.GELU(), torch.nn.Linear(WIDTH, out))
 
 
 def share(arm: NDArray[np.bool_], reference: NDArray[np.bool_]) -> str:
