@@ -15,6 +15,8 @@ from tests.builds import rows, unicorn
 from tests.docs.blocks import ROOT
 from tests.test_params import completed
 
+pytestmark = pytest.mark.slow
+
 # Python imports a module of this name when it starts, in worker processes too: as if the classes were in the package.
 ADDED = '''
 from collections.abc import Iterator

@@ -19,6 +19,8 @@ from tests.hub.fixtures import HubClient
 from tests.hub.server import Fault, HubServer
 from tests.warm import ROOT
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("installed", "4.8", "3.6")
 LIGHT_DEPENDENCIES = ("pydantic", "pyyaml")
 """What the plugin and the builder import of ours besides what `datasets` brings."""

@@ -13,6 +13,8 @@ from unicorn_hf.cli import main
 from unicorn_hf.estimate import Amount, estimate
 from unicorn_hf.pipeline import plan
 
+pytestmark = pytest.mark.slow
+
 NUM_CAPTIONS, NUM_INSTRUCTIONS = 400, 140
 PRICE = {"per_million_prompt_tokens": 2.0, "per_million_output_tokens": 10.0}
 

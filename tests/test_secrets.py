@@ -14,6 +14,8 @@ from tests.held_up import held_up
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 KEY, TOKEN, PASSWORD = "unicorn-key-0f3a9c", "hf_token0f3a9cToken", "pass0f3a9cWord"
 SECRETS = (KEY, TOKEN, PASSWORD)
 PRIVATE_KEY = "PRIVATE KEY"

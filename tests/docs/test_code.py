@@ -46,6 +46,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", run_pages())
 def test_the_blocks_of_a_page_run(page: str, built: Path, hub_client: HubClient) -> None:
     home = hub_client.home

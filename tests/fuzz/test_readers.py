@@ -8,6 +8,8 @@ import pytest
 
 from tests.fuzz.cases import INPUTS, PAPERS, FaultError, Kind, numbers, run
 
+pytestmark = pytest.mark.slow
+
 NUM_PAPERS = int(os.environ.get("FUZZ_PAPERS", 500))
 NUM_INPUTS = int(os.environ.get("FUZZ_INPUTS", 500))
 ONE = os.environ.get("FUZZ_CASE", "")

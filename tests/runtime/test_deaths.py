@@ -23,6 +23,8 @@ from unicorn_hf.runtime.launch import Place
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.work import Work
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Mortal:

@@ -23,6 +23,8 @@ from unicorn_hf.runtime.machine import cpu_count
 from unicorn_hf.runtime.steps import Record
 from unicorn_hf.runtime.work import Work
 
+pytestmark = pytest.mark.slow
+
 place = partial(find_place, on_cpu=3, uses_gpu=True)
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.hub.fixtures import ROOT
 from unicorn_hf.models.demo_models import demo_llm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.real
 def test_the_documented_code_runs(folder: Path, tmp_path: Path) -> None:

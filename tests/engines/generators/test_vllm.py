@@ -19,7 +19,7 @@ from unicorn_hf.engines.generators.chat_template import ChatTemplate
 from unicorn_hf.engines.generators.vllm import VllmGenerator, environment
 from unicorn_hf.models.demo_models import demo_llm
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ENGINE = VllmEngine(
     model="demo:smollm2-135m-instruct", dtype="bfloat16", max_model_len=640, max_num_seqs=32, cpu_kvcache_gib=1

@@ -13,6 +13,8 @@ from tests.views.report.browser import PHONE, browser, opened
 from unicorn_hf.views.report import write_report
 from unicorn_hf.views.report.rows import shown_text
 
+pytestmark = pytest.mark.slow
+
 _POINT = """(number) => {
     const figure = Bokeh.documents[0].roots().find((root) => root.renderers[0].glyph.x?.field === "x_after");
     const {frame, canvas_view} = Bokeh.index.find_one(figure);
