@@ -38,5 +38,6 @@ def _plain(value: object) -> Any:
             raise TypeError(f"a fingerprint takes string keys only, not {sorted(map(repr, value))}")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [_plain(item) for item in value]
+        # Numbers of rows are many: one look at all types takes a tenth of a look at each.
+        return list(value) if set(map(type, value)) == {int} else [_plain(item) for item in value]
     raise TypeError(f"cannot fingerprint a {type(value).__name__}: {value!r}")

@@ -1,6 +1,7 @@
 """Which rows of which shard belong to the set: stages pass on references, not rows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from unicorn_hf.core.fingerprint import fingerprint
@@ -19,7 +20,7 @@ class SeedShards:
 NO_SEEDS = SeedShards((), (), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picked:
     """Some rows of one partition's shard."""
 
@@ -29,6 +30,6 @@ class Picked:
     """Identifies the shard's rows: its seal, or a fingerprint of its only possible input."""
     rows: tuple[int, ...]
 
-    @property
+    @cached_property
     def identity(self) -> str:
         return fingerprint(self.path.parent.name, self.partition, self.content, self.rows)
