@@ -105,7 +105,7 @@ def ours(texts: list[str], config: NearDuplicates, num_workers: int) -> tuple[li
         variables = {"OMP_NUM_THREADS": "1"}
         with open_pool(Place(num_workers), lambda num_threads: variables, lambda event: None) as pool:
             pool.run(
-                [KeyJob.of(Step(Path(folder) / "warm"), CaptionShard(paths[0], "warm"), config=config)],
+                [KeyJob.of(Step(Path(folder) / "warm"), CaptionShard(paths[0], "warm", 0), config=config)],
                 lambda record: None,
             )
             START.append(time.perf_counter())

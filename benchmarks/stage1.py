@@ -273,7 +273,7 @@ def plain_start(engine: VllmEngine, model: str) -> None:
     global _llm
     from vllm import LLM
 
-    from unicorn_hf.engines.generators.vllm import _is_cpu_build
+    from unicorn_hf.engines.vllm import is_cpu_build
 
     settings: dict[str, Any] = {
         "model": model,
@@ -283,7 +283,7 @@ def plain_start(engine: VllmEngine, model: str) -> None:
         "enable_prefix_caching": True,
         "disable_log_stats": True,
     }
-    if _is_cpu_build():
+    if is_cpu_build():
         settings |= {"enforce_eager": True, "enable_chunked_prefill": False}
     else:
         settings["gpu_memory_utilization"] = engine.gpu_memory_utilization

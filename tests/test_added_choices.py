@@ -95,7 +95,7 @@ class Turned(AnyEncoder):
         return fingerprint("turned", self.dim)
 
     def open(self, batch_size, long_captions):
-        from unicorn_hf.encoders.towers.hashing import HashingEncoder
+        from unicorn_hf.encoders.hashing import HashingEncoder
 
         return HashingEncoder(self.dim)
 

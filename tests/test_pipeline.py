@@ -75,7 +75,7 @@ def test_conversations_are_as_trainers_read_them(made: tuple[Path, BuildResult])
 
 
 def test_embeddings_are_the_mean_shift_of_the_encoders_vectors(made: tuple[Path, BuildResult]) -> None:
-    from unicorn_hf.encoders.towers.hashing import HashingEncoder
+    from unicorn_hf.encoders.hashing import HashingEncoder
 
     folder, _ = made
     pretrain = rows(folder / "unicorn", "pretrain")

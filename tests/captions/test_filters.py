@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unicorn_hf.captions.filters import Draft, check_caption, clean, judge
+from unicorn_hf.captions.filters import Draft, clean, judge
 from unicorn_hf.captions.filters.seed import added_words, lost_words, seed_words
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
@@ -21,6 +21,7 @@ GOOD = (
 NO_LENGTH = CaptionFilters(
     min_words=1, max_words=2000, min_added_words=0, min_seed_coverage=0, check_language=False, max_rhetoric=1000
 )
+PROMPT = Prompt(version="1", system="s", user="{subject}")
 
 
 def answered(text: str, finish_reason: str = "stop") -> Answer:
@@ -31,8 +32,8 @@ def reason(
     text: str, filters: CaptionFilters = NO_LENGTH, finish_reason: str = "stop", seed: str = "an owl"
 ) -> str | None:
     """The name of the filter that the answer fails, or None."""
-    rejected = check_caption(Draft(answered(text, finish_reason), seed), filters)
-    return rejected.reason if rejected else None
+    outcome = judge(Draft(answered(text, finish_reason), seed), filters, PROMPT)
+    return outcome.reason if isinstance(outcome, Rejected) else None
 
 
 def test_a_good_caption_passes_the_default_filters() -> None:
@@ -341,13 +342,12 @@ def test_any_answer_is_a_caption_or_a_rejection(text: str) -> None:
 
 
 def test_an_answer_that_copies_an_example_is_rejected() -> None:
-    plain = Prompt(version="1", system="s", user="{subject}")
-    prompt = plain.model_copy(update={"examples": (Example(subject="an owl", answer=GOOD),)})
+    prompt = PROMPT.model_copy(update={"examples": (Example(subject="an owl", answer=GOOD),)})
     copied = f"A dog lies there. {GOOD}"
     outcome = judge(Draft(answered(copied), "an owl"), CaptionFilters(), prompt)
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "copied_example"
-    assert judge(Draft(answered(copied), "an owl"), CaptionFilters(), plain) == copied
+    assert judge(Draft(answered(copied), "an owl"), CaptionFilters(), PROMPT) == copied
 
 
 SEED = "an owl on a branch"
@@ -443,10 +443,10 @@ def test_a_recipe_adds_unsafe_words_of_its_own() -> None:
 )
 def test_captions_are_in_the_recipes_language(text: str, languages: tuple[str, ...], passes: bool) -> None:
     draft = Draft(answered(text), SEED, languages)
-    rejected = check_caption(draft, NO_LENGTH.model_copy(update={"check_language": True}))
-    assert (rejected is None) == passes
-    assert passes or (rejected and rejected.reason == "language")
-    assert check_caption(draft, NO_LENGTH) is None
+    outcome = judge(draft, NO_LENGTH.model_copy(update={"check_language": True}), PROMPT)
+    assert isinstance(outcome, str) == passes
+    assert passes or (isinstance(outcome, Rejected) and outcome.reason == "language")
+    assert isinstance(judge(draft, NO_LENGTH, PROMPT), str)
 
 
 @pytest.mark.parametrize(

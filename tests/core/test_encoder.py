@@ -10,8 +10,8 @@ from unicorn_hf.core.encoder import grammar, parse_encoder, published_encoder, r
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.encoders import Clip, Hashing, Llm2Clip, OpenClip
+from unicorn_hf.encoders.hashing import HashingEncoder
 from unicorn_hf.encoders.llm2clip import LLM
-from unicorn_hf.encoders.towers.hashing import HashingEncoder
 
 
 @pytest.mark.parametrize(

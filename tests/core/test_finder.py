@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unicorn_hf.captions.filters import caption_talk, refusal
+from unicorn_hf.captions.filters import chat
 from unicorn_hf.core import talk, thoughts
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, Kind, finder, listed, word_lists
-from unicorn_hf.instructions.filters import answers, any_text, options, questions
+from unicorn_hf.instructions.filters import any_text, options, sentences
 
 LETTERS = st.characters(max_codepoint=0x2030, categories=("L", "N", "P", "Z"))
-MODULES: tuple[ModuleType, ...] = (caption_talk, refusal, talk, thoughts, any_text, questions, answers, options)
+MODULES: tuple[ModuleType, ...] = (chat, talk, thoughts, any_text, sentences, options)
 HINTED = {
     f"{module.__name__}.{name}": found
     for module in MODULES

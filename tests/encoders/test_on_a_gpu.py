@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.encoders.test_llm2clip import adapter, torch_weights
 from tests.encoders.tiny_models import tiny_clip, tiny_llama, tiny_siglip
-from tests.encoders.towers.test_llm2clip import adapter, torch_weights
 from unicorn_hf.core.encoder import resolve_encoder
 
 pytestmark = [

@@ -20,7 +20,7 @@ from unicorn_hf.core.generation import Message, Request
 from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines import VllmEngine
 from unicorn_hf.engines.engine_process import MARK, clear_up, mark_this_worker
-from unicorn_hf.engines.generators.vllm import VllmGenerator, environment
+from unicorn_hf.engines.generators.vllm import VllmGenerator
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.runtime.work import Work
 
@@ -107,7 +107,7 @@ def _answer(model: str, path: Path) -> None:
 
 @pytest.fixture
 def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(ENGINE, 1).items():
+    for name, value in ENGINE.environment(1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")

@@ -13,7 +13,7 @@ from tests.test_pipeline import recipe
 from unicorn_hf import Recipe, build, load_recipe, load_transfer
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe_file import read_recipe
-from unicorn_hf.encoders.towers.hashing import HashingEncoder
+from unicorn_hf.encoders.hashing import HashingEncoder
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 

@@ -5,10 +5,9 @@ rows at a time; texts stay on disk, and the jobs that compare them read them.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,32 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unicorn_hf.captions.greedy import Selection, select
-from unicorn_hf.captions.minhash import (
-    Pairs,
-    jaccard,
-    key_shape,
-    may_be_alike,
-    meeting,
-    num_marks,
-    shingles,
-    sketch,
-)
-from unicorn_hf.captions.semantic import Encoder, SemanticDuplicates
-from unicorn_hf.captions.shards import CaptionShard, ShardJob, rows_by_shard
-from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.captions.greedy import Selection, kept_for, select
+from unicorn_hf.captions.minhash import jaccard, key_shape, may_be_alike, meeting, num_marks, shingles, sketch
+from unicorn_hf.captions.semantic import SemanticDuplicates
+from unicorn_hf.captions.shards import CaptionShard, PairsJob, ShardJob, hash_of, pairs_of, rows_by_shard, values_of
+from unicorn_hf.core.encoder import EncoderChoice
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS
 from unicorn_hf.core.words import words
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, write_table
-from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "near-duplicates"
 CODE = 3
 """Raise it if keys or comparison change."""
-_KEYS, _PAIRS, _ROWS = "keys", "pairs", "rows"
+_KEYS, _ROWS = "keys", "rows"
 _SELECTED = "selected"
 _PAIRS_PER_JOB = 50_000
 _CACHED_TEXTS = 4096
@@ -50,13 +40,6 @@ _VALUES_AT_ONCE = 2**25
 """Keys that the client holds at a time: 256 MiB."""
 
 SELECTED = pa.schema([pa.field("partition", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)])
-PAIRS = pa.schema(
-    [
-        pa.field("better", pa.int64(), nullable=False),
-        pa.field("worse", pa.int64(), nullable=False),
-        pa.field("similarity", pa.float32(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,45 +50,30 @@ class KeyJob(ShardJob):
 
     def run(self, work: Work) -> Record:
         captions = self.texts()
-        sketches = sketch(captions, self.config)
+        keys, marks = sketch(captions, self.config)
         schema = _key_schema(self.config)
         columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
-        columns += [pa.array(column) for column in (*sketches.marks.T, *sketches.keys.T)]
+        columns += [pa.array(column) for column in (*marks.T, *keys.T)]
         write_table(self.shard(_KEYS), pa.table(columns, schema=schema), schema)
         return self.finish(work, _KEYS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareJob(PartitionJob[Record]):
+class CompareJob(PairsJob):
     """Finds near-duplicates among pairs of rows by the exact Jaccard similarity of their texts."""
 
-    shards: tuple[CaptionShard, ...]
-    starts: tuple[int, ...]
-    """The index of each shard's first row."""
-    pairs: Pairs
     config: NearDuplicates
 
-    def run(self, work: Work) -> Record:
-        texts = self._texts()
+    def found(self) -> NDArray[np.int64]:
+        texts = values_of(np.unique(self.rows), self.shards, "caption")
 
         @lru_cache(maxsize=_CACHED_TEXTS)
         def runs(row: int) -> frozenset[str]:
             return shingles(texts[row], self.config.shingle_words)
 
-        compared = ((better, worse, jaccard(runs(better), runs(worse))) for better, worse in self.pairs.tolist())
-        found = [pair for pair in compared if pair[2] >= cast(float, self.config.threshold)]
-        columns = [pa.array(column) for column in zip(*found, strict=True)] if found else [[], [], []]
-        write_table(self.shard(_PAIRS), pa.table(columns, names=PAIRS.names), PAIRS)
-        return self.finish(work, _PAIRS)
-
-    def _texts(self) -> dict[int, str]:
-        texts: dict[int, str] = {}
-        for (shard, here), start in zip(
-            rows_by_shard(np.unique(self.pairs), self.shards, self.starts), self.starts, strict=True
-        ):
-            table = take_rows(read_table(shard.path, CAPTIONS, ["caption"]), here.tolist())
-            texts.update(zip((here + start).tolist(), table.column("caption").to_pylist(), strict=True))
-        return texts
+        threshold = cast(float, self.config.threshold)
+        found = [pair for pair in self.rows.tolist() if jaccard(*map(runs, pair)) >= threshold]
+        return np.array(found, np.int64).reshape(-1, 2)
 
 
 class SelectedRecord(Record):
@@ -118,22 +86,19 @@ class SelectedRecord(Record):
     left_out: dict[str, int]
     num_surplus: int
 
-    @property
-    def num_partitions(self) -> int:
-        return sum(len(ends) - 1 for ends in self.waves)
-
 
 class Candidates:
     """All captions that passed the filters, in order; partitions are added wave by wave."""
 
-    def __init__(self, config: NearDuplicates, work_dir: Path, encoder: Encoder | None = None) -> None:
+    def __init__(self, config: NearDuplicates, work_dir: Path, encoder: EncoderChoice | None = None) -> None:
+        from rensa import RMinHash
+
         self._config = config
         self._semantic: SemanticDuplicates | None = None
         if config.semantic_threshold is not None and encoder is not None:
             self._semantic = SemanticDuplicates(config.semantic_threshold, encoder, work_dir)
-        self._step = Step.of(work_dir, STAGE, config, _algorithm(), CODE)
+        self._step = Step.of(work_dir, STAGE, config, RMinHash.ALGORITHM_VERSION, CODE)
         self._shards: list[CaptionShard] = []
-        self._starts: list[int] = [0]
         self._digests = np.zeros(0, np.int64)
         self._richness = np.zeros(0, np.int32)
         self._pairs: list[tuple[int, int]] = []
@@ -147,11 +112,12 @@ class Candidates:
 
     def add(self, paths: Sequence[Path], pool: WorkerPool) -> None:
         """Append shards of captions, and find near-duplicates within them and between them and earlier ones."""
-        num_before = self._starts[-1]
+        num_before = len(self._digests)
         digests = [read_table(path, CAPTIONS, ["digest"]).column("digest").to_numpy() for path in paths]
-        shards = [CaptionShard.of(path, column) for path, column in zip(paths, digests, strict=True)]
+        starts = itertools.accumulate(map(len, digests), initial=num_before)
+        of_paths = zip(paths, digests, starts, strict=False)
+        shards = [CaptionShard(path, hash_of(column), start) for path, column, start in of_paths]
         self._digests = np.concatenate([self._digests, *digests])
-        self._starts += (num_before + np.cumsum([len(column) for column in digests])).tolist()
         self._shards += shards
         if self._config.threshold is None:
             self._richness = np.zeros(len(self._digests), np.int32)
@@ -160,23 +126,16 @@ class Candidates:
         (richness,) = self._columns(shards, ["richness"])
         self._richness = np.concatenate([self._richness, richness])
         met = self._meeting(num_before)
-        jobs = [self._compare_job(met[start : start + _PAIRS_PER_JOB]) for start in range(0, len(met), _PAIRS_PER_JOB)]
-        pool.run(jobs, lambda record: None)
-        for job in jobs:
-            table = read_table(self._step.shard(job.partition, _PAIRS), PAIRS, ["better", "worse"])
-            self._pairs += zip(*table.to_pydict().values(), strict=True)
+        parts = [met[start : start + _PAIRS_PER_JOB] for start in range(0, len(met), _PAIRS_PER_JOB)]
+        jobs = [CompareJob.of(self._step, "pairs", part, self._shards, config=self._config) for part in parts]
+        self._pairs += pairs_of(jobs, pool)
         if self._semantic:
-            self._pairs += self._semantic.find(self._shards, self._starts[:-1], self._order, num_before, pool)
+            self._pairs += self._semantic.find(self._shards, self._order, num_before, pool)
 
     def select(self, wanted: int) -> tuple[Selection, list[NDArray[np.int64]]]:
         """The selection, and its rows by partition; see `greedy.select`."""
         selection = select(self.is_first, self._richness, self._pairs, wanted)
-        places = np.flatnonzero(selection.kept)
-        cuts = np.searchsorted(places, self._starts)
-        rows = [
-            places[begin:end] - start for begin, end, start in zip(cuts[:-1], cuts[1:], self._starts[:-1], strict=True)
-        ]
-        return selection, rows
+        return selection, [rows for _, rows in rows_by_shard(np.flatnonzero(selection.kept), self._shards)]
 
     def find_selected(self, inputs: str) -> SelectedRecord | None:
         """The last selection, if it had these inputs."""
@@ -185,7 +144,8 @@ class Candidates:
     def selected_rows(self, record: SelectedRecord) -> list[NDArray[np.int64]]:
         """The rows of a selection, by partition."""
         table = read_table(self._step.shard(_SELECTED, _ROWS), SELECTED)
-        cuts = np.searchsorted(table.column("partition").to_numpy(), np.arange(record.num_partitions + 1))
+        num_partitions = sum(len(ends) - 1 for ends in record.waves)
+        cuts = np.searchsorted(table.column("partition").to_numpy(), np.arange(num_partitions + 1))
         rows = table.column("row").to_numpy().astype(np.int64)
         return [rows[begin:end] for begin, end in itertools.pairwise(cuts)]
 
@@ -200,45 +160,25 @@ class Candidates:
 
     def _write_left_out(self, selection: Selection) -> None:
         """Write the duplicates as rejections, each with the id of the caption kept instead."""
-        used = np.arange(len(selection.kept)) < selection.num_used
-        is_first, kept_for = self.is_first, self._kept_for(selection)
-        ids = dict(self._column_of(np.unique(np.array(list(kept_for.values()), np.int64)), "id"))
+        is_first, better = self.is_first, kept_for(selection, self._richness, self._pairs)
+        ids = values_of(np.unique(np.array(list(better.values()), np.int64)), self._shards, "id")
         path = self._step.folder / "left-out.rejections.parquet"
+        out = np.flatnonzero(~selection.kept[: selection.num_used])
         with atomic(path) as temporary, pq.ParquetWriter(temporary, REJECTIONS, compression="zstd") as writer:
-            for shard, start, end in zip(self._shards, self._starts[:-1], self._starts[1:], strict=True):
-                here = start + np.flatnonzero((used & ~selection.kept)[start:end])
-                table = take_rows(read_table(shard.path, CAPTIONS, ["id", "seed", "caption"]), (here - start).tolist())
+            for shard, here in rows_by_shard(out, self._shards):
+                table = take_rows(read_table(shard.path, CAPTIONS, ["id", "seed", "caption"]), here.tolist())
                 rows = [
                     {
                         "id": row["id"],
                         "stage": "captions",
                         "reason": "near_duplicate" if is_first[place] else "duplicate",
-                        "detail": f"of {ids[kept_for[place]]}" if place in kept_for else "of the same words",
+                        "detail": f"of {ids[better[place]]}" if place in better else "of the same words",
                         "subject": row["seed"],
                         "raw": row["caption"],
                     }
-                    for place, row in zip(here.tolist(), table.to_pylist(), strict=True)
+                    for place, row in zip((here + shard.start).tolist(), table.to_pylist(), strict=True)
                 ]
                 writer.write_table(rows_table(rows, REJECTIONS))
-
-    def _kept_for(self, selection: Selection) -> dict[int, int]:
-        """For each rejected near-duplicate, the best kept caption that it duplicates."""
-        found: dict[int, int] = {}
-        for pair in self._pairs:
-            for out, stays in (pair, pair[::-1]):
-                better = selection.kept[stays] and not selection.kept[out] and out < selection.num_used
-                if better and (out not in found or self._rank(stays) < self._rank(found[out])):
-                    found[out] = stays
-        return found
-
-    def _rank(self, row: int) -> tuple[int, int]:
-        return -int(self._richness[row]), row
-
-    def _column_of(self, rows: NDArray[np.int64], name: str) -> Iterator[tuple[int, str]]:
-        starts = self._starts[:-1]
-        for (shard, here), start in zip(rows_by_shard(rows, self._shards, starts), starts, strict=True):
-            column = take_rows(read_table(shard.path, CAPTIONS, [name]), here.tolist()).column(name)
-            yield from zip((here + start).tolist(), column.to_pylist(), strict=True)
 
     @property
     def _order(self) -> NDArray[np.int64]:
@@ -246,8 +186,8 @@ class Candidates:
         order = np.argsort(-self._richness, kind="stable")
         return order[self.is_first[order]]
 
-    def _meeting(self, num_before: int) -> Pairs:
-        """Pairs of rows that share a key, with at least one new row."""
+    def _meeting(self, num_before: int) -> NDArray[np.int64]:
+        """Pairs of rows that share a key, with at least one new row: an array of shape (pairs, 2)."""
         num_rows, order = len(self._digests), self._order
         found = np.zeros(0, np.int64)
         marks = self._columns(self._shards, [f"mark_{number}" for number in range(num_marks(self._config))])
@@ -268,33 +208,9 @@ class Candidates:
         )
         return [tables.column(name).to_numpy() for name in names]
 
-    def _compare_job(self, pairs: Pairs) -> CompareJob:
-        """A job over `pairs`, with only the partitions that contain them."""
-        inside = sorted(set(np.searchsorted(self._starts, np.unique(pairs), side="right") - 1))
-        shards, starts = [self._shards[at] for at in inside], [self._starts[at] for at in inside]
-        digest = blake2b(pairs.tobytes(), digest_size=8).hexdigest()
-        inputs = fingerprint([shard.identity for shard in shards], starts, digest)
-        return CompareJob(
-            step=self._step,
-            partition=f"pairs-{inputs}",
-            inputs=inputs,
-            label=f"search for duplicates, pairs-{inputs}",
-            shards=tuple(shards),
-            starts=tuple(starts),
-            pairs=pairs,
-            config=self._config,
-        )
-
 
 def _key_schema(config: NearDuplicates) -> pa.Schema:
     num_keys, _ = key_shape(cast(float, config.threshold), config.num_hashes)
     names = [f"mark_{number}" for number in range(num_marks(config))] + [f"key_{number}" for number in range(num_keys)]
     words = [pa.field(name, pa.uint64(), nullable=False) for name in names]
     return pa.schema([pa.field("richness", pa.int32(), nullable=False), *words])
-
-
-def _algorithm() -> int:
-    from rensa import RMinHash
-
-    version: int = RMinHash.ALGORITHM_VERSION
-    return version

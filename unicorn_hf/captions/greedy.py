@@ -53,6 +53,17 @@ def select(
     return Selection(kept, end)
 
 
+def kept_for(selection: Selection, richness: NDArray[np.int32], pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """For each rejected candidate of a pair, the best kept one that it duplicates."""
+    found: dict[int, int] = {}
+    for pair in pairs:
+        for out, stays in (pair, pair[::-1]):
+            better = selection.kept[stays] and not selection.kept[out] and out < selection.num_used
+            if better and (out not in found or _rank(richness, stays) < _rank(richness, found[out])):
+                found[out] = stays
+    return found
+
+
 class _Greedy:
     """The kept ones among the candidates so far, updated with each further one."""
 
@@ -68,19 +79,20 @@ class _Greedy:
     def take(self, candidate: int) -> None:
         self.kept[candidate] = False
         # Best first: each decision depends only on better candidates.
-        waiting = [self._rank(candidate)]
+        waiting = [_rank(self._richness, candidate)]
         while waiting:
             rank = heappop(waiting)
             at = rank[1]
-            better = (other for other in self.partners[at] if self._rank(other) < rank)
+            better = (other for other in self.partners[at] if _rank(self._richness, other) < rank)
             keep = not any(self.kept.get(other, False) for other in better)
             if keep == self.kept[at]:
                 continue
             self.kept[at] = keep
             self.num_kept += 1 if keep else -1
             for other in self.partners[at]:
-                if other in self.kept and self._rank(other) > rank:
-                    heappush(waiting, self._rank(other))
+                if other in self.kept and _rank(self._richness, other) > rank:
+                    heappush(waiting, _rank(self._richness, other))
 
-    def _rank(self, candidate: int) -> tuple[int, int]:
-        return -int(self._richness[candidate]), candidate
+
+def _rank(richness: NDArray[np.int32], candidate: int) -> tuple[int, int]:
+    return -int(richness[candidate]), candidate

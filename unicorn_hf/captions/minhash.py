@@ -6,17 +6,16 @@ Massive Datasets, section 3.4).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.captions.shards import Pairs
 from unicorn_hf.core.recipe import NearDuplicates
 from unicorn_hf.core.words import runs, words
 
 Keys = NDArray[np.uint64]
-Pairs = NDArray[np.int64]
 
 _SEED = 1
 _FOUND = 0.97
@@ -46,17 +45,8 @@ def key_shape(threshold: float, num_hashes: int) -> tuple[int, int]:
     return next((shape for shape in shapes if 1 - (1 - threshold ** shape[1]) ** shape[0] >= _FOUND), (num_hashes, 1))
 
 
-@dataclass(frozen=True)
-class Sketches:
-    """Compact representation of texts, to find similar ones."""
-
-    keys: Keys
-    """Shape (texts, number of keys)."""
-    marks: Keys
-    """Two bits of each hash: shape (texts, a quarter of the number of hashes in bytes, in words of 8)."""
-
-
-def sketch(texts: Sequence[str], config: NearDuplicates) -> Sketches:
+def sketch(texts: Sequence[str], config: NearDuplicates) -> tuple[Keys, Keys]:
+    """Keys of each text, and two bits of each hash as marks: arrays of shape (texts, number of keys or marks)."""
     from rensa import RMinHash
 
     num_keys, rows = key_shape(config.threshold or 1.0, config.num_hashes)
@@ -70,10 +60,8 @@ def sketch(texts: Sequence[str], config: NearDuplicates) -> Sketches:
     room = num_marks(config) * _HASHES_PER_MARK - config.num_hashes
     padded = np.pad(bits, ((0, 0), (0, room))).reshape(len(texts), num_marks(config), _HASHES_PER_MARK)
     places = np.arange(0, 64, 2, dtype=np.uint64)
-    return Sketches(
-        keys=(parts * factors[:rows]).sum(axis=2, dtype=np.uint64),
-        marks=(padded << places).sum(axis=2, dtype=np.uint64),
-    )
+    keys = (parts * factors[:rows]).sum(axis=2, dtype=np.uint64)
+    return keys, (padded << places).sum(axis=2, dtype=np.uint64)
 
 
 def num_marks(config: NearDuplicates) -> int:

@@ -7,50 +7,34 @@ captions, the work grows linearly, not quadratically.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unicorn_hf.captions.minhash import MAX_PARTNERS, Pairs
-from unicorn_hf.captions.shards import CaptionShard, ShardJob, rows_by_shard
-from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import TextEncoder
+from unicorn_hf.captions.minhash import MAX_PARTNERS
+from unicorn_hf.captions.shards import CaptionShard, Pairs, PairsJob, ShardJob, pairs_of, rows_by_shard
+from unicorn_hf.core.encoder import EncoderChoice
 from unicorn_hf.runtime.cluster import WorkerPool
-from unicorn_hf.runtime.files import map_arrow, read_table, write_arrow, write_table
-from unicorn_hf.runtime.steps import PartitionJob, Record, Step
+from unicorn_hf.runtime.files import map_arrow, write_arrow
+from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "semantic-duplicates"
 CODE = 2
 """Raise it if the comparison changes."""
-_VECTORS, _PAIRS, _COLUMN = "vectors.arrow", "pairs", "vector"
+_VECTORS, _COLUMN = "vectors.arrow", "vector"
 _ROWS_PER_CELL = 4096
 _CELLS_OF_A_ROW = 2
 _BLOCK = 1024
-_PAIR_SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("one", "other")])
-
-
-class Encoder(Protocol):
-    """Opens the text encoder in a worker."""
-
-    @property
-    def text_identity(self) -> str: ...
-
-    @property
-    def uses_gpu(self) -> bool: ...
-
-    def open(self) -> TextEncoder: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorJob(ShardJob):
     """The vectors of one partition's captions."""
 
-    encoder: Encoder
+    encoder: EncoderChoice
 
     def run(self, work: Work) -> Record:
         captions = self.texts()
@@ -63,25 +47,19 @@ class VectorJob(ShardJob):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellJob(PartitionJob[Record]):
-    """Finds near-duplicates in one cell."""
+class CellJob(PairsJob):
+    """Finds near-duplicates in one cell, whose captions are sorted, best first."""
 
-    shards: tuple[CaptionShard, ...]
-    starts: tuple[int, ...]
-    rows: NDArray[np.int64]
-    """The cell's captions, best first."""
     first_new: int
     """Pairs of captions before this one are known already."""
     threshold: float
 
-    def run(self, work: Work) -> Record:
-        found = np.concatenate([np.zeros((0, 2), np.int64), *self._found(self._vectors())])
-        found = found[found.max(axis=1, initial=0) >= self.first_new]
-        table = pa.table([pa.array(column) for column in found.T], schema=_PAIR_SCHEMA)
-        write_table(self.shard(_PAIRS), table, _PAIR_SCHEMA)
-        return self.finish(work, _PAIRS)
+    def found(self) -> Pairs:
+        pairs = np.concatenate([np.zeros((0, 2), np.int64), *self._alike(self._vectors())])
+        new: Pairs = pairs[pairs.max(axis=1, initial=0) >= self.first_new]
+        return new
 
-    def _found(self, vectors: NDArray[np.float32]) -> list[Pairs]:
+    def _alike(self, vectors: NDArray[np.float32]) -> list[Pairs]:
         pairs = []
         for begin in range(0, len(vectors), _BLOCK):
             block = vectors[begin : begin + _BLOCK]
@@ -93,36 +71,28 @@ class CellJob(PartitionJob[Record]):
         return pairs
 
     def _vectors(self) -> NDArray[np.float32]:
-        parts = {
-            shard: _load(self.step, shard)[here]
-            for shard, here in rows_by_shard(np.sort(self.rows), self.shards, self.starts)
-        }
-        in_order = np.concatenate([part for part in parts.values() if len(part)])
+        in_order = np.concatenate(
+            [_load(self.step, shard)[here] for shard, here in rows_by_shard(np.sort(self.rows), self.shards)]
+        )
         return np.asarray(in_order[np.argsort(np.argsort(self.rows))], np.float32)
 
 
 class SemanticDuplicates:
     """Finds semantic near-duplicates, wave by wave."""
 
-    def __init__(self, threshold: float, encoder: Encoder, work_dir: Path) -> None:
+    def __init__(self, threshold: float, encoder: EncoderChoice, work_dir: Path) -> None:
         self._threshold = threshold
         self._encoder = encoder
         self._step = Step.of(work_dir, STAGE, encoder.text_identity, CODE)
         self._pivots: NDArray[np.float32] | None = None
 
     def find(
-        self,
-        shards: Sequence[CaptionShard],
-        starts: Sequence[int],
-        order: NDArray[np.int64],
-        first_new: int,
-        pool: WorkerPool,
+        self, shards: Sequence[CaptionShard], order: NDArray[np.int64], first_new: int, pool: WorkerPool
     ) -> list[tuple[int, int]]:
         """Pairs of near-duplicates with at least one caption from `first_new` on.
 
         Args:
             shards: all partitions.
-            starts: the index of each partition's first caption.
             order: the captions to compare, best first.
             first_new: the first caption that is new since the last call.
             pool: runs the jobs.
@@ -134,10 +104,9 @@ class SemanticDuplicates:
         for cell in range(int(cells.max(initial=-1)) + 1):
             rows = order[(cells[order] == cell).any(axis=1)]
             if len(rows) > 1 and rows.max() >= first_new:
-                jobs.append(self._job(shards, starts, rows, first_new))
-        pool.run(jobs, lambda record: None)
-        tables = [read_table(self._step.shard(job.partition, _PAIRS), _PAIR_SCHEMA) for job in jobs]
-        return [pair for table in tables for pair in zip(*table.to_pydict().values(), strict=True)]
+                bounds = {"first_new": first_new, "threshold": self._threshold}
+                jobs.append(CellJob.of(self._step, "cell", rows, shards, **bounds))
+        return pairs_of(jobs, pool)
 
     def _cells(self, shards: Sequence[CaptionShard], num_rows: int) -> NDArray[np.int64]:
         """The cells of each caption: an array of shape (captions, at most 2)."""
@@ -154,24 +123,6 @@ class SemanticDuplicates:
             if sum(map(len, found)) == number:
                 break
         return np.concatenate(found)
-
-    def _job(
-        self, shards: Sequence[CaptionShard], starts: Sequence[int], rows: NDArray[np.int64], first_new: int
-    ) -> CellJob:
-        digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
-        identities = [shard.identity for shard in shards]
-        inputs = fingerprint(identities, digest, first_new, self._threshold)
-        return CellJob(
-            step=self._step,
-            partition=f"cell-{inputs}",
-            inputs=inputs,
-            label=f"search for duplicates, cell-{inputs}",
-            shards=tuple(shards),
-            starts=tuple(starts),
-            rows=rows,
-            first_new=first_new,
-            threshold=self._threshold,
-        )
 
 
 def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ of workers nor a kill can change it. Later waves skip a seed without an answer.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.captions.candidates import Candidates, SelectedRecord
 from unicorn_hf.captions.filters import Draft, code_identity, judge
-from unicorn_hf.captions.semantic import Encoder
+from unicorn_hf.core.encoder import EncoderChoice
 from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
@@ -103,6 +104,9 @@ class CaptionJob(PartitionJob[GenerationRecord]):
         )
 
 
+Done = Sequence[tuple[CaptionJob, GenerationRecord]]
+
+
 @dataclass
 class CaptionSet:
     """The captions of the set, by partition, in order."""
@@ -126,7 +130,7 @@ class CaptionStage:
     work_dir: Path
     answers: Path
     """The folder of the engine's stored answers."""
-    encoder: Encoder | None = None
+    encoder: EncoderChoice | None = None
     """Required for semantic deduplication."""
 
     def __post_init__(self) -> None:
@@ -157,23 +161,24 @@ class CaptionStage:
 
     def _make(self, candidates: Candidates, pool: WorkerPool, progress: Progress) -> CaptionSet:
         wanted = self.recipe.captions.num
-        jobs: list[CaptionJob] = []
-        records: list[GenerationRecord] = []
+        done: list[tuple[CaptionJob, GenerationRecord]] = []
         waves: list[tuple[int, ...]] = [(0,)]
         made = CaptionSet()
         while made.num < wanted:
             waves.append(self._ends(waves[-1][-1], num_to_ask(wanted - made.num, made.counts)))
-            wave = self._wave(waves[-1], jobs, records)
+            wave = self._wave(waves[-1], done)
             if not wave:
+                rejected = made.counts.rejected
+                why = f"rejected: {most_common(rejected)}" if rejected else "nothing was rejected"
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
-                    f" candidates ({_why(made.counts)})",
+                    f" candidates ({why})",
                     "All answers are kept. Add seeds, raise captions.max_attempts_per_caption or captions_per_seed,"
                     " or relax the bounds in captions.filters.",
                 )
             limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
-            records += pool.run(wave, limit.add, on_gpu=self.generator.uses_gpu)
-            jobs += wave
+            records = pool.run(wave, limit.add, on_gpu=self.generator.uses_gpu)
+            done += zip(wave, records, strict=True)
             candidates.add([job.path for job in wave], pool)
             selection, rows = candidates.select(wanted)
             used = np.arange(len(selection.kept)) < selection.num_used
@@ -181,14 +186,14 @@ class CaptionStage:
                 inputs=self._selecting,
                 num_bytes={},
                 waves=tuple(waves),
-                shards=_shards(records),
+                shards=_shards(done),
                 left_out={
                     "duplicate": int((used & ~candidates.is_first).sum()),
                     "near_duplicate": int((used & candidates.is_first & ~selection.kept).sum()),
                 },
                 num_surplus=len(used) - selection.num_used,
             )
-            made = _set_of(jobs, records, selected, rows)
+            made = _set_of(done, selected, rows)
         candidates.finish(selected, selection, rows)
         return made
 
@@ -197,18 +202,15 @@ class CaptionStage:
         selected = candidates.find_selected(self._selecting)
         if selected is None:
             return None
-        jobs: list[CaptionJob] = []
-        records: list[GenerationRecord] = []
+        done: list[tuple[CaptionJob, GenerationRecord]] = []
         for ends in selected.waves:
-            wave = self._wave(ends, jobs, records)
-            found = [record for job in wave if (record := job.find()) is not None]
-            if len(found) < len(wave):
-                return None
-            jobs += wave
-            records += found
-        if selected.shards != _shards(records):
+            for job in self._wave(ends, done):
+                if (record := job.find()) is None:
+                    return None
+                done.append((job, record))
+        if selected.shards != _shards(done):
             return None
-        return _set_of(jobs, records, selected, candidates.selected_rows(selected))
+        return _set_of(done, selected, candidates.selected_rows(selected))
 
     @property
     def _selecting(self) -> str:
@@ -219,7 +221,10 @@ class CaptionStage:
 
     def _ends(self, begin: int, number: int) -> tuple[int, ...]:
         """Boundaries of the jobs for the next `number` candidates: each has candidates of one shard."""
-        last = min(begin + number, self._max_candidates())
+        config = self.recipe.captions
+        per_seed = config.captions_per_seed
+        most = per_seed * self.seeds.num_seeds if per_seed else config.num * config.max_attempts_per_caption
+        last = min(begin + number, most)
         ends = [begin]
         while (begin := ends[-1]) < last:
             _, shard, row = self._place(begin)
@@ -227,21 +232,13 @@ class CaptionStage:
             ends.append(min(begin + num_rows - row, last))
         return tuple(ends)
 
-    def _wave(
-        self, ends: Sequence[int], jobs: Sequence[CaptionJob], records: Sequence[GenerationRecord]
-    ) -> list[CaptionJob]:
-        """The jobs between `ends`; `jobs` and `records` are those of earlier waves."""
-        unanswered: dict[Path, set[int]] = {}
+    def _wave(self, ends: Sequence[int], done: Done) -> list[CaptionJob]:
+        """The jobs between `ends`; `done` are those of earlier waves."""
+        unanswered: dict[Path, set[int]] = defaultdict(set)
         if ends[-1] > self.seeds.num_seeds:
-            for job, record in zip(jobs, records, strict=True):
-                unanswered.setdefault(job.seeds, set()).update(record.unanswered)
+            for job, record in done:
+                unanswered[job.seeds].update(record.unanswered)
         return [self._job(begin, end, unanswered) for begin, end in itertools.pairwise(ends)]
-
-    def _max_candidates(self) -> int:
-        config = self.recipe.captions
-        if config.captions_per_seed:
-            return config.captions_per_seed * self.seeds.num_seeds
-        return config.num * config.max_attempts_per_caption
 
     def _place(self, candidate: int) -> tuple[int, int, int]:
         """Sample, seed shard and row of a candidate."""
@@ -252,7 +249,7 @@ class CaptionStage:
         sample, shard, row = self._place(begin)
         rows = range(row, row + end - begin)
         seeds = self.seeds.paths[shard]
-        left_out = tuple(sorted(unanswered.get(seeds, set()).intersection(rows) if sample else ()))
+        left_out = tuple(sorted(unanswered[seeds].intersection(rows))) if sample else ()
         partition = f"{sample:03d}-{shard:05d}" + (f"-{row:06d}" if row else "")
         return CaptionJob(
             step=self.step,
@@ -274,13 +271,8 @@ class CaptionStage:
         )
 
 
-def _set_of(
-    jobs: Sequence[CaptionJob],
-    records: Sequence[GenerationRecord],
-    selected: SelectedRecord,
-    rows: Sequence[NDArray[np.int64]],
-) -> CaptionSet:
-    counts = Counts.merged(record.counts for record in records).plus(
+def _set_of(done: Done, selected: SelectedRecord, rows: Sequence[NDArray[np.int64]]) -> CaptionSet:
+    counts = Counts.merged(record.counts for _, record in done).plus(
         Counts(
             num_candidates=-selected.num_surplus,
             num_kept=-sum(selected.left_out.values()) - selected.num_surplus,
@@ -289,18 +281,14 @@ def _set_of(
     )
     picked = [
         Picked(job.partition, job.path, record.content, tuple(here.tolist()))
-        for job, record, here in zip(jobs, records, rows, strict=True)
+        for (job, record), here in zip(done, rows, strict=True)
     ]
-    return CaptionSet(picked, counts, Usage.merged(record.usage for record in records))
+    return CaptionSet(picked, counts, Usage.merged(record.usage for _, record in done))
 
 
-def _shards(records: Sequence[GenerationRecord]) -> str:
-    return fingerprint([record.content for record in records])
+def _shards(done: Done) -> str:
+    return fingerprint([record.content for _, record in done])
 
 
 def digest_of(caption: str) -> int:
     return stable_int("caption", " ".join(words(caption)))
-
-
-def _why(counts: Counts) -> str:
-    return f"rejected: {most_common(counts.rejected)}" if counts.num_rejected else "nothing was rejected"

@@ -1,6 +1,6 @@
 """Encoders, which map captions and images to vectors: one class in one file for each kind.
 
-`unicorn_hf.core.encoder` defines the interface. The code in `towers/` is imported when an encoder is opened.
+`unicorn_hf.core.encoder` defines the interface, `towers/` has the code that encoders share.
 """
 
 # This order is the one of every list of encoders. Other modules of this package are found too, after these.

@@ -101,8 +101,7 @@ class EndpointEngine(AnyEngine):
         named = tuple(os.environ.get(BASE_URL, "").replace(",", " ").split())
         if not named:
             raise InputError(
-                "the recipe names no server for its model",
-                f"Use --base-url http://HOST:PORT/v1, or set {BASE_URL}.",
+                "the recipe names no server for its model", f"Use --base-url http://HOST:PORT/v1, or set {BASE_URL}."
             )
         try:
             base_url = named[0] if len(named) == 1 else named

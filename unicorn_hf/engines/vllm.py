@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -15,12 +16,14 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.model_source import DEMO, ModelSource, is_path
 from unicorn_hf.core.section import Revision
+from unicorn_hf.models import INSTALL
+from unicorn_hf.models.folders import HUB_TIMEOUT_S, folder_identity, model_license
+from unicorn_hf.models.quiet import debugging, quiet
 
 if TYPE_CHECKING:
     from unicorn_hf.core.generation import TextGenerator
 
 _CONFIG = "config.json"
-_HUB_TIMEOUT_S = 5
 
 
 @ENGINES.register("vllm")
@@ -87,13 +90,9 @@ class VllmEngine(AnyEngine):
         return [] if self.is_demo else [ModelSource(self.model, self.revision)]
 
     def model_license(self) -> str | None:
-        from unicorn_hf.models.model_license import model_license
-
         return self.license or model_license(self.model, self.revision)
 
     def resolve(self) -> GeneratorSpec:
-        from unicorn_hf.models.folders import folder_identity
-
         engine, model = self, self.model
         if self.is_demo:
             from unicorn_hf.models.demo_models import demo_llm
@@ -119,14 +118,42 @@ class VllmEngine(AnyEngine):
         return 2 + math.ceil(self.max_num_seqs / partition_rows)
 
     def environment(self, num_threads: int) -> dict[str, str]:
-        from unicorn_hf.engines.generators.vllm import environment
-
-        return environment(self, num_threads)
+        variables = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        if not debugging():
+            variables |= {
+                "VLLM_LOGGING_LEVEL": "ERROR",
+                "TRANSFORMERS_VERBOSITY": "error",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "TORCH_CPP_LOG_LEVEL": "ERROR",
+            }
+        if is_cpu_build():
+            return variables | {
+                "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+                "VLLM_CPU_KVCACHE_SPACE": str(self.cpu_kvcache_gib),
+                # vLLM would bind all worker processes to the same cores.
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+                "OMP_NUM_THREADS": str(num_threads),
+                # Waiting threads must not spin: on shared cores that at least halves the throughput.
+                "OMP_WAIT_POLICY": "PASSIVE",
+            }
+        # After a fork the engine finds no CUDA driver; inside the worker it loses 30 % to the interpreter's lock.
+        return variables | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 
     def open(self, model: str) -> "TextGenerator":
         from unicorn_hf.engines.generators.vllm import VllmGenerator
 
         return VllmGenerator(self, model)
+
+
+def is_cpu_build() -> bool:
+    """Whether the installed vLLM is the CPU build: vLLM itself decides by its build, not by the visible devices."""
+    for package in ("vllm-cpu", "vllm"):
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        return package == "vllm-cpu" or "cpu" in version
+    raise InputError("vLLM is not installed", INSTALL)
 
 
 def _commit(model: str, revision: str | None) -> str | None:
@@ -140,12 +167,10 @@ def _commit(model: str, revision: str | None) -> str | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    from unicorn_hf.models.quiet import quiet
-
     try:
         # In both cases the path of the cached file contains the commit.
         with quiet():
-            path = hf_hub_download(model, _CONFIG, revision=revision, etag_timeout=_HUB_TIMEOUT_S)
+            path = hf_hub_download(model, _CONFIG, revision=revision, etag_timeout=HUB_TIMEOUT_S)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         at = f" at revision {revision}" if revision else ""
         raise InputError(

@@ -22,10 +22,12 @@ class AnswerFormat(ABC):
 
     guided: ClassVar[bool]
     """Whether to constrain the engine to this format."""
+    asked: ClassVar[str]
+    """The instruction to a model; an example pair follows."""
 
-    @abstractmethod
     def instruction(self, fields: Fields) -> str:
         """The instruction to a model to write pairs of these fields."""
+        return self.asked + self.write([fields])
 
     @abstractmethod
     def write(self, pairs: Sequence[Fields]) -> str:
@@ -40,9 +42,7 @@ class JsonFormat(AnswerFormat):
     """One object, `{"pairs": [...]}`. Also accepts text around it, such as a code fence, and a bare list."""
 
     guided = True
-
-    def instruction(self, fields: Fields) -> str:
-        return f"Answer with one JSON object: {self.write([fields])}"
+    asked = "Answer with one JSON object: "
 
     def write(self, pairs: Sequence[Fields]) -> str:
         return json.dumps({"pairs": pairs}, ensure_ascii=False, separators=(",", ":"))
@@ -63,11 +63,7 @@ class TaggedFormat(AnswerFormat):
     """A tagged line for each field; see `unicorn_hf.core.tagged`. No grammar slows the engine down."""
 
     guided = False
-
-    def instruction(self, fields: Fields) -> str:
-        return (
-            f"Write nothing else than lines of this form, with an empty line between two pairs:\n{self.write([fields])}"
-        )
+    asked = "Write nothing else than lines of this form, with an empty line between two pairs:\n"
 
     def write(self, pairs: Sequence[Fields]) -> str:
         return tagged.write(pairs)

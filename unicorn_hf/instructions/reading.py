@@ -9,7 +9,6 @@ from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.prompts import Prompt
 from unicorn_hf.core.source import source_identity
-from unicorn_hf.core.task import Task
 from unicorn_hf.instructions.filters import Scene
 from unicorn_hf.instructions.turns import Turn, conversation
 
@@ -40,11 +39,7 @@ class Conversation:
 
 
 def read_conversation(
-    candidate: Candidate,
-    answer: Answer,
-    config: "Instructions",
-    prompt: Prompt,
-    languages: Sequence[str] = (ENGLISH,),
+    candidate: Candidate, answer: Answer, config: "Instructions", prompt: Prompt, languages: Sequence[str] = (ENGLISH,)
 ) -> Conversation | Rejected:
     """The conversation in an answer, or why it is rejected: its shape, or the first pair that fails."""
     if nothing := unanswered(answer):
@@ -58,14 +53,10 @@ def read_conversation(
     if bad and (not task.filters.keep_rest or len(good) < task.pairs.min <= len(turns)):
         return bad[0]
     if len(good) < task.pairs.min:
-        return _too_few(len(turns), task)
+        return Rejected("wrong_count", f"{len(turns)} pairs instead of {task.pairs.min} to {task.pairs.max}")
     return Conversation(tuple(good[: task.pairs.max]), tuple(bad))
 
 
 def code_identity() -> str:
     """Fingerprint of the code that accepts answers as conversations: changed code derives them again."""
     return source_identity(__name__, "unicorn_hf.instructions.filters", "unicorn_hf.instructions.tasks")
-
-
-def _too_few(number: int, task: Task) -> Rejected:
-    return Rejected("wrong_count", f"{number} pairs instead of {task.pairs.min} to {task.pairs.max}")

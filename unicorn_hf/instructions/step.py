@@ -6,16 +6,18 @@ lacks conversations. A conversation is kept if its task is below its quota and i
 takes the place of a rejected conversation.
 """
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.generation import Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.languages import ENGLISH
@@ -25,7 +27,7 @@ from unicorn_hf.core.recipe import Instructions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.core.scoring import Scorer, load_scorer
 from unicorn_hf.instructions.reading import Candidate, Conversation, code_identity, read_conversation
-from unicorn_hf.instructions.turns import Turn, question_with_options
+from unicorn_hf.instructions.turns import question_with_options
 from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
@@ -92,7 +94,10 @@ class InstructionJob(PartitionJob[GenerationRecord]):
             last = attempt + 1 == self.config.attempts
             requests = [self._request(candidate, attempt) for candidate in pending]
             answers = asking.ask(requests)
-            read = [self._read(candidate, answer) for candidate, answer in zip(pending, answers, strict=True)]
+            read = [
+                read_conversation(candidate, answer, self.config, self.prompts[candidate.task].source, self.languages)
+                for candidate, answer in zip(pending, answers, strict=True)
+            ]
             if self.scorer:
                 read = self.scorer.sift(read, partial(_described, pending), asking.ask)
             failed = []
@@ -131,30 +136,20 @@ class InstructionJob(PartitionJob[GenerationRecord]):
             language=candidate.language,
         )
 
-    def _read(self, candidate: Candidate, answer: Answer) -> Conversation | Rejected:
-        prompt = self.prompts[candidate.task].source
-        return read_conversation(candidate, answer, self.config, prompt, self.languages)
-
 
 def _described(candidates: Sequence[Candidate], place: int, made: Conversation) -> tuple[str, str, str]:
+    """Id, text and language of a conversation, for the judge."""
     candidate = candidates[place]
-    return candidate.id, _as_text(candidate.caption, made.turns), candidate.language
-
-
-def _as_text(caption: str, turns: Sequence[Turn]) -> str:
-    pairs = "\n\n".join(f"Question: {question_with_options(turn)}\nAnswer: {turn.answer}" for turn in turns)
-    return f"Scene: {caption}\n\n{pairs}"
+    pairs = "\n\n".join(f"Question: {question_with_options(turn)}\nAnswer: {turn.answer}" for turn in made.turns)
+    return candidate.id, f"Scene: {candidate.caption}\n\n{pairs}", candidate.language
 
 
 def task_in_round(config: Instructions, caption_id: str, round_number: int) -> str:
     """The task of a caption: by weight in the first round, then the others in turn."""
     weights = _weights(config)
-    point = stable_fraction("task", caption_id) * sum(weights.values())
     names = list(weights)
-    first = 0
-    while point >= weights[names[first]] and first + 1 < len(names):
-        point -= weights[names[first]]
-        first += 1
+    point = stable_fraction("task", caption_id) * sum(weights.values())
+    first = min(bisect(list(accumulate(weights.values())), point), len(names) - 1)
     return names[(first + round_number) % len(names)]
 
 
@@ -185,14 +180,6 @@ class InstructionSet:
     @property
     def num(self) -> int:
         return self.per_task.total()
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The position of a caption of the set."""
-
-    partition: int
-    row: int
 
 
 @dataclass
@@ -230,16 +217,18 @@ class InstructionStage:
         made = InstructionSet()
         without = [set(picked.rows) for picked in self.captions]
         for round_number in range(len(self._quotas)):
-            begin = _Place(0, 0)
-            while made.num < wanted and begin.partition < len(self.captions):
-                wave, begin = self._wave(round_number, begin, without, made)
+            at = row = 0
+            while made.num < wanted and at < len(self.captions):
+                wave, at, row = self._wave(round_number, at, row, without, made)
                 limit = RejectionLimit(STAGE, self.recipe.instructions.max_rejected, made.counts, progress)
                 records = pool.run(list(wave.values()), limit.add, on_gpu=self.generator.uses_gpu)
-                for (at, job), record in zip(wave.items(), records, strict=True):
-                    self._pick(made, job, record, without[at])
+                for (place, job), record in zip(wave.items(), records, strict=True):
+                    self._pick(made, job, record, without[place])
         if made.num < wanted:
+            lacking = ", ".join(f"{made.per_task[task]:,} of {quota:,} {task}" for task, quota in self._quotas.items())
             raise RunError(
-                self._shortfall(made),
+                f"only {made.num:,} of {wanted:,} conversations are kept ({lacking}) after every caption was tried for"
+                f" every task; rejected: {most_common(made.counts.rejected)}",
                 "All answers are kept. Add captions, raise instructions.attempts, or use an easier prompt (fewer"
                 " pairs).",
             )
@@ -247,20 +236,20 @@ class InstructionStage:
         progress.finish()
         return made
 
-    def _open_tasks(self, made: InstructionSet) -> tuple[str, ...]:
-        return tuple(task for task, quota in self._quotas.items() if made.per_task[task] < quota)
-
     def _wave(
-        self, round_number: int, begin: _Place, without: Sequence[set[int]], made: InstructionSet
-    ) -> tuple[dict[int, InstructionJob], _Place]:
-        """Jobs by partition for as many captions as the neediest task probably needs, and the position after them.
+        self, round_number: int, at: int, first: int, without: Sequence[set[int]], made: InstructionSet
+    ) -> tuple[dict[int, InstructionJob], int, int]:
+        """Jobs by partition, from a partition and its row on, and the partition and row after them.
 
-        The last job takes only a part of its partition.
+        They have as many captions as the neediest task probably needs; the last job has only a part of its partition.
         """
-        open_tasks = self._open_tasks(made)
-        num_missing = num_to_ask(self._num_lacking(made, open_tasks), made.counts)
+        open_tasks = tuple(task for task, quota in self._quotas.items() if made.per_task[task] < quota)
+        weights = _weights(self.recipe.instructions)
+        total = sum(weights[task] for task in open_tasks)
+        # For all open tasks together, until the neediest one reaches its quota.
+        lacking = max((self._quotas[task] - made.per_task[task]) / weights[task] * total for task in open_tasks)
+        num_missing = num_to_ask(lacking, made.counts)
         jobs: dict[int, InstructionJob] = {}
-        at, first = begin.partition, begin.row
         while num_missing > 0 and at < len(self.captions):
             rows = sorted(row for row in without[at] if row >= first)
             asked = self._asked(self.captions[at], rows, round_number, open_tasks)
@@ -269,16 +258,10 @@ class InstructionStage:
                 here = [row for row in rows if end is None or row < end]
                 jobs[at] = self._job(round_number, self.captions[at], here, open_tasks)
             if end is not None:
-                return jobs, _Place(at, end)
+                return jobs, at, end
             num_missing -= len(asked)
             at, first = at + 1, 0
-        return jobs, _Place(at, 0)
-
-    def _num_lacking(self, made: InstructionSet, open_tasks: Sequence[str]) -> float:
-        """Conversations to request for all open tasks until the neediest one probably reaches its quota."""
-        weights = _weights(self.recipe.instructions)
-        total = sum(weights[task] for task in open_tasks)
-        return max((self._quotas[task] - made.per_task[task]) / weights[task] * total for task in open_tasks)
+        return jobs, at, 0
 
     def _asked(
         self, captions: Picked, rows: Sequence[int], round_number: int, open_tasks: Sequence[str]
@@ -329,10 +312,3 @@ class InstructionStage:
         made.picked.setdefault(job.captions.partition, []).append(picked)
         made.counts = made.counts.plus(record.counts).plus(Counts(num_kept=-num_surplus, num_candidates=-num_surplus))
         made.usage = made.usage.plus(record.usage)
-
-    def _shortfall(self, made: InstructionSet) -> str:
-        lacking = ", ".join(f"{made.per_task[task]:,} of {quota:,} {task}" for task, quota in self._quotas.items())
-        return (
-            f"only {made.num:,} of {self.recipe.instructions.num:,} conversations are kept ({lacking}) after every"
-            f" caption was tried for every task; rejected: {most_common(made.counts.rejected)}"
-        )

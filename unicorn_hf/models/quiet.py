@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_NO_BARS = ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")
+
 
 def debugging() -> bool:
     return bool(os.environ.get("UNICORN_HF_DEBUG"))
@@ -23,16 +25,24 @@ def quiet() -> Iterator[None]:
     root.addHandler(placeholder)
     before = root.manager.disable
     logging.disable(logging.CRITICAL)
-    bars = {name: os.environ.get(name) for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")}
-    os.environ.update(dict.fromkeys(bars, "1"))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), restored(*_NO_BARS):
+            os.environ.update(dict.fromkeys(_NO_BARS, "1"))
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)
         root.removeHandler(placeholder)
-        for name, value in bars.items():
+
+
+@contextmanager
+def restored(*names: str) -> Iterator[None]:
+    """Give these variables of the environment their value back after the block."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:

@@ -1,7 +1,5 @@
-"""Encoders around a tower: batches, order, long captions, work done ahead; the tower itself is a table of numbers."""
+"""Encoders around a tower: batches, order, long captions; the tower itself is a table of numbers."""
 
-import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from unicorn_hf.encoders.towers.towers import (
     TextTower,
     TowerEncoder,
     TowerImageEncoder,
-    ahead,
     device_and_dtype,
 )
 
@@ -160,33 +157,6 @@ def test_more_batches_than_are_fetched_at_once() -> None:
     made, _ = encoder(batch_size=1)
     texts = [f"w{number % 20}" for number in range(100)]
     np.testing.assert_allclose(made.encode(texts).vectors, [vector(ids) for ids in contents(texts)], atol=1e-6)
-
-
-def test_what_comes_next_is_made_ahead_and_in_order() -> None:
-    made: list[int] = []
-
-    def make(item: int) -> int:
-        assert threading.current_thread() is not threading.main_thread()
-        made.append(item)
-        return item * item
-
-    results = ahead(make, range(6), depth=2)
-    assert next(results) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert made == [0, 1, 2], "two ahead and no more"
-    assert list(results) == [1, 4, 9, 16, 25]
-
-
-def test_an_error_ahead_is_raised_where_its_result_is_wanted() -> None:
-    def make(item: int) -> float:
-        return 1 / item
-
-    results = ahead(make, [1, 0, 1])
-    assert next(results) == 1
-    with pytest.raises(ZeroDivisionError):
-        next(results)
 
 
 def test_pictures_have_their_vectors_in_order() -> None:

@@ -16,7 +16,7 @@ from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines import VllmEngine
 from unicorn_hf.engines.generators.chat_template import ChatTemplate
-from unicorn_hf.engines.generators.vllm import VllmGenerator, environment
+from unicorn_hf.engines.generators.vllm import VllmGenerator
 from unicorn_hf.models.demo_models import demo_llm
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -94,7 +94,7 @@ def model() -> str:
 def worker() -> Iterator[Run]:
     """Runs functions of this module in one worker process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(ENGINE, os.cpu_count() or 1).items():
+        for name, value in ENGINE.environment(os.cpu_count() or 1).items():
             patch.setenv(name, value)
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
             pool.submit(_import_vllm).result()  # The process exists now, with these variables.
@@ -258,7 +258,7 @@ def test_errors_of_the_engine_arrive_as_ours(worker: Run, model: str, tmp_path: 
 
 
 def test_the_environment_is_for_a_process_that_shares_its_machine() -> None:
-    variables = environment(ENGINE, 3)
+    variables = ENGINE.environment(3)
     assert variables["OMP_NUM_THREADS"] == "3"
     assert variables["VLLM_CPU_KVCACHE_SPACE"] == "1"
     assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
@@ -268,7 +268,7 @@ def test_the_environment_is_for_a_process_that_shares_its_machine() -> None:
 
 def test_debugging_lets_vllm_speak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNICORN_HF_DEBUG", "1")
-    assert "VLLM_LOGGING_LEVEL" not in environment(ENGINE, 1)
+    assert "VLLM_LOGGING_LEVEL" not in ENGINE.environment(1)
 
 
 _TURNS = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}"

@@ -22,7 +22,6 @@ from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines import EndpointEngine, VllmEngine
 from unicorn_hf.engines.endpoint import API_KEY
 from unicorn_hf.engines.generators.endpoint import EndpointGenerator
-from unicorn_hf.engines.generators.vllm import environment
 from unicorn_hf.models.demo_models import demo_llm
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -38,7 +37,7 @@ def serving(model: Path, *options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = VllmEngine(model="demo:smollm2-135m-instruct", cpu_kvcache_gib=1)
-    variables = environment(settings, os.cpu_count() or 1) | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    variables = settings.environment(os.cpu_count() or 1) | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
         "--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), *options,

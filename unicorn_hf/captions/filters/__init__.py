@@ -1,4 +1,4 @@
-"""Caption filters, each in its own file with its bounds; `base` has the interface.
+"""Caption filters, a class with its bounds for each; `base` has the interface.
 
 The name of the first failed filter is the rejection reason.
 """
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 # The order of the filters. The registry finds other modules too, and runs them after these.
 # isort: off
-from unicorn_hf.captions.filters import empty, control, unfinished, refusal, caption_talk, markup  # noqa: F401
-from unicorn_hf.captions.filters import unsafe, length, language, repetition, rhetoric, lost_seed, little_added  # noqa: F401
+from unicorn_hf.captions.filters import form, chat, wording, seed  # noqa: F401
 
 # isort: on
-from unicorn_hf.captions.filters.base import CaptionFilter
-from unicorn_hf.captions.filters.draft import Draft, clean
+from unicorn_hf.captions.filters.base import CaptionFilter, Draft, clean
 from unicorn_hf.core.outcome import Rejected, unanswered
 from unicorn_hf.core.source import source_identity
 
@@ -21,25 +19,19 @@ if TYPE_CHECKING:
     from unicorn_hf.core.prompts import Prompt
     from unicorn_hf.core.recipe import CaptionFilters
 
-__all__ = ["CaptionFilter", "Draft", "check_caption", "clean", "code_identity", "judge"]
+__all__ = ["CaptionFilter", "Draft", "clean", "code_identity", "judge"]
 
 
 def judge(draft: Draft, filters: "CaptionFilters", prompt: "Prompt") -> str | Rejected:
-    """The caption in an answer, or why it is rejected."""
+    """The caption in an answer, or the first filter that it fails, in a fixed order."""
     if copied := prompt.copied(draft.caption):
         return Rejected("copied_example", copied)
-    return check_caption(draft, filters) or draft.caption
-
-
-def check_caption(draft: Draft, filters: "CaptionFilters") -> Rejected | None:
-    """The first filter that the caption fails, in a fixed order; None if it passes all."""
     if nothing := unanswered(draft.answer):
         return nothing
     for name, one in _asked(filters):
-        detail = one.check(draft)
-        if detail is not None:
+        if (detail := one.check(draft)) is not None:
             return Rejected(name, detail)
-    return None
+    return draft.caption
 
 
 def code_identity() -> str:

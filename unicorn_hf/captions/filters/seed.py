@@ -1,9 +1,15 @@
-"""Compares a caption with its seed by stemmed content words."""
+"""Filters that compare a caption with its seed by stemmed content words."""
 
 from functools import lru_cache
 
+from pydantic import NonNegativeInt
+
+from unicorn_hf.captions.filters.base import CaptionFilter, Draft
+from unicorn_hf.core.choices import CAPTION_FILTERS
 from unicorn_hf.core.content import content_words, telling_words
-from unicorn_hf.core.languages import ENGLISH, base
+from unicorn_hf.core.languages import ENGLISH, base, has_content_words
+from unicorn_hf.core.section import Fraction
+from unicorn_hf.core.words import count
 
 # A seed may mention its picture; a caption must not.
 _OF_THE_PICTURE = frozenset(
@@ -47,3 +53,32 @@ def _parts(text: str, language: str) -> tuple[str, ...]:
 
 def _spaced(text: str) -> str:
     return text.replace("-", " ").replace("_", " ")
+
+
+@CAPTION_FILTERS.register("lost_seed")
+class LostSeed(CaptionFilter):
+    """A caption must be about its seed."""
+
+    min_seed_coverage: Fraction = 0.5
+    """Minimum share of the seed's content words that the caption has, in any form."""
+
+    def check(self, draft: Draft) -> str | None:
+        if draft.is_across:
+            return None
+        wanted = seed_words(draft.seed, draft.language)
+        lost = lost_words(wanted, draft.caption, draft.language)
+        return f"lost: {', '.join(lost)}" if len(wanted) - len(lost) < self.min_seed_coverage * len(wanted) else None
+
+
+@CAPTION_FILTERS.register("little_added")
+class LittleAdded(CaptionFilter):
+    """A caption must add details to its seed."""
+
+    min_added_words: NonNegativeInt = 12
+    """Minimum number of content words of the caption that are not in the seed."""
+
+    def check(self, draft: Draft) -> str | None:
+        if not has_content_words(draft.language):
+            return None
+        number = count(added_words(draft.seed, draft.caption, draft.language))
+        return f"{number} content words added" if number < self.min_added_words else None

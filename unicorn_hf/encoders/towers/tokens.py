@@ -194,8 +194,4 @@ def _cleaner(clean: Callable[[str], str]) -> Callable[[str], str]:
     }.get(clean)
     if tidied is None:
         return clean
-    return lambda text: tidied(text) if _is_plain(text) else clean(text)
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable() and "&" not in text
+    return lambda text: tidied(text) if text.isascii() and text.isprintable() and "&" not in text else clean(text)

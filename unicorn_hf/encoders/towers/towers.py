@@ -2,9 +2,8 @@
 
 import gc
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +18,6 @@ from unicorn_hf.encoders.towers.tokens import Tokens
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ItemT = TypeVar("ItemT")
 MadeT = TypeVar("MadeT")
 log = logging.getLogger(__name__)
 _WAITING = 32
@@ -50,15 +48,7 @@ class ImageTower:
 
 
 class TowerEncoder:
-    """Implements `TextEncoder` with a tower.
-
-    Args:
-        tower: released when the encoder is closed.
-        batch_size: maximum number of captions in a batch.
-        long_captions: how to encode captions that exceed the tower's context.
-    """
-
-    dim: int
+    """Implements `TextEncoder` with a tower, which is released when the encoder is closed."""
 
     def __init__(self, tower: TextTower, batch_size: int, long_captions: LongCaptions) -> None:
         self._tower: TextTower | None = tower
@@ -76,13 +66,15 @@ class TowerEncoder:
         parts = [order[start : start + size] for start in range(0, len(texts), size)]
         waiting: list[tuple[NDArray[np.intp], Any]] = []
         num_long = 0
-        prepared = ahead(lambda part: self._rows([texts[place] for place in part]), parts)
-        for part, rows in zip(parts, prepared, strict=True):
-            waiting.append((part, self._encoded(rows)))
-            num_long += rows.num_long
-            if len(waiting) == _WAITING:
-                _fetch(waiting, vectors)
-            on_texts(len(part))
+        with ThreadPoolExecutor(1, thread_name_prefix="tokens") as thread:
+            # The next batches are tokenised while this one is encoded.
+            prepared = thread.map(lambda part: self._rows([texts[place] for place in part]), parts)
+            for part, rows in zip(parts, prepared, strict=True):
+                waiting.append((part, self._encoded(rows)))
+                num_long += rows.num_long
+                if len(waiting) == _WAITING:
+                    _fetch(waiting, vectors)
+                on_texts(len(part))
         _fetch(waiting, vectors)
         return Encoded(vectors, num_long)
 
@@ -135,14 +127,7 @@ class TowerEncoder:
 
 
 class TowerImageEncoder:
-    """Implements `ImageEncoder` with a tower.
-
-    Args:
-        tower: released when the encoder is closed.
-        batch_size: maximum number of images in a batch.
-    """
-
-    dim: int
+    """Implements `ImageEncoder` with a tower, which is released when the encoder is closed."""
 
     def __init__(self, tower: ImageTower, batch_size: int) -> None:
         from PIL import Image
@@ -185,11 +170,7 @@ class TowerImageEncoder:
 
 
 class Batches:
-    """Splits work into batches; halves their size when the device runs out of memory.
-
-    Args:
-        size: maximum number of items in a batch.
-    """
+    """Splits work into batches; halves their size when the device runs out of memory."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -221,19 +202,15 @@ class Batches:
     @staticmethod
     def _tried(make: Callable[[Any], MadeT], batch: Any) -> MadeT | None:
         """The result of `make`, or None if memory ran out; references of the failed call are gone on return."""
+        import torch
+
         try:
             return make(batch)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            return None
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch ran out of memory: on a GPU the type tells, on a CPU only the message."""
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+            # On a GPU the type tells, on a CPU only the message.
+            if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error):
+                return None
+            raise
 
 
 @dataclass
@@ -246,18 +223,6 @@ class _Rows:
     num_texts: int
     num_long: int
     """Number of texts that exceed the tower's context."""
-
-
-def ahead(make: Callable[[ItemT], MadeT], items: Iterable[ItemT], depth: int = 2) -> Iterator[MadeT]:
-    """Yield `make(item)` for each item in order, computed in another thread up to `depth` items ahead."""
-    waiting: deque[Future[MadeT]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        for item in items:
-            waiting.append(thread.submit(make, item))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def device_and_dtype() -> tuple[str, Any]:

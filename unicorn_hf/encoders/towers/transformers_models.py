@@ -37,11 +37,11 @@ def model_folder(source: ModelSource) -> Path:
 
 
 @contextmanager
-def loading(name: str) -> Iterator[None]:
+def loading(name: str, advice: str = _ADVICE) -> Iterator[None]:
     """Convert any error inside the block to one about the model `name`.
 
     Raises:
-        InputError: transformers is not installed.
+        InputError: a package is not installed.
         RunError: the model is unavailable or does not fit.
     """
     try:
@@ -53,7 +53,7 @@ def loading(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         log.debug("the encoder cannot be loaded", exc_info=error)
-        raise RunError(f"the encoder {name} cannot be loaded: {str(error)[:600]}", _ADVICE) from None
+        raise RunError(f"the encoder {name} cannot be loaded: {str(error)[:600]}", advice) from None
 
 
 def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = (), **settings: Any) -> Any:

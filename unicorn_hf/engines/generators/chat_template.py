@@ -8,23 +8,27 @@ from unicorn_hf.core.generation import Message
 
 
 class ChatTemplate:
-    """A model's chat template.
-
-    Args:
-        tokenizer: the model's tokenizer, from transformers.
-        model: its name, for error messages.
+    """The chat template of a tokenizer of transformers; `model` is its model's name, for error messages.
 
     Raises:
         InputError: the model has no chat template.
     """
 
     def __init__(self, tokenizer: Any, model: str) -> None:
+        from jinja2.exceptions import TemplateError
+
         self._tokenizer = tokenizer
         if not getattr(tokenizer, "chat_template", None):
             raise InputError(
                 f"the model {model} has no chat template", "It is a base model: use its instruction-tuned version."
             )
-        self._takes_system = self._probe_system()
+        # Some templates refuse a system prompt, some drop it silently.
+        self._takes_system = True
+        try:
+            probe = self.text([Message("system", "SYSTEM-PROBE"), Message("user", "Hello.")])
+            self._takes_system = "SYSTEM-PROBE" in probe
+        except TemplateError:
+            self._takes_system = False
 
     def token_ids(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Token ids of each conversation, up to the start of the model's answer."""
@@ -37,24 +41,12 @@ class ChatTemplate:
         """The prompt as text, with thinking disabled if the template supports that."""
         if not self._takes_system:
             messages = without_system(messages)
-        return self._render(messages)
-
-    def _render(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         # Templates of thinking models read `enable_thinking`; others ignore it.
         text: str = self._tokenizer.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         return text
-
-    def _probe_system(self) -> bool:
-        """Whether the template supports a system prompt: some refuse it, some drop it silently."""
-        from jinja2.exceptions import TemplateError
-
-        try:
-            return "SYSTEM-PROBE" in self._render([Message("system", "SYSTEM-PROBE"), Message("user", "Hello.")])
-        except TemplateError:
-            return False
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:

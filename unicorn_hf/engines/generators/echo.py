@@ -136,9 +136,8 @@ def _value(schema: dict[str, Any], rng: Random, phrase: Phrase, used: set[str]) 
             num_items = rng.randint(schema["minItems"], schema["maxItems"])
             return [_value(schema["items"], rng, phrase, used) for _ in range(num_items)]
         case "string":
-            text = phrase(rng, schema.get("title", ""))
-            while text in used:
-                text = phrase(rng, schema.get("title", ""))
+            while (text := phrase(rng, schema.get("title", ""))) in used:
+                continue
             used.add(text)
             return text
         case kind:
@@ -163,7 +162,7 @@ def _phrase(nouns: Sequence[str], rng: Random, title: str) -> str:
 
 
 def _paragraph_of(parts: Rehearsal, rng: Random, seed: str) -> str:
-    subjects, places = _shuffled(parts.subjects, rng), _shuffled(parts.places, rng)
+    subjects, places = (rng.sample(values, len(values)) for values in (parts.subjects, parts.places))
     sentences = [
         parts.sentence.format(place=place, verb=rng.choice(parts.verbs), subject=subject)
         for place, subject in list(zip(places, subjects, strict=False))[: rng.randint(8, 10)]
@@ -204,10 +203,6 @@ def _cut(piece: str) -> list[str]:
 def _plain(text: str) -> str:
     """Remove quotation marks, which would end the text on a sign."""
     return " ".join(text.replace("_", " ").translate(_QUOTATION_MARKS).split())
-
-
-def _shuffled(values: Sequence[str], rng: Random) -> list[str]:
-    return rng.sample(values, len(values))
 
 
 def _joined(sentences: Sequence[str]) -> str:

@@ -63,12 +63,9 @@ class _Call:
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_over: bool = False
 
-    def tell(self, position: int, reply: Reply) -> None:
-        self.answers.put((position, reply.answer))
-
     def tell_held(self, form: _Form) -> None:
         for position, _, reply in self.held.pop(form, ()):
-            self.tell(position, reply)
+            self.answers.put((position, reply.answer))
 
     def settle(self) -> None:
         self.num_open -= 1
@@ -93,9 +90,6 @@ class EndpointGenerator:
     one of the same form (schema, sampling and roles). Until then such answers are held back; at the end of the call a
     plain request of the form is sent. If that one gets no text either, the server does not support the form, and the
     call ends with the server's message.
-
-    Args:
-        engine: the recipe's settings.
 
     Raises:
         InputError: the key or a proxy in the environment is invalid.
@@ -151,7 +145,8 @@ class EndpointGenerator:
         if self._loop.is_closed():
             return
         atexit.unregister(self.close)
-        self._wait_for(self._close())
+        for server in self._servers:
+            self._wait_for(server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -177,14 +172,12 @@ class EndpointGenerator:
                         raise self._error(failure, failure.advice or NOT_THERE) from None
         finally:
             # One that answers is enough. The others are tested by the first requests.
-            await _cancelled(checks)
+            for started in checks:
+                started.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
 
     async def _check(self, server: Server) -> tuple[str, ...]:
-        """Fetch a server's list of models, which almost all servers offer.
-
-        Raises:
-            NoReplyError: the server does not answer, or refuses the key.
-        """
+        """Fetch a server's list of models, which almost all servers offer; raise NoReplyError if it does not answer."""
         attempt = 0
         while True:
             try:
@@ -196,10 +189,6 @@ class EndpointGenerator:
                     raise
             await asyncio.sleep(_CHECK_AGAIN_S * 2**attempt)
             attempt += 1
-
-    async def _close(self) -> None:
-        for server in self._servers:
-            await server.close()
 
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
@@ -256,13 +245,9 @@ class EndpointGenerator:
             call.fail(error)
 
     async def _settle(self, call: _Call, position: int, reply: Reply) -> None:
-        """Pass on a reply, or hold it back until it is known whether the server supports its form.
-
-        Raises:
-            RunError: the server does not support the form.
-        """
+        """Pass on a reply, or hold it back until it is known whether the server supports its form."""
         if reply.answer.finish_reason == "failed":
-            call.tell(position, reply)
+            call.answers.put((position, reply.answer))
             return
         request = call.requests[position]
         form = _form(request)
@@ -275,15 +260,9 @@ class EndpointGenerator:
         call.tell_held(form)
 
     async def _reply(self, request: Request, attempt: int) -> Reply:
-        """
-        Raises:
-            PassingError: there was no reply, and the request may be retried.
-            RunError: the server fails.
-        """
+        """The reply, or a failed answer; raise PassingError if the request may be retried."""
         try:
             reply = await self._ask(request)
-        except FinalError as error:
-            raise self._error(error, error.advice) from None
         except NoReplyError as failure:
             if isinstance(failure, PassingError) and attempt < self._engine.retries:
                 raise
@@ -301,11 +280,7 @@ class EndpointGenerator:
         return replace(reply, answer=replace(reply.answer, num_retries=attempt)) if attempt else reply
 
     async def _be_sure(self, request: Request, reply: Reply) -> None:
-        """Check that the server answers requests of this form at all.
-
-        Raises:
-            RunError: it does not; with its message and advice.
-        """
+        """Raise an error with the server's message if it answers no request of this form at all."""
         if not await self._answers(request):
             raise self._error(f"no request gets an answer; the last: {reply.answer.text}", reply.advice)
 
@@ -316,8 +291,6 @@ class EndpointGenerator:
             if form not in self._taken:
                 try:
                     reply = await self._ask(_plain(request))
-                except FinalError as error:
-                    raise self._error(error, error.advice) from None
                 except NoReplyError:
                     return False
                 if reply.is_text:
@@ -326,13 +299,12 @@ class EndpointGenerator:
 
     async def _is_of_request(self, failure: NoReplyError, request: Request) -> bool:
         """Whether the failing requests are at fault, and not the server, which still answers a plain one."""
-        if not (isinstance(failure, PassingError) and failure.is_of_request):
-            return False
-        self._taken.discard(_form(request))
-        if not await self._answers(request):
-            return False
-        self._num_failures = 0
-        return True
+        if failure.is_of_request:
+            self._taken.discard(_form(request))
+            if await self._answers(request):
+                self._num_failures = 0
+                return True
+        return False
 
     async def _ask(self, request: Request) -> Reply:
         while (pause_s := (server := self._least_loaded()).paused_until - self._loop.time()) > 0:
@@ -342,6 +314,8 @@ class EndpointGenerator:
             reply = read_reply(status, headers, self._without_key(content), request, self._engine, self._models)
         except NoReplyError as failure:
             failure.address = server.address
+            if isinstance(failure, FinalError):
+                raise self._error(failure, failure.advice) from None
             if isinstance(failure, PassingError):
                 server.failed(failure)
             raise
@@ -350,8 +324,6 @@ class EndpointGenerator:
 
     def _least_loaded(self) -> Server:
         """The server for the next request; one that failed often gets a single request, as a test."""
-        if len(self._servers) == 1:
-            return self._servers[0]
         now = self._loop.time()
         return min(
             self._servers,
@@ -391,12 +363,6 @@ class EndpointGenerator:
         addresses = getattr(what, "address", "") or " and ".join(self._engine.base_urls)
         name = "servers" if " and " in addresses else "server"
         return RunError(f"the {name} at {addresses}: {what}", advice)
-
-
-async def _cancelled(tasks: Sequence["asyncio.Task[Any]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _parsed = lru_cache(maxsize=64)(json.loads)

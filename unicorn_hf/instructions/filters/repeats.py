@@ -37,11 +37,7 @@ class RepeatedAnswer(ConversationFilter):
     def check(self, turn: Turn, scene: Scene) -> str | None:
         answer = _word_set(turn.answer)
         said = (words_of for other in scene.kept if count(words_of := _word_set(other.answer)) >= A_SENTENCE)
-        return turn.answer if any(_alike(answer, other) for other in said) else None
-
-
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) > _ALIKE * len(one | other)
+        return turn.answer if any(len(answer & one) > _ALIKE * len(answer | one) for one in said) else None
 
 
 @lru_cache(maxsize=64)

@@ -4,15 +4,13 @@ from functools import cache
 
 # The paper's order, which decides the task of a caption. The registry finds other modules too, after these.
 # isort: off
-from unicorn_hf.instructions.tasks.multiple_choice import MultipleChoice
-from unicorn_hf.instructions.tasks.question_answering import QuestionAnswering
-from unicorn_hf.instructions.tasks.complex_reasoning import ComplexReasoning
+from unicorn_hf.instructions.tasks import multiple_choice, question_answering, complex_reasoning  # noqa: F401
 from unicorn_hf.instructions.tasks.base import QuestionFamily, TaskFamily
 # isort: on
 
 from unicorn_hf.core.choices import TASKS
 
-__all__ = ["ComplexReasoning", "MultipleChoice", "QuestionAnswering", "QuestionFamily", "TaskFamily", "has_options"]
+__all__ = ["QuestionFamily", "TaskFamily", "has_options"]
 
 
 @cache

@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 
@@ -12,7 +12,7 @@ from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
 from unicorn_hf.core.task import InstructionFilters, Task
-from unicorn_hf.instructions.filters import MAX_QUESTION, Named, Scene, good_turns
+from unicorn_hf.instructions.filters import MAX_QUESTION, ConversationFilter, Scene
 from unicorn_hf.instructions.formats import FORMATS, AnswerFormat, Fields
 from unicorn_hf.instructions.turns import Turn
 
@@ -85,16 +85,24 @@ class TaskFamily(Task, ABC):
             return Rejected("wrong_shape", f"{place}: {detail['msg']}"[:200])
 
     def good_turns(self, turns: Sequence[Turn], scene: Scene) -> tuple[list[Turn], list[Rejected]]:
-        """The turns that pass all filters, and why the others do not."""
-        return good_turns(turns, scene, _asked_filters(self.checks, self.filters))
+        """The turns that pass all filters, as `scene.kept`, and for each other one the first filter that it fails."""
+        filters = _asked_filters(self.checks, self.filters)
+        bad = []
+        for turn in turns:
+            found = ((name, one.check(turn, scene)) for name, one in filters)
+            wrong = next((Rejected(name, detail[:200]) for name, detail in found if detail is not None), None)
+            if wrong:
+                bad.append(wrong)
+            else:
+                scene.kept.append(turn)
+        return scene.kept, bad
 
     def _shown(self, example: str) -> list[Fields]:
         pairs = FORMATS["json"].read(Answer(example, "stop", 0, 0), self.fields)
-        found = [] if isinstance(pairs, Rejected) else [pair for pair in pairs if isinstance(pair, Mapping)]
         wrong = pairs if isinstance(pairs, Rejected) else self.turns(pairs, "")
         if isinstance(wrong, Rejected):
             raise ValueError(f"an example is not a valid answer: {wrong.reason}, {wrong.detail}")
-        return found
+        return cast("list[Fields]", pairs)
 
     @abstractmethod
     def _pair_schema(self) -> dict[str, object]: ...
@@ -125,7 +133,7 @@ class _Pair(BaseModel):
 
 
 @lru_cache(maxsize=64)
-def _asked_filters(checks: tuple[str, ...], filters: InstructionFilters) -> Named:
+def _asked_filters(checks: tuple[str, ...], filters: InstructionFilters) -> list[tuple[str, ConversationFilter]]:
     names = [name for name in (*checks, *filters.others) if name not in filters.without]
     return [(name, filters.filter(name)) for name in names]
 

@@ -1,7 +1,5 @@
 """Questions that need several steps, answered with the reasoning."""
 
-from typing import ClassVar
-
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.task import PairRange, PromptChoice, Weight
 from unicorn_hf.instructions.filters import ANY_TEXT, REPEATS, SENTENCES
@@ -15,5 +13,5 @@ class ComplexReasoning(QuestionFamily):
     weight: Weight = 100.0
     pairs: PairRange = PairRange(min=2, max=4)
     prompt: PromptChoice = "complex_reasoning-v2"
-    max_answer: ClassVar[int] = 800
-    checks: ClassVar[tuple[str, ...]] = (*ANY_TEXT, *SENTENCES, "no_reasoning", *REPEATS)
+    max_answer = 800
+    checks = (*ANY_TEXT, *SENTENCES, "no_reasoning", *REPEATS)

@@ -1,7 +1,7 @@
 """Questions with four options, A to D, one of them right."""
 
 from random import Random
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
@@ -10,7 +10,6 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.task import PairRange, PromptChoice, Weight
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.filters import ANY_TEXT, CHOICES, MAX_OPTION, MAX_QUESTION, REPEATS
-from unicorn_hf.instructions.formats import Fields
 from unicorn_hf.instructions.tasks.base import TaskFamily, Text, json_object, json_string
 from unicorn_hf.instructions.turns import LETTERS, Turn
 
@@ -28,10 +27,10 @@ class MultipleChoice(TaskFamily):
     weight: Weight = 171.0
     pairs: PairRange = PairRange(min=6, max=8)
     prompt: PromptChoice = "multiple_choice-v2"
-    fields: ClassVar[Fields] = {"question": "...", "right": "...", "wrong": ["..."] * NUM_WRONG}
-    max_answer: ClassVar[int] = MAX_OPTION
-    checks: ClassVar[tuple[str, ...]] = (*ANY_TEXT, "not_known", *CHOICES, *REPEATS)
-    has_options: ClassVar[bool] = True
+    fields = {"question": "...", "right": "...", "wrong": ["..."] * NUM_WRONG}
+    max_answer = MAX_OPTION
+    checks = (*ANY_TEXT, "not_known", *CHOICES, *REPEATS)
+    has_options = True
 
     def _pair_schema(self) -> dict[str, object]:
         option = json_string("option", MAX_OPTION)

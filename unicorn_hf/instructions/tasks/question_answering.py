@@ -1,7 +1,5 @@
 """Questions about the visible, answered in a sentence or two."""
 
-from typing import ClassVar
-
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.task import PairRange, PromptChoice, Weight
 from unicorn_hf.instructions.filters import ANY_TEXT, REPEATS, SENTENCES
@@ -15,5 +13,5 @@ class QuestionAnswering(QuestionFamily):
     weight: Weight = 199.0
     pairs: PairRange = PairRange(min=6, max=8)
     prompt: PromptChoice = "question_answering-v2"
-    max_answer: ClassVar[int] = 400
-    checks: ClassVar[tuple[str, ...]] = (*ANY_TEXT, "not_known", *SENTENCES, *REPEATS)
+    max_answer = 400
+    checks = (*ANY_TEXT, "not_known", *SENTENCES, *REPEATS)

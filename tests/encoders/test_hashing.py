@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unicorn_hf.encoders.towers.hashing import HashingEncoder
+from unicorn_hf.encoders.hashing import HashingEncoder
 
 TEXTS = ["a brown dog on a lawn", "a brown dog on a beach", "seven silver keys", "", "!?", "一只猫"]
 
@@ -49,7 +49,7 @@ def test_there_is_a_mean_for_the_transfer_to_take_away() -> None:
 
 def test_another_process_gives_the_same_vectors() -> None:
     code = (
-        "from unicorn_hf.encoders.towers.hashing import HashingEncoder;"
+        "from unicorn_hf.encoders.hashing import HashingEncoder;"
         f"print(HashingEncoder(16).encode({TEXTS!r}).vectors.tobytes().hex())"
     )
     there = subprocess.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unicorn_hf.engines import EchoEngine, ImportedEngine, VllmEngine
-from unicorn_hf.models.model_license import model_license
+from unicorn_hf.models.folders import model_license
 
 
 @pytest.mark.parametrize(

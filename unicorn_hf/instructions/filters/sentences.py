@@ -1,4 +1,4 @@
-"""Filters of answers in sentences."""
+"""Filters of questions, and of answers in sentences."""
 
 import re
 
@@ -9,12 +9,19 @@ from unicorn_hf.core.content import content_words
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import found_in
 from unicorn_hf.core.section import Fraction
-from unicorn_hf.core.sentences import has_question_mark, is_finished
+from unicorn_hf.core.sentences import ends_with_question_mark, has_question_mark, is_finished
 from unicorn_hf.core.talk import unquoted
 from unicorn_hf.core.words import count, num_words, repeated_fraction, words
 from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter, Scene
 from unicorn_hf.instructions.turns import Turn
 
+_REQUESTS = Finder(
+    re.compile(
+        r"^(?:please )?(?:describe|name|explain|list|identify|tell|give|compare|count|choose|pick|select|complete"
+        r"|estimate|suggest|imagine|predict|state|point out|infer|summari[sz]e|discuss)\b"
+    )
+)
+_TO_COMPLETE = re.compile(r"_{2,}|[:：]$")
 _NOT_KNOWN = Finder(
     re.compile(
         r"\b(?:is|are|was|were|remains?|it['’]s) "
@@ -27,6 +34,19 @@ _NOT_KNOWN = Finder(
 _YES_NO = Finder(re.compile(r"(?:yes|no)\b"))
 _FEW_WORDS = 6
 """An answer of up to this many words need not be a sentence."""
+
+
+@CONVERSATION_FILTERS.register("not_a_question")
+class NotAQuestion(ConversationFilter):
+    """A question must ask for something."""
+
+    def check(self, turn: Turn, scene: Scene) -> str | None:
+        asks = (
+            ends_with_question_mark(turn.question)
+            or _TO_COMPLETE.search(turn.question)
+            or found_in(scene.language, "asks", turn.question, _REQUESTS)
+        )
+        return None if asks else turn.question[-80:]
 
 
 @CONVERSATION_FILTERS.register("not_known")
@@ -44,8 +64,9 @@ class EchoedQuestion(ConversationFilter):
     def check(self, turn: Turn, scene: Scene) -> str | None:
         said = set(content_words(turn.answer, scene.language))
         adds_nothing = count(said) >= A_SENTENCE and said <= set(content_words(turn.question, scene.language))
-        again = words(turn.answer) == words(turn.question)
-        return turn.answer if again or (adds_nothing and not _says_yes_or_no(turn.answer, scene.language)) else None
+        if adds_nothing:
+            adds_nothing = not found_in(scene.language, "yes_no", " ".join(words(turn.answer)[:1]), _YES_NO)
+        return turn.answer if adds_nothing or words(turn.answer) == words(turn.question) else None
 
 
 @CONVERSATION_FILTERS.register("repetition")
@@ -85,8 +106,3 @@ class NoReasoning(ConversationFilter):
 
     def check(self, turn: Turn, scene: Scene) -> str | None:
         return turn.answer if num_words(turn.answer) < self.min_reasoning_words else None
-
-
-def _says_yes_or_no(answer: str, language: str) -> bool:
-    first = " ".join(words(answer)[:1])
-    return found_in(language, "yes_no", first, _YES_NO) is not None

@@ -1,12 +1,33 @@
-"""Rejects captions that mention the caption, the prompt, or a picture of the scene."""
+"""Filters of what a chat model writes besides a caption: refusals, chatter, talk about the caption, markup."""
 
 import re
 
-from unicorn_hf.captions.filters.base import CaptionFilter
-from unicorn_hf.captions.filters.draft import Draft
+from unicorn_hf.captions.filters.base import CaptionFilter, Draft
 from unicorn_hf.core.choices import CAPTION_FILTERS
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, base, found_in
+from unicorn_hf.core.talk import refusal
+from unicorn_hf.core.thoughts import leftover
+
+# Friendly words around the caption, from a chat model.
+_GREETING = re.compile(r"\W*(?:sure|certainly|of course|absolutely|okay|ok|alright|great)\s*[,!.:–—]", re.IGNORECASE)
+_CHATTER = Finder(
+    re.compile(
+    r"\bhere(?:['’]s| is| are) (?:an?|the|your|one|my)(?: [\w-]+){0,4}? "
+    r"(?:paragraph|caption|description|version|response|image|picture)s?\b"
+    r"|\bi(?:['’]d| would| will|['’]ll)? be (?:happy|glad|delighted) to\b|\bi(?:['’]m| am) (?:happy|glad) to help\b"
+    r"|\blet me know (?:if|whether|what|how)\b|\bhope (?:this|that|it) helps\b"
+    r"|\b(?:please )?feel free to (?:ask|let|reach|adjust|modify|edit)\b"
+    ),
+    hints=(
+        "paragraph", "caption", "description", "version", "response", "image", "picture", "happy to", "glad to",
+        "delighted to", "let me know", " helps", "feel free",
+    ),
+)  # fmt: skip
+_MAY_BE_MARKUP = re.compile(r"\s*[-*•#>\d]|.*?[\n*_`<|\]\\]")
+_MARKUP = re.compile(
+    r"(?:^|\n)\s*(?:[-*•#>]|#{2,6}|\d+[.)])\s|\*\*|__|```|</?[a-z][^<>]*>|\]\(|(?:^|\n)\s*\||\\n|\n\s*\n", re.IGNORECASE
+)
 
 # A caption describes a scene, never itself or a picture of the scene. But a scene can contain pictures: the patterns
 # below distinguish them.
@@ -58,6 +79,21 @@ _OF_THE_CAMERA = re.compile(
 )
 
 
+@CAPTION_FILTERS.register("refusal")
+class Refusal(CaptionFilter):
+    """A caption must not refuse or address the user."""
+
+    forbid_refusals: bool = True
+
+    def check(self, draft: Draft) -> str | None:
+        if not self.forbid_refusals:
+            return None
+        if found := refusal(draft.caption, draft.language):
+            return found
+        greeting = _GREETING.match(draft.unquoted) if base(draft.language) == ENGLISH else None
+        return greeting.group().strip() if greeting else found_in(draft.language, "chatter", draft.unquoted, _CHATTER)
+
+
 @CAPTION_FILTERS.register("caption_talk")
 class CaptionTalk(CaptionFilter):
     """A caption must describe a scene, not itself or a picture of the scene."""
@@ -85,3 +121,18 @@ def _talk(text: str, language: str) -> str | None:
         if not _OF_THE_CAMERA.search(text, 0, match.start()):
             return match.group()
     return None
+
+
+@CAPTION_FILTERS.register("markup")
+class Markup(CaptionFilter):
+    """A caption must be a paragraph of plain text."""
+
+    forbid_markup: bool = True
+
+    def check(self, draft: Draft) -> str | None:
+        # Check the original answer, because the caption is one line.
+        text = draft.answer.text.strip()
+        if (found := leftover(text)) or not self.forbid_markup:
+            return found
+        match = _MARKUP.search(text) if _MAY_BE_MARKUP.match(text) else None
+        return match.group().strip() or "an empty line" if match else None

@@ -13,7 +13,6 @@ import pytest
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe import LongCaptions
 from unicorn_hf.encoders import OpenClip
-from unicorn_hf.encoders.towers.open_clip import check, text_tower
 from unicorn_hf.encoders.towers.towers import TowerEncoder
 from unicorn_hf.models.demo_models import demo_encoder
 
@@ -30,7 +29,7 @@ TEXTS = [
 
 
 def opened(spec: OpenClip, batch_size: int, long_captions: LongCaptions = "truncate") -> TowerEncoder:
-    return TowerEncoder(text_tower(spec), batch_size, long_captions)
+    return TowerEncoder(spec.text_tower(), batch_size, long_captions)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_truncated_texts_are_counted(minilm: TowerEncoder) -> None:
 
 def test_a_long_caption_is_the_mean_of_its_windows(minilm: TowerEncoder) -> None:
     spec = OpenClip(f"local-dir:{demo_encoder('minilm')}", None)
-    tokens = text_tower(spec).tokens
+    tokens = spec.text_tower().tokens
     long = " ".join(f"House number {number} stands by the sea, and a boat lies before it." for number in range(40))
     windows = tokens.windows(long)
     assert len(windows) == 3
@@ -203,7 +202,7 @@ def test_a_closed_encoder_has_no_model(tmp_path: Path) -> None:
 )
 def test_unknown_names_are_answered_with_the_nearest(spec: OpenClip, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check(spec)
+        spec.check()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,7 @@ def test_unknown_names_are_answered_with_the_nearest(spec: OpenClip, message: st
     ],
 )
 def test_what_may_be_there_passes(spec: OpenClip) -> None:
-    check(spec)
+    spec.check()
 
 
 def test_weights_of_another_model_are_an_error_of_ours(tmp_path: Path) -> None:
@@ -232,8 +231,7 @@ def test_weights_out_of_reach_are_an_error_of_ours() -> None:
     code = (
         "from unicorn_hf.encoders import OpenClip\n"
         "from unicorn_hf.core.errors import RunError\n"
-        "from unicorn_hf.encoders.towers.open_clip import text_tower\n"
-        "try:\n    text_tower(OpenClip('RN50', 'cc12m'))\n"
+        "try:\n    OpenClip('RN50', 'cc12m').text_tower()\n"
         "except RunError as error:\n    print(error)\n"
     )
     offline = os.environ | {"HF_HUB_OFFLINE": "1"}
@@ -255,6 +253,6 @@ def test_a_configuration_that_has_code_run_is_refused_before_anything_is_loaded(
 ) -> None:
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"embed_dim": 8, "text_cfg": text_cfg}}))
     spec = OpenClip(f"local-dir:{tmp_path}", None)
-    for load in (check, text_tower):
+    for load in (OpenClip.check, OpenClip.text_tower):
         with pytest.raises(InputError, match="enables code from a model's repository"):
             load(spec)

@@ -45,10 +45,9 @@ def test_captions_have_transformers_vectors(model: tuple[Path, Any]) -> None:
 def test_padding_is_left_away_where_it_has_no_effect(model: tuple[Path, Any]) -> None:
     from unicorn_hf.core.model_source import ModelSource
     from unicorn_hf.encoders import Clip
-    from unicorn_hf.encoders.towers.clip import text_tower
 
     folder, theirs = model
-    frame = text_tower(Clip(ModelSource(str(folder)))).tokens.frame
+    frame = Clip(ModelSource(str(folder))).text_tower().tokens.frame
     assert frame.whole == (theirs.config.model_type == "siglip")
 
 
