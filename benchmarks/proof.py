@@ -44,6 +44,7 @@ from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.words import words
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.representations.transfers import Transfer, fit_to_rows
+from unicorn_hf.torch.data import noisy
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -187,16 +188,15 @@ def answered(
     vectors, concepts, transfer = trained_on(world, arm, seed)
     rows = torch.from_numpy(np.ascontiguousarray(vectors))
     network = trained(model, rows, torch.from_numpy(concepts), arm.noise, seed, steps)
-    mean = rows.mean(dim=0)
+    everything = torch.arange(len(world.labels))[:, None]
     with torch.inference_mode():
+        prior = said(model, network, rows.mean(dim=0).expand(len(everything), -1), everything)[:, 0]
         for art, pictures in world.tried.items():
             moved = torch.from_numpy(np.ascontiguousarray(transfer.apply_image(pictures.vectors)))
             for kind, labels in pictures.offered.items():
                 offered = torch.from_numpy(labels)
-                scores = said(model, network, moved, offered)
-                distinct, place = offered.unique(return_inverse=True)
-                prior = said(model, network, mean.expand(len(distinct), -1), distinct[:, None])[:, 0]
-                yield (art, kind), ((scores - prior[place]).argmax(dim=1) == 0).numpy()
+                scores = said(model, network, moved, offered) - prior[offered]
+                yield (art, kind), (scores.argmax(dim=1) == 0).numpy()
 
 
 def said(model: "Model", network: torch.nn.Module, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -231,11 +231,7 @@ def trained(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, model.learning_rate, total_steps=steps)
     for _ in range(steps):
         chosen = torch.randint(len(rows), (model.batch_size,))
-        batch = rows[chosen]
-        if noise:
-            drawn = torch.randn_like(batch) * (noise / batch.shape[1] ** 0.5)
-            batch = functional.normalize(batch + drawn, dim=1)
-        loss = -model.log_p(network, batch, concepts[chosen]).mean()
+        loss = -model.log_p(network, noisy(rows[chosen], noise), concepts[chosen]).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -54,7 +54,7 @@ def run(
     _num_uses[kind] += 1
     # A server is worth its start from the second use on.
     if settings != _settings(os.environ) and _num_uses[kind] == 1:
-        line = [python, *arguments] if python != sys.executable else cold(arguments)
+        line = cold(arguments, python)
         return subprocess.run(line, cwd=cwd, env=dict(environment), capture_output=True, text=True, timeout=timeout_s)
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         out, err = Path(folder, "stdout"), Path(folder, "stderr")
@@ -64,11 +64,11 @@ def run(
         return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
-def cold(arguments: list[str]) -> list[str]:
+def cold(arguments: list[str], python: str = sys.executable) -> list[str]:
     """The same as a command line."""
     _share_workers(arguments)
     if arguments[:1] == ["-c"]:
-        return [sys.executable, *arguments]
+        return [python, *arguments]
     return [str(Path(sys.executable).with_name("unicorn-hf")), *arguments]
 
 

@@ -52,7 +52,7 @@ MOMENTS = _required(domain=_TEXT, count=pa.int64(), mean=_VECTOR, scatter=_VECTO
 MEANS = _required(count=pa.int64(), mean=_VECTOR)
 
 # The scatter matrix, row after row.
-COVARIANCES = MEANS.append(pa.field("scatter", pa.list_(pa.float64()), nullable=False))
+COVARIANCES = _required(count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
 
 
 def embeddings(dim: int) -> pa.Schema:

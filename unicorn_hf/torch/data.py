@@ -142,7 +142,7 @@ def _of_this_worker(rows: Rows) -> Rows:
 
 def _items(table: pa.Table, tokenize: ConversationTokenizer, noise: float) -> list[Item]:
     names = table["id"].to_pylist() if "id" in table.column_names else list(range(len(table)))
-    vectors = _noisy(_vectors(table["image_embedding"], names), noise)
+    vectors = noisy(_vectors(table["image_embedding"], names), noise)
     (batch,) = table.select(["conversations"]).combine_chunks().to_batches()
     turns = fitting(batch, ["conversations"], "the set", nulls=True).column(0)
     conversations = tokenize(turns.to_pylist(), names)
@@ -174,7 +174,8 @@ def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
 
 
-def _noisy(vectors: torch.Tensor, noise: float) -> torch.Tensor:
+def noisy(vectors: torch.Tensor, noise: float) -> torch.Tensor:
+    """Vectors (rows, dim) with normal noise of this L2 norm, scaled back to unit length; unchanged if it is 0."""
     if not noise:
         return vectors
     # Of n independent numbers of variance s²/n, the expected squared norm is s².

@@ -10,22 +10,19 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.representations.arrays import moved_images
 from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.transfers.base import (
-    Array,
     Block,
     Centre,
     Exact,
     FirstPass,
-    Mean,
     Move,
-    Transfer,
     TransferStatistics,
     from_centre,
     normalise,
 )
+from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
 Matrix = NDArray[np.float64]
 
@@ -49,8 +46,8 @@ class TextCovariance(FirstPass):
 
 
 @TRANSFERS.register("gaussian_ot")
-@dataclass(frozen=True, eq=False)
-class GaussianOT(Transfer):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GaussianOT(MeanShift):
     """`gaussian_ot`: v = N(A (y - mu_y)); at inference N(x - mu_x).
 
     A = S^-1/2 (S^1/2 R S^1/2)^1/2 S^-1/2 maps a normal distribution with the texts' covariance S onto one with the
@@ -58,14 +55,11 @@ class GaussianOT(Transfer):
     Optimal Transport, 1803.00567, remark 2.31). Both are shrunk: S = 0.8 cov(y) + 0.2 I tr(cov(y)) / d.
     """
 
-    text_mean: Mean
-    image_mean: Mean
     text_covariance: Matrix
     image_covariance: Matrix
 
     SHRINKAGE: ClassVar[float] = 0.2
     formula = "v = N(A (u - mean(u))), A the optimal transport map from cov(u) to cov(x), both shrunk by 0.2"
-    image_formula = "N(x - mean(x))"
     needs_images = True
     first_pass = TextCovariance
     train_noise = 1.0
@@ -74,7 +68,6 @@ class GaussianOT(Transfer):
         " distributions, scaled back to unit length"
     )
     card_image = "subtract the mean of real images, and scale them to unit length"
-    card_code = "shifted / np.linalg.norm(shifted, axis=1, keepdims=True)"
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
@@ -87,7 +80,7 @@ class GaussianOT(Transfer):
             )
         if not isinstance(text, Covariance):
             raise ValueError("gaussian_ot also needs the covariance of the text representations")
-        return cls(text.mean, image.mean, text.matrix, image.matrix)
+        return cls(text.mean, image.mean, text_covariance=text.matrix, image_covariance=image.matrix)
 
     @cached_property
     def map(self) -> Matrix:
@@ -112,9 +105,6 @@ class GaussianOT(Transfer):
             normalise(block)
 
         return move
-
-    def apply_image(self, vectors: Array) -> Array:
-        return moved_images(vectors, self.image_mean, unit=True)
 
     def recovered(self, vectors: Exact) -> Exact | None:
         return from_centre(vectors @ np.linalg.inv(self.map).astype(np.float64), self.text_mean)
