@@ -5,6 +5,8 @@
 | Noto | emoji-datasource-google | Apache-2.0 | trained on |
 | Twemoji | emoji-datasource-twitter | CC-BY-4.0 | trained on |
 | Fluent, flat and modern | fluentui-emoji | MIT | trained on |
+| Noto of before 2017 | @iconify-json/noto-v1 | Apache-2.0 | trained on |
+| Firefox OS | @iconify-json/fxemoji | Apache-2.0 | trained on |
 | OpenMoji | openmoji | CC-BY-SA-4.0 | measured on, never trained on, never passed on |
 | Streamline | @iconify-json/streamline-emojis | CC-BY-4.0 | chooses settings of benchmarks, never trained on |
 | EmojiOne | @iconify-json/emojione | CC-BY-4.0 | measured on at the end, never trained on, chooses nothing |
@@ -42,6 +44,12 @@ PACKAGES = {
         "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ=="
     ),
     "fluentui-emoji@1.3.0": "JTXXwqIie2rWTgOkIJDJxr0WtwTz2WU4kdOq8buLVThYwQ264aFR2jdTyuon2oEbLqqGMT64zI4btyn1saB2xw==",
+    "@iconify-json/noto-v1@1.2.5": (
+        "/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA=="
+    ),
+    "@iconify-json/fxemoji@1.2.2": (
+        "UAasRaxzFUKfIGSmLwnoarsssA4LX0VLLuEmplIqM6ZNQqIQRtav8tZ4H1neTlBreXuMQyAifr5jP4kn78DpiQ=="
+    ),
     "openmoji@17.0.0": "EBnYrNGdcdw+OSXmENeNE1yBNRu6tOraTmoOyUbJkTmvT/+XETp8RZLSJFzD3lrPc5N9CzsyPnRTk0Vp4UaI9w==",
     "@iconify-json/streamline-emojis@1.2.4": (
         "iNr9T9XuZVTyQPJO8ZlLxBzPkpi7qMl+z1l0C31vpEMqhPMelth3n7CeWQYtixdetDPdI81yeG4ROqjWpYJE6A=="
@@ -52,16 +60,17 @@ PACKAGES = {
     "emojibase-data@17.0.0": "Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
 }
 """npm's own `dist.integrity` (sha512) of each."""
-TRAINED_ON = ("Noto", "Twemoji", "Fluent flat", "Fluent modern")
+TRAINED_ON = ("Noto", "Twemoji", "Fluent flat", "Fluent modern", "Noto v1", "Firefox OS")
 UNSEEN = "OpenMoji"
 CHOOSING, HEADLINE = "Streamline", "EmojiOne"
 _PACKAGE_OF = {
     "Noto": "emoji-datasource-google", "Twemoji": "emoji-datasource-twitter", "Fluent flat": "fluentui-emoji",
-    "Fluent modern": "fluentui-emoji", UNSEEN: "openmoji", CHOOSING: "@iconify-json/streamline-emojis",
+    "Fluent modern": "fluentui-emoji", "Noto v1": "@iconify-json/noto-v1", "Firefox OS": "@iconify-json/fxemoji",
+    UNSEEN: "openmoji", CHOOSING: "@iconify-json/streamline-emojis",
     HEADLINE: "@iconify-json/emojione",
 }  # fmt: skip
 SIZE = 64
-_CODE = 1
+_CODE = 2
 """Raise it when what is read out of the packages changes."""
 _COMPONENT = 2
 """emojibase's group of parts of emoji: skin tones and hair."""
@@ -225,15 +234,15 @@ def _pictures(name: str, tarball: Path, concepts: list[Concept]) -> Iterator[tup
                 if number is not None:
                     yield number, _drawn(content.decode())
         case _:
-            yield from _iconify(tarball, by_slug)
+            yield from _iconify(tarball, {slug.replace("-", ""): number for slug, number in by_slug.items()})
 
 
-def _iconify(tarball: Path, by_slug: dict[str, int]) -> Iterator[tuple[int, Pixels]]:
-    """Icons by name: https://iconify.design/docs/types/iconify-json.html"""
+def _iconify(tarball: Path, by_letters: dict[str, int]) -> Iterator[tuple[int, Pixels]]:
+    """Icons by name, with or without hyphens: https://iconify.design/docs/types/iconify-json.html"""
     collection = _json(tarball, "package/icons.json")
     assert isinstance(collection, dict)
     for name, icon in collection["icons"].items():
-        number = by_slug.get(name)
+        number = by_letters.get(name.replace("-", ""))
         if number is not None:
             width, height = (icon.get(side, collection.get(side, 16)) for side in ("width", "height"))
             opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
