@@ -30,33 +30,37 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn import functional
 
+from benchmarks.arms import (
+    BLIND,
+    IMAGES,
+    PAPERS,
+    Answers,
+    Arm,
+    Bags,
+    LanguageModel,
+    Model,
+    Numbers,
+    Text,
+    Vectors,
+    arms,
+    said,
+    share,
+    trained,
+)
 from scripts.emoji_art import CHOOSING, HEADLINE, TRAINED_ON, Art, Concept, load_art
 from scripts.train_joint_encoder import ENCODER, phrases
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import resolve_encoder
-from unicorn_hf.core.words import words
-from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.representations.transfers import Transfer, fit_to_rows
-from unicorn_hf.torch.data import noisy
 
-Vectors = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 NUM_CHOICES = 4
 CHANCE = 1 / NUM_CHOICES
-NOISE = 1.0
-WIDTH, BATCH_SIZE, WEIGHT_DECAY = 512, 256, 0.05
-NUM_BOOTSTRAPS = 2000
-IMAGES, BLIND, PAPERS = "images", "blind", "mean_shift"
 ALL = (BLIND, *(f"{name}{noise}" for name in (*TRANSFERS.own_names, IMAGES) for noise in ("", "+noise")))
 SIX = (BLIND, "none", PAPERS, f"{PAPERS}+noise", "gaussian_ot+noise", IMAGES)
-LAYER, NUM_TOKENS, LLM = 24, 2, "smollm2-135m-instruct"
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,6 @@ class World:
     tried: dict[str, Pictures]
 
 
-@dataclass(frozen=True)
-class Arm:
-    name: str
-    noise: float
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}, noise {self.noise:g}" if self.noise else self.name
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="with a proxy of a language model")
@@ -100,7 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     started = time.monotonic()
     world = encode(load_art((*TRAINED_ON, CHOOSING, HEADLINE)))
-    model: Model = Bags(world.labels) if options.quick else LanguageModel(world.labels)
+    texts = [Text("The picture shows", f" {label}") for label in world.labels]
+    model: Model = Bags(texts) if options.quick else LanguageModel(texts)
     steps = options.steps or (300 if options.quick else 500)
     kinds = [(art, kind) for art in world.tried for kind in world.tried[art].offered]
     print(
@@ -108,7 +103,7 @@ def main() -> None:
         f"{platform.machine()}"
     )
     print(f"{len(np.unique(world.text_concepts))} emoji; pictures: {counts(world)}; chance {100 * CHANCE:.0f} %\n")
-    right: dict[Arm, dict[tuple[str, str], list[NDArray[np.bool_]]]]
+    right: dict[Arm, dict[tuple[str, str], list[Answers]]]
     right = {arm: {kind: [] for kind in kinds} for arm in arms(options.arms or (ALL if options.quick else SIX))}
     for seed in range(options.seeds):
         for arm in right:
@@ -119,13 +114,12 @@ def main() -> None:
     reference = np.stack(right[Arm(IMAGES, 0)][HEADLINE, "any"])
     for arm, found in right.items():
         cells = [f"{100 * np.mean(found[kind]):.1f}" for kind in kinds]
-        print(f"| {arm.title} | " + " | ".join(cells) + f" | {share(np.stack(found[HEADLINE, 'any']), reference)} |")
+        print(
+            f"| {arm.title} | "
+            + " | ".join(cells)
+            + f" | {share(np.stack(found[HEADLINE, 'any']), reference, CHANCE)} |"
+        )
     print(f"\n{time.monotonic() - started:.0f} s")
-
-
-def arms(names: Sequence[str]) -> list[Arm]:
-    found = [Arm(name.removesuffix("+noise"), NOISE if name.endswith("+noise") else 0) for name in names]
-    return found if Arm(IMAGES, 0) in found else [*found, Arm(IMAGES, 0)]
 
 
 def counts(world: World) -> str:
@@ -181,9 +175,7 @@ def offered(concepts: Sequence[Concept], chosen: Numbers, right: Numbers) -> dic
 # -- An arm -----------------------------------------------------------------------------------------------------------
 
 
-def answered(
-    world: World, model: "Model", arm: Arm, seed: int, steps: int
-) -> Iterator[tuple[tuple[str, str], NDArray[np.bool_]]]:
+def answered(world: World, model: Model, arm: Arm, seed: int, steps: int) -> Iterator[tuple[tuple[str, str], Answers]]:
     """Whether each picture is named rightly, by art and kind of the other labels."""
     vectors, concepts, transfer = trained_on(world, arm, seed)
     rows = torch.from_numpy(np.ascontiguousarray(vectors))
@@ -199,17 +191,6 @@ def answered(
                 yield (art, kind), (scores.argmax(dim=1) == 0).numpy()
 
 
-def said(model: "Model", network: torch.nn.Module, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean log probability of the labels (rows, choices), each for its row's vector."""
-    pairs = [
-        model.log_p(
-            network, vectors[start : start + BATCH_SIZE].repeat_interleave(labels.shape[1], dim=0), part.ravel()
-        )
-        for start, part in zip(range(0, len(labels), BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
-    ]
-    return torch.cat(pairs).reshape(labels.shape)
-
-
 def trained_on(world: World, arm: Arm, seed: int) -> tuple[Vectors, Numbers, Transfer]:
     name = PAPERS if arm.name in (IMAGES, BLIND) else arm.name
     transfer = fit_to_rows(name, world.texts, world.images, seed)
@@ -220,134 +201,6 @@ def trained_on(world: World, arm: Arm, seed: int) -> tuple[Vectors, Numbers, Tra
     if arm.name == BLIND:
         concepts = np.random.default_rng(seed).permutation(concepts)
     return transfer.apply_text(world.texts, ids), concepts, transfer
-
-
-def trained(
-    model: "Model", rows: torch.Tensor, concepts: torch.Tensor, noise: float, seed: int, steps: int
-) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    network = model.network(rows.shape[1])
-    optimizer = torch.optim.AdamW(network.parameters(), model.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, model.learning_rate, total_steps=steps)
-    for _ in range(steps):
-        chosen = torch.randint(len(rows), (model.batch_size,))
-        loss = -model.log_p(network, noisy(rows[chosen], noise), concepts[chosen]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return network.eval()
-
-
-# -- Who names --------------------------------------------------------------------------------------------------------
-
-
-class Model(Protocol):
-    name: str
-    batch_size: int
-    learning_rate: float
-
-    def network(self, dim: int) -> torch.nn.Module:
-        """What is trained."""
-        ...
-
-    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
-        """Mean log probability of the tokens of each row's label, given its vector."""
-        ...
-
-
-class Bags:
-    """A label is its words, whatever their order."""
-
-    name, batch_size, learning_rate = "bags of words", BATCH_SIZE, 2e-3
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        said = [words(label) for label in labels]
-        vocabulary = {word: number for number, word in enumerate(sorted({word for label in said for word in label}))}
-        self._shares = torch.zeros(len(said), len(vocabulary))
-        for number, label in enumerate(said):
-            for word in label:
-                self._shares[number, vocabulary[word]] += 1 / len(label)
-
-    def network(self, dim: int) -> torch.nn.Module:
-        return perceptron(dim, self._shares.shape[1])
-
-    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
-        return (functional.log_softmax(network(vectors), dim=1) * self._shares[concepts]).sum(dim=1)
-
-
-class LanguageModel:
-    """A frozen causal language model; the vector becomes tokens before the text, from one layer on."""
-
-    name, batch_size, learning_rate = LLM, 64, 1e-3
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        folder = demo_llm(LLM)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
-        prompt = tokenizer("The picture shows").input_ids
-        said = [[*tokenizer(f" {label}").input_ids, tokenizer.eos_token_id] for label in labels]
-        longest = len(prompt) + max(map(len, said))
-        self._ids = torch.full((len(said), longest), tokenizer.eos_token_id)
-        self._is_text, self._is_label = (torch.zeros(self._ids.shape, dtype=torch.bool) for _ in range(2))
-        for number, label in enumerate(said):
-            self._ids[number, : len(prompt) + len(label)] = torch.tensor(prompt + label)
-            self._is_text[number, : len(prompt) + len(label)] = True
-            self._is_label[number, len(prompt) : len(prompt) + len(label)] = True
-        with torch.no_grad():
-            self._states = torch.cat([
-                whole.model(ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states[LAYER]
-                for ids, mask in zip(self._ids.split(64), self._is_text.split(64), strict=True)
-            ])  # fmt: skip
-        self._scale = self._states[self._is_text].std()
-        self._upper, self._words = whole.model, whole.lm_head.weight
-        self._upper.layers = self._upper.layers[LAYER:]
-        self._upper.config.num_hidden_layers = len(self._upper.layers)
-
-    def network(self, dim: int) -> torch.nn.Module:
-        return perceptron(dim, NUM_TOKENS * self._states.shape[2])
-
-    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
-        longest = int(self._is_text[concepts].sum(dim=1).max())
-        tokens = self._scale * network(vectors).unflatten(1, (NUM_TOKENS, -1))
-        text, mask = self._states[concepts, :longest], self._is_text[concepts, :longest]
-        seen = torch.cat([torch.ones(len(mask), NUM_TOKENS, dtype=torch.bool), mask], dim=1)
-        states = self._upper(
-            inputs_embeds=torch.cat([tokens, text], dim=1), attention_mask=seen.long()
-        ).last_hidden_state[:, NUM_TOKENS - 1 : -1]
-        asked = self._is_label[concepts, :longest]
-        found = functional.cross_entropy(
-            states[asked] @ self._words.T, self._ids[concepts, :longest][asked], reduction="none"
-        )
-        rows = torch.arange(len(concepts))[:, None].expand(asked.shape)[asked]
-        return torch.zeros(len(concepts)).index_add(0, rows, -found) / asked.sum(dim=1)
-
-
-def perceptron(dim: int, out: int) -> torch.nn.Module:
-    first = torch.nn.Linear(dim, WIDTH)
-    # The components of a unit vector are small: its sums have a variance of 1.
-    torch.nn.init.normal_(first.weight)
-    return torch.nn.Sequential(first, torch.nn.GELU(), torch.nn.Linear(WIDTH, out))
-
-
-def share(arm: NDArray[np.bool_], reference: NDArray[np.bool_]) -> str:
-    """Of arrays of the shape (seeds, pictures)."""
-    random = np.random.default_rng(2)
-    num_seeds, num_pictures = arm.shape
-
-    def of(seeds: Numbers, pictures: Numbers) -> float:
-        one, other = (answers[np.ix_(seeds, pictures)].mean() for answers in (arm, reference))
-        return 100 * (one - CHANCE) / (other - CHANCE)
-
-    drawn = [
-        of(random.integers(num_seeds, size=num_seeds), random.integers(num_pictures, size=num_pictures))
-        for _ in range(NUM_BOOTSTRAPS)
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{of(np.arange(num_seeds), np.arange(num_pictures)):.0f} % [{low:.0f}, {high:.0f}]"
 
 
 if __name__ == "__main__":
