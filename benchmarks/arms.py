@@ -92,11 +92,12 @@ class LanguageModel:
     The states of the texts below that layer are computed once: a token takes 2.3 kB.
     """
 
-    name, batch_size, learning_rate = LLM, 64, 1e-3
+    name, learning_rate = LLM, 1e-3
 
-    def __init__(self, texts: Sequence[Text]) -> None:
+    def __init__(self, texts: Sequence[Text], batch_size: int = 64) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        self.batch_size = batch_size
         folder = demo_llm(LLM)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval().requires_grad_(False)
@@ -128,7 +129,7 @@ class LanguageModel:
         text, mask = self._states.padded(texts)
         seen = torch.cat([torch.ones(len(mask), NUM_TOKENS, dtype=torch.bool), mask], dim=1)
         states = self._upper(
-            inputs_embeds=torch.cat([tokens, text], dim=1), attention_mask=seen.long()
+            inputs_embeds=torch.cat([tokens, text], dim=1), attention_mask=seen.long(), use_cache=False
         ).last_hidden_state[:, NUM_TOKENS - 1 : -1]
         asked = self._is_answer.padded(texts)[0]
         found = functional.cross_entropy(
