@@ -480,12 +480,16 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
     "--out", type=_FILE, default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
 )  # fmt: skip
+@click.option(
+    "--keep-vectors", type=click.IntRange(min=0), metavar="N", default=0, show_default=True,
+    help="Write N of the pictures' vectors too; the transfer aniso_align needs them, and uses at most 10,000.",
+)  # fmt: skip
 @_json
-def calibrate(encoder: str, out: Path, as_json: bool, **pictures: Any) -> None:
+def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictures: Any) -> None:
     """Measure image statistics of an encoder, for a transfer.
 
-    Writes mean and variance of picture vectors to a file for `build --image-statistics`. The pictures need no relation
-    to the seeds, but should be of the kind that the model will see.
+    Writes mean and covariance of picture vectors to a file for `build --image-statistics`. The pictures need no
+    relation to the seeds, but should be of the kind that the model will see.
 
     \b
     Example:
@@ -495,12 +499,14 @@ def calibrate(encoder: str, out: Path, as_json: bool, **pictures: Any) -> None:
     from unicorn_hf.representations.pictures import PictureSource
 
     with _progress() as progress:
-        statistics = run(PictureSource(**pictures), encoder, out, progress)
-    moments = statistics.moments
+        statistics = run(PictureSource(**pictures), encoder, out, progress, keep_vectors)
+    moments, kept = statistics.moments, len(statistics.vectors.vectors) if statistics.vectors else 0
     if as_json:
-        _print_json({"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "out": out})
+        facts = {"num_images": moments.count, "trace": moments.trace, "dim": len(moments.mean), "num_vectors": kept}
+        _print_json(facts | {"out": out})
         return
-    _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}: {out}")
+    told = f", {kept:,} vectors kept" if kept else ""
+    _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}{told}: {out}")
 
 
 @main.command()

@@ -47,6 +47,25 @@ def gaussian_ot(y: Array, x: Array) -> Array:
     return n((y - y.mean(0)) @ (inverse @ symmetric(root @ r @ root, np.sqrt) @ inverse))
 
 
+def aniso_align(y: Array, y_mean: Array, x_mean: Array, fitted: dict[str, Array]) -> Array:
+    """With fitted weights; `y` are texts."""
+    w = {name: array.astype(np.float64) for name, array in fitted.items()}
+    m, x_turned = len(w["text_radii"]), x_mean @ w["basis"]
+    turned = (y - y_mean) @ w["basis"] + x_turned
+    a, b = turned[:, 0 : 2 * m : 2], turned[:, 1 : 2 * m : 2]
+    theta, rho = np.arctan2(b, a), np.sqrt(a**2 + b**2 + 1e-12)
+    rho = np.stack([np.interp(rho[:, k], w["text_radii"][k], w["image_radii"][k]) for k in range(m)], axis=1)
+    v = x_turned[2 * m :] + w["scale"] * (turned[:, 2 * m :] - x_turned[2 * m :])
+    h = np.concatenate([np.sin(theta), np.cos(theta), np.log(rho), v], axis=1)
+    for layer in "12":
+        h = h @ w[f"weights_{layer}"] + w[f"bias_{layer}"]
+        h = h / (1 + np.exp(-h))
+    d = np.tanh(h @ w["weights_3"] + w["bias_3"])
+    theta, rho = theta + w["bounds"][0] * d[:, :m], rho * np.exp(w["bounds"][1] * d[:, m:])
+    turned[:, 0 : 2 * m : 2], turned[:, 1 : 2 * m : 2], turned[:, 2 * m :] = rho * np.cos(theta), rho * np.sin(theta), v
+    return n(n(turned @ w["basis"].T) - w["aligned_mean"] + x_mean)
+
+
 def shrunk(covariance: Array) -> Array:
     return 0.8 * covariance + 0.2 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
 

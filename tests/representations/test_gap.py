@@ -4,10 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unicorn_hf.cards.plots import plot_gap
-from unicorn_hf.representations.gap import cosine, frechet, measure, mmd, neighbours_kept, projected
+from unicorn_hf.representations.gap import (
+    NUM_NEIGHBOURS,
+    cosine,
+    frechet,
+    measure,
+    mixing,
+    mmd,
+    neighbours_kept,
+    projected,
+    residual,
+    similarities_kept,
+)
 
 Cloud = NDArray[np.float64]
 
@@ -28,6 +41,8 @@ def test_two_clouds_apart_by_their_means_alone() -> None:
     unpaired = measure(texts, images)
     assert unpaired.mean_share == pytest.approx(9 / (9 + 6 + 6), abs=0.02)
     assert unpaired.paired_cosine is None
+    assert unpaired.residual_dimension is None
+    assert 0 <= unpaired.text_mixing <= 1.2  # type: ignore[operator]
 
 
 def test_paired_cosines_are_of_the_pairs() -> None:
@@ -74,6 +89,69 @@ def test_neighbours_survive_what_keeps_angles() -> None:
     assert neighbours_kept(vectors, 3 * vectors @ turn) == 1
     assert neighbours_kept(vectors, cloud(1500, 16, 2)) < 0.05
     assert neighbours_kept(vectors[:3], vectors[:3]) == 1
+
+
+def test_what_is_kept_of_pairs_of_texts() -> None:
+    vectors = cloud(300, 16, 0)
+    turn, _ = np.linalg.qr(cloud(16, 16, 1))
+    assert similarities_kept(vectors, 3 * vectors @ turn) == pytest.approx(1)
+    assert abs(similarities_kept(vectors, cloud(300, 16, 2))) < 0.05
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosines = vectors @ vectors.T / np.outer(lengths, lengths)
+    shifted = vectors + 0.5
+    others = shifted @ shifted.T / np.outer(*2 * [np.linalg.norm(shifted, axis=1)])
+    above = np.triu_indices(300, 1)
+    assert similarities_kept(vectors, shifted) == pytest.approx(np.corrcoef(cosines[above], others[above])[0, 1])
+    assert similarities_kept(vectors[:1], vectors[:1]) == 0
+
+
+@given(number=st.integers(25, 200), others=st.integers(25, 200), seed=st.integers(0, 99))
+def test_clouds_with_shuffled_labels_are_mixed_and_apart_they_are_not(number: int, others: int, seed: int) -> None:
+    both = np.random.default_rng(seed).permutation(cloud(number + others, 6, seed))
+    one, other = both[:number], both[number:]
+    assert mixing(one, other) == pytest.approx(1, abs=0.15)
+    far = cloud(others, 6, seed, deviation=0.01) + 50 * np.eye(6)[0]
+    near = cloud(number, 6, seed, deviation=0.01) - 50 * np.eye(6)[0]
+    if min(number, others) > NUM_NEIGHBOURS:
+        assert mixing(near, far) == mixing(far, near) == 0
+
+
+def test_mixing_is_of_each_sides_own_surroundings() -> None:
+    """Texts in one place among images everywhere: an image rarely has a text near, a text always has images."""
+    images = cloud(1000, 4, 0)
+    texts = images[0] + cloud(40, 4, 1, deviation=0.05)
+    assert mixing(texts, images) > 3 * mixing(images, texts)
+
+
+def test_mixing_is_its_formula() -> None:
+    one, other, number = cloud(9, 3, 0), cloud(7, 3, 1), 4
+    both, labels = np.concatenate([one, other]), np.array([0] * 9 + [1] * 7)
+    unit = both / np.linalg.norm(both, axis=1, keepdims=True)
+
+    def entropy(share: float) -> float:
+        return 0 if share in (0, 1) else -share * np.log2(share) - (1 - share) * np.log2(1 - share)
+
+    def found(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> float:
+        nearest = [[at for at in np.argsort(-unit @ unit[row]) if at != row][:number] for row in rows]
+        return float(np.mean([entropy(labels[near].mean()) for near in nearest]))
+
+    random = np.random.default_rng(0)
+    shuffled = [random.permutation(labels) for _ in range(400)]
+    expected = np.mean([found(some, np.flatnonzero(some == 0)) for some in shuffled])
+    assert mixing(one, other, number) == pytest.approx(found(labels, np.arange(9)) / expected, rel=0.02)
+
+
+@given(dim=st.integers(1, 12), seed=st.integers(0, 99))
+def test_residuals_of_known_shape(dim: int, seed: int) -> None:
+    texts, random = cloud(4000, dim, seed), np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(random.normal(size=(dim, dim)))
+    spread = np.linspace(1, 3, dim)
+    anisotropy, dimension = residual(texts, texts + 5 + random.normal(size=texts.shape) * spread @ turn)
+    assert anisotropy == pytest.approx(spread.max() ** 2 / np.mean(spread**2), rel=0.1)
+    assert dimension == pytest.approx(np.sum(spread**2) ** 2 / np.sum(spread**4) / dim, rel=0.1)
+    flat = residual(texts, texts + random.normal(size=(4000, 1)) * np.eye(dim)[0])
+    assert flat == (pytest.approx(dim), pytest.approx(1 / dim))
+    assert residual(texts, texts + 5) == (0, 0)
 
 
 def test_clouds_are_projected_to_where_they_differ() -> None:

@@ -1,6 +1,7 @@
 """Stage 3: vectors beside their ids, and the mean over all partitions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.schemas import embeddings
 from unicorn_hf.representations.moments import Covariance, Moments
+from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
-from unicorn_hf.representations.transfers import Identity, MeanShift
+from unicorn_hf.representations.transfers import AnisoAlign, Identity, MeanShift
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
@@ -146,6 +148,23 @@ def test_a_transfer_of_two_passes_sees_all_partitions(
     assert again.encoded == []
 
 
+def test_a_training_is_done_once_and_stored(
+    captions: Captions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = replace(SIDE, vectors=Sample.of(IMAGES, 40))
+    made = run(captions, tmp_path, TableEncoder(DIM), "aniso_align", side)
+    monkeypatch.setattr(AnisoAlign, "fit", None)
+    again = run(captions, tmp_path, TableEncoder(DIM), "aniso_align", side)
+    texts = all_vectors(captions)
+    np.testing.assert_array_equal(again.transfer.apply_text(texts), made.transfer.apply_text(texts))
+    assert again.identity == made.identity
+    assert made.statistics.image_vectors
+    assert len(made.statistics.image_vectors.vectors) == 40
+    fewer = replace(SIDE, vectors=Sample.of(IMAGES, 30))
+    with pytest.raises(TypeError, match="not callable"):
+        run(captions, tmp_path, TableEncoder(DIM), "aniso_align", fewer)
+
+
 def test_other_images_align_again(captions: Captions, tmp_path: Path) -> None:
     made = run(captions, tmp_path, TableEncoder(DIM), "realign", SIDE)
     other = ImageStatistics(Moments.of(units(50, DIM, 10)), "table", "table", "art")
@@ -215,6 +234,25 @@ def test_statistics_of_another_encoder_are_refused(tmp_path: Path) -> None:
     ) as caught:
         image_side(recipe)
     assert "unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder hashing:8" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("transfer", "message"),
+    [("aniso_align", "image statistics contain none"), ("gaussian_ot", "contain no covariance"), ("realign", None)],
+)
+def test_what_the_transfer_lacks_stops_the_build_before_it_begins(
+    transfer: str, message: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "images.safetensors"
+    save_image_statistics(path, ImageStatistics(Moments.of(units(9, 8)), "hashing:8", encoder_id("hashing:8"), "art"))
+    recipe = recipe_of(
+        seeds_file(tmp_path, 1), representations__image_statistics=str(path), representations__transfer=transfer
+    )
+    if message is None:
+        assert image_side(recipe)
+        return
+    with pytest.raises(InputError, match=message):
+        image_side(recipe)
 
 
 class Told(Progress):

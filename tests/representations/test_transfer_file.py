@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from unicorn_hf import load_transfer
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
+from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
     load_image_statistics,
@@ -34,9 +36,9 @@ def statistics_for(name: str, *, images: bool = True) -> TransferStatistics:
 
 
 def saved(folder: Path, name: str, *, images: bool = True) -> Path:
-    path = folder / "transfer.safetensors"
+    path, statistics = folder / "transfer.safetensors", statistics_for(name, images=images)
     save_transfer(
-        path, name, statistics_for(name, images=images), TEXT, encoder="hashing:6", encoder_id="0a", image_source="art"
+        path, fit(name, statistics), statistics, TEXT, encoder="hashing:6", encoder_id="0a", image_source="art"
     )
     return path
 
@@ -88,6 +90,41 @@ def test_image_statistics_come_of_their_own_file_or_of_a_data_set(tmp_path: Path
         load_transfer(path)
 
 
+@pytest.mark.parametrize("name", ["mean_shift", "aniso_align"])
+def test_vectors_are_passed_on_to_a_transfer_that_is_fitted_to_them(name: str, tmp_path: Path) -> None:
+    path, kept = tmp_path / "image_statistics.safetensors", Sample.of(IMAGES, 30)
+    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art", vectors=kept))
+    found = load_image_statistics(path).vectors
+    assert found
+    assert (found.identity, found.size) == (kept.identity, 30)
+    passed_on = load_image_statistics(saved(tmp_path, name)).vectors
+    assert (passed_on is not None) == (name == "aniso_align")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fitted_basis": None}, "contains no whole aniso_align: 'basis'"),
+        ({"fitted_basis": np.zeros((6, 5), np.float32)}, r"basis is not finite, or has the shape \(6, 5\)"),
+        ({"fitted_bias_3": np.full(2, np.nan, np.float32)}, "bias_3 is not finite"),
+        ({"image_vectors": np.zeros((4, 5), np.float16)}, None),
+    ],
+)
+def test_a_damaged_training_is_told(change: dict[str, Any], message: str | None, tmp_path: Path) -> None:
+    path = saved(tmp_path, "aniso_align")
+    with safe_open(path, "np") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors |= change
+    save_file({name: array for name, array in tensors.items() if array is not None}, path, metadata)
+    if message:
+        with pytest.raises(InputError, match=message):
+            load_transfer(path)
+    else:
+        load_transfer(path)  # Only a refit reads the images' vectors.
+        with pytest.raises(InputError, match="image_vectors are invalid"):
+            load_image_statistics(path)
+
+
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         load_image_statistics(tmp_path / "none.safetensors")
@@ -136,11 +173,12 @@ def test_a_hub_out_of_reach_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> 
         load_transfer("a/b")
 
 
-def test_the_consumer_needs_no_torch(tmp_path: Path) -> None:
-    saved(tmp_path, "mean_shift")
+@pytest.mark.parametrize("name", ["mean_shift", "aniso_align"])
+def test_the_consumer_needs_no_torch(name: str, tmp_path: Path) -> None:
+    saved(tmp_path, name)
     code = (
         "import sys, numpy as np; from unicorn_hf import load_transfer;"
-        f"t = load_transfer({str(tmp_path)!r}); t.apply_image(np.eye(6)); "
+        f"t = load_transfer({str(tmp_path)!r}); t.apply_image(np.eye(6)); t.apply_text(np.eye(6, dtype=np.float32)); "
         "print([name for name in ('torch', 'datasets', 'distributed') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

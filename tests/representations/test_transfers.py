@@ -14,6 +14,7 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.moments import Covariance, Moments, SetMean
 from unicorn_hf.representations.rows import RowError
+from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers import MeanShift, Transfer, TransferStatistics, fit, fit_to_rows
 
 Vectors = NDArray[np.float32]
@@ -30,7 +31,9 @@ def statistics_of(
     text = Moments.merged([Moments.of(part) for part in parts], texts.shape[1])
     covariance = Covariance.of(images) if images is not None else None
     image = Moments.of(images) if images is not None else None
-    statistics = TransferStatistics(text, image, None, seed, covariance)
+    size = TRANSFERS.get(name).num_image_vectors
+    vectors = Sample.of(images, size) if images is not None and size else None
+    statistics = TransferStatistics(text, image, None, seed, covariance, vectors)
     if first_pass := TRANSFERS.get(name).first_pass:
         one = first_pass.fit(statistics)
         statistics = replace(statistics, first=one.result.merged(one.measure(part) for part in parts if len(part)))

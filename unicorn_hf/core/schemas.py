@@ -54,6 +54,12 @@ MEANS = _required(count=pa.int64(), mean=_VECTOR)
 # The scatter matrix, row after row.
 COVARIANCES = _required(count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
 
+# `vectors` are float16, row after row.
+SAMPLES = _required(count=pa.int64(), size=pa.int64(), dim=pa.int64(), vectors=pa.large_binary())
+
+# Arrays that fitting a transfer made, by name.
+TENSORS = _required(name=_TEXT, dtype=_TEXT, shape=pa.list_(pa.int64()), numbers=pa.large_binary())
+
 
 def embeddings(dim: int) -> pa.Schema:
     """The encoder's vectors before the transfer, in float32 to keep the transfer exact."""

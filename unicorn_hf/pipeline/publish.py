@@ -49,7 +49,7 @@ def publish(
         add_shards(folder, packaged, out)
         save_transfer(
             folder / TRANSFER,
-            vectors.transfer.name,
+            vectors.transfer,
             vectors.statistics,
             vectors.text,
             encoder=published.representations.encoder,

@@ -57,6 +57,17 @@ class Gap(Figures):
     """Fréchet distance (not squared) of normal distributions with the clouds' means and covariances."""
     paired_cosine: Rounded | None
     """Mean cosine of a text and its own image; None without pairs."""
+    text_mixing: Rounded | None = None
+    """How well images mix with texts among a text's nearest: 0 if there are only texts or only images, 1 as in a random
+    mixture. Of the pairs if there are any, else of both clouds. See `gap.mixing`. None in figures of older versions."""
+    image_mixing: Rounded | None = None
+    """The same among an image's nearest."""
+    residual_anisotropy: Rounded | None = None
+    """Of the differences between an image and its text, without their mean: the largest variance along an axis divided
+    by the mean variance; 1 if they are the same in all directions. None without pairs."""
+    residual_dimension: Rounded | None = None
+    """Effective dimension of the same differences, as a share of all: the squared sum of the principal variances,
+    divided by the sum of their squares."""
 
 
 class GapFacts(Figures):
@@ -72,7 +83,12 @@ class GapFacts(Figures):
     after: Gap
     direction_kept: Rounded
     """Cosine of the mean gap before and after."""
+    instances_kept: Rounded | None = None
+    """Mean cosine of a text before and after. None in figures of older versions, as the next."""
+    similarities_kept: Rounded | None = None
+    """Correlation of the cosines of all pairs of texts before and after."""
     neighbours_kept: Rounded
+    """Mean share of a text's nearest texts that are still among its nearest after the transfer."""
     num_neighbours: int
     picture: str | None = None
     """Path of the chart in the folder."""

@@ -11,7 +11,15 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.generation import ImageEncoder, TextEncoder
 from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
 from unicorn_hf.representations.figures import GapFacts
-from unicorn_hf.representations.gap import NUM_NEIGHBOURS, Cloud, cosine, measure, neighbours_kept
+from unicorn_hf.representations.gap import (
+    NUM_NEIGHBOURS,
+    Cloud,
+    cosine,
+    measure,
+    neighbours_kept,
+    row_cosines,
+    similarities_kept,
+)
 from unicorn_hf.representations.pictures import Picture, PictureSource
 from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.transfers import Transfer
@@ -69,6 +77,8 @@ def measure_set(
         before=measure(*clouds_before, pairs_before),
         after=measure(*clouds_after, pairs_after),
         direction_kept=cosine(_mean_gap(*clouds_before), _mean_gap(*clouds_after)),
+        instances_kept=float(row_cosines(clouds_before[0], clouds_after[0]).mean()),
+        similarities_kept=similarities_kept(clouds_before[0], clouds_after[0]),
         neighbours_kept=neighbours_kept(clouds_before[0], clouds_after[0]),
         num_neighbours=NUM_NEIGHBOURS,
     )

@@ -109,7 +109,6 @@ class Part(ABC):
     schema: ClassVar[pa.Schema]
 
     count: int
-    mean: NDArray[np.float64]
 
     @classmethod
     @abstractmethod

@@ -16,13 +16,13 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.core.schemas import CAPTIONS, MOMENTS
+from unicorn_hf.core.schemas import CAPTIONS, MOMENTS, TENSORS
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
 from unicorn_hf.representations.moments import DomainMoments, Part
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
-from unicorn_hf.representations.vectors import KIND, read_vectors, write_vectors
+from unicorn_hf.representations.vectors import KIND, read_vectors, tensor_table, tensors_of, write_vectors
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.progress import Progress
@@ -30,7 +30,7 @@ from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import PartitionJob, Record, Step
 from unicorn_hf.runtime.work import Work
 
-STAGE, ALIGNMENT = "representations", "alignment"
+STAGE, ALIGNMENT, FITTING = "representations", "alignment", "fitting"
 _MERGED, _RESULT = "all", "mean"
 CODE = 3
 """Increment when the content of a partition changes: captions are then encoded again."""
@@ -186,15 +186,17 @@ class RepresentationStage:
         records = pool.run(jobs, _counted(progress), on_gpu=on_gpu)
         progress.finish()
         text = self._text_moments()
+        asked = self.recipe.representations.transfer
+        name = self._transfer(asked, progress)
+        transfer = TRANSFERS.get(name)
+        kept, size = self.image.vectors if self.image else None, transfer.num_image_vectors
         statistics = TransferStatistics(
             text.overall,
             self.image.moments if self.image else None,
             seed=self.recipe.random_seed,
             image_covariance=self.image.covariance if self.image else None,
+            image_vectors=kept.first(size) if kept and size else None,
         )
-        asked = self.recipe.representations.transfer
-        name = self._transfer(asked, progress)
-        transfer = TRANSFERS.get(name)
         if transfer.moves_texts:
             first = self.captions[0]
             text.overall.check_spread(f"the text representations, from shard {first.partition}, row {first.rows[0]} on")
@@ -205,7 +207,7 @@ class RepresentationStage:
             dim=records[0].dim,
             text=text,
             statistics=statistics,
-            transfer=fit(name, statistics),
+            transfer=self._fitted(name, statistics, progress),
             asked=asked,
             image=self.image,
             num_long=sum(record.num_long for record in records),
@@ -221,6 +223,23 @@ class RepresentationStage:
             f"calibrate`), but there are none: {transfer.fallback} is used instead"
         )
         return transfer.fallback
+
+    def _fitted(self, name: str, statistics: TransferStatistics, progress: Progress) -> Transfer:
+        """The transfer. The result of a training is stored, since a build that resumes needs the same one again."""
+        kind = TRANSFERS.get(name)
+        if not kind.is_trained:
+            return fit(name, statistics)
+        identity = TRANSFERS.identity(name), statistics.identity(image=True), CODE
+        step = Step.of(self.work_dir, FITTING, self.step.folder.name, *identity)
+        shard = step.shard(_MERGED, "tensors")
+        if step.find(_MERGED, "", Record):
+            return kind.restored(statistics, tensors_of(read_table(shard, TENSORS)))
+        progress.start(FITTING, 1, "transfers")
+        transfer = fit(name, statistics)
+        write_table(shard, tensor_table(transfer.tensors), TENSORS)
+        step.finish(_MERGED, Record(inputs="", num_bytes=step.sizes(_MERGED, "tensors")))
+        progress.finish()
+        return transfer
 
     def _aligned(
         self, alignment: FirstPass, statistics: TransferStatistics, pool: WorkerPool, progress: Progress
@@ -271,7 +290,8 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
     """Load the recipe's image statistics.
 
     Raises:
-        InputError: the file is missing, of another kind, or from another encoder than the recipe's.
+        InputError: the file is missing, of another kind, from another encoder than the recipe's, or without something
+            that the recipe's transfer needs.
     """
     path, encoder = recipe.representations.image_statistics, recipe.representations.encoder
     if path is None:
@@ -282,6 +302,7 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
             f"{path} was made with the encoder {statistics.encoder}, but the build uses {encoder}, another model",
             f"Recompute it: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
         )
+    TRANSFERS.get(recipe.representations.transfer).check_images(statistics.covariance, statistics.vectors)
     return statistics
 
 

@@ -16,14 +16,19 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, Part, SetMean
+from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
 from unicorn_hf.runtime.files import atomic
 
 _KEY = "unicorn_hf"
 """The only metadata key: safetensors writes several keys in an order that varies between runs."""
+_FITTED = "fitted_"
+"""Prefix of the names of a transfer's own tensors."""
 _ADVICE = "Make image statistics with `unicorn-hf calibrate`; every built data set contains a transfer.safetensors."
 
 
+Numbers = NDArray[np.floating[Any]]
+Tensors = Mapping[str, Numbers]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """Integers up to the limit are exact in float64, the type of moments."""
 
@@ -59,6 +64,8 @@ class ImageStatistics:
     """Name of the source of the images."""
     covariance: Covariance | None = None
     """Of the same images; None in files of older versions."""
+    vectors: Sample | None = None
+    """Vectors of some of these images, if they were kept."""
 
 
 def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
@@ -69,7 +76,7 @@ def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
         image_count=statistics.moments.count,
         image_source=statistics.source,
     )
-    _save(path, _side("image", statistics.moments, statistics.covariance), facts)
+    _save(path, _image_side(statistics.moments, statistics.covariance, statistics.vectors), facts)
 
 
 def load_image_statistics(path: Path) -> ImageStatistics:
@@ -82,13 +89,13 @@ def load_image_statistics(path: Path) -> ImageStatistics:
     moments = _moments(path, "image", facts.image_count, tensors)
     if moments is None:
         raise InputError(f"{path} contains no image statistics", _ADVICE)
-    covariance = _covariance(path, "image", moments, tensors)
-    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source, covariance)
+    covariance, vectors = _covariance(path, "image", moments, tensors), _image_vectors(path, moments, tensors)
+    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source, covariance, vectors)
 
 
 def save_transfer(
     path: Path,
-    name: str,
+    transfer: Transfer,
     statistics: TransferStatistics,
     text: DomainMoments,
     *,
@@ -101,20 +108,21 @@ def save_transfer(
     The file has all that a consumer or a refit needs; see `load_transfer`.
     """
     first = statistics.first
-    tensors = _side("text", statistics.text, first if isinstance(first, Covariance) else None)
+    tensors: dict[str, Numbers] = {_FITTED + name: tensor for name, tensor in transfer.tensors.items()}
+    tensors |= _side("text", statistics.text, first if isinstance(first, Covariance) else None)
     parts = list(text.domains.values())
     tensors["text_domain_mean"] = np.stack([part.mean for part in parts])
     tensors["text_domain_variance"] = np.stack([part.variance for part in parts])
     if statistics.image:
-        tensors |= _side("image", statistics.image, statistics.image_covariance)
+        tensors |= _image_side(statistics.image, statistics.image_covariance, statistics.image_vectors)
     if isinstance(first, SetMean):
         tensors["aligned_mean"] = first.mean
     facts = Facts(
         encoder=encoder,
         encoder_id=encoder_id,
-        transfer=name,
+        transfer=transfer.name,
         seed=statistics.seed,
-        train_noise=TRANSFERS.get(name).train_noise,
+        train_noise=transfer.train_noise,
         text_count=statistics.text.count,
         text_domains={name: part.count for name, part in text.domains.items()},
         image_count=statistics.image.count if statistics.image else 0,
@@ -147,11 +155,19 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     first: Part | None = _covariance(path, "text", text, tensors)
     if "aligned_mean" in tensors:
         first = SetMean(facts.text_count, tensors["aligned_mean"])
-    if TRANSFERS.get(facts.transfer).first_pass and first is None:
-        raise InputError(f"{path} contains no transfer", _ADVICE)
     image = _moments(path, "image", facts.image_count, tensors)
     covariance = _covariance(path, "image", image, tensors) if image else None
-    return fit(facts.transfer, TransferStatistics(text, image, first, facts.seed, covariance))
+    statistics = TransferStatistics(text, image, first, facts.seed, covariance)
+    kind = TRANSFERS.get(facts.transfer)
+    if kind.is_trained:
+        fitted = {name.removeprefix(_FITTED): tensor for name, tensor in tensors.items() if name.startswith(_FITTED)}
+        try:
+            return kind.restored(statistics, fitted)
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{path} contains no whole {facts.transfer}: {error}", _ADVICE) from None
+    if kind.first_pass and first is None:
+        raise InputError(f"{path} contains no transfer", _ADVICE)
+    return fit(facts.transfer, statistics)
 
 
 def encoder_id(encoder: str) -> str:
@@ -170,12 +186,17 @@ def check_encoder(folder: Path, encoder: str) -> None:
         raise InputError(f"{folder} was made with the encoder {facts.encoder}, but {encoder} is another model")
 
 
-def _side(name: str, moments: Moments, covariance: Covariance | None) -> dict[str, NDArray[np.float64]]:
+def _side(name: str, moments: Moments, covariance: Covariance | None) -> dict[str, Numbers]:
     whole = {f"{name}_covariance": covariance.matrix} if covariance else {}
     return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance, **whole}
 
 
-def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np.float64]]) -> Moments | None:
+def _image_side(moments: Moments, covariance: Covariance | None, vectors: Sample | None) -> dict[str, Numbers]:
+    kept = {"image_vectors": vectors.vectors} if vectors else {}
+    return _side("image", moments, covariance) | kept
+
+
+def _moments(path: Path, side: str, count: int, tensors: Tensors) -> Moments | None:
     names = f"{side}_mean", f"{side}_variance"
     if not count or not all(name in tensors for name in names):
         return None
@@ -185,9 +206,7 @@ def _moments(path: Path, side: str, count: int, tensors: Mapping[str, NDArray[np
     return Moments(count, mean, variance * count)
 
 
-def _covariance(
-    path: Path, side: str, moments: Moments, tensors: Mapping[str, NDArray[np.float64]]
-) -> Covariance | None:
+def _covariance(path: Path, side: str, moments: Moments, tensors: Tensors) -> Covariance | None:
     matrix = tensors.get(f"{side}_covariance")
     if matrix is None:
         return None
@@ -196,7 +215,16 @@ def _covariance(
     return Covariance(moments.count, moments.mean, matrix * moments.count)
 
 
-def _save(path: Path, tensors: Mapping[str, NDArray[np.float64]], facts: Facts) -> None:
+def _image_vectors(path: Path, moments: Moments, tensors: Tensors) -> Sample | None:
+    vectors = tensors.get("image_vectors")
+    if vectors is None:
+        return None
+    if vectors.ndim != 2 or vectors.shape[1] != moments.dim or not np.isfinite(vectors).all():
+        raise InputError(f"{path}: image_vectors are invalid or of another dimension than image_mean", _ADVICE)
+    return Sample(moments.count, len(vectors), vectors.astype(np.float16))
+
+
+def _save(path: Path, tensors: Tensors, facts: Facts) -> None:
     from safetensors.numpy import save
 
     metadata = json.dumps(facts.model_dump(), ensure_ascii=False)
@@ -205,7 +233,7 @@ def _save(path: Path, tensors: Mapping[str, NDArray[np.float64]], facts: Facts) 
         temporary.write_bytes(content)
 
 
-def _load(path: Path) -> tuple[Facts, dict[str, NDArray[np.float64]]]:
+def _load(path: Path) -> tuple[Facts, dict[str, Numbers]]:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -13,7 +13,11 @@ _GAP = {
     "mean_share": "the means' share of the gap's energy",
     "mmd": "maximum mean discrepancy",
     "frechet": "Fréchet distance",
+    "text_mixing": "mixing around a text",
+    "image_mixing": "mixing around an image",
     "paired_cosine": "cosine of an image and its text",
+    "residual_anisotropy": "anisotropy of their difference",
+    "residual_dimension": "effective dimension of their difference",
 }
 
 

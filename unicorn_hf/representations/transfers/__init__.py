@@ -8,6 +8,7 @@ from dataclasses import replace
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.moments import Covariance, Moments
 from unicorn_hf.representations.rows import Vectors
+from unicorn_hf.representations.sample import Sample
 
 # This order is the one of every list of transfers. Other modules of this package are found too, after these.
 # isort: off
@@ -19,12 +20,14 @@ from unicorn_hf.representations.transfers.c3 import C3
 from unicorn_hf.representations.transfers.per_dimension import PerDimension
 from unicorn_hf.representations.transfers.realign import Alignment, Realign
 from unicorn_hf.representations.transfers.gaussian_ot import GaussianOT
+from unicorn_hf.representations.transfers.aniso_align import AnisoAlign
 from unicorn_hf.representations.transfers.base import FirstPass, Transfer, TransferStatistics
 # isort: on
 
 __all__ = [
     "C3",
     "Alignment",
+    "AnisoAlign",
     "FirstPass",
     "GaussianOT",
     "Identity",
@@ -53,11 +56,16 @@ def fit_to_rows(name: str, texts: Vectors, images: Vectors | None = None, seed: 
         InputError: there is no such transfer; or see `Transfer.fit`.
         RowError: a row has no direction.
     """
+    transfer = TRANSFERS.get(name)
     covariance = Covariance.of(images) if images is not None else None
     statistics = TransferStatistics(
-        Moments.of(texts), covariance.moments if covariance else None, seed=seed, image_covariance=covariance
+        Moments.of(texts),
+        covariance.moments if covariance else None,
+        seed=seed,
+        image_covariance=covariance,
+        image_vectors=Sample.of(images, size) if images is not None and (size := transfer.num_image_vectors) else None,
     )
-    if first_pass := TRANSFERS.get(name).first_pass:
+    if first_pass := transfer.first_pass:
         statistics = replace(statistics, first=first_pass.fit(statistics).measure(texts))
     return fit(name, statistics)
 

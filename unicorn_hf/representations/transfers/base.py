@@ -9,9 +9,9 @@ result for a row depends only on that row (and, for `c3`, on its id), not on oth
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.representations.moments import Covariance, Moments, Part
 from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, rows_from
+from unicorn_hf.representations.sample import Sample
 
 Array = TypeVar("Array")
 """A NumPy array or a torch tensor; the result has the type of the argument."""
@@ -29,6 +30,7 @@ Mean = NDArray[np.float64]
 Exact = NDArray[np.float64]
 Block = NDArray[np.float32]
 Stored = Literal["float16", "float32"]
+Tensors = Mapping[str, NDArray[np.floating[Any]]]
 Move = Callable[[Block, int], None]
 """Changes a block of rows in place; the number is that of its first row."""
 
@@ -51,6 +53,8 @@ class TransferStatistics:
     seed: int = 0
     """For noise."""
     image_covariance: Covariance | None = None
+    image_vectors: Sample | None = None
+    """For transfers that use some."""
 
     @property
     def known_image(self) -> Moments:
@@ -73,7 +77,8 @@ class TransferStatistics:
     def identity(self, *, image: bool) -> str:
         """Fingerprint of the statistics; with the image side only if `image`."""
         sides = [self.text, (self.image_covariance or self.image) if image else None, self.first]
-        return fingerprint([side.identity if side else None for side in sides], self.seed)
+        vectors = [self.image_vectors.identity] if image and self.image_vectors else []
+        return fingerprint([side.identity if side else None for side in sides], self.seed, *vectors)
 
 
 class FirstPass(ABC):
@@ -119,6 +124,10 @@ class Transfer(ABC):
     """Whether it changes text vectors. If so, it needs at least two different captions."""
     first_pass: ClassVar[type[FirstPass] | None] = None
     """The first of two passes: its result is `TransferStatistics.first`."""
+    num_image_vectors: ClassVar[int] = 0
+    """Number of image vectors that fitting uses at most: `TransferStatistics.image_vectors`."""
+    is_trained: ClassVar[bool] = False
+    """Whether fitting takes long: its result, `tensors`, is then stored, in the work folder and in the data set."""
     train_noise: ClassVar[float] = 0.0
     """Recommended L2 norm of the noise that training adds to each vector, fresh in each step."""
     card_text: ClassVar[str] = "moved"
@@ -140,6 +149,29 @@ class Transfer(ABC):
         Raises:
             InputError: the statistics are incomplete, or all vectors are equal.
         """
+
+    @classmethod
+    def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
+        """Check that fitting will be possible with this image side; a build calls it before it begins.
+
+        Raises:
+            InputError: something is missing.
+        """
+
+    @property
+    def tensors(self) -> Tensors:
+        """The result of a training, for `restored`."""
+        return {}
+
+    @classmethod
+    def restored(cls, statistics: TransferStatistics, tensors: Tensors) -> Self:
+        """The transfer that had these `tensors`, from the same statistics.
+
+        Raises:
+            InputError: see `fit`.
+            KeyError, ValueError: tensors are missing or damaged.
+        """
+        return cls.fit(statistics)
 
     @abstractmethod
     def mover(self, ids: Sequence[str] | None) -> Move:

@@ -12,6 +12,7 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.rows import Vectors
+from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers.base import (
     Block,
     Centre,
@@ -70,15 +71,19 @@ class GaussianOT(MeanShift):
     card_image = "subtract the mean of real images, and scale them to unit length"
 
     @classmethod
-    def fit(cls, statistics: TransferStatistics) -> Self:
-        image, text = statistics.image_covariance, statistics.first
-        TextCovariance.fit(statistics)
-        if image is None:
+    def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
+        if covariance is None:
             raise InputError(
                 "the image statistics contain no covariance",
                 "They are of an older version: run `unicorn-hf calibrate`.",
             )
-        if not isinstance(text, Covariance):
+
+    @classmethod
+    def fit(cls, statistics: TransferStatistics) -> Self:
+        image, text = statistics.image_covariance, statistics.first
+        TextCovariance.fit(statistics)
+        cls.check_images(image, statistics.image_vectors)
+        if image is None or not isinstance(text, Covariance):
             raise ValueError("gaussian_ot also needs the covariance of the text representations")
         return cls(text.mean, image.mean, text_covariance=text.matrix, image_covariance=image.matrix)
 

@@ -78,7 +78,7 @@ class Realign(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        if statistics.first is None:
+        if not isinstance(statistics.first, SetMean):
             raise ValueError("realign also needs the mean of the aligned text representations")
         return cls(Alignment.fit(statistics), statistics.first.mean)
 
