@@ -1,7 +1,7 @@
 """Every transfer on held-out pictures, with the demonstration encoder: gap, retrieval, and a probe that saw text alone.
 
     pip install resvg-py
-    python -m benchmarks.held_out [--seeds 5]
+    python -m benchmarks.held_out [--seeds 5] [--no-probe]
 
 The pictures, of OpenMoji and of held-out emoji in the art that the encoder was trained on, had no part in its training
 (see scripts/train_joint_encoder.py; the art is fetched by npm once, into unicorn-hf's cache). For each seed the emoji
@@ -15,6 +15,13 @@ that need some. Nothing is fitted to a held-out picture, nor chosen by one.
 - probe: accuracy, on real pictures, of logistic regression trained on transferred texts to tell the emoji's groups
   (9 classes). Its weight decay is the best of six on a fifth of the texts. `images` is the same probe trained on the
   unpaired images: what text stands in for; `largest` always says the most frequent group of the training texts.
+
+A second table has the measures of AnisoAlign (2605.07825), of labels and pictures of OpenMoji's unseen emoji, which
+neither the encoder nor a transfer saw (see `unicorn_hf.representations.gap`):
+
+- kept: mean cosine of a text before and after, correlation of the cosines of pairs of texts, share of the 20 nearest;
+- centres: distance of the means; mixing around texts and around pictures, 1 as in a random mixture; cosine of a pair;
+- residual: anisotropy and effective dimension of picture less text.
 
 Printed are mean and standard deviation over the seeds.
 """
@@ -34,7 +41,7 @@ from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, load_art
 from scripts.train_joint_encoder import ENCODER, phrases, recall
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import resolve_encoder
-from unicorn_hf.representations.gap import mmd
+from unicorn_hf.representations.gap import mixing, mmd, neighbours_kept, residual, row_cosines, similarities_kept
 from unicorn_hf.representations.transfers import Transfer, fit_to_rows
 
 DECAYS = tuple(10.0**-power for power in range(2, 8))
@@ -67,19 +74,38 @@ class Encoded:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--no-probe", action="store_true", help="gap, retrieval and measures alone, in a few minutes")
+    options = parser.parse_args()
+    seeds = range(options.seeds)
     encoded = encode(load_art())
     num = int(encoded.held_out[encoded.openmoji.concepts].sum())
     print(f"{ENCODER}, {len(seeds)} seeds, torch {torch.__version__}, {platform.machine()}\n")
-    names = ("largest", *TRANSFERS.own_names, "images")
-    found = {name: [measured(encoded, name, seed) for seed in seeds] for name in names}
+    print(f"N = {num} for recall and measures\n")
+    names = TRANSFERS.own_names if options.no_probe else ("largest", *TRANSFERS.own_names, "images")
+    found: dict[str, list[Row]] = {name: [] for name in names}
+    measures: dict[str, list[Row]] = {name: [] for name in TRANSFERS.own_names}
+    for name, seed in product(names, seeds):
+        if name not in measures:
+            found[name].append(reference(encoded, name, seed))
+            continue
+        part = Half.of(encoded, seed)
+        transfer = fit_to_rows(name, part.texts, part.images, seed)
+        found[name].append(gap_and_recall(encoded, transfer))
+        measures[name].append(authors_measures(encoded, transfer))
+        if not options.no_probe:
+            found[name][-1] |= probed(part.moved(transfer), part.groups, held_out(encoded, transfer), seed)
+    print_table(found)
+    print_table(measures)
+
+
+def print_table(found: dict[str, list[Row]]) -> None:
     columns = list(found["none"][0])
-    print(f"N = {num} for recall\n")
     print("| | " + " | ".join(columns) + " |")
     print("|---|" + "--:|" * len(columns))
     for name, rows in found.items():
         cells = [shown([row[column] for row in rows if column in row], column) for column in columns]
         print(f"| {name} | " + " | ".join(cells) + " |")
+    print()
 
 
 def shown(values: list[float], column: str) -> str:
@@ -114,23 +140,40 @@ def encode(art: Art) -> Encoded:
     )
 
 
-def measured(encoded: Encoded, name: str, seed: int) -> Row:
-    """What one transfer, or one of the two references, reaches with one seed."""
-    random = np.random.default_rng(seed)
-    half, other = np.array_split(random.permutation(np.flatnonzero(~encoded.held_out)), 2)
-    texts = encoded.phrases[half].reshape(-1, encoded.phrases.shape[2])
-    groups = np.repeat(encoded.groups[half], encoded.phrases.shape[1])
-    known = np.isin(encoded.trained_art.concepts, other)
-    images, image_groups = encoded.trained_art.vectors[known], encoded.groups[encoded.trained_art.concepts[known]]
-    if name == "largest":
-        largest = np.bincount(groups).argmax()
-        return {column: float((right == largest).mean()) for column, (_, right) in held_out(encoded, "none").items()}
+@dataclass(frozen=True)
+class Half:
+    """What a seed's transfers are fitted to."""
+
+    texts: Vectors
+    ids: list[str]
+    groups: Numbers
+    images: Vectors
+    image_groups: Numbers
+
+    @classmethod
+    def of(cls, encoded: Encoded, seed: int) -> "Half":
+        random, num_phrases = np.random.default_rng(seed), encoded.phrases.shape[1]
+        half, other = np.array_split(random.permutation(np.flatnonzero(~encoded.held_out)), 2)
+        known = np.isin(encoded.trained_art.concepts, other)
+        return cls(
+            texts=encoded.phrases[half].reshape(-1, encoded.phrases.shape[2]),
+            ids=[f"{concept} {phrase}" for concept, phrase in product(half, range(num_phrases))],
+            groups=np.repeat(encoded.groups[half], num_phrases),
+            images=encoded.trained_art.vectors[known],
+            image_groups=encoded.groups[encoded.trained_art.concepts[known]],
+        )
+
+    def moved(self, transfer: Transfer) -> Vectors:
+        return transfer.apply_text(self.texts, self.ids)
+
+
+def reference(encoded: Encoded, name: str, seed: int) -> Row:
+    """What a guess, or a probe that is trained on images, reaches with one seed."""
+    part = Half.of(encoded, seed)
     if name == "images":
-        return probed(images, image_groups, held_out(encoded, "none"), seed)
-    transfer = fit_to_rows(name, texts, images, seed)
-    ids = [f"{concept} {phrase}" for concept, phrase in product(half, range(encoded.phrases.shape[1]))]
-    shifted = transfer.apply_text(texts, ids)
-    return gap_and_recall(encoded, transfer) | probed(shifted, groups, held_out(encoded, transfer), seed)
+        return probed(part.images, part.image_groups, held_out(encoded, "none"), seed)
+    largest = np.bincount(part.groups).argmax()
+    return {column: float((right == largest).mean()) for column, (_, right) in held_out(encoded, "none").items()}
 
 
 def held_out(encoded: Encoded, transfer: "Transfer | str") -> dict[str, tuple[Vectors, Numbers]]:
@@ -157,6 +200,27 @@ def gap_and_recall(encoded: Encoded, transfer: Transfer) -> Row:
         "MMD": mmd(texts.astype(np.float64), images.astype(np.float64)),
         "label in first 10 %": recall(near, TENTH),
         "picture in first 10 %": recall(near.T, TENTH),
+    }
+
+
+def authors_measures(encoded: Encoded, transfer: Transfer) -> Row:
+    unseen = encoded.held_out[encoded.openmoji.concepts]
+    concepts = encoded.openmoji.concepts[unseen]
+    before = encoded.labels[concepts].astype(np.float64)
+    texts = transfer.apply_text(encoded.labels[concepts], [f"label {concept}" for concept in concepts])
+    images = transfer.apply_image(encoded.openmoji.vectors[unseen])
+    after, pictures = texts.astype(np.float64), images.astype(np.float64)
+    anisotropy, dimension = residual(after, pictures)
+    return {
+        "texts kept": float(row_cosines(before, after).mean()),
+        "similarities kept": similarities_kept(before, after),
+        "neighbours kept": neighbours_kept(before, after),
+        "centres": float(np.linalg.norm(pictures.mean(axis=0) - after.mean(axis=0))),
+        "mixing, texts": mixing(after, pictures),
+        "mixing, pictures": mixing(pictures, after),
+        "cosine of a pair": float(row_cosines(after, pictures).mean()),
+        "residual anisotropy": anisotropy,
+        "residual dimension": dimension,
     }
 
 

@@ -978,6 +978,9 @@ def _show_gap(facts: "GapFacts") -> None:
     for name, before, after in gap_of(facts):
         _echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
     _echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
+    if facts.instances_kept is not None and facts.similarities_kept is not None:
+        _echo(f"{'cosine of a text before and after':50}{facts.instances_kept:>18.4f}")
+        _echo(f"{'correlation of cosines of texts before and after':50}{facts.similarities_kept:>18.4f}")
     _echo(f"{f'share of {facts.num_neighbours} nearest texts kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
 
 

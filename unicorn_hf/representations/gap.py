@@ -109,8 +109,9 @@ def similarities_kept(before: Cloud, after: Cloud) -> float:
 def mixing(cloud: Cloud, other: Cloud, number: int = NUM_NEIGHBOURS) -> float:
     """How well the surroundings of this cloud's rows are mixed from both clouds.
 
-    The binary entropy of the share of `other` among a row's nearest in both clouds (by cosine, without itself), averaged
-    over the rows of `cloud`, divided by its expectation with shuffled labels. 0: the clouds are apart; 1: mixed.
+    The binary entropy of the share of `other` among a row's nearest in both clouds (by cosine, without itself),
+    averaged over the rows of `cloud`, divided by its expectation with shuffled labels. 0: the clouds are apart; 1:
+    mixed.
     """
     num_others = len(cloud) - 1 + len(other)
     number = min(number, num_others)

@@ -104,16 +104,16 @@ class AnisoAlign(Transfer):
     AnisoAlign (2605.07825). Q has the eigenvectors of cov(y) + cov(x). A text y - mu_y + mu_x is turned by Q; its
     first axes, in blocks of two, become phases and radii. A radius is mapped to that of the images with the same rank;
     the other coordinates get the images' mean and standard deviation. A small network then turns each phase by at most
-    `most_turn` and stretches each radius by at most exp(`most_stretch`). It is trained to bring the phases where a score
-    network, trained on images alone, expects them, and to keep the texts' relative phases.
+    `most_turn` and stretches each radius by at most exp(`most_stretch`). It is trained to bring the phases where a
+    score network, trained on images alone, expects them, and to keep the texts' relative phases.
 
     The paper leaves open, and we chose, before looking at any held-out picture:
 
     - 2 d / 4 axes in blocks, at most 256. They are mixed by a random rotation R, the seed's: as eigenvectors, blocks
       would be nearly uncorrelated, and there would be no relative phases to learn.
     - Phases and radii of texts are those of y - mu_y + mu_x; the other coordinates are those of the eigenvectors.
-    - 4 partners of a block; a step of 0.1 along the drift; noise of variance 2 s, s from 0.01 to 1 in geometric steps of
-      t in [0, 1]: from a tenth of a radian to nearly uniform.
+    - 4 partners of a block; a step of 0.1 along the drift; noise of variance 2 s, s from 0.01 to 1, geometric in t from
+      0 to 1: from a seventh of a radian to nearly uniform.
     - Two hidden layers of 256 units with SiLU; 400 steps of Adam with 256 rows for each network, at a rate that falls
       from 0.001 to 0: longer training changes little.
     - The weight of the phase loss is the number of edges, by which the paper divides it.

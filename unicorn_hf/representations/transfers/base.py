@@ -150,7 +150,7 @@ class Transfer(ABC):
             InputError: the statistics are incomplete, or all vectors are equal.
         """
 
-    @classmethod
+    @classmethod  # noqa: B027 - most need nothing more
     def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
         """Check that fitting will be possible with this image side; a build calls it before it begins.
 
