@@ -85,17 +85,22 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [*map(str, arguments)])
 
 
-def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("transfer", ["realign", "aniso_align"])
+def test_calibrate_build_and_gap_as_commands(
+    transfer: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.txt").write_text("".join(f"a jar number {n} on a shelf\n" for n in range(150)))
-    done = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors")
+    kept = ("--keep-vectors", 20) if transfer == "aniso_align" else ()
+    done = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors", *kept)
     assert done.exit_code == 0, done.stderr
     assert f"{NUM} pictures" in done.stdout
+    assert ("20 vectors kept" in done.stdout) == bool(kept)
     told = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json")
     assert (json.loads(told.stdout)["num_images"], json.loads(told.stdout)["dim"]) == (NUM, DIM)
     done = unicorn(
         "build", "--seeds", "seeds.txt", "--captions", 50, "--instructions", 10, "--engine", "echo", "--workers", 1,
-        "--encoder", ENCODER, "--transfer", "realign", "--image-statistics", "im.safetensors", cwd=tmp_path,
+        "--encoder", ENCODER, "--transfer", transfer, "--image-statistics", "im.safetensors", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     done = run("gap", "unicorn", "--images", pictures, "--encoder", ENCODER)
@@ -112,7 +117,10 @@ def test_calibrate_build_and_gap_as_commands(pictures: Path, tmp_path: Path, mon
     assert f"| {facts['before']['mmd']} | {facts['after']['mmd']} |" in card
     assert (tmp_path / "unicorn" / "assets" / "gap.png").stat().st_size > 10_000
     assert str(tmp_path) not in card
-    assert load_transfer(tmp_path / "unicorn").name == "realign"
+    assert f"| mixing around a text | {facts['before']['text_mixing']} | {facts['after']['text_mixing']} |" in card
+    assert 0 < facts["after"]["residual_dimension"] < 1 < facts["after"]["residual_anisotropy"]
+    assert 0 < facts["similarities_kept"] <= 1
+    assert load_transfer(tmp_path / "unicorn").name == transfer
     done = run("validate", "unicorn")
     assert done.exit_code == 0, done.stdout
     told = run("gap", "unicorn", "--images", pictures, "--encoder", ENCODER, "--no-plot", "--json")

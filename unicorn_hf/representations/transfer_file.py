@@ -1,7 +1,6 @@
 """Read and write `image_statistics.safetensors`, and a data set's `transfer.safetensors`."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, Part, SetMean
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
+from unicorn_hf.representations.transfers.base import Tensors
 from unicorn_hf.runtime.files import atomic
 
 _KEY = "unicorn_hf"
@@ -27,8 +27,6 @@ _FITTED = "fitted_"
 _ADVICE = "Make image statistics with `unicorn-hf calibrate`; every built data set contains a transfer.safetensors."
 
 
-Numbers = NDArray[np.floating[Any]]
-Tensors = Mapping[str, Numbers]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """Integers up to the limit are exact in float64, the type of moments."""
 
@@ -108,7 +106,7 @@ def save_transfer(
     The file has all that a consumer or a refit needs; see `load_transfer`.
     """
     first = statistics.first
-    tensors: dict[str, Numbers] = {_FITTED + name: tensor for name, tensor in transfer.tensors.items()}
+    tensors: dict[str, NDArray[Any]] = {_FITTED + name: tensor for name, tensor in transfer.tensors.items()}
     tensors |= _side("text", statistics.text, first if isinstance(first, Covariance) else None)
     parts = list(text.domains.values())
     tensors["text_domain_mean"] = np.stack([part.mean for part in parts])
@@ -186,14 +184,14 @@ def check_encoder(folder: Path, encoder: str) -> None:
         raise InputError(f"{folder} was made with the encoder {facts.encoder}, but {encoder} is another model")
 
 
-def _side(name: str, moments: Moments, covariance: Covariance | None) -> dict[str, Numbers]:
+def _side(name: str, moments: Moments, covariance: Covariance | None) -> Tensors:
     whole = {f"{name}_covariance": covariance.matrix} if covariance else {}
     return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance, **whole}
 
 
-def _image_side(moments: Moments, covariance: Covariance | None, vectors: Sample | None) -> dict[str, Numbers]:
+def _image_side(moments: Moments, covariance: Covariance | None, vectors: Sample | None) -> Tensors:
     kept = {"image_vectors": vectors.vectors} if vectors else {}
-    return _side("image", moments, covariance) | kept
+    return {**_side("image", moments, covariance), **kept}
 
 
 def _moments(path: Path, side: str, count: int, tensors: Tensors) -> Moments | None:
@@ -233,7 +231,7 @@ def _save(path: Path, tensors: Tensors, facts: Facts) -> None:
         temporary.write_bytes(content)
 
 
-def _load(path: Path) -> tuple[Facts, dict[str, Numbers]]:
+def _load(path: Path) -> tuple[Facts, dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -57,7 +57,7 @@ def find_vectors(paths: Iterable[Path], ids: Sequence[str]) -> NDArray[np.float3
     return np.stack([found[row] for row in range(len(ids))]) if ids and len(found) == len(ids) else None
 
 
-def tensor_table(tensors: Mapping[str, NDArray[np.floating[Any]]]) -> pa.Table:
+def tensor_table(tensors: Mapping[str, NDArray[Any]]) -> pa.Table:
     """Arrays by name, as a table of the schema `TENSORS`."""
     arrays = tensors.values()
     numbers = pa.array([array.tobytes() for array in arrays], pa.large_binary())
@@ -65,7 +65,7 @@ def tensor_table(tensors: Mapping[str, NDArray[np.floating[Any]]]) -> pa.Table:
     return pa.table(columns, schema=TENSORS)
 
 
-def tensors_of(table: pa.Table) -> dict[str, NDArray[np.floating[Any]]]:
+def tensors_of(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The arrays of such a table, not writable."""
     return {
         row["name"]: np.frombuffer(row["numbers"], np.dtype(row["dtype"])).reshape(row["shape"])

@@ -27,7 +27,13 @@ from unicorn_hf.representations.transfers.base import (
     normalise,
 )
 
-Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[Any]
+NUM_VECTORS = 10_000
+"""Of each side that the networks are fitted to, at most."""
+_MEANS = ("text_mean", "image_mean")
+"""Fields that are statistics of the set, not of the training."""
+_EPSILON = 1e-12
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class TextSample(FirstPass):
         return cls()
 
     def measure(self, vectors: Vectors) -> Sample:
-        return Sample.of(vectors, AnisoAlign.num_image_vectors)
+        return Sample.of(vectors, NUM_VECTORS)
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,6 @@ class Polar:
         return np.concatenate([pairs.reshape(len(pairs), -1), self.rest], axis=1)
 
 
-_EPSILON = 1e-12
-
-
 @TRANSFERS.register("aniso_align")
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnisoAlign(Transfer):
@@ -109,8 +112,8 @@ class AnisoAlign(Transfer):
 
     The paper leaves open, and we chose, before looking at any held-out picture:
 
-    - 2 d / 4 axes in blocks, at most 256. They are mixed by a random rotation R, the seed's: as eigenvectors, blocks
-      would be nearly uncorrelated, and there would be no relative phases to learn.
+    - Half of the axes are in blocks, at most 256. They are mixed by a random rotation R, the seed's: blocks of
+      eigenvectors are nearly uncorrelated, so that there would be no relative phases to learn.
     - Phases and radii of texts are those of y - mu_y + mu_x; the other coordinates are those of the eigenvectors.
     - 4 partners of a block; a step of 0.1 along the drift; noise of variance 2 s, s from 0.01 to 1, geometric in t from
       0 to 1: from a seventh of a radian to nearly uniform.
@@ -152,7 +155,7 @@ class AnisoAlign(Transfer):
     )
     needs_images = True
     is_trained = True
-    num_image_vectors = 10_000
+    num_image_vectors = NUM_VECTORS
     first_pass = TextSample
     card_text = TO_IMAGES
 
@@ -164,7 +167,7 @@ class AnisoAlign(Transfer):
         if vectors is None:
             raise InputError(
                 "aniso_align is fitted to image vectors, but the image statistics contain none",
-                f"Keep some: unicorn-hf calibrate --keep-vectors {cls.num_image_vectors}",
+                f"Keep some: unicorn-hf calibrate --keep-vectors {NUM_VECTORS}",
             )
         if len(vectors.vectors) < cls.AT_LEAST:
             raise InputError(
@@ -281,15 +284,19 @@ class AnisoAlign(Transfer):
         Raises:
             ValueError: the arrays do not fit each other.
         """
-        dim, num_blocks, knots, hidden = len(self.text_mean), len(self.text_radii), self.text_radii.shape, self.bias_1
+        dim, (num_blocks, num_knots) = len(self.text_mean), self.text_radii.shape
+        (first,), (second,) = self.bias_1.shape, self.bias_2.shape
         wanted = {
             "image_mean": (dim,),
             "basis": (dim, dim),
-            "image_radii": knots,
+            "text_radii": (num_blocks, num_knots),
+            "image_radii": (num_blocks, num_knots),
             "scale": (dim - 2 * num_blocks,),
-            "weights_1": (dim + num_blocks, *hidden.shape),
-            "weights_2": (*hidden.shape, *self.bias_2.shape),
-            "weights_3": (*self.bias_2.shape, 2 * num_blocks),
+            "weights_1": (dim + num_blocks, first),
+            "bias_1": (first,),
+            "weights_2": (first, second),
+            "bias_2": (second,),
+            "weights_3": (second, 2 * num_blocks),
             "bias_3": (2 * num_blocks,),
             "bounds": (2,),
             "aligned_mean": (dim,),
@@ -298,10 +305,6 @@ class AnisoAlign(Transfer):
             array = getattr(self, name)
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"{name} is not finite, or has the shape {array.shape} instead of {shape}")
-
-
-_MEANS = ("text_mean", "image_mean")
-_FLAT = 1e-6
 
 
 def features(polar: Polar) -> Numbers:

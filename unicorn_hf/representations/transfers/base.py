@@ -30,7 +30,7 @@ Mean = NDArray[np.float64]
 Exact = NDArray[np.float64]
 Block = NDArray[np.float32]
 Stored = Literal["float16", "float32"]
-Tensors = Mapping[str, NDArray[np.floating[Any]]]
+Tensors = Mapping[str, NDArray[Any]]
 Move = Callable[[Block, int], None]
 """Changes a block of rows in place; the number is that of its first row."""
 
