@@ -90,6 +90,16 @@ def test_c3_is_its_formula_and_its_noise_is_the_rows(
     np.testing.assert_array_equal(moved, backwards)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_moved_to_the_same_bits_whatever_its_neighbours(name: str) -> None:
+    """`validate` compares the vectors of a caption in both configs."""
+    texts, images = units(400, 384), units(300, 384, 3)
+    transfer, ids = fitted(name, texts, images), ids_of(texts)
+    moved = transfer.apply_text(texts, ids)
+    for start, end in ((0, 1), (7, 8), (399, 400), (3, 5), (11, 100), (228, 400)):
+        np.testing.assert_array_equal(transfer.apply_text(texts[start:end], ids[start:end]), moved[start:end])
+
+
 def test_c3s_noise_is_of_the_stated_size_and_of_the_seed() -> None:
     texts = units(400, 64)
     transfer = fitted("c3", texts, None)

@@ -229,7 +229,13 @@ def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
         single = rows if rows.dtype == np.float32 else room[: len(block)]
         copy_numbers(block, single)
         with rows_from(start):
-            move(single, start)
+            if len(single) == 1:
+                # The product of a single row and a matrix is summed in another order than that of several rows.
+                twice = np.repeat(single, 2, axis=0)
+                move(twice, start)
+                single[:] = twice[:1]
+            else:
+                move(single, start)
         if single is not rows:
             copy_numbers(single, rows)
     return moved
