@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.schemas import SAMPLES
 from unicorn_hf.representations.moments import Part
-from unicorn_hf.representations.rows import Vectors, copy_numbers
+from unicorn_hf.representations.rows import Vectors
 
 Half = NDArray[np.float16]
 
@@ -35,9 +35,7 @@ class Sample(Part):
 
     @classmethod
     def of(cls, vectors: Vectors, size: int) -> Self:
-        halves = np.empty(vectors.shape, dtype=np.float16)
-        copy_numbers(vectors, halves)
-        return cls._smallest(len(vectors), size, halves)
+        return cls._smallest(len(vectors), size, vectors.astype(np.float16))
 
     @classmethod
     def merged(cls, parts: "Iterable[Sample]") -> Self:
