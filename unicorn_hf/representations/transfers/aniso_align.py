@@ -1,7 +1,7 @@
 """A bounded, learned alignment of texts with the images' phases, fitted to unpaired vectors of both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
@@ -16,7 +16,6 @@ from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
     Block,
-    Centre,
     Exact,
     FirstPass,
     Mean,
@@ -24,7 +23,7 @@ from unicorn_hf.representations.transfers.base import (
     Tensors,
     Transfer,
     TransferStatistics,
-    normalise,
+    checked,
 )
 
 Numbers = NDArray[Any]
@@ -209,23 +208,21 @@ class AnisoAlign(Transfer):
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _MEANS}
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        centre = Centre(self.text_mean)
-        moved_by = (self.aligned_mean - self.image_mean).astype(np.float32)
+        # In float32, errors of a small radius's phase would grow beyond 1e-6.
+        exact = replace(self, **{name: array.astype(np.float64) for name, array in self.tensors.items()})
+        moved_by = self.aligned_mean - self.image_mean
 
         def move(block: Block, _: int) -> None:
-            centre.take_from(block)
-            # `normalise` names a row that is not finite.
+            # `_unit` names a row that is not finite.
             with np.errstate(invalid="ignore", over="ignore"):
-                block[:] = self.refined(self.started(block)).turned() @ self.basis.T
-            normalise(block)
-            block -= moved_by
-            normalise(block)
+                polar = exact.refined(exact.started(block - exact.text_mean))
+                block[:] = _unit(_unit(polar.turned() @ exact.basis.T) - moved_by)
 
         return move
 
     def started(self, centred: Numbers) -> Polar:
         """The initialization of texts, of which their mean is subtracted."""
-        in_frame = (self.image_mean @ self.basis).astype(centred.dtype)
+        in_frame = self.image_mean @ self.basis
         polar = Polar.of(centred @ self.basis + in_frame, self.num_blocks)
         radii = np.empty_like(polar.radii)
         for block, (texts, images) in enumerate(zip(self.text_radii, self.image_radii, strict=True)):
@@ -310,6 +307,11 @@ class AnisoAlign(Transfer):
 def features(polar: Polar) -> Numbers:
     """The input of the network."""
     return np.concatenate([np.sin(polar.phases), np.cos(polar.phases), np.log(polar.radii), polar.rest], axis=1)
+
+
+def _unit(rows: Exact) -> Exact:
+    unit: Exact = rows / checked(np.linalg.norm(rows, axis=1))[:, None]
+    return unit
 
 
 def _silu(values: Numbers) -> Numbers:
