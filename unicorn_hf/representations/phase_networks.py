@@ -6,34 +6,33 @@ of the diffusion, sigma its noise.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unicorn_hf.representations.sample import Half
-from unicorn_hf.representations.transfers.aniso_align import AnisoAlign, Numbers, Polar, Settings, features
+from unicorn_hf.representations.transfers.aniso_align import Numbers, Polar, Settings, features
 
 _NUM_WRAPS = 2
 """Windings each way that a wrapped normal distribution is summed over: noise is below two radians."""
 _FREQUENCIES = 4
 
 
-def fitted(started: AnisoAlign, texts: Half, images: Half, settings: Settings, seed: int) -> AnisoAlign:
-    """Train both networks, and return `started` with the refinement and with its mean over the texts.
+def refinement(texts: Polar, images: Polar, settings: Settings, seed: int) -> dict[str, Numbers]:
+    """Train both networks, and return the weights of the refinement, as `AnisoAlign` names them.
 
     The result is the same for the same arguments, up to float32's rounding, which depends on processor and threads.
+
+    Args:
+        texts: their initialization.
+        images: in the same frame.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        of_texts = started.started(texts.astype(np.float64) - started.text_mean)
-        of_images = Polar.of(images.astype(np.float64) @ started.basis, started.num_blocks)
-        prior = Prior.of(_tensor(of_images.phases), _tensor(of_images.radii), settings)
-        score = Score.trained(prior, _tensor(of_images.phases), _tensor(of_images.radii), settings)
-        refined = replace(started, **_refinement(prior, score, of_texts, settings))
-        moved = refined.apply_text(texts.astype(np.float32)).astype(np.float64)
-    return replace(refined, aligned_mean=moved.mean(axis=0))
+        prior = Prior.of(_tensor(images.phases), _tensor(images.radii), settings)
+        score = Score.trained(prior, _tensor(images.phases), _tensor(images.radii), settings)
+        return _refinement(prior, score, texts, settings)
 
 
 @dataclass
@@ -91,15 +90,14 @@ class Prior:
         return (2 * self.sigma(t).square() * (score(moved, t, log_radii) - wanted).square()).mean()
 
 
-class Score(nn.Module):
+class Score:
     """s(phi, t, log rho): the score of the perturbed phases."""
 
     def __init__(self, num_blocks: int, log_radii: Tensor, noise: Callable[[Tensor], Tensor], hidden: int) -> None:
-        super().__init__()
         self.layers = perceptron(3 * num_blocks + 2 * _FREQUENCIES, hidden, num_blocks)
         self.mean, self.spread, self.noise = log_radii.mean(dim=0), log_radii.std(dim=0) + 1e-6, noise
 
-    def forward(self, phases: Tensor, t: Tensor, log_radii: Tensor) -> Tensor:
+    def __call__(self, phases: Tensor, t: Tensor, log_radii: Tensor) -> Tensor:
         times = math.pi * t * 2.0 ** torch.arange(_FREQUENCIES)
         known = [phases.sin(), phases.cos(), (log_radii - self.mean) / self.spread, times.sin(), times.cos()]
         # A score is as large as the inverse of the noise.
@@ -108,11 +106,13 @@ class Score(nn.Module):
 
     @classmethod
     def trained(cls, prior: Prior, phases: Tensor, radii: Tensor, settings: Settings) -> "Score":
+        """A score network of the images' phases; its weights are fixed from then on."""
         log_radii = radii.log()
         score = cls(phases.shape[1], log_radii, prior.sigma, settings.hidden)
-        for rows in steps(score, len(phases), settings):
+        for rows in steps(score.layers, len(phases), settings):
             prior.loss(score, phases[rows], log_radii[rows]).backward()
-        return score.requires_grad_(False)
+        score.layers.requires_grad_(False)
+        return score
 
 
 def _refinement(prior: Prior, score: Score, texts: Polar, settings: Settings) -> dict[str, Numbers]:
@@ -131,7 +131,7 @@ def _refinement(prior: Prior, score: Score, texts: Polar, settings: Settings) ->
         kept = phase_loss(turned - phases[rows], log_radii[rows].exp(), prior.edges)
         (prior.loss(score, turned, stretched) + settings.phase_weight * kept).backward()
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
-    made = {}
+    made: dict[str, Numbers] = {}
     for number, layer in enumerate(layers, start=1):
         weights, bias = layer.weight.detach().T, layer.bias.detach()
         if number == 1:

@@ -191,10 +191,15 @@ class AnisoAlign(Transfer):
                 f"aniso_align needs {cls.AT_LEAST} different captions or more, but the set has {len(texts.vectors)}",
                 "Use another --transfer.",
             )
-        from unicorn_hf.representations.phase_networks import fitted
+        from unicorn_hf.representations.phase_networks import refinement
 
-        started = cls._unrefined(statistics, texts.vectors.astype(np.float64), images.vectors.astype(np.float64))
-        return fitted(started, texts.vectors, images.vectors, cls.settings, statistics.seed)
+        some_texts, some_images = texts.vectors.astype(np.float64), images.vectors.astype(np.float64)
+        started = cls._unrefined(statistics, some_texts, some_images)
+        of_texts = started.started(some_texts - started.text_mean)
+        of_images = Polar.of(some_images @ started.basis, started.num_blocks)
+        refined = replace(started, **refinement(of_texts, of_images, cls.settings, statistics.seed))
+        # Its mean is the images' until here, so that this is e'.
+        return replace(refined, aligned_mean=refined.apply_text(some_texts).mean(axis=0, dtype=np.float64))
 
     @classmethod
     def restored(cls, statistics: TransferStatistics, tensors: Tensors) -> Self:
@@ -259,6 +264,7 @@ class AnisoAlign(Transfer):
         text_radii, image_radii = (np.quantile(polar.radii, ranks, axis=0).T for polar in (of_texts, of_images))
         width = 3 * num_blocks + dim - 2 * num_blocks
         shapes = {"1": (width, settings.hidden), "2": (settings.hidden,) * 2, "3": (settings.hidden, 2 * num_blocks)}
+        network: dict[str, Numbers]
         network = {f"weights_{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
         network |= {f"bias_{name}": np.zeros(shape[1], np.float32) for name, shape in shapes.items()}
         spread = of_texts.rest.std(axis=0)
@@ -315,7 +321,8 @@ def _unit(rows: Exact) -> Exact:
 
 
 def _silu(values: Numbers) -> Numbers:
-    return values / (1 + np.exp(-values))
+    made: Numbers = values / (1 + np.exp(-values))
+    return made
 
 
 def _rising(radii: Numbers) -> Numbers:

@@ -4,8 +4,8 @@ y is a unit-norm text representation, x a unit-norm image representation, mu_y a
 and sd_x their standard deviations per dimension, T_y and T_x their traces (mean squared distance from the mean). N(.)
 divides by the L2 norm. Text and image sets need not be paired.
 
-All but `aniso_align` is computed in float32, in blocks of rows; means are subtracted in two parts, to keep their float64
-precision. The result for a row depends only on that row (and, for `c3`, on its id), not on other rows.
+All but `aniso_align` is computed in float32, in blocks of rows; means are subtracted in two parts, to keep their
+float64 precision. The result for a row depends only on that row (and, for `c3`, on its id), not on other rows.
 """
 
 from abc import ABC, abstractmethod
