@@ -20,7 +20,6 @@ from unicorn_hf.torch.data import noisy
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 Answers = NDArray[np.bool_]
-NOISE = 1.0
 IMAGES, BLIND, PAPERS = "images", "blind", "mean_shift"
 WIDTH, BATCH_SIZE, WEIGHT_DECAY = 512, 256, 0.05
 LAYER, NUM_TOKENS, LLM = 24, 2, "smollm2-135m-instruct"
@@ -38,8 +37,8 @@ class Arm:
 
 
 def arms(names: Sequence[str]) -> list[Arm]:
-    """Arms by names such as `none+noise`. `images`, the reference, is always among them."""
-    found = [Arm(name.removesuffix("+noise"), NOISE if name.endswith("+noise") else 0) for name in names]
+    """Arms by names such as `none` and `none+0.5`. `images`, the reference, is always among them."""
+    found = [Arm(transfer, float(noise or 0)) for transfer, _, noise in (name.partition("+") for name in names)]
     return found if Arm(IMAGES, 0) in found else [*found, Arm(IMAGES, 0)]
 
 

@@ -47,6 +47,12 @@ def gaussian_ot(y: Array, x: Array) -> Array:
     return n((y - y.mean(0)) @ (inverse @ symmetric(root @ r @ root, np.sqrt) @ inverse))
 
 
+def barycentric(y: Array, x: Array) -> Array:
+    centred = x.astype(np.float16) - x.mean(0)  # As kept.
+    near = np.exp(n(y - y.mean(0)) @ n(centred).T / 0.02)
+    return n(near / near.sum(axis=1, keepdims=True) @ centred)
+
+
 def aniso_align(y: Array, y_mean: Array, x_mean: Array, fitted: dict[str, Array]) -> Array:
     """With fitted weights; `y` are texts."""
     w = {name: array.astype(np.float64) for name, array in fitted.items()}
@@ -90,4 +96,13 @@ def noise(row_id: str, seed: int, dim: int) -> Array:
     return generator.standard_normal(dim, dtype=np.float32).astype(np.float64)
 
 
-WITHOUT_NOISE = (none, mean_shift, mean_shift_raw, mean_shift_to_image, per_dimension, realign, gaussian_ot)
+WITHOUT_NOISE = (
+    none,
+    mean_shift,
+    mean_shift_raw,
+    mean_shift_to_image,
+    per_dimension,
+    realign,
+    gaussian_ot,
+    barycentric,
+)

@@ -21,6 +21,7 @@ from unicorn_hf.representations.transfers.per_dimension import PerDimension
 from unicorn_hf.representations.transfers.realign import Alignment, Realign
 from unicorn_hf.representations.transfers.gaussian_ot import GaussianOT
 from unicorn_hf.representations.transfers.aniso_align import AnisoAlign
+from unicorn_hf.representations.transfers.barycentric import Barycentric
 from unicorn_hf.representations.transfers.base import FirstPass, Transfer, TransferStatistics
 # isort: on
 
@@ -28,6 +29,7 @@ __all__ = [
     "C3",
     "Alignment",
     "AnisoAlign",
+    "Barycentric",
     "FirstPass",
     "GaussianOT",
     "Identity",

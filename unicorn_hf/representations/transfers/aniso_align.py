@@ -14,6 +14,7 @@ from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers.base import (
+    NUM_VECTORS,
     TO_IMAGES,
     Block,
     Exact,
@@ -23,12 +24,11 @@ from unicorn_hf.representations.transfers.base import (
     Tensors,
     Transfer,
     TransferStatistics,
+    check_kept,
     checked,
 )
 
 Numbers = NDArray[Any]
-NUM_VECTORS = 10_000
-"""Of each side that the networks are fitted to, at most."""
 _MEANS = ("text_mean", "image_mean")
 """Fields that are statistics of the set, not of the training."""
 _EPSILON = 1e-12
@@ -163,17 +163,7 @@ class AnisoAlign(Transfer):
 
     @classmethod
     def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
-        if vectors is None:
-            raise InputError(
-                "aniso_align is fitted to image vectors, but the image statistics contain none",
-                f"Keep some: unicorn-hf calibrate --keep-vectors {NUM_VECTORS}",
-            )
-        if len(vectors.vectors) < cls.AT_LEAST:
-            raise InputError(
-                f"aniso_align needs {cls.AT_LEAST} different image vectors or more, but the image statistics contain"
-                f" {len(vectors.vectors)}",
-                "Pass more pictures, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
-            )
+        check_kept(TRANSFERS.name_of(cls), vectors, cls.AT_LEAST)
         if find_spec("torch") is None:
             raise InputError(
                 "aniso_align is fitted with PyTorch, which is not installed", "pip install 'unicorn-hf[torch]'"

@@ -4,8 +4,9 @@ y is a unit-norm text representation, x a unit-norm image representation, mu_y a
 and sd_x their standard deviations per dimension, T_y and T_x their traces (mean squared distance from the mean). N(.)
 divides by the L2 norm. Text and image sets need not be paired.
 
-All but `aniso_align` is computed in float32, in blocks of rows; means are subtracted in two parts, to keep their
-float64 precision. The result for a row depends only on that row (and, for `c3`, on its id), not on other rows.
+All is computed in blocks of rows, in float32, except `aniso_align` and `barycentric`, which need float64; in float32,
+means are subtracted in two parts, to keep their float64 precision. The result for a row depends only on that row (and,
+for `c3`, on its id), not on other rows.
 """
 
 from abc import ABC, abstractmethod
@@ -36,6 +37,8 @@ Move = Callable[[Block, int], None]
 
 NO_DIRECTION = 1e-6
 """Norms below this are indistinguishable from rounding errors of float32 unit vectors."""
+NUM_VECTORS = 10_000
+"""Vectors of each side that a transfer is fitted to, at most."""
 TO_IMAGES = "moved to where the encoder's images are"
 """`card_text` of transfers to the image space."""
 _FALLBACK = "mean_shift"
@@ -203,6 +206,26 @@ class Transfer(ABC):
         None if it is not invertible: with noise, or with scaled dimensions.
         """
         return None
+
+
+def check_kept(name: str, vectors: Sample | None, at_least: int) -> Sample:
+    """The image vectors that the transfer of this name needs.
+
+    Raises:
+        InputError: there are none, or too few.
+    """
+    if vectors is None:
+        raise InputError(
+            f"{name} is fitted to image vectors, but the image statistics contain none",
+            f"Keep some: unicorn-hf calibrate --keep-vectors {NUM_VECTORS}",
+        )
+    if len(vectors.vectors) < at_least:
+        raise InputError(
+            f"{name} needs {at_least} different image vectors or more, but the image statistics contain"
+            f" {len(vectors.vectors)}",
+            "Pass more pictures, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
+        )
+    return vectors
 
 
 class Centre:
