@@ -275,7 +275,7 @@ def draw(found: Mapping[Arm, Found], path: Path) -> None:
     bars = axes.barh(titles, [accuracy[arm] for arm in ordered], color=colours)
     axes.bar_label(bars, fmt="%.0f %%", padding=3)
     axes.axvline(100 * QUESTIONS["four"], color="black", linewidth=1, linestyle=":")
-    axes.set(xlim=(0, 100), xlabel="pictures by an unseen artist named rightly, of four labels, % (dotted: guessing)")
+    axes.set(xlim=(0, 100), xlabel="pictures by an unseen artist named rightly, %")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
