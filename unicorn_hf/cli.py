@@ -482,7 +482,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
 )  # fmt: skip
 @click.option(
     "--keep-vectors", type=click.IntRange(min=0), metavar="N", default=0, show_default=True,
-    help="Write N of the pictures' vectors too; the transfer aniso_align needs them, and uses at most 10,000.",
+    help="Write N of the pictures' vectors too: the transfers barycentric and aniso_align need them, up to 10,000.",
 )  # fmt: skip
 @_json
 def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictures: Any) -> None:

@@ -238,7 +238,12 @@ def test_statistics_of_another_encoder_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("transfer", "message"),
-    [("aniso_align", "image statistics contain none"), ("gaussian_ot", "contain no covariance"), ("realign", None)],
+    [
+        ("aniso_align", "aniso_align is fitted to image vectors, but the image statistics contain none"),
+        ("barycentric", "barycentric is fitted to image vectors, but the image statistics contain none"),
+        ("gaussian_ot", "contain no covariance"),
+        ("realign", None),
+    ],
 )
 def test_what_the_transfer_lacks_stops_the_build_before_it_begins(
     transfer: str, message: str | None, tmp_path: Path

@@ -155,9 +155,10 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         first = SetMean(facts.text_count, tensors["aligned_mean"])
     image = _moments(path, "image", facts.image_count, tensors)
     covariance = _covariance(path, "image", image, tensors) if image else None
-    vectors = _image_vectors(path, image, tensors) if image else None
-    statistics = TransferStatistics(text, image, first, facts.seed, covariance, vectors)
     kind = TRANSFERS.get(facts.transfer)
+    # A trained transfer needs no more than its tensors.
+    vectors = _image_vectors(path, image, tensors) if image and not kind.is_trained else None
+    statistics = TransferStatistics(text, image, first, facts.seed, covariance, vectors)
     if kind.is_trained:
         fitted = {name.removeprefix(_FITTED): tensor for name, tensor in tensors.items() if name.startswith(_FITTED)}
         try:
