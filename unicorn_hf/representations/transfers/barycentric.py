@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -35,7 +34,8 @@ class Barycentric(MeanShift):
     The temperature of 0.02 was chosen from 0.01, 0.02 and 0.05: see docs/decisions/0039.
     """
 
-    image_vectors: Sample
+    images: Exact
+    """The x_j - mu_x: (images, dimensions)."""
 
     TEMPERATURE: ClassVar[float] = 0.02
     formula = "v = N(mean(x_j - mean(x))), weighted by softmax(cos(u - mean(u), x_j - mean(x)) / 0.02)"
@@ -61,12 +61,7 @@ class Barycentric(MeanShift):
         image = statistics.known_image
         image.check_spread("the image representations")
         vectors = check_kept(TRANSFERS.name_of(cls), statistics.image_vectors, cls.AT_LEAST)
-        return cls(statistics.text.mean, image.mean, image_vectors=vectors)
-
-    @cached_property
-    def images(self) -> Exact:
-        """The x_j - mu_x."""
-        return self.image_vectors.vectors.astype(np.float64) - self.image_mean
+        return cls(statistics.text.mean, image.mean, images=vectors.vectors.astype(np.float64) - image.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
         # In float32, errors of the cosines would be divided by the temperature.
