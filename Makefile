@@ -33,15 +33,16 @@ test: setup
 	@$(TESTS) -m "not slow and not soak" $(ARGS)
 
 test-all: setup
-	@$(TESTS) -m "not soak" $(ARGS)
+	@FUZZ_TEXTS=1500 $(TESTS) -m "not soak" $(ARGS)
 
 soak: setup
 	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py tests/engines/generators/test_vllm_server.py \
 		--timeout 3600 $(ARGS)
 
 fuzz: setup
-	@FUZZ_PAPERS=5000 FUZZ_INPUTS=10000 FUZZ_COMMANDS=400 FUZZ_CASE=$(CASE) \
-		.venv/bin/python -m pytest tests/fuzz$(if $(CASE),/test_readers.py) --timeout 3600 $(ARGS)
+	@FUZZ_PAPERS=5000 FUZZ_INPUTS=10000 FUZZ_COMMANDS=400 FUZZ_TEXTS=5000 FUZZ_CASE=$(CASE) \
+		.venv/bin/python -m pytest $(if $(CASE),tests/fuzz/test_readers.py,tests/fuzz tests/instructions/test_fuzz.py) \
+		--timeout 3600 $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

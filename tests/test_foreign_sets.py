@@ -243,8 +243,13 @@ def recipe_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def hostile(here: Scene) -> Iterator[tuple[Leaf, object, dict[str, Any]]]:
+@pytest.fixture(scope="module")
+def hostile(here: Scene) -> list[tuple[Leaf, object, dict[str, Any]]]:
     """Each key with each value that it takes."""
+    return list(_hostile(here))
+
+
+def _hostile(here: Scene) -> Iterator[tuple[Leaf, object, dict[str, Any]]]:
     plain = recipe_of(here.parent)
     for leaf in leaves():
         for value in here.values():
@@ -267,15 +272,18 @@ def test_each_key_is_either_taken_or_left() -> None:
     assert all_taken() & named == set()
 
 
-def test_no_key_makes_a_child_open_or_call_anything(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_makes_a_child_open_or_call_anything(
+    here: Scene, hostile: list[tuple[Leaf, object, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(here.folder)
     monkeypatch.setenv("UNICORN_HF_API_KEY", KEY)
     tried = refused = 0
-    for leaf, value, recipe in hostile(here):
+    for leaf, value, recipe in hostile:
+        published = here.read(recipe)
         for name, changes in SCENARIOS.items():
             tried += 1
             try:
-                plan(child_recipe(here.read(recipe), changes), here.folder / "child")
+                plan(child_recipe(published, changes), here.folder / "child")
             except InputError as error:
                 assert MARK not in str(error)
                 refused += 1
@@ -285,13 +293,13 @@ def test_no_key_makes_a_child_open_or_call_anything(here: Scene, monkeypatch: py
 
 
 @pytest.fixture(scope="module")
-def surviving(here: Scene) -> dict[str, dict[str, Any]]:
+def surviving(here: Scene, hostile: list[tuple[Leaf, object, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """For each kind of engine, the recipe with all hostile values that are not refused when text is kept."""
     merged: dict[str, dict[str, Any]] = {}
     cwd = Path.cwd()
     os.chdir(here.folder)
     try:
-        for leaf, value, _ in hostile(here):
+        for leaf, value, _ in hostile:
             kinds = [leaf.kinds["engine"]] if "engine" in leaf.kinds else ["vllm", "endpoint"]
             for kind in set(kinds) & {"vllm", "endpoint"}:
                 before = merged.get(kind) or recipe_of(here.parent) | {"engine": dict(KINDS[kind])}

@@ -15,16 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.builds import rows, start, unicorn, write_seeds
+from tests.builds import SHARED, rows, start, unicorn, write_seeds
 from tests.engines.chat_server import Body, ChatServer, Reply
 from unicorn_hf.runtime.answers.journal import PUT_S
 
 pytestmark = pytest.mark.slow
 
 NUM_KILLS = int(os.environ.get("SOAK_KILLS", "2"))
-CONCURRENCY, LATENCY_S = 256, 0.3
-ROWS = 600 * (NUM_KILLS + 1)
-MOST_A_RUN = 300
+CONCURRENCY, LATENCY_S = 128, 0.3
+ROWS = 400 * (NUM_KILLS + 1)
+MOST_A_RUN = 150
 """Answers of a run when its end is decided; some hundreds come until all processes are dead."""
 
 
@@ -103,7 +103,7 @@ def check(server: ChatServer, folder: Path, num_kills: int, window_s: float, *op
     assert done.returncode == 0, done.stderr
     assert bought.num_again <= allowed
     undisturbed = folder / "undisturbed"
-    done = unicorn(*command[:2], "--out", undisturbed, cwd=folder)
+    done = unicorn(*command[:2], *SHARED, "--out", undisturbed, cwd=folder)
     assert done.returncode == 0, done.stderr
     for config in ("pretrain", "instruction"):
         assert rows(folder / "unicorn", config) == rows(undisturbed, config)

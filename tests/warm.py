@@ -43,7 +43,7 @@ def run(
         environment: all of its variables.
         timeout_s: after which it is ended.
         python: the interpreter.
-        imports: what is imported before: what a `command` imports, or what `datasets` does.
+        imports: what is imported before: what a `command` imports, `datasets`, or who trains with `torch`.
 
     Raises:
         subprocess.TimeoutExpired: it does not end.

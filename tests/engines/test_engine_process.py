@@ -138,22 +138,14 @@ def runs(process: psutil.Process) -> bool:
 
 
 @pytest.mark.real
-def test_an_engine_process_ends_with_its_worker(worker: BaseProcess) -> None:
+def test_an_engine_process_has_its_workers_mark_from_the_start_and_ends_with_it(worker: BaseProcess) -> None:
+    # Before that, its handshake holds it: the next worker finds it by its mark, as above.
+    eventually(lambda: any(process.name().startswith("VLLM") for process in children(worker)))
     # The model's weights are in its memory.
     eventually(lambda: any(process.memory_info().rss > 2**30 for process in children(worker)))
     engines = children(worker)
     worker.kill()
     eventually(lambda: not any(map(runs, engines)))
-
-
-@pytest.mark.real
-def test_one_that_was_just_starting_is_ended_by_the_next_worker(worker: BaseProcess) -> None:
-    eventually(lambda: any(process.name().startswith("VLLM") for process in children(worker)))
-    engines = children(worker)
-    worker.kill()
-    worker.join()
-    clear_up()
-    assert not any(map(runs, engines))
 
 
 @pytest.mark.real

@@ -3,13 +3,13 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from tests.builds import unicorn, write_seeds
+from tests import warm
+from tests.builds import SHARED, unicorn, write_seeds
 from tests.hub.fixtures import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seeds = write_seeds(folder / "seeds.txt", 40)
     done = unicorn(
         *("build", "--seeds", seeds, "--captions", 24, "--instructions", 4),
-        *("--engine", "echo", "--encoder", "open_clip:demo:minilm", "--out", "unicorn"),
+        *("--engine", "echo", "--encoder", "open_clip:demo:minilm", "--out", "unicorn", *SHARED),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -33,14 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "HF_DATASETS_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    """The example as a script."""
+    code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / "cache")}
+    line = ["-c", code, str(EXAMPLE), *map(str, arguments)]
+    return warm.run(line, cwd=folder, environment=environment, timeout_s=500, imports="torch")
 
 
 def test_the_loss_goes_down_and_a_picture_is_described(folder: Path) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.builds import rows, unicorn
+from tests.builds import SHARED, rows, unicorn
 from tests.emoji import FOLDER, PICTURES
 from tests.representations import formulas
 from unicorn_hf import load_transfer
@@ -99,7 +99,7 @@ def test_calibrate_build_and_gap_as_commands(
     told = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json")
     assert (json.loads(told.stdout)["num_images"], json.loads(told.stdout)["dim"]) == (NUM, DIM)
     done = unicorn(
-        "build", "--seeds", "seeds.txt", "--captions", 50, "--instructions", 10, "--engine", "echo", "--workers", 1,
+        "build", "--seeds", "seeds.txt", "--captions", 50, "--instructions", 10, "--engine", "echo", *SHARED,
         "--encoder", ENCODER, "--transfer", transfer, "--image-statistics", "im.safetensors", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.fixtures import ROOT
+from tests import warm
+from tests.warm import ROOT
 from unicorn_hf.models.demo_models import demo_llm
 
 pytestmark = pytest.mark.slow
@@ -21,9 +22,7 @@ def test_the_documented_code_runs(folder: Path, tmp_path: Path) -> None:
     assert code.count("Qwen/Qwen2.5-0.5B-Instruct") == 2
     code = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(demo_llm("smollm2-135m-instruct")))
     code += "\nassert loss.item() > 0 and projector[0].weight.grad.abs().sum() > 0 and len(data) == 101\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ}, capture_output=True, text=True, timeout=500
-    )
+    done = warm.run(["-c", code], cwd=tmp_path, environment=os.environ, timeout_s=500, imports="torch")
     assert done.returncode == 0, done.stderr
 
 

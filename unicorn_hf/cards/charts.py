@@ -178,9 +178,11 @@ def _thousands() -> Any:
 
 def png(figure: "Figure") -> bytes:
     """Return the figure as a PNG file; equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     file = io.BytesIO()
-    # By default, matplotlib writes its version into the file.
-    figure.savefig(file, format="png", metadata={"Software": None})
+    # `savefig` draws twice. By default, matplotlib writes its version into the file.
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
     return file.getvalue()
 
 

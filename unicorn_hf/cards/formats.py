@@ -1,11 +1,12 @@
 """Formats of figures for readers, and templates that use them."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 
 def time(seconds: float) -> str:
@@ -25,15 +26,21 @@ def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def template(path: Path, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> "Template":
     """Load a template, with these filters and those for figures: `num`, `size`, `percent`, `time`, `ranked`."""
+    return _environment(path.parent, tuple(filters.items()), autoescape).get_template(path.name)
+
+
+@cache
+def _environment(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...], autoescape: bool) -> "Environment":
+    """Kept, as it keeps its compiled templates: compiling the card takes as long as filling it in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from rich.filesize import decimal
 
     environment = Environment(
-        loader=FileSystemLoader(path.parent), undefined=StrictUndefined, autoescape=autoescape,  # noqa: S701
+        loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=autoescape,  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     figures = {"num": "{:,}".format, "size": decimal, "percent": percent, "time": time, "ranked": ranked}
-    environment.filters |= {**figures, **filters}
+    environment.filters |= {**figures, **dict(filters)}
     # Keep the order of keys: Bokeh's models refer to earlier ones.
     environment.policies["json.dumps_kwargs"] = {}
-    return environment.get_template(path.name)
+    return environment

@@ -94,7 +94,7 @@ def model() -> str:
 def worker() -> Iterator[Run]:
     """Runs functions of this module in one worker process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENGINE.environment(os.cpu_count() or 1).items():
+        for name, value in ENGINE.environment(1).items():
             patch.setenv(name, value)
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
             pool.submit(_import_vllm).result()  # The process exists now, with these variables.
@@ -138,7 +138,7 @@ def test_no_requests_no_answers(ask: Ask) -> None:
 
 def test_answers_stand_in_the_order_of_the_requests(ask: Ask) -> None:
     """More requests than run at once, the first with the longest answers, so that they end in another order."""
-    num = 70
+    num = 40
     requests = [
         request("word " * (1 + i), Sampling(temperature=1, max_tokens=num + 1 - i), name=str(i), seed=i)
         for i in range(num)
@@ -159,7 +159,7 @@ def test_seeds_make_answers_differ(ask: Ask) -> None:
 
 
 def test_guided_answers_are_json_without_white_space(ask: Ask) -> None:
-    text = {"type": "string", "minLength": 1, "maxLength": 60}
+    text = {"type": "string", "minLength": 1, "maxLength": 20}
     item = {
         "type": "object",
         "properties": {"question": text, "letter": {"type": "string", "enum": ["A", "B"]}},
@@ -211,7 +211,7 @@ def test_what_does_not_fit_the_context_is_not_asked(ask: Ask) -> None:
 
 def test_calls_of_several_threads_are_answered_together(ask: Ask, worker: Run) -> None:
     """What is asked while a long call runs does not wait for it, and no answer is mixed up."""
-    long = Sampling(temperature=1, max_tokens=150)
+    long = Sampling(temperature=1, max_tokens=60)
     calls = [
         [request("word " * (1 + i), long, name=f"long {i}", seed=i) for i in range(40)],
         [request("What is the capital of France?", name=f"short {i}") for i in range(3)],
