@@ -6,16 +6,28 @@ from typing import Any
 import pytest
 
 from tests.docs.blocks import ROOT
-from unicorn_hf.core.choices import CAPTION_FILTERS, CONVERSATION_FILTERS, EXPORTS, SOURCES, TASKS
+from unicorn_hf.core.choices import (
+    CAPTION_FILTERS,
+    CONVERSATION_FILTERS,
+    ENCODERS,
+    ENGINES,
+    EXPORTS,
+    SOURCES,
+    TASKS,
+)
 from unicorn_hf.core.plugins import REGISTRIES
 from unicorn_hf.core.registry import Registry
 
 TABLES: dict[tuple[str, str], Registry[Any]] = {
+    ("engines.md", "kind"): ENGINES,
     ("exchange.md", "format"): EXPORTS,
+    ("representations.md", "`representations.encoder`"): ENCODERS,
     ("seeds.md", "kind"): SOURCES,
     ("instructions.md", "task"): TASKS,
 }
-"""The registry whose names are the first column of a page's table, by the page and the head of that column."""
+"""The registry whose names are the first column of a page's table, by the page and the head of that column.
+
+What follows the name in a cell is another form of the same choice, or its argument after a colon."""
 
 
 def test_the_page_for_extensions_names_each_group() -> None:
@@ -27,7 +39,7 @@ def test_the_page_for_extensions_names_each_group() -> None:
 def test_a_table_names_each_choice_once(page: str, head: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     (rows,) = re.findall(rf"^\| {head} \|.*\n\|[-|:]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    assert sorted(re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE)) == sorted(TABLES[page, head].own_names)
+    assert sorted(re.findall(r"^\| `([^`:]+)", rows, re.MULTILINE)) == sorted(TABLES[page, head].own_names)
 
 
 @pytest.mark.parametrize(
