@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.builds import command, published_bytes, unicorn, write_seeds
+from tests.builds import SHARED, command, published_bytes, unicorn, write_seeds
 from tests.stages import SerialPool
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Recipe
@@ -312,7 +312,7 @@ def test_files_that_cannot_grow_end_the_command_with_a_message(
     assert "Traceback" not in said
     assert not (tmp_path / "unicorn").exists()
     assert not list(tmp_path.rglob("*.tmp"))
-    assert unicorn("build", "all.yaml", cwd=tmp_path).returncode == 0
+    assert unicorn("build", "all.yaml", *SHARED, cwd=tmp_path).returncode == 0
     assert published_bytes(tmp_path / "unicorn") == published_bytes(finished / "unicorn")
 
 

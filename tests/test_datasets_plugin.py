@@ -180,22 +180,34 @@ def test_a_repository_needs_nothing_of_ours(loader: Loader, built: Path) -> None
     check_built(outcome.value)
 
 
+COUNTED = """
+path, options = json.loads(sys.argv[1])
+told = []
+for config in ("pretrain", "instruction"):
+    told.append(load_dataset(path, config, split="train", **options).num_rows)
+    told.append(sum(1 for _ in load_dataset(path, config, split="train", streaming=True, **options)))
+print(json.dumps(told))
+"""
+"""For whether a name leads to the set: whether its rows are what they should be is tested above."""
+COUNTS = [NUM_PRETRAIN, NUM_PRETRAIN, NUM_INSTRUCTION, NUM_INSTRUCTION]
+
+
 def test_the_bare_name_is_the_registered_repository(loader: Loader, built: Path) -> None:
     loader.hub.add_repository(OURS, published(built))
-    code = PLUGIN + f"import unicorn_hf\nunicorn_hf.register({OURS!r})\n" + BUILT
-    check_built(loader.run(code, json.dumps(["unicorn", {}])).value)
+    code = PLUGIN + f"import unicorn_hf\nunicorn_hf.register({OURS!r})\n" + COUNTED
+    assert loader.run(code, json.dumps(["unicorn", {}])).value == COUNTS
 
 
 def test_the_bare_name_is_the_folder_given(loader: Loader, built: Path) -> None:
-    outcome = loader.run(PLUGIN + BUILT, json.dumps(["unicorn", {"data_dir": str(built)}]))
-    check_built(outcome.value)
+    outcome = loader.run(PLUGIN + COUNTED, json.dumps(["unicorn", {"data_dir": str(built)}]))
+    assert outcome.value == COUNTS
     assert loader.hub.seen == []
 
 
 def test_a_local_folder_wins(here: Loader) -> None:
     here.hub.add_repository(ORIGINAL, release(3, 3))
-    outcome = here.run(PLUGIN + BUILT, json.dumps(["unicorn", {}]))
-    check_built(outcome.value)
+    outcome = here.run(PLUGIN + COUNTED, json.dumps(["unicorn", {}]))
+    assert outcome.value == COUNTS
     assert here.hub.seen == []
 
 
@@ -303,19 +315,20 @@ def test_nothing_anywhere_is_one_clear_error(loader: Loader) -> None:
     assert "doesn't exist on the Hub" in other["message"]  # other names are as ever
 
 
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        ("load_dataset, 'unicorn', data_dir='absent'", "is not a folder"),
-        ("load_dataset, 'unicorn', data_files='x.json'", "takes no data_files="),
-        ("load_dataset, 'unicorn', 'no-config'", "Available: ['pretrain', 'instruction']"),
-        ("unicorn_hf.datasets_plugin.register, 'unicorn'", "is not the name of a repository"),
-    ],
-)
-def test_wrong_calls(installed: Loader, call: str, said: str) -> None:
+WRONG_CALLS = {
+    "load_dataset, 'unicorn', data_dir='absent'": "is not a folder",
+    "load_dataset, 'unicorn', data_files='x.json'": "takes no data_files=",
+    "load_dataset, 'unicorn', 'no-config'": "Available: ['pretrain', 'instruction']",
+    "unicorn_hf.datasets_plugin.register, 'unicorn'": "is not the name of a repository",
+}
+
+
+def test_wrong_calls(installed: Loader) -> None:
     installed.hub.add_repository(ORIGINAL, release(3, 2))
-    error = installed.run(PLUGIN + f"print(json.dumps(error_of({call})))").value
-    assert said in error["message"]
+    calls = ", ".join(f"error_of({call})" for call in WRONG_CALLS)
+    errors = installed.run(PLUGIN + f"print(json.dumps([{calls}]))").value
+    for error, (call, said) in zip(errors, WRONG_CALLS.items(), strict=True):
+        assert said in error["message"], call
 
 
 def test_no_stale_copy_is_passed_off_as_new(installed: Loader, built: Path) -> None:

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.builds import ECHO, published_bytes, unicorn, write_seeds
-from tests.runtime.dask_cluster import PATIENCE_S, Cluster, variables_of
+from tests.runtime.dask_cluster import PATIENCE_S, Cluster, share_workers, variables_of
 from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.views.status import status
@@ -70,8 +70,8 @@ def test_workers_that_come_and_go_change_nothing(cluster: Cluster, tmp_path: Pat
         disturbed = threads.submit(disturb)
         build(recipe(tmp_path, cluster.address, None, **more), tmp_path / "joined")
         disturbed.result()
-    build(recipe(tmp_path, "local", **more), tmp_path / "local")
-    assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "local")
+    build(recipe(tmp_path, share_workers(), None, **more), tmp_path / "undisturbed")
+    assert published_bytes(tmp_path / "joined") == published_bytes(tmp_path / "undisturbed")
 
 
 def test_the_command_joins_a_cluster_with_tls(tls_cluster: Cluster, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds import published_bytes, start, unicorn, write_seeds
+from tests.builds import SHARED, published_bytes, start, unicorn, write_seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.pipeline import build, clean, plan
@@ -32,7 +32,7 @@ def recipe(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = unicorn("build", recipe(folder), cwd=folder)
+    done = unicorn("build", recipe(folder), *SHARED, cwd=folder)
     assert done.returncode == 0, done.stderr
     return published_bytes(folder / "unicorn")
 

@@ -103,6 +103,7 @@ def test_workers_give_each_row_once(folder: Path, data: UnicornDataset, workers:
     assert sorted(loaded(UnicornIterableDataset(folder, TOKENIZE), num_workers=workers)) == list(range(NUM_ROWS))
 
 
+@pytest.mark.slow  # `test_pickled` shows the same of a copy, without processes that import torch.
 def test_workers_started_anew_give_each_row_once(folder: Path, data: UnicornDataset) -> None:
     """With "spawn" all that a data set holds is pickled."""
     options = {"num_workers": 2, "multiprocessing_context": "spawn"}
@@ -211,6 +212,7 @@ def test_the_other_config(folder: Path) -> None:
     assert numbers(data.__getitems__([0, 50])) == [0, 50]
 
 
+@pytest.mark.slow
 def test_a_published_set(folder: Path, hub_client: HubClient) -> None:
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     hub_client.hub.add_repository("org/set", files)

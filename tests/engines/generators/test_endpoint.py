@@ -693,6 +693,7 @@ def quirk(body: Body) -> Reply | None:
     return next((reply for name, reply in quirks.items() if name in about), None)
 
 
+@pytest.mark.slow  # Three builds; each reply of the server alone is tested above.
 def test_a_build_goes_on_where_the_server_failed(server: ChatServer, tmp_path: Path) -> None:
     """What one prompt gets is settled by name; where the server failed, and there alone, the next build asks again."""
     server.script = lambda body, number: quirk(body) or Reply.json(completion(body) | {"usage": None})
