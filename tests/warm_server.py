@@ -33,7 +33,7 @@ def _warm_up(imports: str) -> None:
         with suppress(ImportError):  # Versions of `datasets` need different ones.
             importlib.import_module(name)
     if imports == "command":
-        _run_a_command()
+        _run_commands()
     # Nothing of ours keeps it: it is imported where it is used.
     for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
         del sys.modules[name]
@@ -41,15 +41,18 @@ def _warm_up(imports: str) -> None:
     gc.freeze()
 
 
-def _run_a_command() -> None:
+def _run_commands() -> None:
+    """What is read and computed once: templates, fonts, prompts, the identity of the code, the model of languages."""
     from click.testing import CliRunner
 
     from unicorn_hf.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
         made = shutil.copytree(max(_PUBLISHED.iterdir()), Path(folder, "set"))
-        done = CliRunner().invoke(main, ["card", str(made)])
-        assert done.exit_code == 0, done.output
+        plan = ["build", "--engine", "echo", "--encoder", "hashing:8", "--out", str(Path(folder, "out")), "--dry-run"]
+        for arguments in (["card", str(made)], plan):
+            done = CliRunner().invoke(main, arguments)
+            assert done.exit_code == 0, done.output
 
 
 def _serve() -> dict[str, Any]:
