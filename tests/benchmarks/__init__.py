@@ -1,0 +1,1 @@
+"""Tests of benchmarks: what they count and ask, not how fast anything is."""
