@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import load_dataset
+from datasets import disable_progress_bars, load_dataset
 from PIL import Image
 
 from benchmarks.arms import (
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--only-text", action="store_true", help="build the set, show its captions, train nothing")
     options = parser.parse_args()
+    disable_progress_bars()
     clock = Clock()
     art = load_art((*TRAINED_ON, options.on))
     known = [concept for concept in things(art.concepts) if not art.concepts[concept].held_out]
@@ -148,7 +149,7 @@ def main() -> None:
 def cell(found: Sequence[Answers], images: Sequence[Answers]) -> str:
     """Accuracy, and the share of the image arm unless that one guesses, by two standard errors."""
     accuracy, reference = np.stack(found), np.stack(images)
-    guesses = reference.mean() - CHANCE < 2 * (CHANCE / reference.shape[1]) ** 0.5 / 2**0.5
+    guesses = reference.mean() - CHANCE < 2 * CHANCE / reference.shape[1] ** 0.5
     return f"{100 * accuracy.mean():.1f} ({'-' if guesses else share(accuracy, reference, CHANCE)})"
 
 
