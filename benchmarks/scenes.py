@@ -173,20 +173,29 @@ class Clock:
 
 
 def scenes_of(art: Art, among: Sequence[int], artists: Sequence[str], num: int, seed: int) -> dict[str, Scene]:
-    """Different scenes by their sentences, of things that each of the artists drew."""
-    drawn = [concept for concept in among if all(concept in art.sets[artist].concepts for artist in artists)]
+    """Different scenes by their sentences, each of things that one of the artists drew both."""
     random = np.random.default_rng(seed)
     found: dict[str, Scene] = {}
     while len(found) < num:
-        scene = random_scene(drawn, random)
-        found[sentence(scene, art.concepts)] = scene
+        scene = random_scene(among, random)
+        if artists_of(scene, art, artists):
+            found[sentence(scene, art.concepts)] = scene
     return found
 
 
+def artists_of(scene: Scene, art: Art, artists: Sequence[str]) -> list[str]:
+    shown = [scene.first.concept, scene.second.concept]
+    return [artist for artist in artists if np.isin(shown, art.sets[artist].concepts).all()]
+
+
 def pictures_of(art: Art, scenes: Sequence[Scene], artists: Sequence[str]) -> list[Image.Image]:
-    """Each scene by one of the artists, in turn."""
-    drawn = (picture(scene, art.sets[artists[number % len(artists)]]) for number, scene in enumerate(scenes))
-    return [Image.fromarray(pixels, "RGBA").convert("RGB") for pixels in drawn]
+    """Each scene by one of the artists that drew its things, in turn."""
+    pictures = []
+    for number, scene in enumerate(scenes):
+        able = artists_of(scene, art, artists)
+        pixels = picture(scene, art.sets[able[number % len(able)]])
+        pictures.append(Image.fromarray(pixels, "RGBA").convert("RGB"))
+    return pictures
 
 
 def built(
@@ -277,7 +286,7 @@ def encode(
     learned = [
         (text, row_of[row["id"]]) for row in (*captions, *loaded(folder, "instruction")) for text in texts_of(row)
     ]
-    shown = scenes_of(art, known, (*TRAINED_ON, options.on), options.pictures, seed=1)
+    shown = scenes_of(art, known, [options.on], options.pictures, seed=1)
     tower = resolve_encoder(ENCODER, 256).open_images()
     pictures = dict(zip(scenes, pictures_of(art, list(scenes.values()), TRAINED_ON), strict=True))
     texts = Numbered(text for text, _ in learned)
