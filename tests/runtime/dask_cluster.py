@@ -19,6 +19,12 @@ from distributed import Security
 PATIENCE_S = 240
 _WHEN_LEFT = ("--idle-timeout", "1 hour")
 """Tests that are killed leave their cluster: it ends when nobody has used it for so long."""
+_AT_REST = {
+    "distributed.worker.profile.enabled": "False",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+"""Else each process measures itself up to a hundred times a second, for as long as the tests last."""
 SHARED_WORKERS = Path(tempfile.gettempdir()) / f"unicorn-hf-tests-{os.getpid()}" / "scheduler.json"
 """The scheduler of workers that all tests of this process may use; see `share_workers`."""
 
@@ -60,7 +66,7 @@ class Cluster:
     def _start(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
         kind = "scheduler" if name == "scheduler" else "worker"
         command = [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self.scheduler_file), *options]
-        variables = {**os.environ, **variables_of(self.settings), **environment}
+        variables = {**os.environ, **variables_of({**_AT_REST, **self.settings}), **environment}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
