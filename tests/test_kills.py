@@ -103,7 +103,7 @@ def check(server: ChatServer, folder: Path, num_kills: int, window_s: float, *op
     assert done.returncode == 0, done.stderr
     assert bought.num_again <= allowed
     undisturbed = folder / "undisturbed"
-    done = unicorn(*command[:2], *SHARED, "--out", undisturbed, cwd=folder)
+    done = unicorn(*command[:2], *SHARED, "--workers", 1, "--out", undisturbed, cwd=folder)
     assert done.returncode == 0, done.stderr
     for config in ("pretrain", "instruction"):
         assert rows(folder / "unicorn", config) == rows(undisturbed, config)

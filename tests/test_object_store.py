@@ -32,7 +32,7 @@ def recipe(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = unicorn("build", recipe(folder), *SHARED, cwd=folder)
+    done = unicorn("build", recipe(folder), *SHARED, "--workers", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     return published_bytes(folder / "unicorn")
 

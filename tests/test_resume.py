@@ -29,7 +29,7 @@ def arguments(folder: Path) -> list[object]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = unicorn(*arguments(folder), *SHARED, cwd=folder)
+    done = unicorn(*arguments(folder), *SHARED, "--workers", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     return published_bytes(folder / "unicorn")
 
