@@ -63,7 +63,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A data set repository: its commits, oldest first, and the large files that it was given, committed or not."""
+    """A data set or a model: its commits, oldest first, and the large files that it was given, committed or not."""
 
     repo_id: str
     private: bool
@@ -239,9 +239,10 @@ class HubServer:
         self._numbers = itertools.count()
         self._servers = [_Server(("127.0.0.1", 0), self._handler(to_store)) for to_store in (False, True)]
         self.url, self.store_url = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
-        repo = r"/api/datasets/(?P<repo_id>[^/]+/[^/]+)"
-        file = r"/datasets/(?P<repo_id>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
-        lfs = r"/datasets/(?P<repo_id>[^/]+/[^/]+)\.git/info/lfs"
+        # Of data sets and models.
+        repo = r"/api/(?:datasets|models)/(?P<repo_id>[^/]+/[^/]+)"
+        file = r"(?:/datasets)?/(?P<repo_id>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
+        lfs = r"(?:/datasets)?/(?P<repo_id>[^/]+/[^/]+)\.git/info/lfs"
         routes: list[tuple[str, str, Callable[..., Answer]]] = [
             ("GET", r"/api/whoami-v2", self.whoami),
             ("POST", r"/api/validate-yaml", self.validate_yaml),
@@ -328,14 +329,15 @@ class HubServer:
 
     def create(self, request: Request) -> Answer:
         wanted = request.json()
-        if wanted.get("type") != "dataset":
-            raise RefusedError(400, "This Hub has data sets only")
+        kind = wanted.get("type", "model")
+        if kind not in ("dataset", "model"):
+            raise RefusedError(400, "This Hub has data sets and models only")
         namespace = wanted.get("organization") or self.user
         repo_id = f"{namespace}/{wanted['name']}"
-        url = f"{self.url}/datasets/{repo_id}"
+        url = f"{self.url}/datasets/{repo_id}" if kind == "dataset" else f"{self.url}/{repo_id}"
         self._need_write(request, namespace)
         if repo_id in self.repositories:
-            raise RefusedError(409, "You already created this dataset repo", body={"url": url})
+            raise RefusedError(409, f"You already created this {kind} repo", body={"url": url})
         self.add_repository(repo_id, private=wanted.get("visibility") == "private" or bool(wanted.get("private")))
         return Answer.json({"url": url, "id": repo_id, "name": repo_id})
 

@@ -65,7 +65,7 @@ def _check_several(shape: tuple[int, ...]) -> None:
     if len(shape) < 2 or np.prod(shape[:-1]) < 2:
         raise InputError(
             "the mean of the images is unknown, and a single image is its own mean",
-            "Pass all available images to apply_image, or build with --image-statistics, which stores their mean.",
+            "Pass all available images at once, or use --image-statistics: `unicorn-hf calibrate` measures their mean.",
         )
 
 

@@ -140,12 +140,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         InputError: there is no such data set, it has no transfer, or its transfer's package is not installed.
         RunError: the Hub cannot be reached.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        check_links(path)
-        path = path / TRANSFER_FILE
-    elif not path.is_file():
-        path = _download(str(source), revision)
+    path = transfer_path(source, revision)
     facts, tensors = _load(path)
     text = _moments(path, "text", facts.text_count, tensors)
     if facts.transfer is None or text is None:
@@ -168,6 +163,49 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
     if kind.first_pass and first is None:
         raise InputError(f"{path} contains no transfer", _ADVICE)
     return fit(facts.transfer, statistics)
+
+
+def transfer_path(source: str | Path, revision: str | None = None) -> Path:
+    """The transfer's file of a data set; arguments and errors are those of `load_transfer`."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        check_links(path)
+        return path / TRANSFER_FILE
+    return path if path.is_file() else _download(str(source), revision)
+
+
+def load_facts(path: Path) -> tuple[Facts, int]:
+    """Read the metadata of a transfer's file, and the dimension of its vectors.
+
+    Raises:
+        InputError: there is no such file, or it is of another kind.
+    """
+    facts, tensors = _load(path)
+    text = _moments(path, "text", facts.text_count, tensors)
+    if text is None:
+        raise InputError(f"{path} contains no transfer", _ADVICE)
+    return facts, text.dim
+
+
+def add_images(path: Path, images: Path) -> None:
+    """Add an image side to a transfer that has none: its `apply_image` then subtracts the mean of these images.
+
+    Args:
+        path: a transfer.safetensors, which is replaced.
+        images: a file of `calibrate`.
+
+    Raises:
+        InputError: the transfer has an image side, or the files come from different encoders.
+    """
+    facts, tensors = _load(path)
+    statistics = load_image_statistics(images)
+    if facts.image_count:
+        raise InputError("the transfer has image statistics already", "Omit yours: the set's are the right ones.")
+    if facts.encoder_id != statistics.encoder_id:
+        raise InputError(f"{images} is of the encoder {statistics.encoder}, but the set's is {facts.encoder}", _ADVICE)
+    found = {"image_count": statistics.moments.count, "image_source": statistics.source}
+    sides = {**tensors, **_side("image", statistics.moments, statistics.covariance)}
+    _save(path, sides, facts.model_copy(update=found))
 
 
 def encoder_id(encoder: str) -> str:

@@ -1,0 +1,32 @@
+"""A tiny language model with random weights, and the sets that it is trained on."""
+
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.torch import tokenizer
+
+SET = max((Path(__file__).parents[1] / "golden" / "published").iterdir())
+"""A built set: 8 captions and 4 conversations, with vectors of 8 dimensions."""
+DIM = 8
+
+
+def write_language_model(folder: Path) -> Path:
+    """Llama with the demonstration model's tokenizer, in float32."""
+    torch.manual_seed(0)
+    tokens = tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokens),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        # Larger than usual, so that all parts have an effect.
+        initializer_range=0.3,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    return folder

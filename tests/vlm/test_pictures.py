@@ -1,0 +1,128 @@
+"""Pictures go through the encoder's image side and the transfer to the model, which answers in words."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.docs.blocks import ROOT
+from tests.emoji import PICTURES
+from tests.encoders.tiny_models import tiny_clip
+from tests.representations.test_moments import units
+from tests.representations.test_transfers import statistics_of
+from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
+from unicorn_hf.representations.pictures import on_white
+from unicorn_hf.representations.transfer_file import (
+    ImageStatistics,
+    encoder_id,
+    save_image_statistics,
+    save_transfer,
+)
+from unicorn_hf.vlm import UnicornForConditionalGeneration
+
+pytestmark = pytest.mark.slow  # It imports open_clip.
+
+DIM = 20
+TEXTS, IMAGES = units(60, DIM), units(40, DIM, 1, cone=-0.3)
+QUESTION = "What is it?"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("clip")
+    tiny_clip(folder)
+    return f"clip:{folder}"
+
+
+@pytest.fixture(scope="module")
+def statistics(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of `calibrate`."""
+    path = tmp_path_factory.mktemp("statistics") / "image_statistics.safetensors"
+    covariance = Covariance.of(IMAGES)
+    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), encoder, encoder_id(encoder), "photos", covariance))
+    return path
+
+
+@pytest.fixture(scope="module")
+def saved(encoder: str, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a set that was built without image statistics."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "set").mkdir()
+    save_transfer(
+        folder / "set" / "transfer.safetensors",
+        "mean_shift",
+        statistics_of("mean_shift", TEXTS, None, [], seed=3),
+        DomainMoments.of(TEXTS, ["birds"] * len(TEXTS)),
+        encoder=encoder,
+        encoder_id=encoder_id(encoder),
+    )
+    model = UnicornForConditionalGeneration.from_language_model(str(language_model), folder / "set")
+    model.save_pretrained(folder / "model")
+    return folder / "model"
+
+
+def test_pictures_are_encoded_and_moved(saved: Path, encoder: str, statistics: Path) -> None:
+    pictures = [Image.open(path) for path in PICTURES[:3]]
+    model = UnicornForConditionalGeneration.from_pretrained(saved)
+    model.add_image_statistics(statistics)
+    moved = model.encode_pictures(pictures).numpy()
+    images = [on_white(picture) for picture in pictures]
+    expected = resolve_encoder(encoder, batch_size=8).open_images().encode(images) - Moments.of(IMAGES).mean
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(moved, expected, atol=1e-5)
+    np.testing.assert_allclose(model.encode_pictures(pictures[:1]).numpy(), moved[:1], atol=1e-5)
+    with pytest.raises(InputError, match="has image statistics already"):
+        model.add_image_statistics(statistics)
+
+
+def test_a_single_picture_needs_image_statistics(saved: Path) -> None:
+    model = UnicornForConditionalGeneration.from_pretrained(saved)
+    with pytest.raises(InputError, match="a single image is its own mean"):
+        model.answer([Image.open(PICTURES[0])], [QUESTION])
+
+
+def test_another_encoder_is_refused(saved: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    other = tiny_clip(tmp_path)
+    other.visual_projection.weight.data.mul_(2)
+    other.save_pretrained(tmp_path)
+    model = UnicornForConditionalGeneration.from_pretrained(saved, encoder=f"clip:{tmp_path}")
+    with pytest.raises(InputError, match="another encoder"):
+        model.encode_pictures([Image.open(PICTURES[0])])
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    """Run examples/ask.py in this process."""
+    example = ROOT / "examples" / "ask.py"
+    monkeypatch.setattr("sys.argv", [str(example), *map(str, arguments)])
+    runpy.run_path(str(example), run_name="__main__")
+
+
+def test_the_example_answers_with_text(
+    saved: Path, statistics: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--image-statistics", statistics, "--max-new-tokens", 12)
+    asked(monkeypatch, saved, PICTURES[0], QUESTION, *options)
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("model", "picture", "told"),
+    [
+        (None, "nowhere.png", "No such file"),
+        (None, __file__, "cannot identify image file"),
+        ("/nowhere", PICTURES[0], "/nowhere"),
+        (None, PICTURES[0], "--image-statistics"),
+    ],
+    ids=["no picture", "not a picture", "no model", "no statistics"],
+)
+def test_the_example_tells_what_is_wrong(
+    model: str | None, picture: object, told: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=told):
+        asked(monkeypatch, model or saved, picture, QUESTION)
