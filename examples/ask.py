@@ -1,6 +1,6 @@
 """Asks a vision-language model about a picture.
 
-python examples/ask.py model tests/emoji/1f42b.png "What is this?"
+python examples/ask.py model tests/emoji/1f43c.png "What is this?"
 """
 
 import argparse

@@ -15,6 +15,7 @@ import torch
 
 from tests.docs.blocks import ROOT
 from tests.vlm import SET, write_language_model
+from unicorn_hf.core.errors import UnicornError
 from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 pytestmark = pytest.mark.slow
@@ -88,8 +89,8 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
 def test_stage_1_trains_the_projector_alone(stage_1: Path, language_model: Path) -> None:
     losses = logged(stage_1)
     assert len(losses) == NUM_STEPS
-    assert losses[-1] < losses[0]
-    torch.manual_seed(42)  # the Trainer's
+    # A pass over the rows takes two steps.
+    assert sum(losses[-2:]) < sum(losses[:2])
     new = UnicornForConditionalGeneration.from_language_model(str(language_model), SET)
     assert changed(new.state_dict(), weights(stage_1)) == {"projector"}
 
@@ -168,5 +169,5 @@ def test_what_is_wrong_is_told(
     arguments: list[object], error: str, stage_1: Path, train: Train, tmp_path: Path
 ) -> None:
     given = [stage_1 if argument == "STAGE_1" else argument for argument in arguments]
-    with pytest.raises((SystemExit, Exception), match=error):
+    with pytest.raises(UnicornError, match=error):
         train(tmp_path, *given, "--use_cpu")

@@ -23,8 +23,8 @@ def model_card(config: Any) -> str:
         pipeline_tag="image-text-to-text",
         tags=["unicorn", "unicorn-hf", "vision-language"],
     )
-    columns = list(dict.fromkeys(name for stage in config.training for name in stage))
-    filters = {"text": lambda value: as_text(str(value))}
+    columns = list(dict.fromkeys(name for stage in config.training for name in stage if name != "stage"))
+    filters = {"text": lambda value: str(value) if isinstance(value, int | float) else as_text(str(value))}
     metadata = data.to_yaml(line_break="\n")
     return template(_TEMPLATE, filters, autoescape=False).render(metadata=metadata, config=config, columns=columns)
 
