@@ -21,6 +21,7 @@ from unicorn_hf.representations.moments import Covariance, DomainMoments, Moment
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
+    add_images,
     load_image_statistics,
     save_image_statistics,
     save_transfer,
@@ -123,6 +124,21 @@ def test_a_damaged_training_is_told(change: dict[str, Any], message: str | None,
         load_transfer(path)  # Only a refit reads the images' vectors.
         with pytest.raises(InputError, match="image_vectors are invalid"):
             load_image_statistics(path)
+
+
+def test_a_transfer_without_image_side_is_given_one(tmp_path: Path) -> None:
+    images = tmp_path / "image_statistics.safetensors"
+    path = saved(tmp_path, "mean_shift", images=False)
+    covariance = Covariance.of(IMAGES)
+    save_image_statistics(images, ImageStatistics(Moments.of(IMAGES), "hashing:6", "other", "art", covariance))
+    with pytest.raises(InputError, match="is of the encoder hashing:6"):
+        add_images(path, images)
+    save_image_statistics(images, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art", covariance))
+    add_images(path, images)
+    expected = fit("mean_shift", statistics_for("mean_shift"))
+    np.testing.assert_array_equal(load_transfer(path).apply_image(IMAGES[:1]), expected.apply_image(IMAGES[:1]))
+    with pytest.raises(InputError, match="has image statistics already"):
+        add_images(path, images)
 
 
 def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
