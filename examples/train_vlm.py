@@ -165,8 +165,9 @@ class Samples(TrainerCallback):
         self.question, self.expected = (turn["value"] for turn in row["conversations"][:2])
         self.vector = torch.tensor(row["image_embedding"])[None]
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        if not self.every or state.global_step % self.every or not state.is_world_process_zero:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **rest: Any) -> None:
+        is_due = self.every and state.global_step % self.every < state.logging_steps
+        if "loss" not in logs or not is_due or not state.is_world_process_zero:
             return
         self.model.eval()
         [answer] = self.model.answer_vectors(self.vector, [self.question], max_new_tokens=40)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.torch import tokenizer
+from tests.torch.chat_templates import made
 
 SET = max((Path(__file__).parents[1] / "golden" / "published").iterdir())
 """A built set: 8 captions and 4 conversations, with vectors of 8 dimensions."""
@@ -13,9 +13,9 @@ DIM = 8
 
 
 def write_language_model(folder: Path) -> Path:
-    """Llama with the demonstration model's tokenizer, in float32."""
+    """Llama with a tokenizer of a few hundred tokens, in float32."""
     torch.manual_seed(0)
-    tokens = tokenizer()
+    tokens = made("chatml")
     config = LlamaConfig(
         vocab_size=len(tokens),
         hidden_size=32,
