@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import warm
 from tests.docs.blocks import ROOT
 from tests.vlm import SET, write_language_model
 from unicorn_hf.core.errors import UnicornError
@@ -101,21 +102,12 @@ def test_samples_are_logged_beside_the_loss(stage_1: Path) -> None:
     assert questions[0].startswith("<image>")
 
 
-def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-
-
 def test_a_killed_run_goes_on_with_the_same_losses(
     stage_1: Path, language_model: Path, train: Train, tmp_path: Path
 ) -> None:
     arguments = ["--llm", language_model, *STAGE_1, "--per_device_train_batch_size", 4]
-    done = command("-c", KILLED, EXAMPLE, *arguments, "--output_dir", tmp_path)
+    line = ["-c", KILLED, str(EXAMPLE), *map(str, arguments), "--output_dir", str(tmp_path)]
+    done = warm.run(line, cwd=tmp_path, environment=os.environ, imports="torch")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "config.json").exists()
     # Killed while it wrote the next one.
@@ -129,8 +121,10 @@ def test_a_killed_run_goes_on_with_the_same_losses(
 
 def test_two_processes_take_the_steps_of_one(stage_1: Path, language_model: Path, tmp_path: Path) -> None:
     arguments = ["--llm", language_model, *STAGE_1, "--per_device_train_batch_size", 2, "--ddp_backend", "gloo"]
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
-    done = command(*launch, EXAMPLE, *arguments, "--output_dir", tmp_path)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(EXAMPLE)]
+    line = [*launch, *map(str, arguments), "--output_dir", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     assert logged(tmp_path) == pytest.approx(logged(stage_1), abs=1e-4)
 
