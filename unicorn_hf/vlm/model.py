@@ -32,7 +32,6 @@ from unicorn_hf.torch import Collator, ConversationTokenizer, place_images
 from unicorn_hf.vlm.card import model_card
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
     from PIL.Image import Image
 
 
@@ -199,8 +198,8 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, **options: Any
-    ) -> "CommitInfo":
-        """Publish the model, in one commit; the card replaces an existing one.
+    ) -> Any:
+        """Publish the model, in one commit, and return its CommitInfo; the card replaces an existing one.
 
         The card links the sets in `config.datasets` that are named `ORG/NAME`; set it if you trained on a folder.
 
@@ -235,7 +234,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         words = self._words(input_ids, image_mask, embeddings)
         return self.language_model(inputs_embeds=words, attention_mask=attention_mask, labels=labels, **options)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def generate(
         self,
         input_ids: torch.Tensor,
