@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import rows
-from tests.runtime.dask_cluster import share_workers
 from tests.stages import rejections
 from unicorn_hf import Recipe, build, load_recipe
 from unicorn_hf.cli import main
@@ -139,7 +138,7 @@ def test_a_request_that_kills_its_worker_each_time_is_rejected(faults: Faults, t
     assert not list((tmp_path / "out.work").rglob("attempts/*"))
     # The same shards, to the last byte, as where the engine gives this seed a caption that is rejected.
     faults.install("refuses")
-    other = build(faults.recipe(kind=share_workers(), workers=None), tmp_path / "other")
+    other = build(faults.recipe(), tmp_path / "other")
     assert other.statistics.captions.rejected == {"too_short": 1}
     assert shards(tmp_path / "out") == shards(tmp_path / "other")
     # It is final: the next run asks nobody.
