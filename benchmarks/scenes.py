@@ -338,11 +338,9 @@ def trials(art: Art, shown: Sequence[Scene], learned: Sequence[Scene], texts: Nu
 
 
 def statement(scene: Scene, art: Art) -> Text:
-    """`Two red apples are to the left of a dog on grass.`"""
-    said_so = sentence(scene, art.concepts)
-    relation = scene.relation if scene.relation in ("above", "below") else f"to the {scene.relation}"
+    """`Two red apples are left of a dog on grass.`: in the words of captions."""
     verb = "is" if scene.first.number == 1 else "are"
-    answer = said_so.replace(f" {scene.relation} ", f" {verb} {relation} ", 1)
+    answer = sentence(scene, art.concepts).replace(f" {scene.relation} ", f" {verb} {scene.relation} ", 1)
     return asked(REQUEST, f"{answer[0].upper()}{answer[1:]}.")
 
 

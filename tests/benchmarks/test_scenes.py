@@ -40,7 +40,7 @@ def test_colour_counts_only_where_there_is_one() -> None:
 
 
 def test_a_statement_is_a_sentence() -> None:
-    assert statement(SCENE, ART).answer == "Two red foxes are to the left of an apple on grass."
+    assert statement(SCENE, ART).answer == "Two red foxes are left of an apple on grass."
     assert statement(ABOVE, ART).answer == "Three wolves are above a blue owl on snow."
 
 
