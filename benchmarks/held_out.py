@@ -1,7 +1,7 @@
 """Every transfer on held-out pictures, with the demonstration encoder: gap, retrieval, and a probe that saw text alone.
 
     pip install resvg-py
-    python -m benchmarks.held_out [--seeds 5] [--no-probe]
+    python -m benchmarks.held_out [--seeds 5] [--no-probe] [--emoji 500]
 
 The pictures, of OpenMoji and of held-out emoji in the art that the encoder was trained on, had no part in its training
 (see scripts/train_joint_encoder.py; the art is fetched by npm once, into unicorn-hf's cache). For each seed the emoji
@@ -37,7 +37,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, load_art
+from scripts.emoji_art import TRAINED_ON, UNSEEN, Art, ArtSet, load_art
 from scripts.train_joint_encoder import ENCODER, phrases, recall
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.encoder import resolve_encoder
@@ -75,9 +75,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--no-probe", action="store_true", help="gap, retrieval and measures alone, in a few minutes")
+    parser.add_argument("--emoji", type=int, help="fit to so many emoji, drawn at random, instead of all")
     options = parser.parse_args()
     seeds = range(options.seeds)
-    encoded = encode(load_art())
+    encoded = encode(some_of(load_art(), options.emoji) if options.emoji else load_art())
     num = int(encoded.held_out[encoded.openmoji.concepts].sum())
     print(f"{ENCODER}, {len(seeds)} seeds, torch {torch.__version__}, {platform.machine()}\n")
     print(f"N = {num} for recall and measures\n")
@@ -114,6 +115,17 @@ def shown(values: list[float], column: str) -> str:
     factor, digits = (100, 1) if "%" in column else (1, 3)
     mean, deviation = factor * np.mean(values), factor * np.std(values, ddof=min(1, len(values) - 1))
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def some_of(art: Art, number: int) -> Art:
+    """All held-out emoji, and `number` of the others."""
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~art.held_out))[:number]
+    kept = np.sort(np.concatenate([np.flatnonzero(art.held_out), others]))
+    sets = {}
+    for name, part in art.sets.items():
+        shown = np.isin(part.concepts, kept)
+        sets[name] = ArtSet(name, np.searchsorted(kept, part.concepts[shown]), part.pixels[shown])
+    return Art([art.concepts[place] for place in kept], sets)
 
 
 def encode(art: Art) -> Encoded:
