@@ -4,9 +4,12 @@ An arm is what a model is trained on. The model takes a vector of the encoder's 
 prompt, which is given, and an answer, which is learned and scored.
 """
 
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from unicorn_hf.torch.data import noisy
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 Answers = NDArray[np.bool_]
+Job, Result = TypeVar("Job", bound=Hashable), TypeVar("Result")
 IMAGES, BLIND, PAPERS = "images", "blind", "mean_shift"
 WIDTH, BATCH_SIZE, WEIGHT_DECAY = 512, 256, 0.05
 LAYER, NUM_TOKENS, LLM = 24, 2, "smollm2-135m-instruct"
@@ -88,7 +92,8 @@ class Bags:
 class LanguageModel:
     """A frozen causal language model; the vector becomes tokens before the text, from one layer on.
 
-    The states of the texts below that layer are computed once: a token takes 2.3 kB.
+    The states of the texts below that layer are computed once: a token takes 2.3 kB. Probabilities are among the tokens
+    of all answers: among the 49,152 of the model, the last layer would take as long as the others.
     """
 
     name, learning_rate = LLM, 1e-3
@@ -105,6 +110,9 @@ class LanguageModel:
         ids = [torch.tensor([*prompt, *answer, tokenizer.eos_token_id])
                for prompt, answer in zip(prompts, answers, strict=True)]  # fmt: skip
         self._ids = Rows(ids)
+        said = torch.unique(torch.cat([row[len(prompt) :] for row, prompt in zip(ids, prompts, strict=True)]))
+        self._place = torch.zeros(len(tokenizer), dtype=torch.int64)
+        self._place[said] = torch.arange(len(said))
         self._is_answer = Rows([
             torch.arange(len(row)) >= len(prompt) for row, prompt in zip(ids, prompts, strict=True)
         ])  # fmt: skip
@@ -116,7 +124,7 @@ class LanguageModel:
                 states += [row[kept] for row, kept in zip(found, mask, strict=True)]
         self._states = Rows(states)
         self._scale = self._states.flat.std()
-        self._upper, self._words = whole.model, whole.lm_head.weight
+        self._upper, self._words = whole.model, whole.lm_head.weight[said]
         self._upper.layers = self._upper.layers[LAYER:]
         self._upper.config.num_hidden_layers = len(self._upper.layers)
 
@@ -132,7 +140,7 @@ class LanguageModel:
         ).last_hidden_state[:, NUM_TOKENS - 1 : -1]
         asked = self._is_answer.padded(texts)[0]
         found = functional.cross_entropy(
-            states[asked] @ self._words.T, self._ids.padded(texts)[0][asked], reduction="none"
+            states[asked] @ self._words.T, self._place[self._ids.padded(texts)[0][asked]], reduction="none"
         )
         rows = torch.arange(len(texts))[:, None].expand(asked.shape)[asked]
         return torch.zeros(len(texts)).index_add(0, rows, -found) / asked.sum(dim=1)
@@ -188,6 +196,33 @@ def said(model: Model, network: torch.nn.Module, vectors: torch.Tensor, texts: t
         for start, part in zip(range(0, len(texts), BATCH_SIZE), texts.split(BATCH_SIZE), strict=True)
     ]
     return torch.cat(pairs).reshape(texts.shape)
+
+
+# -- Processes --------------------------------------------------------------------------------------------------------
+
+_RUN: Callable[[Any], Any]
+
+
+def forked(run: Callable[[Job], Result], jobs: Sequence[Job]) -> dict[Job, Result]:
+    """The result of each job, in a process for each core, which shares what this one has in memory.
+
+    A thread each is faster than two threads on one small model after the other.
+    """
+    global _RUN
+    torch.set_num_threads(1)
+    _RUN = run
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+        return dict(zip(jobs, pool.map(_run, jobs), strict=True))
+
+
+def _run(job: Any) -> Any:
+    return _RUN(job)
+
+
+def processor_minutes() -> float:
+    """Of this process and those that it has started."""
+    used = os.times()
+    return (used.user + used.system + used.children_user + used.children_system) / 60
 
 
 # -- Figures ----------------------------------------------------------------------------------------------------------

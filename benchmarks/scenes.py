@@ -67,7 +67,7 @@ from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.runtime.progress import Progress
 
 RECIPE = Path(__file__).with_name("scenes.yaml")
-DEFAULT = (BLIND, PAPERS, "gaussian_ot+noise", IMAGES)
+DEFAULT = (BLIND, PAPERS, "barycentric+1", IMAGES)
 CHANCE = 1 / 2
 KINDS = ("presence", "number", "colour", "relation")
 YES_OR_NO = "yes or no"
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=250, help="of each arm")
     parser.add_argument("--on", choices=[HEADLINE, CHOOSING], default=HEADLINE, help="the art to ask about")
-    parser.add_argument("--arms", nargs="+", metavar="NAME[+noise]", default=DEFAULT)
+    parser.add_argument("--arms", nargs="+", metavar="NAME[+NOISE]", default=DEFAULT)
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--only-text", action="store_true", help="build the set, show its captions, train nothing")
     options = parser.parse_args()
@@ -207,7 +207,8 @@ def built(
     seeds.write_text("\n".join(scenes) + "\n", encoding="utf-8")
     for number, image in enumerate(pictures_of(art, list(scenes.values()), TRAINED_ON)):
         image.save(pictures / f"{number:05}.png")
-    calibrate(PictureSource(str(pictures), limit=len(scenes)), ENCODER, statistics, Progress())
+    source = PictureSource(str(pictures), limit=len(scenes))
+    calibrate(source, ENCODER, statistics, Progress(), keep_vectors=len(scenes))
     sets = {}
     for transfer in sorted(transfers):
         recipe = load_recipe(options.recipe, {
