@@ -271,7 +271,7 @@ def draw(found: Mapping[Arm, Found], path: Path) -> None:
     ordered = sorted(accuracy, key=accuracy.__getitem__)
     figure = Figure(figsize=(7, 0.6 + 0.4 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
-    names = {IMAGES: "real images", BLIND: "text, shuffled"}
+    names = {IMAGES: "real images", BLIND: "blind"}
     titles = [arm.title.replace(arm.name, names.get(arm.name, f"text, {arm.name}")) for arm in ordered]
     colours = ["#888888" if arm.name in (IMAGES, BLIND) else "#2a78c2" for arm in ordered]
     bars = axes.barh(titles, [accuracy[arm] for arm in ordered], color=colours)
