@@ -73,7 +73,7 @@ def build_all(folder: Path) -> dict[str, Any]:
     rows = [row for table in tables(folder / "written", "instruction") for row in table.to_pylist()]
     keys = ("caption", "conversations", "domain")
     (folder / "others.jsonl").write_text("".join(json.dumps({k: row[k] for k in keys}) + "\n" for row in rows))
-    done = unicorn("import", "others.jsonl", *_PLAIN, "--transfer", "none", "--out", "imported", *SHARED, cwd=folder)
+    done = unicorn("import", "others.jsonl", *_PLAIN, "--transfer", "none", "--out", "imported", cwd=folder)
     assert done.returncode == 0, done.stderr
     return {name: digest(folder / name) for name in ("written", "moved", "again", "imported")}
 

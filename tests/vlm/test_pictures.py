@@ -12,7 +12,7 @@ from tests.docs.blocks import ROOT
 from tests.emoji import PICTURES
 from tests.encoders.tiny_models import tiny_clip
 from tests.representations.test_moments import units
-from tests.representations.test_transfers import statistics_of
+from tests.representations.test_transfers import fitted, statistics_of
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
@@ -55,7 +55,7 @@ def saved(encoder: str, language_model: Path, tmp_path_factory: pytest.TempPathF
     (folder / "set").mkdir()
     save_transfer(
         folder / "set" / "transfer.safetensors",
-        "mean_shift",
+        fitted("mean_shift", TEXTS, None, seed=3),
         statistics_of("mean_shift", TEXTS, None, [], seed=3),
         DomainMoments.of(TEXTS, ["birds"] * len(TEXTS)),
         encoder=encoder,

@@ -39,7 +39,8 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
 def gap_of(facts: GapFacts) -> list[tuple[str, float, float]]:
     """Label, value before and value after the transfer of each measure of the gap to real images."""
     before, after = facts.before.model_dump(), facts.after.model_dump()
-    return [(name, before[key], after[key]) for key, name in _GAP.items() if before[key] is not None]
+    pairs = [(name, before[key], after[key]) for key, name in _GAP.items()]
+    return [(name, one, other) for name, one, other in pairs if one is not None and other is not None]
 
 
 def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:
