@@ -198,6 +198,11 @@ def said(model: Model, network: torch.nn.Module, vectors: torch.Tensor, texts: t
     return torch.cat(pairs).reshape(texts.shape)
 
 
+def prior(model: Model, network: torch.nn.Module, rows: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """Mean log probability of each text for the mean of the rows that were trained on."""
+    return said(model, network, rows.mean(dim=0).expand(len(texts), -1), texts[:, None])[:, 0]
+
+
 # -- Processes --------------------------------------------------------------------------------------------------------
 
 _RUN: Callable[[Any], Any]

@@ -56,6 +56,7 @@ from benchmarks.arms import (
     Vectors,
     arms,
     forked,
+    prior,
     processor_minutes,
     said,
     share,
@@ -196,15 +197,14 @@ def scored(world: World, model: Model, arm: Arm, seed: int, steps: int) -> Score
     vectors, concepts, transfer = trained_on(world, arm, seed)
     rows = torch.from_numpy(np.ascontiguousarray(vectors))
     network = trained(model, rows, torch.from_numpy(concepts), arm.noise, seed, steps)
-    everything = torch.arange(len(world.labels))[:, None]
     scores = {}
     with torch.inference_mode():
-        prior = said(model, network, rows.mean(dim=0).expand(len(everything), -1), everything)[:, 0]
+        before = prior(model, network, rows, torch.arange(len(world.labels)))
         for art, pictures in world.tried.items():
             moved = torch.from_numpy(np.ascontiguousarray(transfer.apply_image(pictures.vectors)))
             for kind, labels in pictures.offered.items():
                 offered = torch.from_numpy(labels)
-                scores[art, kind] = (said(model, network, moved, offered) - prior[offered]).numpy()
+                scores[art, kind] = (said(model, network, moved, offered) - before[offered]).numpy()
     return scores
 
 

@@ -27,7 +27,6 @@ Answers of the language model stay in the cache, so that a second run with the s
 import argparse
 import platform
 import re
-import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,12 +50,14 @@ from benchmarks.arms import (
     Text,
     Vectors,
     arms,
+    prior,
+    processor_minutes,
     said,
     share,
     trained,
 )
 from scripts.emoji_art import CHOOSING, HEADLINE, TRAINED_ON, Art, load_art
-from scripts.emoji_scenes import RELATIONS, Scene, altered, picture, random_scene, sentence, things
+from scripts.emoji_scenes import FACTS, RELATIONS, Scene, altered, picture, random_scene, sentence, things, with_article
 from scripts.train_joint_encoder import ENCODER
 from unicorn_hf import build, load_recipe, load_transfer
 from unicorn_hf.builders.package import REQUESTS
@@ -69,7 +70,6 @@ from unicorn_hf.runtime.progress import Progress
 RECIPE = Path(__file__).with_name("scenes.yaml")
 DEFAULT = (BLIND, PAPERS, "barycentric+1", IMAGES)
 CHANCE = 1 / 2
-KINDS = ("presence", "number", "colour", "relation")
 YES_OR_NO = "yes or no"
 NUM_POPULAR = 20
 BATCH_SIZE = 32
@@ -154,19 +154,15 @@ def cell(found: Sequence[Answers], images: Sequence[Answers]) -> str:
 
 
 class Clock:
-    """Processor minutes of this process and those that it waited for."""
+    """Processor minutes between two calls of `show`."""
 
     def __init__(self) -> None:
-        self._shown = self._used()
+        self._shown = processor_minutes()
 
     def show(self, what: str) -> None:
-        used = self._used()
-        print(f"{(used - self._shown) / 60:.1f} CPU minutes: {what}", flush=True)
+        used = processor_minutes()
+        print(f"{used - self._shown:.1f} CPU minutes: {what}", flush=True)
         self._shown = used
-
-    def _used(self) -> float:
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 # -- The set ----------------------------------------------------------------------------------------------------------
@@ -228,7 +224,7 @@ def show_text(folder: Path, scenes: dict[str, Scene], art: Art) -> None:
     """Which facts captions keep, some of them, and whether conversations teach to say no."""
     rows = loaded(folder, "pretrain")
     facts = [kept(row["seed"], scenes[row["seed"]], row["caption"], art) for row in rows]
-    shares = {kind: [fact[kind] for fact in facts if kind in fact] for kind in KINDS}
+    shares = {kind: [fact[kind] for fact in facts if kind in fact] for kind in FACTS}
     print(f"\n{len(rows):,} captions keep of their seeds: "
           + ", ".join(f"{kind} {100 * np.mean(found):.0f} %" for kind, found in shares.items()))  # fmt: skip
     for row in rows[:8]:
@@ -318,16 +314,15 @@ def trials(art: Art, shown: Sequence[Scene], learned: Sequence[Scene], texts: Nu
     random = np.random.default_rng(2)
     met = Counter(group.concept for scene in learned for group in (scene.first, scene.second))
     among, popular = sorted(met), [concept for concept, _ in met.most_common(NUM_POPULAR)]
-    found: dict[str, list[tuple[int, Text, Text]]] = {kind: [] for kind in (*KINDS, YES_OR_NO)}
+    found: dict[str, list[tuple[int, Text, Text]]] = {kind: [] for kind in (*FACTS, YES_OR_NO)}
     for number, scene in enumerate(shown):
-        for kind in KINDS:
+        for kind in FACTS:
             if false := altered(scene, kind, among, random):
                 found[kind].append((number, statement(scene, art), statement(false, art)))
         present = [scene.first.concept, scene.second.concept]
         usable = [concept for concept in (among, popular)[number % 2] if concept not in present]
         for concept, answers in ((random.choice(present), ("Yes", "No")), (random.choice(usable), ("No", "Yes"))):
-            label = art.concepts[concept].label
-            question = f"Is there {'an' if label[0] in 'aeio' else 'a'} {label} in the picture?"
+            question = f"Is there {with_article(art.concepts[concept].label)} in the picture?"
             found[YES_OR_NO].append((number, *(asked(question, answer) for answer in answers)))
     return {
         kind: Trial(
@@ -362,12 +357,12 @@ def answered(
     rows = torch.from_numpy(vectors[world.rows])
     network = trained(model, rows, torch.arange(len(rows)), arm.noise, seed, steps)
     moved = torch.from_numpy(np.ascontiguousarray(transfer.apply_image(world.shown)))
-    everything = torch.arange(len(rows), len(world.texts))[:, None]
+    everything = torch.arange(len(rows), len(world.texts))
     with torch.inference_mode():
-        prior = said(model, network, rows.mean(dim=0).expand(len(everything), -1), everything)[:, 0]
+        before = prior(model, network, rows, everything)
         for kind, trial in world.trials.items():
             texts = torch.from_numpy(trial.texts)
-            scores = said(model, network, moved[trial.pictures], texts) - prior[texts - len(rows)]
+            scores = said(model, network, moved[trial.pictures], texts) - before[texts - len(rows)]
             yield kind, (scores[:, 0] > scores[:, 1]).numpy()
 
 

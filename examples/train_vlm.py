@@ -23,7 +23,7 @@ from datasets import load_dataset
 from peft import LoraConfig, get_peft_model
 from transformers import HfArgumentParser, Trainer, TrainerCallback, TrainingArguments
 
-from unicorn_hf import UnicornError, load_transfer
+from unicorn_hf import UnicornError
 from unicorn_hf.torch import Collator, ConversationTokenizer, UnicornDataset, UnicornIterableDataset
 from unicorn_hf.vlm import UnicornForConditionalGeneration
 
@@ -78,7 +78,7 @@ def main() -> None:
     model = opened(options)
     tokenize = model.conversation_tokenizer(options.max_length)
     rows = loaded(options, training, tokenize)
-    noise = load_transfer(options.set).train_noise if options.noise is None else options.noise
+    noise = model.transfer.train_noise if options.noise is None else options.noise
     data = (UnicornIterableDataset if options.streaming else UnicornDataset)(rows, tokenize, noise=noise)
     trainer = Trainer(
         model=with_adapters(model, options),

@@ -14,6 +14,8 @@ from PIL import Image
 
 from scripts.emoji_art import SIZE, ArtSet, Concept, Pixels
 
+FACTS = ("presence", "number", "colour", "relation")
+"""What `altered` may change of things and their places."""
 NUMBERS = ("one", "two", "three")
 COLOURS = {
     "red": (230, 40, 40), "yellow": (250, 215, 40), "green": (40, 170, 60), "blue": (50, 90, 230),
@@ -85,7 +87,7 @@ def altered(scene: Scene, kind: str, among: Sequence[int], random: np.random.Gen
     """The scene with one thing changed; None if it has no such thing.
 
     Args:
-        kind: `presence` (another thing), `number`, `colour`, `relation` or `ground`.
+        kind: of `FACTS` (`presence` is another thing), or `ground`.
         among: concepts for `presence`.
     """
 
@@ -141,7 +143,11 @@ def _said(group: Group, label: str) -> str:
     if group.number > 1:
         return " ".join([NUMBERS[group.number - 1], *words, _plural(label)])
     words.append(label)
-    return " ".join(["an" if words[0][0] in "aeio" else "a", *words])
+    return with_article(" ".join(words))
+
+
+def with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeio' else 'a'} {words}"
 
 
 def _plural(label: str) -> str:

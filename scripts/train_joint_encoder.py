@@ -28,14 +28,13 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from scripts.emoji_art import SIZE, TRAINED_ON, UNSEEN, Art, ArtSet, Concept, load_art, packages_of
-from scripts.emoji_scenes import Scene, altered, picture, random_scene, sentence, things
+from scripts.emoji_scenes import FACTS, Scene, altered, picture, random_scene, sentence, things
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.models.demo_models import IMAGE_TOWER
 
 ENCODER = "open_clip:demo:minilm"
 BATCH_SIZE, SCENES_PER_BATCH = 128, 32
 NUM_SCENES, NUM_TRIED_SCENES = 4000, 1000
-ALTERED = ("presence", "number", "colour", "relation")
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 WARM_UP = 0.1
@@ -105,7 +104,7 @@ class Scenes:
     pixels: torch.Tensor
     """(NUM_SCENES, SIZE, SIZE, 4)"""
     sentences: torch.Tensor
-    """(NUM_SCENES, 1 + len(ALTERED), dimensions): the right one first."""
+    """(NUM_SCENES, 1 + len(FACTS), dimensions): the right one first."""
 
 
 def scenes_of(art: Art, seed: int) -> Scenes:
@@ -117,9 +116,9 @@ def scenes_of(art: Art, seed: int) -> Scenes:
         part = art.sets[TRAINED_ON[number % len(TRAINED_ON)]]
         scene, among = drawn_scene(part, known, random)
         pixels.append(picture(scene, part))
-        others = (altered(scene, kind, among, random) or altered(scene, "ground", among, random) for kind in ALTERED)
+        others = (altered(scene, kind, among, random) or altered(scene, "ground", among, random) for kind in FACTS)
         texts += [sentence(one, art.concepts) for one in (scene, *others)]
-    vectors = text_vectors(texts).reshape(NUM_SCENES, 1 + len(ALTERED), -1)
+    vectors = text_vectors(texts).reshape(NUM_SCENES, 1 + len(FACTS), -1)
     return Scenes(torch.from_numpy(np.stack(pixels)), vectors)
 
 

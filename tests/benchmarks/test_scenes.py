@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.scenes import KINDS, YES_OR_NO, Numbered, kept, statement, trials
+from benchmarks.scenes import YES_OR_NO, Numbered, kept, statement, trials
 from scripts.emoji_art import Art, Concept
-from scripts.emoji_scenes import Group, Scene, sentence
+from scripts.emoji_scenes import FACTS, Group, Scene, sentence
 
 LABELS = ("fox", "apple", "lemon", "wolf", "owl")
 ART = Art([Concept(label, label, (), "", "mammals") for label in LABELS], {})
@@ -47,7 +47,7 @@ def test_a_statement_is_a_sentence() -> None:
 def test_the_right_answer_is_first() -> None:
     scenes, texts = [SCENE, ABOVE] * 10, Numbered([])
     asked = trials(ART, scenes, [SCENE, Scene(Group(2, 1), "below", Group(3, 1), "sand")], texts)
-    for kind in KINDS:
+    for kind in FACTS:
         for picture, (right, wrong) in zip(asked[kind].pictures, asked[kind].texts, strict=True):
             assert texts.found[right] == statement(scenes[picture], ART)
             assert texts.found[wrong] != texts.found[right]

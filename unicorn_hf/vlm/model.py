@@ -169,12 +169,12 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             language_model=_public(name),
             license=model_license(name, options.get("revision")),
             encoder=facts.encoder,
+            datasets=[_public(dataset)],
         )
         model = cls(config, language_model)
         model.generation_config = language_model.generation_config
         model.tokenizer = tokenizer
         model._use_transfer(file)
-        model.add_dataset(dataset)
         return model
 
     @classmethod

@@ -25,7 +25,7 @@ from unicorn_hf.representations.transfers.base import (
     Transfer,
     TransferStatistics,
     check_kept,
-    checked,
+    unit_rows,
 )
 
 Numbers = NDArray[Any]
@@ -67,8 +67,7 @@ class TextSample(FirstPass):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
-        statistics.known_image.check_spread("the image representations")
+        statistics.check_spread()
         return cls()
 
     def measure(self, vectors: Vectors) -> Sample:
@@ -208,10 +207,10 @@ class AnisoAlign(Transfer):
         moved_by = self.aligned_mean - self.image_mean
 
         def move(block: Block, _: int) -> None:
-            # `_unit` names a row that is not finite.
+            # `unit_rows` names a row that is not finite.
             with np.errstate(invalid="ignore", over="ignore"):
                 polar = exact.refined(exact.started(block - exact.text_mean))
-                block[:] = _unit(_unit(polar.turned() @ exact.basis.T) - moved_by)
+                block[:] = unit_rows(unit_rows(polar.turned() @ exact.basis.T) - moved_by)
 
         return move
 
@@ -303,11 +302,6 @@ class AnisoAlign(Transfer):
 def features(polar: Polar) -> Numbers:
     """The input of the network."""
     return np.concatenate([np.sin(polar.phases), np.cos(polar.phases), np.log(polar.radii), polar.rest], axis=1)
-
-
-def _unit(rows: Exact) -> Exact:
-    unit: Exact = rows / checked(np.linalg.norm(rows, axis=1))[:, None]
-    return unit
 
 
 def _silu(values: Numbers) -> Numbers:

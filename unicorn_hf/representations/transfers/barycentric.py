@@ -16,7 +16,7 @@ from unicorn_hf.representations.transfers.base import (
     Move,
     TransferStatistics,
     check_kept,
-    checked,
+    unit_rows,
 )
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
@@ -34,8 +34,8 @@ class Barycentric(MeanShift):
     The temperature of 0.02 was chosen from 0.01, 0.02 and 0.05: see docs/decisions/0039.
     """
 
-    images: Exact
-    """The x_j - mu_x: (images, dimensions)."""
+    image_vectors: Sample
+    """In float16, as kept: the transfer is sent to each worker."""
 
     TEMPERATURE: ClassVar[float] = 0.02
     formula = "v = N(mean(x_j - mean(x))), weighted by softmax(cos(u - mean(u), x_j - mean(x)) / 0.02)"
@@ -57,27 +57,24 @@ class Barycentric(MeanShift):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
-        image = statistics.known_image
-        image.check_spread("the image representations")
+        image = statistics.check_spread()
         vectors = check_kept(TRANSFERS.name_of(cls), statistics.image_vectors, cls.AT_LEAST)
-        return cls(statistics.text.mean, image.mean, images=vectors.vectors.astype(np.float64) - image.mean)
+        return cls(statistics.text.mean, image.mean, image_vectors=vectors)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
+        assert self.image_mean is not None
         # In float32, errors of the cosines would be divided by the temperature.
-        keys = self.images / np.linalg.norm(self.images, axis=1, keepdims=True)
+        images = self.image_vectors.vectors.astype(np.float64) - self.image_mean
+        keys = images / np.linalg.norm(images, axis=1, keepdims=True)
 
         def move(block: Block, _: int) -> None:
-            with np.errstate(invalid="ignore"):  # `checked` names a row that is not finite.
-                centred = block - self.text_mean
-                centred /= checked(np.linalg.norm(centred, axis=1))[:, None]
-            weights = centred @ keys.T
+            with np.errstate(invalid="ignore"):  # `unit_rows` names a row that is not finite.
+                weights = unit_rows(block - self.text_mean) @ keys.T
             weights -= weights.max(axis=1, keepdims=True)
             weights /= self.TEMPERATURE
             np.exp(weights, out=weights)
             # The weights' sum is a factor that normalising removes.
-            mapped = weights @ self.images
-            block[:] = mapped / checked(np.linalg.norm(mapped, axis=1))[:, None]
+            block[:] = unit_rows(weights @ images)
 
         return move
 

@@ -77,6 +77,17 @@ class TransferStatistics:
             )
         return self.image
 
+    def check_spread(self) -> Moments:
+        """Check that neither the texts' vectors nor the images' are all equal; return `known_image`.
+
+        Raises:
+            InputError: they are; or see `known_image`.
+        """
+        image = self.known_image
+        self.text.check_spread("the text representations")
+        image.check_spread("the image representations")
+        return image
+
     def identity(self, *, image: bool) -> str:
         """Fingerprint of the statistics; with the image side only if `image`."""
         sides = [self.text, (self.image_covariance or self.image) if image else None, self.first]
@@ -271,6 +282,16 @@ def normalise(block: Block) -> None:
         RowError: see `checked`.
     """
     block *= (1 / norms(block))[:, None]
+
+
+def unit_rows(rows: Exact) -> Exact:
+    """The rows, divided by their norms.
+
+    Raises:
+        RowError: see `checked`.
+    """
+    unit: Exact = rows / checked(np.linalg.norm(rows, axis=1))[:, None]
+    return unit
 
 
 def norms(block: Block) -> NDArray[np.float32]:

@@ -38,8 +38,7 @@ class TextCovariance(FirstPass):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
-        statistics.known_image.check_spread("the image representations")
+        statistics.check_spread()
         return cls()
 
     def measure(self, vectors: Vectors) -> Covariance:

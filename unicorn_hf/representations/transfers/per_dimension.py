@@ -38,9 +38,7 @@ class PerDimension(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        text, image = statistics.text, statistics.known_image
-        text.check_spread("the text representations")
-        image.check_spread("the image representations")
+        text, image = statistics.text, statistics.check_spread()
         spread = np.sqrt(text.variance)
         # Do not amplify rounding errors in a dimension where all texts are equal.
         flat = spread <= 1e-7 * np.sqrt(text.trace)

@@ -37,9 +37,7 @@ class Alignment(FirstPass):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        text, image = statistics.text, statistics.known_image
-        text.check_spread("the text representations")
-        image.check_spread("the image representations")
+        text, image = statistics.text, statistics.check_spread()
         scale = np.sqrt(image.trace / text.trace)
         return cls(text.mean - image.mean / scale, image.mean)
 
