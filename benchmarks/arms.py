@@ -9,23 +9,22 @@ import os
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from unicorn_hf.core.words import words
+from unicorn_hf.evaluation.proxy import Rows, perceptron
 from unicorn_hf.models.demo_models import demo_llm
-from unicorn_hf.torch.data import noisy
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 Answers = NDArray[np.bool_]
 Job, Result = TypeVar("Job", bound=Hashable), TypeVar("Result")
 IMAGES, BLIND, PAPERS = "images", "blind", "mean_shift"
-WIDTH, BATCH_SIZE, WEIGHT_DECAY = 512, 256, 0.05
+PART_SIZE = 16
 LAYER, NUM_TOKENS, LLM = 24, 2, "smollm2-135m-instruct"
 NUM_BOOTSTRAPS = 2000
 
@@ -55,50 +54,16 @@ class Text:
     answer: str
 
 
-class Model(Protocol):
-    name: str
-    batch_size: int
-    learning_rate: float
-
-    def network(self, dim: int) -> torch.nn.Module:
-        """What is trained."""
-        ...
-
-    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        """Mean log probability of the tokens of each row's answer, given its vector. Texts are numbers."""
-        ...
-
-
-class Bags:
-    """An answer is its words, whatever their order; prompts count for nothing."""
-
-    name, batch_size, learning_rate = "bags of words", BATCH_SIZE, 2e-3
-
-    def __init__(self, texts: Sequence[Text]) -> None:
-        answers = [words(text.answer) for text in texts]
-        vocabulary = {word: number for number, word in enumerate(sorted({word for row in answers for word in row}))}
-        self._shares = torch.zeros(len(answers), len(vocabulary))
-        for number, answer in enumerate(answers):
-            for word in answer:
-                self._shares[number, vocabulary[word]] += 1 / len(answer)
-
-    def network(self, dim: int) -> torch.nn.Module:
-        return perceptron(dim, self._shares.shape[1])
-
-    def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-        return (functional.log_softmax(network(vectors), dim=1) * self._shares[texts]).sum(dim=1)
-
-
 class LanguageModel:
-    """A frozen causal language model; the vector becomes tokens before the text, from one layer on.
+    """A frozen causal language model; the vector becomes tokens between prompt and answer, from one layer on.
 
     The states of the texts below that layer are computed once: a token takes 2.3 kB. Probabilities are among the tokens
     of all answers: among the 49,152 of the model, the last layer would take as long as the others.
     """
 
-    name, learning_rate = LLM, 1e-3
+    learning_rate = 1e-2
 
-    def __init__(self, texts: Sequence[Text], batch_size: int = 64) -> None:
+    def __init__(self, texts: Sequence[Text], batch_size: int = 32) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.batch_size = batch_size
@@ -123,7 +88,8 @@ class LanguageModel:
                 found = whole.model(read, attention_mask=mask.long(), output_hidden_states=True).hidden_states[LAYER]
                 states += [row[kept] for row, kept in zip(found, mask, strict=True)]
         self._states = Rows(states)
-        self._scale = self._states.flat.std()
+        # A few components are a hundred times as large: the standard deviation is theirs.
+        self._scale = self._states.flat.abs().median()
         self._upper, self._words = whole.model, whole.lm_head.weight[said]
         self._upper.layers = self._upper.layers[LAYER:]
         self._upper.config.num_hidden_layers = len(self._upper.layers)
@@ -133,12 +99,18 @@ class LanguageModel:
 
     def log_p(self, network: torch.nn.Module, vectors: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
         tokens = self._scale * network(vectors).unflatten(1, (NUM_TOKENS, -1))
+        # By length, in parts: half of one padded batch would be padding.
+        order = self._ids.lengths[texts].argsort()
+        parts = [self._log_p(tokens[part], texts[part]) for part in order.split(PART_SIZE)]
+        return torch.cat(parts)[order.argsort()]
+
+    def _log_p(self, tokens: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
         text, mask = self._states.padded(texts)
+        asked = self._is_answer.padded(texts)[0]
         seen = torch.cat([torch.ones(len(mask), NUM_TOKENS, dtype=torch.bool), mask], dim=1)
         states = self._upper(
-            inputs_embeds=torch.cat([tokens, text], dim=1), attention_mask=seen.long(), use_cache=False
+            inputs_embeds=between(text, tokens, asked.int().argmax(dim=1)), attention_mask=seen.long(), use_cache=False
         ).last_hidden_state[:, NUM_TOKENS - 1 : -1]
-        asked = self._is_answer.padded(texts)[0]
         found = functional.cross_entropy(
             states[asked] @ self._words.T, self._place[self._ids.padded(texts)[0][asked]], reduction="none"
         )
@@ -146,61 +118,13 @@ class LanguageModel:
         return torch.zeros(len(texts)).index_add(0, rows, -found) / asked.sum(dim=1)
 
 
-class Rows:
-    """Tensors whose first sizes differ, in one."""
-
-    def __init__(self, rows: Sequence[torch.Tensor]) -> None:
-        self.flat = torch.cat(list(rows))
-        self._lengths = torch.tensor([len(row) for row in rows])
-        self._starts = self._lengths.cumsum(0) - self._lengths
-
-    def padded(self, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows as one tensor, with zeros behind the shorter ones; which places are filled."""
-        filled = torch.arange(int(self._lengths[chosen].max())) < self._lengths[chosen][:, None]
-        places = (self._starts[chosen][:, None] + torch.arange(filled.shape[1])).clamp(max=len(self.flat) - 1)
-        found = self.flat[places]
-        found[~filled] = 0
-        return found, filled
-
-
-def perceptron(dim: int, out: int) -> torch.nn.Module:
-    first = torch.nn.Linear(dim, WIDTH)
-    # The components of a unit vector are small: its sums have a variance of 1.
-    torch.nn.init.normal_(first.weight)
-    return torch.nn.Sequential(first, torch.nn.GELU(), torch.nn.Linear(WIDTH, out))
-
-
-def trained(
-    model: Model, rows: torch.Tensor, texts: torch.Tensor, noise: float, seed: int, steps: int
-) -> torch.nn.Module:
-    """The network that turns each of the rows into its text."""
-    torch.manual_seed(seed)
-    network = model.network(rows.shape[1])
-    optimizer = torch.optim.AdamW(network.parameters(), model.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, model.learning_rate, total_steps=steps)
-    for _ in range(steps):
-        chosen = torch.randint(len(rows), (model.batch_size,))
-        loss = -model.log_p(network, noisy(rows[chosen], noise), texts[chosen]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return network.eval()
-
-
-def said(model: Model, network: torch.nn.Module, vectors: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-    """Mean log probability of texts (rows, choices), each for its row's vector."""
-    pairs = [
-        model.log_p(network, vectors[start : start + BATCH_SIZE].repeat_interleave(texts.shape[1], dim=0), part.ravel())
-        for start, part in zip(range(0, len(texts), BATCH_SIZE), texts.split(BATCH_SIZE), strict=True)
-    ]
-    return torch.cat(pairs).reshape(texts.shape)
-
-
-def prior(model: Model, network: torch.nn.Module, rows: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-    """Mean log probability of each text for the mean of the rows that were trained on."""
-    return said(model, network, rows.mean(dim=0).expand(len(texts), -1), texts[:, None])[:, 0]
+def between(text: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Each row's tokens before this place of its text."""
+    num_tokens, place = tokens.shape[1], torch.arange(text.shape[1] + tokens.shape[1])
+    # Of the tokens and the text behind them: which is at each place.
+    behind = place - places[:, None]
+    order = torch.where(behind < 0, place + num_tokens, torch.where(behind < num_tokens, behind, place))
+    return torch.cat([tokens, text], dim=1).gather(1, order[..., None].expand(-1, -1, text.shape[2]))
 
 
 # -- Processes --------------------------------------------------------------------------------------------------------

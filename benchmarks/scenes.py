@@ -14,9 +14,9 @@ neither it nor the encoder has seen. An arm is what the model is trained on:
 - images: vectors of pictures of the same scenes with the same texts, in the art that the encoder was trained on.
 
 Each question is a choice between a true statement and one with one thing changed: which thing it is (`presence`), its
-number, its colour, or the relation. The model takes the one whose mean log probability, less that for the mean vector,
-is higher. `yes or no` asks whether a thing is in the picture; half of the things are, and half of those that are not
-are among the things that captions name most often.
+number, its colour, or the relation. The model takes the one whose mean log probability is higher. `yes or no` asks
+whether a thing is in the picture; half of the things are, and half of those that are not are among the things that
+captions name most often.
 
 The share of (images - 50 %) has a 95 % interval of a bootstrap over questions and seeds, paired between the arms. What
 the set's captions keep of their seeds bounds what a model can learn from them: it is printed too.
@@ -28,7 +28,7 @@ import argparse
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,18 @@ from PIL import Image
 from benchmarks.arms import (
     BLIND,
     IMAGES,
+    LLM,
     PAPERS,
     Answers,
     Arm,
     LanguageModel,
-    Model,
     Numbers,
     Text,
     Vectors,
     arms,
-    prior,
+    forked,
     processor_minutes,
-    said,
     share,
-    trained,
 )
 from scripts.emoji_art import CHOOSING, HEADLINE, TRAINED_ON, Art, load_art
 from scripts.emoji_scenes import FACTS, RELATIONS, Scene, altered, picture, random_scene, sentence, things, with_article
@@ -62,6 +60,7 @@ from scripts.train_joint_encoder import ENCODER
 from unicorn_hf import build, load_recipe, load_transfer
 from unicorn_hf.builders.package import REQUESTS
 from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.evaluation.proxy import Model, said, trained
 from unicorn_hf.models.demo_models import cache_folder
 from unicorn_hf.representations.calibrate import calibrate
 from unicorn_hf.representations.pictures import PictureSource
@@ -129,13 +128,17 @@ def main() -> None:
     world = encode(options, art, known, scenes, sets[PAPERS])
     model = LanguageModel(world.texts, batch_size=BATCH_SIZE)
     clock.show("pictures, and the lower layers' states of texts")
-    right: dict[Arm, dict[str, list[Answers]]] = {arm: {kind: [] for kind in world.trials} for arm in chosen}
-    for seed in range(options.seeds):
-        for arm in chosen:
-            for kind, answers in answered(world, model, sets, arm, seed, options.steps):
-                right[arm][kind].append(answers)
+
+    def run(job: tuple[Arm, int]) -> dict[str, Answers]:
+        return answered(world, model, sets, *job, options.steps)
+
+    answers = forked(run, [(arm, seed) for arm in chosen for seed in range(options.seeds)])
+    right = {
+        arm: {kind: np.stack([answers[arm, seed][kind] for seed in range(options.seeds)]) for kind in world.trials}
+        for arm in chosen
+    }
     clock.show("training and questions")
-    print(f"\n{ENCODER}, {model.name}, {options.seeds} seeds, {options.steps} steps, "
+    print(f"\n{ENCODER}, {LLM}, {options.seeds} seeds, {options.steps} steps, "
           f"torch {torch.__version__}, {platform.machine()}")  # fmt: skip
     asked = ", ".join(f"{kind} {len(trial.pictures):,}" for kind, trial in world.trials.items())
     print(f"{len(world.images):,} rows, {len(world.rows):,} texts of them; questions about {options.on}: {asked}; "
@@ -146,9 +149,8 @@ def main() -> None:
         print(f"| {arm.title} | " + " | ".join(cells) + " |")
 
 
-def cell(found: Sequence[Answers], images: Sequence[Answers]) -> str:
+def cell(accuracy: Answers, reference: Answers) -> str:
     """Accuracy, and the share of the image arm unless that one guesses, by two standard errors."""
-    accuracy, reference = np.stack(found), np.stack(images)
     guesses = reference.mean() - CHANCE < 2 * CHANCE / reference.shape[1] ** 0.5
     return f"{100 * accuracy.mean():.1f} ({'-' if guesses else share(accuracy, reference, CHANCE)})"
 
@@ -343,9 +345,7 @@ def statement(scene: Scene, art: Art) -> Text:
 # -- An arm -----------------------------------------------------------------------------------------------------------
 
 
-def answered(
-    world: World, model: Model, sets: dict[str, Path], arm: Arm, seed: int, steps: int
-) -> Iterator[tuple[str, Answers]]:
+def answered(world: World, model: Model, sets: dict[str, Path], arm: Arm, seed: int, steps: int) -> dict[str, Answers]:
     """Whether each question is answered rightly, by kind."""
     folder = sets.get(arm.name, sets[PAPERS])
     transfer = load_transfer(folder)
@@ -357,13 +357,13 @@ def answered(
     rows = torch.from_numpy(vectors[world.rows])
     network = trained(model, rows, torch.arange(len(rows)), arm.noise, seed, steps)
     moved = torch.from_numpy(np.ascontiguousarray(transfer.apply_image(world.shown)))
-    everything = torch.arange(len(rows), len(world.texts))
+    found = {}
     with torch.inference_mode():
-        before = prior(model, network, rows, everything)
         for kind, trial in world.trials.items():
             texts = torch.from_numpy(trial.texts)
-            scores = said(model, network, moved[trial.pictures], texts) - before[texts - len(rows)]
-            yield kind, (scores[:, 0] > scores[:, 1]).numpy()
+            scores = said(model, network, moved[trial.pictures], texts)
+            found[kind] = (scores[:, 0] > scores[:, 1]).numpy()
+    return found
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from unicorn_hf.params import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from unicorn_hf.cards.scores import Score
     from unicorn_hf.core.recipe import Recipe
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.hub.push import PushPlan, PushResult
@@ -544,6 +545,51 @@ def gap(
 
 
 @main.command()
+@click.argument("sources", type=SetName(), metavar="SET|MODEL...", nargs=-1, required=True)
+@click.option(
+    "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real pictures with labels, or with questions."
+)
+@click.option("--config", help="The config of a data set.")
+@click.option("--split", default="test", show_default=True, help="The split of a data set.")
+@click.option("--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number.")
+@click.option("--encoder", type=EncoderName(), metavar="ENCODER", help="The encoder, if it is not where the set says.")
+@click.option(
+    "--image-statistics", type=_FILE, metavar="FILE", help="A file of `calibrate`, for a model whose set has none."
+)
+@_yes
+@_json
+def evaluate(
+    sources: tuple[str, ...], encoder: str | None, image_statistics: Path | None, yes: bool, as_json: bool, **on: Any
+) -> None:
+    """Measure how well sets or models read real pictures.
+
+    A set (a built folder, or ORG/NAME) trains a proxy of a language model, in minutes on a CPU; a model is one of
+    examples/train_vlm.py. Pictures have labels (the names of their folders, or a column `label`), or rows with
+    `question`, `options`, `answer`; POPE, ScienceQA, MMBench and MMStar are asked as their own programs do. Adds the
+    score to the statistics and card of a folder.
+
+    \b
+    Example:
+      unicorn-hf evaluate unicorn other --on photos/
+      unicorn-hf evaluate model --on lmms-lab/POPE
+    """
+    from unicorn_hf.hub.consent import encoder_models_to_download
+    from unicorn_hf.representations.pictures import PictureSource
+
+    try:
+        from unicorn_hf.evaluation import Asked, evaluate_source, opened
+    except ImportError as error:
+        raise InputError(f"evaluate needs PyTorch ({error})", 'Install it: pip install "unicorn-hf[torch]"') from error
+    with _progress() as progress:
+        asked, found = Asked(PictureSource(**on), progress), [opened(source, encoder) for source in sources]
+        if not encoder and not yes:
+            for source, one in zip(sources, found, strict=True):
+                _ask(source, encoder_models_to_download(one.encoder))
+        scores = [evaluate_source(one, asked, image_statistics=image_statistics) for one in found]
+    _print_json(dict(zip(sources, scores, strict=True))) if as_json else _show_scores(sources, scores)
+
+
+@main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @click.option(
     "--with",
@@ -982,6 +1028,18 @@ def _show_gap(facts: "GapFacts") -> None:
         _echo(f"{'cosine of a text before and after':50}{facts.instances_kept:>18.4f}")
         _echo(f"{'correlation of cosines of texts before and after':50}{facts.similarities_kept:>18.4f}")
     _echo(f"{f'share of {facts.num_neighbours} nearest texts kept by the transfer':50}{facts.neighbours_kept:>18.4f}")
+
+
+def _show_scores(sources: Sequence[str], scores: Sequence["Score"]) -> None:
+    for source, score in zip(sources, scores, strict=True):
+        guesses = f", guesses {score.chance:.1f}" if score.chance is not None else ""
+        _echo(f"{source}: {score.shown} right; blind {score.blind:.1f}{guesses}, most common {score.most_common:.1f}")
+        for name, value in {**score.per_kind, **score.measures}.items():
+            _echo(f"    {name}: {value:.1f}")
+    first = scores[0]
+    _echo(f"{first.num_questions:,} questions about {first.num_pictures:,} pictures of {first.on} ({first.on_id[:6]})")
+    if len({score.setting for score in scores}) > 1:
+        _echo("The scores are of different settings (encoder, or what was trained), and are not comparable.")
 
 
 def _uses_demo_models(recipe: "Recipe") -> bool:

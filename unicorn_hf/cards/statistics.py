@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.builders.diversity import DiversityFacts
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.overlap import OverlapFacts
+from unicorn_hf.cards.scores import Score
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.left_out import LeftOut
@@ -38,6 +39,8 @@ class Statistics(Figures):
     """None until measured."""
     overlaps: tuple[OverlapFacts, ...] = ()
     """By the evaluation set's name; empty until measured."""
+    proof: tuple[Score, ...] = ()
+    """How well a proxy that was trained on the set reads real pictures, by setting; empty until measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""
 

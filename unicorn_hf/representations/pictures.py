@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ class Picture:
     """RGB."""
     text: str | None
     """Its text in the source, if there is one."""
+    rows: tuple[Mapping[str, Any], ...] = ()
+    """All that the source says of it: the rows of a folder's metadata that name it, or the data set's row without its
+    picture. A class is its name."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,15 @@ class PictureSource:
     def _of_files(self, folder: Path, files: list[Path]) -> Iterator[Picture]:
         from PIL import Image, UnidentifiedImageError
 
-        texts = _texts(folder)
+        said = _rows(folder)
+        column = next((name for name in _TEXT_COLUMNS for rows in said.values() if name in rows[0]), None)
         for path in files:
             name = path.relative_to(folder).as_posix()
+            rows = tuple(said.get(name, ()))
+            text = next((row[column] for row in rows if column and row.get(column)), None)
             try:
                 with Image.open(path) as image:
-                    yield Picture(name, on_white(image), texts.get(name))
+                    yield Picture(name, on_white(image), text, rows)
             except (UnidentifiedImageError, OSError) as error:
                 raise InputError(f"{path} cannot be read as an image: {error}") from None
 
@@ -95,8 +102,11 @@ class PictureSource:
                 raise InputError(f"{self.path} has no column of images; its columns: {', '.join(features) or 'none'}")
             text = next((name for name in _TEXT_COLUMNS if _is_text(features.get(name))), None)
             for number, row in enumerate(data):
-                image = features[column].decode_example(self._own(row[column], number))
-                yield Picture(f"row {number}", on_white(image), row[text] if text else None)
+                if row[column] is None:
+                    continue
+                image = features[column].decode_example(self._own(row.pop(column), number))
+                said = {name: _named(value, features[name]) for name, value in row.items()}
+                yield Picture(f"row {number}", on_white(image), row[text] if text else None, (said,))
         except (FileNotFoundError, ValueError) as error:
             raise InputError(f"{self.path} is neither a folder with images nor a data set: {error}") from None
         except (OSError, RuntimeError) as error:
@@ -133,8 +143,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: (stable_int("picture", path.relative_to(folder).as_posix()), path))
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    """The text of each file in the folder's metadata."""
+def _rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the folder's metadata by file."""
     rows: list[dict[str, Any]] = []
     try:
         if (path := folder / "metadata.csv").is_file():
@@ -144,8 +154,16 @@ def _texts(folder: Path) -> dict[str, str]:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-    column = next((name for name in _TEXT_COLUMNS if rows and name in rows[0]), None)
-    return {row["file_name"]: row[column] for row in rows if column and row.get("file_name") and row.get(column)}
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if name := row.pop("file_name", None):
+            found[name].append(row)
+    return found
+
+
+def _named(value: Any, kind: Any) -> Any:
+    """The name of a class; other values as they are."""
+    return kind.int2str(value) if hasattr(kind, "int2str") and value is not None and value >= 0 else value
 
 
 def _is_text(kind: Any) -> bool:

@@ -21,6 +21,7 @@ from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
 from unicorn_hf.builders.unicorn import DataFile
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.cards.costs import costs, read_run
+from unicorn_hf.cards.scores import Score
 from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.errors import InputError
@@ -40,7 +41,7 @@ _MOST = 12
 """Tasks, domains and reasons that get their own line."""
 _MAX_CELL = 80
 _BATCH_ROWS = 1000
-_FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|—")
+_FIGURE = re.compile(r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|[\d.]+ % \[[\d.]+, [\d.]+\]|—")
 """Cells that need no escape in Markdown."""
 VARIETY = {
     "type-token ratio": "type_token_ratio",
@@ -82,6 +83,8 @@ class SetFigures(Figures):
     cost: Cost | None = None
     gap: GapFacts | None = None
     """None if `unicorn-hf gap` was not run."""
+    proof: tuple[Score, ...] = ()
+    """Empty if `unicorn-hf evaluate` was not run."""
 
 
 class Shared(BaseModel):
@@ -199,6 +202,7 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
     """The tables by title, without lines that are unknown for all sets."""
     sets, values = comparison.sets, [_values(one, comparison) for one in comparison.sets]
     tables = {title: {label: [of[title][label] for of in values] for label in values[0][title]} for title in values[0]}
+    tables["score on real pictures"] = _scores(sets)
     tables["rejected captions"] = _shares([_reasons(one.captions) for one in sets])
     tables["rejected conversations"] = _shares([_reasons(one.instructions) for one in sets])
     tables["tasks"] = _shares([(one.instruction.per_task, one.instruction.num_rows) for one in sets])
@@ -242,6 +246,7 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
             if instructions
             else "",
         },
+        "score on real pictures": {},
         "rejected captions": {},
         "rejected conversations": {},
         "cost": {
@@ -256,6 +261,14 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
             "gap to images, before": f"{gap.before.mean_gap:.4f}" if gap else "",
             "gap to images, after": f"{gap.after.mean_gap:.4f}" if gap else "",
         },
+    }
+
+
+def _scores(sets: Sequence[SetFigures]) -> dict[str, list[str]]:
+    """A row for each setting: scores of different settings are not comparable, and stand in different rows."""
+    by_setting = [{score.setting: score.shown for score in one.proof} for one in sets]
+    return {
+        name: [of.get(name, "") for of in by_setting] for name in sorted({name for of in by_setting for name in of})
     }
 
 

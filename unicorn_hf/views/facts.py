@@ -2,6 +2,7 @@
 
 from unicorn_hf.builders.overlap import OverlapFacts
 from unicorn_hf.cards.formats import ranked
+from unicorn_hf.cards.scores import Score
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.representations.figures import GapFacts
 
@@ -49,6 +50,11 @@ def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:
         one.name: f"{one.num_pretrain:,} of pretrain, {one.num_instruction:,} of instruction ({one.run_words} words)"
         for one in overlaps
     }
+
+
+def scores_of(proof: tuple[Score, ...]) -> dict[str, str]:
+    """Each score, and the share of right answers without a look at the pictures, by setting."""
+    return {score.setting: f"{score.shown} (blind {score.blind:.1f} %)" for score in proof}
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -34,6 +34,8 @@ from unicorn_hf.vlm.card import model_card
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from unicorn_hf.core.generation import ImageEncoder
+
 
 class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
     """The configuration of a model.
@@ -49,6 +51,7 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         encoder: name of the encoder, as in `representations.encoder` of a recipe.
         datasets: names of the data sets of the training: `ORG/NAME` on the Hub, or a folder's name.
         training: what each stage of the training did, for the model card.
+        scores: results of `unicorn-hf evaluate`, for the model card.
     """
 
     model_type = "unicorn"
@@ -65,6 +68,7 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         encoder: str = "",
         datasets: Sequence[str] = (),
         training: Sequence[Mapping[str, Any]] = (),
+        scores: Sequence[Mapping[str, Any]] = (),
         **options: Any,
     ) -> None:
         if not isinstance(text_config, PreTrainedConfig):
@@ -78,6 +82,7 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         self.encoder = encoder
         self.datasets = list(datasets)
         self.training = [dict(stage) for stage in training]
+        self.scores = [dict(score) for score in scores]
         super().__init__(**options)
 
 
@@ -297,6 +302,16 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                 the transfer has no image statistics and there is only one picture.
             RunError: the encoder cannot be loaded.
         """
+        tower, _ = self.image_encoder()
+        vectors = tower.encode([on_white(picture) for picture in pictures])
+        return torch.from_numpy(self.transfer.apply_image(vectors)).to(self.device)
+
+    def image_encoder(self) -> tuple["ImageEncoder", str]:
+        """The image side of the encoder, loaded at the first call, and the fingerprint of its model.
+
+        Raises:
+            InputError, RunError: see `encode_pictures`.
+        """
         if self._encoder is None:
             encoder = resolve_encoder(self.config.encoder, batch_size=32)
             if encoder.identity != self._encoder_id:
@@ -305,8 +320,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                     "Name the same one: from_pretrained(..., encoder=...).",
                 )
             self._encoder = encoder.open_images()
-        vectors = self._encoder.encode([on_white(picture) for picture in pictures])
-        return torch.from_numpy(self.transfer.apply_image(vectors)).to(self.device)
+        return self._encoder, self._encoder_id
 
     def prompts(self, questions: Sequence[str]) -> dict[str, torch.Tensor]:
         """A batch of questions, up to the start of the answer and padded on the left, without embeddings."""

@@ -18,7 +18,7 @@ from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
-from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of
+from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of, scores_of
 from unicorn_hf.views.inspect import look
 from unicorn_hf.views.report.charts import charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
@@ -78,6 +78,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
         warnings=rehearsal(recipe),
         facts=facts_of(view.statistics),
         overlaps=overlaps_of(view.statistics.overlaps),
+        scores=scores_of(view.statistics.proof),
         gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
         run=run,
         rate=rate,

@@ -1,0 +1,43 @@
+"""The score of a set or a model on real pictures."""
+
+from unicorn_hf.core.figures import Figures, Rounded
+
+
+class Score(Figures):
+    """Results of `unicorn-hf evaluate`. Scores with the same `setting` are comparable; no others are.
+
+    Shares of right answers are in per cent.
+    """
+
+    on: str
+    """Name of the source of the pictures."""
+    on_id: str
+    """Fingerprint of the pictures and questions."""
+    num_pictures: int
+    num_questions: int
+    encoder: str
+    trained: str
+    """What answered: a proxy that was trained on the set, or a model."""
+    accuracy: Rounded
+    lower: Rounded
+    """Of the 95 % interval of a bootstrap over pictures, and over seeds where there are several."""
+    upper: Rounded
+    blind: Rounded
+    """The share without a look at the pictures: all are the mean picture."""
+    most_common: Rounded
+    """The share of the most frequent answer."""
+    chance: Rounded | None
+    """The expected share of guesses; None for questions without options."""
+    per_kind: dict[str, Rounded] = {}
+    """The share by kind of question."""
+    measures: dict[str, Rounded] = {}
+    """What the benchmark's own programs report too."""
+
+    @property
+    def setting(self) -> str:
+        return f"{self.on} ({self.on_id[:6]}), {self.encoder}, {self.trained}"
+
+    @property
+    def shown(self) -> str:
+        """The share of right answers with its interval."""
+        return f"{self.accuracy:.1f} % [{self.lower:.1f}, {self.upper:.1f}]"

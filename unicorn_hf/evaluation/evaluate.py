@@ -1,0 +1,267 @@
+"""Evaluate sets and models on real pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unicorn_hf.builders.repository import STATISTICS, is_build
+from unicorn_hf.cards.scores import Score
+from unicorn_hf.cards.statistics import read_statistics
+from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.fingerprint import fingerprint
+from unicorn_hf.core.generation import ImageEncoder
+from unicorn_hf.evaluation import scoring
+from unicorn_hf.evaluation.answerers import Answerer, Proxy, Replying, Vectors
+from unicorn_hf.evaluation.questions import Question, questions
+from unicorn_hf.hub.fetch import local_folder
+from unicorn_hf.pipeline.measure import set_encoder
+from unicorn_hf.pipeline.publish import check_build, tell_in_card
+from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
+from unicorn_hf.representations.pictures import Picture, PictureSource
+from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
+from unicorn_hf.runtime.files import write_text
+from unicorn_hf.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from unicorn_hf.vlm import UnicornForConditionalGeneration
+
+
+_Answered = tuple[scoring.Shares, scoring.Shares, dict[str, float]]
+"""How right the answers are with a look at the pictures, and without; further measures."""
+
+
+class Asked:
+    """Pictures with their questions, and the pictures' vectors by each encoder that was asked for.
+
+    Args:
+        source: pictures with questions or labels: see docs/evaluate.md.
+        progress: shows how far the reading is.
+    """
+
+    def __init__(self, source: PictureSource, progress: Progress | None = None) -> None:
+        self.source, self.progress = source, progress or Progress()
+        self.questions: list[Question] = []
+        self.id = ""
+        self.num_pictures = 0
+        self._of: list[int] = []
+        self._vectors: dict[str, Vectors] = {}
+
+    def vectors(self, tower: ImageEncoder, identity: str) -> Vectors:
+        """Each picture's vector: (pictures, dim), float32. The first call reads the questions too.
+
+        Raises:
+            InputError: the source has no pictures or no questions, or an answer is not among its options.
+        """
+        if identity not in self._vectors:
+            self._vectors[identity] = self._encoded(tower)
+        return self._vectors[identity]
+
+    def of_questions(self, pictures: Vectors) -> Vectors:
+        """The vector of each question's picture."""
+        return pictures[self._of]
+
+    def _encoded(self, tower: ImageEncoder) -> Vectors:
+        self.progress.start("pictures", self.source.limit)
+        found, read, digests = [], [], []
+        for batch in batches(self.source, 4 * BATCH_SIZE):
+            found.append(tower.encode([picture.image for picture in batch]))
+            # Without pixels: all pictures at once could fill the memory.
+            read += [Picture(picture.name, None, picture.text, picture.rows) for picture in batch]  # type: ignore[arg-type]
+            digests += [fingerprint(picture.image.size, picture.image.tobytes().hex()) for picture in batch]
+            self.progress.known(len(read), 0)
+        self.progress.finish()
+        if not self.questions:
+            self._ask(questions(read), digests)
+        return np.concatenate(found)
+
+    def _ask(self, asked: Sequence[Sequence[Question]], digests: Sequence[str]) -> None:
+        self.questions = [question for of_picture in asked for question in of_picture]
+        if not self.questions:
+            raise InputError(
+                f"{self.source.path} has no questions and no labels",
+                "Name the pictures' folders by their labels, or give them a metadata.csv (docs: Is my set any good?).",
+            )
+        self._of = [number for number, of_picture in enumerate(asked) for _ in of_picture]
+        self.num_pictures = len(set(self._of))
+        self.id = fingerprint(*sorted([digest, [q.key for q in of]] for digest, of in zip(digests, asked, strict=True)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set's folder, or a model."""
+
+    name: str
+    folder: Path | None
+    """Of a set, or of a model that is a folder; None for a model of the Hub."""
+    model: "UnicornForConditionalGeneration | None"
+    encoder: str
+    """As this machine finds it."""
+    is_own: bool
+    """Whether the score can be written to the folder: it is no download."""
+
+
+def opened(name: str, encoder: str | None = None) -> Source:
+    """A set or a model by its folder or its name on the Hub.
+
+    Args:
+        encoder: its encoder, if this machine cannot find it by the name that it has there.
+
+    Raises:
+        InputError: there is neither, or it cannot be read.
+        RunError: the Hub failed.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        try:
+            folder = local_folder(name)
+        except InputError:
+            model = _loaded(name, encoder)
+            return Source(name, None, model, model.config.encoder, is_own=False)
+    elif (folder / "config.json").is_file():
+        model = _loaded(name, encoder)
+        return Source(name, folder, model, model.config.encoder, is_own=True)
+    if not is_build(folder):
+        raise InputError(f"{name} is neither a set that unicorn-hf built nor a model of unicorn_hf.vlm")
+    return Source(name, folder, None, encoder or set_encoder(folder), is_own=Path(name).is_dir())
+
+
+def evaluate_source(source: Source, asked: Asked, *, image_statistics: str | Path | None = None) -> Score:
+    """Evaluate a set or a model, and add the score to its folder; see `evaluate_set` and `evaluate_model`."""
+    if source.model:
+        score = evaluate_model(source.model, asked, name=source.name, image_statistics=image_statistics)
+        if source.is_own and source.folder:
+            _tell_in_model_card(source.folder, source.model, score)
+        return score
+    assert source.folder
+    return evaluate_set(source.folder, asked, encoder=source.encoder, record=source.is_own)
+
+
+def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None, record: bool = True) -> Score:
+    """Train a proxy of a language model on a set, and let it answer questions about real pictures.
+
+    Args:
+        folder: a published folder.
+        asked: pictures and questions; the same object for several sets reads and encodes the pictures once.
+        encoder: the set's encoder, if this machine cannot find it by the name in the recipe.
+        record: add the score to the set's statistics and card.
+
+    Raises:
+        InputError: `folder` is no build, the encoder has no image side or is not the set's, or a question has no
+            options.
+        RunError: the encoder cannot be loaded.
+    """
+    folder = Path(folder)
+    check_build(folder)
+    encoder = encoder or set_encoder(folder)
+    check_encoder(folder, encoder)
+    choice = resolve_encoder(encoder, BATCH_SIZE)
+    pictures = load_transfer(folder).apply_image(asked.vectors(choice.open_images(), choice.identity))
+    facts = read_statistics(folder / STATISTICS)
+    score = _score(Proxy(folder), asked, pictures, facts.representations.encoder)
+    if record:
+        others = [known for known in facts.proof if known.setting != score.setting]
+        tell_in_card(folder, proof=tuple(sorted([*others, score], key=lambda known: known.setting)))
+    return score
+
+
+def evaluate_model(
+    model: "UnicornForConditionalGeneration",
+    asked: Asked,
+    *,
+    name: str = "a model",
+    image_statistics: str | Path | None = None,
+) -> Score:
+    """Let a model answer questions about real pictures.
+
+    Args:
+        model: its answers are greedy.
+        asked: see `evaluate_set`.
+        name: of the model, in the score.
+        image_statistics: for a model without: a file of `unicorn-hf calibrate`. By default, such a model subtracts
+            the mean of the pictures that it is asked about.
+
+    Raises:
+        InputError, RunError: see `UnicornForConditionalGeneration.encode_pictures` and `evaluate_set`.
+    """
+    if image_statistics:
+        model.add_image_statistics(image_statistics)
+    pictures = model.transfer.apply_image(asked.vectors(*model.image_encoder()))
+    return _score(Replying(model.eval(), Path(name).name), asked, pictures, model.config.encoder)
+
+
+def _loaded(name: str, encoder: str | None) -> "UnicornForConditionalGeneration":
+    try:
+        from unicorn_hf.vlm import UnicornForConditionalGeneration
+
+        options = {"encoder": encoder} if encoder else {}
+        model: UnicornForConditionalGeneration = UnicornForConditionalGeneration.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} is neither a set nor a model that can be loaded: {error}") from error
+    return model
+
+
+def _tell_in_model_card(folder: Path, model: "UnicornForConditionalGeneration", score: Score) -> None:
+    from unicorn_hf.vlm.card import model_card
+
+    scores = [known for known in map(Score.model_validate, model.config.scores) if known.setting != score.setting]
+    model.config.scores = [known.model_dump(mode="json") for known in [*scores, score]]
+    model.config.save_pretrained(folder)
+    write_text(folder / "README.md", model_card(model.config))
+
+
+def _score(answerer: Answerer, asked: Asked, pictures: Vectors, encoder: str) -> Score:
+    vectors = np.ascontiguousarray(asked.of_questions(pictures).astype(np.float32))
+    # Who has learned no replies compares the options of all questions.
+    replied = np.array([bool(question.read) and answerer.replies_to(question) for question in asked.questions])
+    asked.progress.start("questions", len(asked.questions))
+    shares, blind = np.zeros((2, answerer.num_seeds, len(replied)))
+    measures: dict[str, float] = {}
+    for way, numbers in ((_chosen, np.flatnonzero(~replied)), (_replied, np.flatnonzero(replied))):
+        if len(numbers):
+            part = [asked.questions[number] for number in numbers]
+            shares[:, numbers], blind[:, numbers], found = way(answerer, vectors[numbers], part, asked.progress)
+            measures |= found
+    asked.progress.finish()
+    whole, as_one = scoring.grouped(shares, asked.questions)
+    lower, upper = scoring.interval(whole, as_one)
+    return Score(
+        on=asked.source.name,
+        on_id=asked.id,
+        num_pictures=asked.num_pictures,
+        num_questions=len(as_one),
+        encoder=encoder,
+        trained=answerer.name,
+        accuracy=100 * float(whole.mean()),
+        lower=lower,
+        upper=upper,
+        blind=100 * float(scoring.grouped(blind, asked.questions)[0].mean()),
+        most_common=scoring.most_common(as_one),
+        chance=scoring.chance(asked.questions),
+        per_kind=scoring.per_kind(whole, as_one),
+        measures=measures,
+    )
+
+
+def _chosen(answerer: Answerer, vectors: Vectors, part: Sequence[Question], progress: Progress) -> _Answered:
+    seen, unseen = answerer.scores(vectors, part, lambda done: progress.known(done, 0))
+    right = [question.right or 0 for question in part]
+    return scoring.chosen_rightly(seen, right), scoring.chosen_rightly(unseen, right), {}
+
+
+def _replied(answerer: Answerer, vectors: Vectors, part: Sequence[Question], progress: Progress) -> _Answered:
+    seen, unseen = answerer.replies(vectors, part, lambda done: progress.known(done, 0))
+    right = [_right(part, replies) for replies in (seen, unseen)]
+    return right[0], right[1], scoring.yes_or_no_measures(_read(part, seen), part)
+
+
+def _read(part: Sequence[Question], replies: Sequence[str]) -> list[str]:
+    return [question.read(reply) if question.read else "" for question, reply in zip(part, replies, strict=True)]
+
+
+def _right(part: Sequence[Question], replies: Sequence[str]) -> scoring.Shares:
+    pairs = zip(part, _read(part, replies), strict=True)
+    return np.array([[float(one in question.answers) for question, one in pairs]])
