@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.evaluation.proxy import BATCH_SIZE, Bags, prior, said, trained
 from unicorn_hf.evaluation.questions import Question
 from unicorn_hf.representations.transfer_file import load_transfer
-from unicorn_hf.torch import IGNORE_INDEX, Collator
+from unicorn_hf.torch import IGNORE_INDEX, Collator, as_item
 
 if TYPE_CHECKING:
     from unicorn_hf.vlm import UnicornForConditionalGeneration
@@ -138,11 +138,7 @@ class Replying:
             [{"from": "human", "value": f"{IMAGE}\n{text}"}, {"from": "gpt", "value": option}] for text, option in pairs
         ]
         shown = torch.from_numpy(vectors).repeat_interleave(_sizes(asked), dim=0)
-        items: list[dict[str, Any]] = []
-        for tokens, vector in zip(self._model.conversation_tokenizer()(turns), shown, strict=True):
-            ids, labels, image_mask = map(torch.from_numpy, tokens)
-            masks = {"attention_mask": torch.ones_like(ids), "image_mask": image_mask}
-            items.append({"input_ids": ids, "labels": labels, **masks, "embeddings": vector})
+        items = list(map(as_item, self._model.conversation_tokenizer()(turns), shown))
         batch = {name: part.to(self._model.device) for name, part in Collator(self._model.tokenizer)(items).items()}
         labels = batch.pop("labels")[:, 1:]
         logits = self._model(**batch).logits[:, :-1].float()

@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise ImportError("unicorn_hf.torch needs PyTorch: pip install 'unicorn-hf[torch]'") from error
 
-from unicorn_hf.torch.batches import Collator, place_images
+from unicorn_hf.torch.batches import Collator, as_item, place_images
 from unicorn_hf.torch.conversations import IGNORE_INDEX, ConversationTokenizer, Tokenized
 from unicorn_hf.torch.data import UnicornDataset, UnicornIterableDataset
 
@@ -23,5 +23,6 @@ __all__ = [
     "Tokenized",
     "UnicornDataset",
     "UnicornIterableDataset",
+    "as_item",
     "place_images",
 ]

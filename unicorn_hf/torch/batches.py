@@ -6,9 +6,16 @@ from typing import Any
 import torch
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.torch.conversations import IGNORE_INDEX
+from unicorn_hf.torch.conversations import IGNORE_INDEX, Tokenized
 
 Item = Mapping[str, torch.Tensor]
+
+
+def as_item(tokens: Tokenized, embedding: torch.Tensor) -> dict[str, torch.Tensor]:
+    """An item of our data sets: see `UnicornDataset`."""
+    ids, labels, image_mask = map(torch.from_numpy, tokens)
+    masks = {"attention_mask": torch.ones_like(ids), "image_mask": image_mask}
+    return {"input_ids": ids, "labels": labels, **masks, "embeddings": embedding}
 
 
 class Collator:

@@ -16,6 +16,7 @@ from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.hub.failures import diagnose
 from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
+from unicorn_hf.torch.batches import as_item
 from unicorn_hf.torch.conversations import ConversationTokenizer
 
 _COLUMNS = ["id", "conversations", "image_embedding"]
@@ -146,16 +147,7 @@ def _items(table: pa.Table, tokenize: ConversationTokenizer, noise: float) -> li
     (batch,) = table.select(["conversations"]).combine_chunks().to_batches()
     turns = fitting(batch, ["conversations"], "the set", nulls=True).column(0)
     conversations = tokenize(turns.to_pylist(), names)
-    return [
-        {
-            "input_ids": torch.from_numpy(tokens.input_ids),
-            "labels": torch.from_numpy(tokens.labels),
-            "attention_mask": torch.ones(len(tokens.input_ids), dtype=torch.int64),
-            "image_mask": torch.from_numpy(tokens.image_mask),
-            "embeddings": vector,
-        }
-        for tokens, vector in zip(conversations, vectors, strict=True)
-    ]
+    return list(map(as_item, conversations, vectors))
 
 
 def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The model: how it is made, saved, trained and asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from unicorn_hf.models.folders import model_license
 from unicorn_hf.representations.pictures import on_white
 from unicorn_hf.representations.transfer_file import add_images, load_facts, load_transfer, transfer_path
 from unicorn_hf.representations.transfers import Transfer
-from unicorn_hf.torch import Collator, ConversationTokenizer, place_images
+from unicorn_hf.torch import Collator, ConversationTokenizer, as_item, place_images
 from unicorn_hf.vlm.card import model_card
 
 if TYPE_CHECKING:
@@ -63,12 +63,6 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         embed_dim: int = 512,
         image_tokens: int = 1,
         image_vectors: int = 1,
-        language_model: str = "",
-        license: str | None = None,
-        encoder: str = "",
-        datasets: Sequence[str] = (),
-        training: Sequence[Mapping[str, Any]] = (),
-        scores: Sequence[Mapping[str, Any]] = (),
         **options: Any,
     ) -> None:
         if not isinstance(text_config, PreTrainedConfig):
@@ -77,13 +71,15 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         self.embed_dim = embed_dim
         self.image_tokens = image_tokens
         self.image_vectors = image_vectors
-        self.language_model = language_model
-        self.license = license
-        self.encoder = encoder
-        self.datasets = list(datasets)
-        self.training = [dict(stage) for stage in training]
-        self.scores = [dict(score) for score in scores]
-        super().__init__(**options)
+        told: dict[str, Any] = {
+            "language_model": "",
+            "license": None,
+            "encoder": "",
+            "datasets": [],
+            "training": [],
+            "scores": [],
+        }
+        super().__init__(**{**told, **options})
 
 
 class Projector(nn.Module):  # type: ignore[misc]
@@ -327,9 +323,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         tokenize, items = self.conversation_tokenizer(), []
         for question in questions:
             turn = {"from": "human", "value": question if IMAGE in question else f"{IMAGE}\n{question}"}
-            ids, labels, image_mask = map(torch.from_numpy, tokenize.prompt([turn]))
-            masks = {"attention_mask": torch.ones_like(ids), "image_mask": image_mask}
-            items.append({"input_ids": ids, "labels": labels, **masks, "embeddings": torch.empty(0)})
+            items.append(as_item(tokenize.prompt([turn]), torch.empty(0)))
         batch = Collator(self.tokenizer, padding_side="left")(items)
         return {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask", "image_mask")}
 
