@@ -71,15 +71,9 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         self.embed_dim = embed_dim
         self.image_tokens = image_tokens
         self.image_vectors = image_vectors
-        told: dict[str, Any] = {
-            "language_model": "",
-            "license": None,
-            "encoder": "",
-            "datasets": [],
-            "training": [],
-            "scores": [],
-        }
-        super().__init__(**{**told, **options})
+        told: dict[str, Any] = {"language_model": "", "license": None, "encoder": ""}
+        lists: dict[str, Any] = {name: [] for name in ("datasets", "training", "scores")}
+        super().__init__(**{**told, **lists, **options})
 
 
 class Projector(nn.Module):  # type: ignore[misc]
