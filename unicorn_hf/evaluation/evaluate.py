@@ -1,11 +1,13 @@
 """Evaluate sets and models on real pictures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.cards.scores import Score
@@ -21,7 +23,7 @@ from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.pipeline.measure import set_encoder
 from unicorn_hf.pipeline.publish import check_build, tell_in_card
 from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
-from unicorn_hf.representations.pictures import Picture, PictureSource
+from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.runtime.progress import Progress
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 
+_NO_IMAGE = Image.new("RGB", (1, 1))
 _Answered = tuple[scoring.Shares, scoring.Shares, dict[str, float]]
 """How right the answers are with a look at the pictures, and without; further measures."""
 
@@ -50,14 +53,18 @@ class Asked:
         self._of: list[int] = []
         self._vectors: dict[str, Vectors] = {}
 
-    def vectors(self, tower: ImageEncoder, identity: str) -> Vectors:
+    def vectors(self, identity: str, open_images: Callable[[], ImageEncoder]) -> Vectors:
         """Each picture's vector: (pictures, dim), float32. The first call reads the questions too.
+
+        Args:
+            identity: the fingerprint of the encoder; pictures are encoded once for each.
+            open_images: opens its image side.
 
         Raises:
             InputError: the source has no pictures or no questions, or an answer is not among its options.
         """
         if identity not in self._vectors:
-            self._vectors[identity] = self._encoded(tower)
+            self._vectors[identity] = self._encoded(open_images())
         return self._vectors[identity]
 
     def of_questions(self, pictures: Vectors) -> Vectors:
@@ -70,8 +77,8 @@ class Asked:
         for batch in batches(self.source, 4 * BATCH_SIZE):
             found.append(tower.encode([picture.image for picture in batch]))
             # Without pixels: all pictures at once could fill the memory.
-            read += [Picture(picture.name, None, picture.text, picture.rows) for picture in batch]  # type: ignore[arg-type]
-            digests += [fingerprint(picture.image.size, picture.image.tobytes().hex()) for picture in batch]
+            read += [replace(picture, image=_NO_IMAGE) for picture in batch]
+            digests += [hashlib.sha256(picture.image.tobytes()).hexdigest() for picture in batch]
             self.progress.known(len(read), 0)
         self.progress.finish()
         if not self.questions:
@@ -159,7 +166,7 @@ def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None
     encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
     choice = resolve_encoder(encoder, BATCH_SIZE)
-    pictures = load_transfer(folder).apply_image(asked.vectors(choice.open_images(), choice.identity))
+    pictures = load_transfer(folder).apply_image(asked.vectors(choice.identity, choice.open_images))
     facts = read_statistics(folder / STATISTICS)
     score = _score(Proxy(folder), asked, pictures, facts.representations.encoder)
     if record:
@@ -189,7 +196,8 @@ def evaluate_model(
     """
     if image_statistics:
         model.add_image_statistics(image_statistics)
-    pictures = model.transfer.apply_image(asked.vectors(*model.image_encoder()))
+    tower, identity = model.image_encoder()
+    pictures = model.transfer.apply_image(asked.vectors(identity, lambda: tower))
     return _score(Replying(model.eval(), Path(name).name), asked, pictures, model.config.encoder)
 
 
