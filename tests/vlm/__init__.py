@@ -1,15 +1,18 @@
-"""A tiny language model with random weights, and the sets that it is trained on."""
+"""A tiny language model with random weights, the sets that it is trained on, and vectors."""
 
 from pathlib import Path
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.representations.test_moments import units
 from tests.torch.chat_templates import made
 
 SET = max((Path(__file__).parents[1] / "golden" / "published").iterdir())
 """A built set: 8 captions and 4 conversations, with vectors of 8 dimensions."""
 DIM = 8
+TEXTS, IMAGES = units(60, 20), units(40, 20, 1, cone=-0.3)
+"""Vectors of the dimension of `tiny_clip`."""
 
 
 def write_language_model(folder: Path) -> Path:

@@ -11,59 +11,16 @@ from PIL import Image
 from tests.docs.blocks import ROOT
 from tests.emoji import PICTURES
 from tests.encoders.tiny_models import tiny_clip
-from tests.representations.test_moments import units
-from tests.representations.test_transfers import fitted, statistics_of
+from tests.vlm import IMAGES
 from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
+from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.pictures import on_white
-from unicorn_hf.representations.transfer_file import (
-    ImageStatistics,
-    encoder_id,
-    save_image_statistics,
-    save_transfer,
-)
 from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 pytestmark = pytest.mark.slow  # It imports open_clip.
 
-DIM = 20
-TEXTS, IMAGES = units(60, DIM), units(40, DIM, 1, cone=-0.3)
 QUESTION = "What is it?"
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("clip")
-    tiny_clip(folder)
-    return f"clip:{folder}"
-
-
-@pytest.fixture(scope="module")
-def statistics(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of `calibrate`."""
-    path = tmp_path_factory.mktemp("statistics") / "image_statistics.safetensors"
-    covariance = Covariance.of(IMAGES)
-    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), encoder, encoder_id(encoder), "photos", covariance))
-    return path
-
-
-@pytest.fixture(scope="module")
-def saved(encoder: str, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a set that was built without image statistics."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "set").mkdir()
-    save_transfer(
-        folder / "set" / "transfer.safetensors",
-        fitted("mean_shift", TEXTS, None, seed=3),
-        statistics_of("mean_shift", TEXTS, None, [], seed=3),
-        DomainMoments.of(TEXTS, ["birds"] * len(TEXTS)),
-        encoder=encoder,
-        encoder_id=encoder_id(encoder),
-    )
-    model = UnicornForConditionalGeneration.from_language_model(str(language_model), folder / "set")
-    model.save_pretrained(folder / "model")
-    return folder / "model"
 
 
 def test_pictures_are_encoded_and_moved(saved: Path, encoder: str, statistics: Path) -> None:
