@@ -44,8 +44,10 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         text_config: of the language model.
         embed_dim: dimension of the pictures' vectors.
         image_tokens: number of positions of a picture in the language model's input.
-        image_vectors: number of vectors that the projector makes of a picture: one for each position, or 1, which is
-            repeated at all positions.
+        image_vectors: number of vectors that the projector makes of a picture: one for each position, or 1 for all.
+        options: the attributes below, and those of transformers.
+
+    Attributes:
         language_model: name of the language model that the training began with.
         license: of that model, as its card says.
         encoder: name of the encoder, as in `representations.encoder` of a recipe.
@@ -71,9 +73,8 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         self.embed_dim = embed_dim
         self.image_tokens = image_tokens
         self.image_vectors = image_vectors
-        told: dict[str, Any] = {"language_model": "", "license": None, "encoder": ""}
         lists: dict[str, Any] = {name: [] for name in ("datasets", "training", "scores")}
-        super().__init__(**{**told, **lists, **options})
+        super().__init__(**{"language_model": "", "license": None, "encoder": "", **lists, **options})
 
 
 class Projector(nn.Module):  # type: ignore[misc]
@@ -292,8 +293,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                 the transfer has no image statistics and there is only one picture.
             RunError: the encoder cannot be loaded.
         """
-        tower, _ = self.image_encoder()
-        vectors = tower.encode([on_white(picture) for picture in pictures])
+        vectors = self.image_encoder()[0].encode([on_white(picture) for picture in pictures])
         return torch.from_numpy(self.transfer.apply_image(vectors)).to(self.device)
 
     def image_encoder(self) -> tuple["ImageEncoder", str]:
@@ -314,10 +314,9 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
 
     def prompts(self, questions: Sequence[str]) -> dict[str, torch.Tensor]:
         """A batch of questions, up to the start of the answer and padded on the left, without embeddings."""
-        tokenize, items = self.conversation_tokenizer(), []
-        for question in questions:
-            turn = {"from": "human", "value": question if IMAGE in question else f"{IMAGE}\n{question}"}
-            items.append(as_item(tokenize.prompt([turn]), torch.empty(0)))
+        tokenize = self.conversation_tokenizer()
+        texts = [question if IMAGE in question else f"{IMAGE}\n{question}" for question in questions]
+        items = [as_item(tokenize.prompt([{"from": "human", "value": text}]), torch.empty(0)) for text in texts]
         batch = Collator(self.tokenizer, padding_side="left")(items)
         return {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask", "image_mask")}
 
