@@ -21,7 +21,7 @@ from unicorn_hf.cards.scores import Score
 from unicorn_hf.cards.statistics import read_statistics
 from unicorn_hf.interchange.recipe import import_recipe
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = pytest.mark.slow  # It encodes captions and pictures, and trains proxies.
 
 ENCODER = "open_clip:demo:minilm"
 GROUNDS = {"grass": "#96cd6e", "sand": "#ebd2a0", "snow": "#ffffff", "water": "#82c3f0"}
