@@ -216,6 +216,13 @@ def test_mm_bench_in_its_published_form(tmp_path: Path) -> None:
     assert {question.unit for question in found} == {"question 241", "question 7"}
 
 
+def test_mm_bench_without_answers_is_refused(tmp_path: Path) -> None:
+    columns = {"index": NUMBER, **dict.fromkeys(("question", "hint", "answer", "A", "B", "C", "D", "category"), TEXT)}
+    row = {**dict.fromkeys(columns, "nan"), "index": 1}
+    with pytest.raises(InputError, match="row 0, question 0: the answer is missing"):
+        published(tmp_path, columns, row)
+
+
 def test_mm_star_in_its_published_form(tmp_path: Path) -> None:
     meta = {"source": TEXT, "split": TEXT, "image_path": TEXT}
     columns = {

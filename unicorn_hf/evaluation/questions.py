@@ -160,6 +160,8 @@ def _mm_bench(row: Row, name: str) -> Question:
     hint = "" if _is_missing(row.get("hint")) else f"{row['hint']} "
     asked = [f"{hint}{row['question']} There are several options:", *lettered(options), "", f"{_LETTER}."]
     group = str(int(row["index"]) % 1_000_000)
+    if _is_missing(row["answer"]):
+        raise ValueError("the answer is missing: MMBench publishes none for its test split; use --split dev")
     right = "ABCD".index(str(row["answer"]))
     return _by_letter("\n".join(asked), right, options, str(row["category"]), group, f"question {group}")
 
