@@ -139,13 +139,15 @@ def test_a_score_names_its_setting(scores: dict[str, Score]) -> None:
     assert len({one.setting for one in scores.values()}) == 1
 
 
-def test_the_score_is_in_statistics_card_and_comparison(world: Path, scores: dict[str, Score]) -> None:
+def test_the_score_is_in_statistics_card_comparison_and_report(world: Path, scores: dict[str, Score]) -> None:
     assert read_statistics(world / "one" / "statistics.json").proof == (scores["one"],)
     assert f"| {scores['one'].shown} |" in (world / "one" / "README.md").read_text()
     shown = unicorn("compare", "one", "shuffled", "--markdown", cwd=world).stdout
     [line] = [line for line in shown.splitlines() if scores["one"].on_id[:6] in line]
     assert all(f"{scores[name].accuracy:.1f}" in line for name in ("one", "shuffled"))
     assert unicorn("validate", "one", cwd=world).returncode == 0
+    assert unicorn("report", "one", cwd=world).returncode == 0
+    assert f"{scores['one'].shown} (blind" in (world / "one-report.html").read_text()
 
 
 def test_other_pictures_are_another_setting(world: Path, scores: dict[str, Score]) -> None:
