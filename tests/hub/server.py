@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import yaml
 
@@ -67,6 +67,8 @@ class Repository:
 
     repo_id: str
     private: bool
+    gated: bool = False
+    """As the list of data sets says; its files are served all the same."""
     commits: list[Commit] = field(default_factory=list)
     """Of `main`."""
     branches: dict[str, list[Commit]] = field(default_factory=dict)
@@ -247,6 +249,7 @@ class HubServer:
             ("GET", r"/api/whoami-v2", self.whoami),
             ("POST", r"/api/validate-yaml", self.validate_yaml),
             ("POST", r"/api/repos/create", self.create),
+            ("GET", r"/api/datasets", self.list_datasets),
             ("GET", repo, self.info),
             ("GET", repo + r"/revision/(?P<revision>[^/]+)", self.info),
             ("GET", repo + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?", self.tree),
@@ -362,6 +365,29 @@ class HubServer:
                 "siblings": [_sibling(path, blob, blobs) for path, blob in commit.files.items()],
             }
         )
+
+    def list_datasets(self, request: Request) -> Answer:
+        """The repositories whose cards carry all tags of the filter, the last that changed first."""
+        role = self._role(request)
+        wanted = set(request.query.get("filter", []))
+        found = [
+            {
+                "_id": "0" * 24,
+                "id": repository.repo_id,
+                "sha": repository.head.oid,
+                "private": repository.private,
+                "gated": "auto" if repository.gated else False,
+                "tags": tags,
+                "lastModified": "2026-01-01T00:00:00.000Z",
+            }
+            for repository in reversed(self.repositories.values())
+            if wanted <= set(tags := _tags(repository.head)) and (role or not repository.private)
+        ]
+        start = int(request.query.get("cursor", ["0"])[0])
+        end = start + min(self.tree_page, int(request.query.get("limit", ["1000"])[0]))
+        query = urlencode({**request.query, "cursor": [str(end)]}, doseq=True)
+        links = {"Link": f'<{self.url}{request.path}?{query}>; rel="next"'} if end < len(found) else {}
+        return Answer.json(found[start:end], headers=links)
 
     def tree(self, request: Request, repo_id: str, revision: str, folder: str | None = None) -> Answer:
         entries = _entries(self._readable(request, repo_id).at(revision).files)
@@ -789,6 +815,13 @@ def _entries(files: Mapping[str, Blob]) -> dict[str, dict[str, Any]]:
             entries.setdefault(folder, {"type": "directory", "path": folder, "oid": oid, "size": 0})
         entries[path] = {"type": "file", "path": path, **blob.listing()}
     return entries
+
+
+def _tags(commit: Commit) -> list[str]:
+    """The tags of a commit's card."""
+    card = commit.files.get("README.md", Blob(b"")).content.decode()
+    metadata = yaml.safe_load(card.split("---\n")[1]) if card.startswith("---\n") else {}
+    return [str(tag) for tag in metadata.get("tags", [])]
 
 
 def _card_errors(card: str) -> list[str]:

@@ -70,12 +70,13 @@ def read_published(source: str, revision: str | None = None) -> Published:
     except MissingPackageError as error:
         raise MissingPackageError(error.message.replace(str(folder), source), error.advice) from error
     except InputError as error:
-        raise _unreadable(source, folder, error) from error
+        raise unreadable(source, folder, error) from error
     name = str(Path(source).resolve()) if is_folder else source
     return Published(name, None if is_folder else folder.name, taken, statistics)
 
 
-def _unreadable(source: str, folder: Path, error: InputError) -> InputError:
+def unreadable(source: str, folder: Path, error: InputError) -> InputError:
+    """The error of the metadata in `folder`, with the name of the set; or that a newer version made the set."""
     made_by, here = _made_by(folder), installed_version("unicorn-hf")
     if made_by and _numbers(made_by) > _numbers(here):
         return InputError(

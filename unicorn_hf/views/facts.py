@@ -29,8 +29,8 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
         "pretrain": f"{statistics.pretrain.num_rows:,} rows",
         "words per caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
         "instruction": f"{statistics.instruction.num_rows:,} rows, {statistics.instruction.num_turns:,} pairs of turns",
-        "tasks": _listed(statistics.instruction.per_task),
-        "domains": _listed(statistics.pretrain.per_domain),
+        "tasks": listed(statistics.instruction.per_task),
+        "domains": listed(statistics.pretrain.per_domain),
         "language model": statistics.engine,
         "encoder": f"{statistics.representations.encoder}, {statistics.representations.dim:,} dimensions",
         "transfer": statistics.representations.transfer,
@@ -57,6 +57,7 @@ def scores_of(proof: tuple[Score, ...]) -> dict[str, str]:
     return {score.setting: f"{score.shown} (blind {score.blind:.1f} %)" for score in proof}
 
 
-def _listed(counts: dict[str, int]) -> str:
+def listed(counts: dict[str, int]) -> str:
+    """The largest counts, and how many more there are."""
     parts = [f"{number:,} {name}" for name, number in ranked(counts)[:_MOST]]
     return ", ".join([*parts, *([f"{len(counts) - _MOST} more"] if len(counts) > _MOST else [])])

@@ -34,8 +34,11 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
-    """The page, drawn. After the block: no error was told, nothing was asked for but the file, no dialog came up."""
+def opened(browser: Browser, file: Path, *, drawn: str = _DRAWN, **options: Any) -> Iterator[Page]:
+    """The page, once `drawn` holds.
+
+    After the block: no error was told, nothing was asked for but the file, no dialog came up.
+    """
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -48,7 +51,7 @@ def opened(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
     page.on("request", lambda request: asked.append(request.url))
     try:
         page.goto(file.as_uri())
-        page.wait_for_function(_DRAWN)
+        page.wait_for_function(drawn)
         yield page
     finally:
         context.close()

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.builds import rows
 from tests.views.hostile import TEXTS, hostile_set
 from tests.views.report.browser import PHONE, browser, opened
+from unicorn_hf.views.pages import shown_text
 from unicorn_hf.views.report import write_report
-from unicorn_hf.views.report.rows import shown_text
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from unicorn_hf.builders.figures import Bin
 from unicorn_hf.cards.formats import percent, ranked
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.views.report.rows import shown_text
+from unicorn_hf.views.pages import shown_text
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class with the name of a function

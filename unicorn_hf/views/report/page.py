@@ -1,7 +1,5 @@
 """Render the page: read the set and fill in the template."""
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -13,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.builders.repository import RECIPE, RUN
 from unicorn_hf.cards.costs import costs, rate, read_run
-from unicorn_hf.cards.formats import template
 from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of, scores_of
 from unicorn_hf.views.inspect import look
+from unicorn_hf.views.pages import hashes, page_style, page_template
 from unicorn_hf.views.report.charts import charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
 from unicorn_hf.views.report.plane import laid_out
-from unicorn_hf.views.report.rows import Sample, sample, shown_text
+from unicorn_hf.views.report.rows import Sample, sample
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class with the name of a function
@@ -71,7 +69,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     on_map = [*plane_map.panels, plane_map.cosines] if plane_map else []
     figures = {chart.key: chart.figure for chart in (*charts, *rejected.values(), *on_map)}
     scripts = [_bokeh_script(), (_HERE / "page.js").read_text(encoding="utf-8")]
-    return template(_HERE / "page.html.j2", {"shown": shown_text}, autoescape=True).render(
+    return page_template(_HERE / "page.html.j2").render(
         view=view,
         statistics=view.statistics,
         recipe=recipe,
@@ -88,9 +86,9 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
         map=plane_map,
         sampled=Counter(row.config for row in sampled.rows),
         data=_data(sampled, plane_map, figures),
-        policy=_POLICY.format(hashes=" ".join(map(_hash, scripts))),
+        policy=_POLICY.format(hashes=hashes(*scripts)),
         scripts=scripts,
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        style=page_style(),
     )
 
 
@@ -129,7 +127,3 @@ def _bokeh_script() -> str:
     from bokeh.resources import Resources
 
     return "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw)
-
-
-def _hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

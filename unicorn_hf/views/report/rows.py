@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.rows import spread, vectors_of
-from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.ids import stable_int
-from unicorn_hf.core.visible import visible
+from unicorn_hf.views.pages import shown_text
 
 _COLUMNS = ["id", "caption", "conversations", "image_embedding", "seed", "domain"]
-_MAX_CAPTION, _MAX_TURN, _MAX_SHORT = 6_000, 3_000, 300
+_MAX_CAPTION, _MAX_TURN = 6_000, 3_000
 _MAX_TURNS = 40
 _MAX_BYTES = 4_000_000
 """Limit for the rows of one config in the page."""
@@ -61,11 +60,6 @@ def sample(folder: Path, number: int) -> Sample:
     order = sorted(range(len(rows)), key=lambda place: stable_int("report", rows[place].config, ids[place]))
     vectors = np.concatenate([one.vectors for one in samples] or [np.empty((0, 1))])[order]
     return Sample([rows[place] for place in order], [ids[place] for place in order], vectors)
-
-
-def shown_text(text: str, limit: int = _MAX_SHORT) -> str:
-    """Return `text` with every invisible character replaced by its code point; lines are kept."""
-    return "\n".join(map(visible, shortened(text, limit).splitlines()))
 
 
 def _of_config(folder: Path, config: str, number: int) -> Sample | None:

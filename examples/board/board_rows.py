@@ -1,0 +1,166 @@
+"""A set's row of the board, from its statistics and its recipe: short texts, and plausible numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import DatasetInfo
+from pydantic import BaseModel, ValidationError
+
+from unicorn_hf import InputError
+from unicorn_hf.builders.figures import Bin
+from unicorn_hf.cards.formats import percent
+from unicorn_hf.cards.metadata import REHEARSAL_TAG
+from unicorn_hf.cards.statistics import Statistics
+from unicorn_hf.core.recipe import Languages, Parent, Price
+from unicorn_hf.core.yaml_text import read_yaml_file
+from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.views.facts import facts_of, listed, scores_of
+from unicorn_hf.views.pages import MAX_SHORT, shown_text
+
+MAX_NUMBER = 1e15
+MAX_NAME = 80
+MAX_ITEMS = 12
+"""Languages, seed sources and scores of a set in the page."""
+BINS, BIN_WORDS = 25, 10
+
+
+class Recipe(BaseModel):
+    """The part of a recipe that the page shows. The rest may name packages that are not installed here."""
+
+    title: str = ""
+    language: Languages
+    parent: Parent | None = None
+    price: Price = Price()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A set in the page. All texts are short, and show what would be invisible."""
+
+    name: str
+    title: str
+    updated: str
+    is_rehearsal: bool
+    llm: str
+    encoder: str
+    transfer: str
+    languages: Sequence[str]
+    sources: Sequence[str]
+    seeds: int
+    captions: int
+    conversations: int
+    words: int
+    distinct: float | None
+    rejected: float | None
+    tokens: int
+    gap: float | None
+    scores: Sequence[tuple[str, float, str]]
+    """Setting, share of right answers, and the share with its interval."""
+    lengths: Sequence[int]
+    """Captions by their words, in per cent of the highest: one number per `BIN_WORDS`, the last for all longer ones."""
+    facts: Sequence[tuple[str, str]]
+    parent: str
+    changed: str
+
+
+def read_recipe(path: Path) -> Recipe:
+    """
+    Raises:
+        InputError: it is not a recipe.
+    """
+    try:
+        return Recipe.model_validate(read_yaml_file(path)[0])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def check_numbers(value: object) -> None:
+    """
+    Raises:
+        InputError: a number is not finite, or larger than any count.
+    """
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            check_numbers(item)
+    elif isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
+        raise InputError("a figure is not a plausible number")
+
+
+def row_of(info: DatasetInfo, statistics: Statistics, recipe: Recipe) -> Row:
+    vectors, diversity, gap = statistics.representations, statistics.diversity, statistics.gap
+    stages = (statistics.captions, statistics.instructions)
+    num_candidates = sum(stage.num_candidates for stage in stages)
+    return Row(
+        name=info.id,
+        title=short(recipe.title),
+        updated=f"{info.last_modified:%Y-%m-%d}" if info.last_modified else "",
+        is_rehearsal=REHEARSAL_TAG in (info.tags or ()),
+        llm=short(statistics.engine),
+        encoder=short(vectors.encoder),
+        transfer=short(vectors.transfer),
+        languages=[short(code) for code in recipe.language[:MAX_ITEMS]],
+        sources=[short(source.name) for source in statistics.seeds.sources[:MAX_ITEMS]],
+        seeds=statistics.seeds.num_seeds,
+        captions=statistics.pretrain.num_rows,
+        conversations=statistics.instruction.num_rows,
+        words=statistics.caption_words.median,
+        distinct=diversity.distinct_2 if diversity else None,
+        rejected=sum(stage.num_rejected for stage in stages) / num_candidates if num_candidates else None,
+        tokens=sum(stage.num_tokens for stage in stages),
+        gap=gap.after.mean_gap if gap else None,
+        scores=[(short(one.setting), one.accuracy, short(one.shown)) for one in statistics.proof[:MAX_ITEMS]],
+        lengths=lengths(statistics.caption_words.histogram),
+        facts=[(name, text) for name, text in facts(statistics, recipe).items() if text],
+        parent=short(recipe.parent.dataset) if recipe.parent else "",
+        changed=short(", ".join(recipe.parent.changed), MAX_SHORT) if recipe.parent else "",
+    )
+
+
+def facts(statistics: Statistics, recipe: Recipe) -> dict[str, str]:
+    """Labels and texts of an opened row; a text may be empty."""
+    words, diversity, gap = statistics.caption_words, statistics.diversity, statistics.gap
+    captions, conversations = statistics.captions, statistics.instructions
+    amount = recipe.price.cost(
+        prompt_tokens=captions.num_prompt_tokens + conversations.num_prompt_tokens,
+        output_tokens=captions.num_output_tokens + conversations.num_output_tokens,
+    )
+    found = {
+        **facts_of(statistics),
+        "words, 5th to 95th percentile": f"{words.lower:,} to {words.upper:,}, median {words.median:,}",
+        "seeds": f"{statistics.seeds.num_seeds:,} from {', '.join(one.name for one in statistics.seeds.sources)}",
+        "vocabulary": f"{diversity.vocabulary:,} words" if diversity else "",
+        "distinct-1, -2, -3": f"{diversity.distinct_1:.3f}, {diversity.distinct_2:.3f}, {diversity.distinct_3:.3f}"
+        if diversity
+        else "",
+        "removed as near-duplicates": f"{100 * diversity.near_duplicate_share:.2f} %" if diversity else "",
+        "rejected captions": rejections(captions),
+        "rejected conversations": rejections(conversations),
+        "tokens": f"{captions.num_tokens + conversations.num_tokens:,}",
+        "their cost by the recipe": f"{recipe.price.currency} {amount:,.2f}" if amount else "",
+        "gap to real images": f"{gap.before.mean_gap:.4f} before, {gap.after.mean_gap:.4f} after" if gap else "",
+        **{f"score: {name}": share for name, share in scores_of(statistics.proof[:MAX_ITEMS]).items()},
+    }
+    return {short(name, MAX_SHORT): short(text, MAX_SHORT) for name, text in found.items()}
+
+
+def rejections(stage: Counts) -> str:
+    return f"{percent(stage.num_rejected, stage.num_candidates)}: {listed(stage.rejected)}" if stage.rejected else ""
+
+
+def lengths(histogram: Sequence[Bin]) -> list[int]:
+    """See `Row.lengths`. Bins of long captions are wider: their captions count in equal parts."""
+    counts = [0.0] * BINS
+    for one in histogram:
+        first, last = (min(max(words // BIN_WORDS, 0), BINS - 1) for words in (one.first, one.last))
+        for place in range(first, last + 1):
+            counts[place] += max(one.num, 0) / (last - first + 1)
+    return [round(100 * count / max(counts)) for count in counts] if any(counts) else []
+
+
+def short(text: str, limit: int = MAX_NAME) -> str:
+    """One line of at most twice the limit: an invisible character takes up to ten."""
+    return shown_text(" ".join(text[:1000].split()), limit)[: 2 * limit]

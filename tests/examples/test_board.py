@@ -1,0 +1,255 @@
+"""The board of 200 imitated sets on the Hub of the tests, some of them broken, huge or hostile, in a real browser."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.docs.blocks import ROOT
+from tests.examples.board_sets import ENCODERS, SETTINGS, publish
+from tests.hub.fixtures import HubClient
+from tests.hub.server import Fault, HubServer
+from tests.views.report.browser import PHONE, browser, opened
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = ROOT / "examples" / "board" / "board.py"
+NUM_SETS = 200
+DRAWN = "() => document.querySelectorAll('#table .open').length > 0"
+DESKTOP = {"viewport": {"width": 1440, "height": 900}}
+MAX_BYTES = 3_000_000
+MAX_OPENING_MS = 2_000
+
+
+class Board(NamedTuple):
+    file: Path
+    hub: HubServer
+    told: str
+    well: list[str]
+    broken: list[str]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        found = re.search(r'id="data">(.*?)</script>', self.file.read_text(encoding="utf-8"), re.DOTALL)
+        assert found
+        rows: list[dict[str, Any]] = json.loads(found[1])["rows"]
+        return rows
+
+
+def made(client: HubClient, out: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, SCRIPT, "--out", out, *arguments]
+    return subprocess.run(
+        [*map(str, command)], env=client.environment(), cwd=client.home, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    folder = tmp_path_factory.mktemp("board")
+    with HubServer().running() as hub:
+        well, broken = publish(hub, NUM_SETS)
+        done = made(HubClient(hub, folder), folder / "index.html")
+        assert done.returncode == 0, done.stderr
+        yield Board(folder / "index.html", hub, done.stdout + done.stderr, well, broken)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser, board: Board) -> Iterator[Page]:
+    with opened(chromium, board.file, drawn=DRAWN, **DESKTOP) as page:
+        yield page
+
+
+def first_column(page: Page) -> list[str]:
+    return page.locator("#table .open").all_inner_texts()
+
+
+def values(page: Page, label: str) -> list[str]:
+    cells = page.locator(f"#table td[data-label='{label}']")
+    found: list[str] = cells.evaluate_all("(all) => all.map((one) => one.querySelector('.value')?.textContent ?? '')")
+    return found
+
+
+def test_it_lists_every_public_set_and_downloads_two_small_files_of_each(board: Board) -> None:
+    assert {row["name"] for row in board.rows} == set(board.well)
+    assert f"{len(board.well)} sets, and {len(board.broken)} that cannot be read" in board.told
+    files = {re.sub(r".*/resolve/[^/]+/", "", seen.path) for seen in board.hub.seen if "/resolve/" in seen.path}
+    assert files == {"statistics.json", "recipe.yaml"}
+    assert not any(
+        f"/{name}/resolve" in seen.path for seen in board.hub.seen for name in ("huge", "recipe-huge", "gated")
+    )
+
+
+def test_pictures_have_one_axis_and_wide_bins_count_in_equal_parts(board: Board) -> None:
+    (row,) = [row for row in board.rows if row["name"] == "hostile/set-0"]
+    # 871 captions of 40 to 139 words, and 129 of 140 to 239; the last place is for 240 and more.
+    assert row["lengths"] == [0] * 4 + [100] * 10 + [15] * 10 + [0]
+
+
+def test_a_second_run_downloads_nothing_again(board: Board, tmp_path: Path) -> None:
+    before = board.hub.count("GET", "/resolve/")
+    done = made(HubClient(board.hub, board.file.parent), tmp_path / "index.html")
+    assert done.returncode == 0, done.stderr
+    assert board.hub.count("GET", "/resolve/") == before
+
+
+def test_a_set_that_cannot_be_read_is_named_with_the_reason(page: Page, board: Board) -> None:
+    page.locator("#left-out summary").click()
+    told = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts(), strict=True))
+    assert sorted(told) == sorted(board.broken)
+    for name, reason in {
+        "no-statistics": "it has no statistics.json",
+        "huge": "statistics.json has 3,",
+        "newer": "was made by unicorn-hf 99.0",
+        "number": "not a plausible number",
+        "not-a-number": "not a plausible number",
+        "gated": "its files are gated",
+        "text": "too much text",
+        "recipe-code": "is damaged",
+    }.items():
+        assert reason in told[f"broken/{name}"]
+    assert not any(str(board.file.parent) in reason for reason in told.values())
+
+
+def test_it_is_small_and_opens_quickly(chromium: Browser, board: Board) -> None:
+    assert board.file.stat().st_size < MAX_BYTES
+    with opened(chromium, board.file, drawn=DRAWN, **DESKTOP) as page:
+        opening_ms = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        assert 0 < opening_ms < MAX_OPENING_MS
+
+
+def test_it_is_searched_and_filtered(page: Page, board: Board) -> None:
+    name = board.well[3]
+    page.get_by_label("Search").fill(name.upper())
+    expect(page.locator("#count")).to_contain_text(re.compile(rf"^\d+ of {len(board.well)} sets"))
+    assert name in first_column(page)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#count")).to_have_text(f"{len(board.well)} sets")
+    page.locator("#encoder").select_option(ENCODERS[1])
+    page.locator("#size").select_option("10000")
+    wanted = [row for row in board.rows if row["encoder"] == ENCODERS[1] and row["captions"] >= 10_000]
+    expect(page.locator("#count")).to_have_text(f"{len(wanted)} of {len(board.well)} sets")
+    page.get_by_label("Search").fill("nothing has this text")
+    expect(page.locator("#count")).to_contain_text("No set matches")
+
+
+def test_it_is_sorted_by_heads_and_by_the_list_with_unknown_values_last(page: Page, board: Board) -> None:
+    page.locator("#table thead").get_by_role("button", name="Captions").click()
+    largest = sorted((row["captions"] for row in board.rows), reverse=True)[:50]
+    assert values(page, "Captions") == [f"{number:,}" for number in largest]
+    page.get_by_role("button", name="descending").click()
+    assert values(page, "Captions")[0] == f"{min(row['captions'] for row in board.rows):,}"
+    expect(page.locator("th[data-key='captions']")).to_have_attribute("aria-sort", "ascending")
+    for descending in (False, True):
+        page.get_by_label("Sort by").select_option("gap") if not descending else page.locator("#order").click()
+        while page.locator("#more").is_visible():
+            page.locator("#more").click()
+        gaps = values(page, "Gap")
+        known = [float(gap) for gap in gaps if gap]
+        assert known == sorted(known, reverse=descending)
+        assert not any(gaps[len(known) :])
+
+
+def test_scores_of_different_settings_are_never_in_one_column(page: Page, board: Board) -> None:
+    for setting in page.locator("#setting option").evaluate_all("(all) => all.slice(0, 2).map((one) => one.value)"):
+        assert setting.startswith((SETTINGS[0][0], SETTINGS[1][0]))
+        page.get_by_role("button", name="Clear").click()
+        page.locator("#setting").select_option(setting)
+        page.get_by_label("Sort by").select_option("score")
+        best = sorted(
+            (share for row in board.rows for name, share, _ in row["scores"] if name == setting), reverse=True
+        )
+        shown = [text for text in values(page, "Score") if text]
+        assert shown == [f"{share:.1f} %" for share in best[:50]][: len(shown)]
+        assert len(shown) == min(len(best), 50)
+        page.get_by_label("Sort by").select_option("name")
+
+
+def test_a_row_opens_to_its_figures_load_line_and_lineage(page: Page, board: Board) -> None:
+    child = next(row for row in board.rows if row["parent"] in board.well and row["parent"].startswith("maker"))
+    page.get_by_label("Search").fill(child["name"])
+    page.locator("#table .open", has_text=re.compile(rf"^{child['name']}$")).press("Enter")
+    detail = page.locator("#table .detail")
+    expect(detail.locator("pre").first).to_contain_text(f'load_dataset("{child["name"]}"')
+    expect(detail.get_by_role("link")).to_have_attribute("href", f"{board.hub.url}/datasets/{child['name']}")
+    expect(detail.locator(".tree strong")).to_have_text(child["name"])
+    expect(detail.locator("svg.big")).to_be_visible()
+    page.locator(".tree").get_by_role("button", name=child["parent"], exact=True).click()
+    expect(page.locator(".detail .tree strong")).to_have_text(child["parent"])
+
+
+def test_on_a_phone_nothing_runs_over_the_side(chromium: Browser, board: Board) -> None:
+    with opened(chromium, board.file, drawn=DRAWN, **PHONE) as page:
+        page.locator("#table .open").first.tap()
+        expect(page.locator(".detail").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.get_by_label("Sort by").select_option("captions")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_nothing_of_a_hostile_set_is_mark_up_or_runs(page: Page, board: Board) -> None:
+    page.get_by_label("Search").fill("hostile/")
+    while page.locator("#more").is_visible():
+        page.locator("#more").click()
+    names = first_column(page)
+    assert sorted(names) == sorted(name for name in board.well if name.startswith("hostile/"))
+    page.evaluate("for (const button of document.querySelectorAll('.open')) button.click()")
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+    assert page.locator(".tree strong").count() == len(names)
+    counts = page.evaluate("""() => Object.fromEntries(["script", "iframe", "img", "base", "style", "meta", "form"]
+        .map((name) => [name, document.querySelectorAll(name).length]))""")
+    assert counts == {"script": 2, "iframe": 0, "img": 0, "base": 0, "style": 1, "meta": 5, "form": 1}
+    assert page.evaluate("window.pwned") is None
+    assert "\u202e" not in page.locator("body").inner_text()
+    links = page.evaluate("[...document.querySelectorAll('#table a')].map((link) => link.href)")
+    assert set(links) == {f"{board.hub.url}/datasets/{name}" for name in names}
+
+
+def test_the_policy_runs_no_other_script(chromium: Browser, board: Board, tmp_path: Path) -> None:
+    changed = tmp_path / "page.html"
+    injected = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1></body>"
+    changed.write_text(board.file.read_text(encoding="utf-8").replace("</body>", injected), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(changed.as_uri())
+    page.wait_for_function(DRAWN)
+    assert page.evaluate("window.pwned") is None
+    page.close()
+
+
+def test_a_hub_that_does_not_answer_leaves_the_page_as_it_was(board: Board, tmp_path: Path) -> None:
+    out = tmp_path / "index.html"
+    out.write_text("the page of yesterday")
+    home = tmp_path / "home"
+    home.mkdir()
+    for fault, told in (
+        (Fault("GET", "/api/datasets$", status=403), "no right for this"),
+        (Fault("POST", "/paths-info/", times=float("inf")), "the Hub did not answer for 4 of 5 sets"),
+    ):
+        board.hub.faults[:] = [fault]
+        try:
+            done = made(HubClient(board.hub, home), out, "--most", 5)
+        finally:
+            board.hub.faults.clear()
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+    assert out.read_text() == "the page of yesterday"
+
+
+def test_without_sets_the_page_says_so(chromium: Browser, tmp_path: Path) -> None:
+    with HubServer().running() as hub:
+        done = made(HubClient(hub, tmp_path), tmp_path / "index.html")
+    assert done.returncode == 0, done.stderr
+    with opened(chromium, tmp_path / "index.html", drawn="() => document.getElementById('count').textContent") as page:
+        expect(page.locator("#count")).to_contain_text("No set")
