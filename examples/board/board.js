@@ -11,7 +11,7 @@
   const points = (number) => `${number.toFixed(1)} %`;
   const percent = (share) => points(100 * share);
   const decimals = (number) => number.toFixed(3);
-  const short = (number) => number.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+  const short = (number) => number.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
   const scoreOf = (row) => row.scores.find(([setting]) => setting === byId("setting").value);
   // Each column: what it sorts by, how a value is shown, and its share of the table's width. Columns with `most` start
   // with the largest value; those without a width are shown in another one.
@@ -21,15 +21,15 @@
     { key: "llm", title: "Language model", value: (row) => row.llm, width: 10 },
     { key: "encoder", title: "Encoder", value: (row) => row.encoder, width: 10 },
     { key: "transfer", title: "Transfer", value: (row) => row.transfer, width: 6.5 },
-    { key: "languages", title: "Language", value: (row) => row.languages.join(", "), width: 5 },
-    { key: "seeds", title: "Seeds", value: (row) => row.seeds, shown: count, most: true, width: 4.5 },
-    { key: "captions", title: "Captions", value: (row) => row.captions, shown: count, most: true, width: 6 },
+    { key: "languages", title: "Language", value: (row) => row.languages.join(", "), width: 5.5 },
+    { key: "seeds", title: "Seeds", value: (row) => row.seeds, shown: count, most: true, width: 5 },
+    { key: "captions", title: "Captions", value: (row) => row.captions, shown: count, most: true, width: 6.5 },
     { key: "conversations", title: "Conversations", value: (row) => row.conversations, most: true },
     { key: "words", title: "Words", value: (row) => row.words, shown: count, most: true, width: 6.5 },
     { key: "distinct", title: "Distinct-2", value: (row) => row.distinct, shown: decimals, most: true, width: 5.5 },
     { key: "rejected", title: "Rejected", value: (row) => row.rejected, shown: percent, width: 5.5 },
-    { key: "tokens", title: "Tokens", value: (row) => row.tokens, shown: short, width: 4.5 },
-    { key: "gap", title: "Gap", value: (row) => row.gap, shown: decimals, width: 4 },
+    { key: "tokens", title: "Tokens", value: (row) => row.tokens, shown: short, width: 5 },
+    { key: "gap", title: "Gap", value: (row) => row.gap, shown: decimals, width: 4.5 },
     { key: "score", title: "Score", value: (row) => scoreOf(row)?.[1] ?? null, shown: points, most: true, width: 5.5 },
   ];
   const visible = columns.filter((column) => column.width);

@@ -161,6 +161,17 @@ def test_it_is_sorted_by_heads_and_by_the_list_with_unknown_values_last(page: Pa
         assert not any(gaps[len(known) :])
 
 
+@pytest.mark.parametrize("width", [800, 1280, 1440, 1920])
+def test_no_figure_is_cut(chromium: Browser, board: Board, width: int) -> None:
+    with opened(chromium, board.file, drawn=DRAWN, viewport={"width": width, "height": 900}) as page:
+        while page.locator("#more").is_visible():
+            page.locator("#more").click()
+        cut = """(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"""
+        for cells in ("#table td.number", "#table td.number .second", "#table th"):
+            assert page.locator(cells).evaluate_all(cut) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_scores_of_different_settings_are_never_in_one_column(page: Page, board: Board) -> None:
     for setting in page.locator("#setting option").evaluate_all("(all) => all.slice(0, 2).map((one) => one.value)"):
         assert setting.startswith((SETTINGS[0][0], SETTINGS[1][0]))
