@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,11 @@ def _kinds(registry: str) -> Iterator[str]:
     from unicorn_hf.core import choices
 
     found = getattr(choices, registry)
-    for section in map(found.get, found.own_names):
-        yield _settings(_path(section))
+    sections = [found.get(name) for name in found.own_names]
+    modules = {section.__module__ for section in sections}
+    for section in sections:
+        shared = [base for base in section.__mro__[1:] if base.__module__ in modules]
+        yield _settings(_path(section), bases=map(_path, shared))
 
 
 def _path(section: type[Any]) -> str:
@@ -108,13 +111,13 @@ def _example(file: str, name: str = "") -> str:
     return f"```{Path(file).suffix.removeprefix('.').replace('py', 'python')}\n{text}\n```"
 
 
-def _settings(path: str, *more: str) -> str:
+def _settings(path: str, *more: str, bases: Iterable[str] = ()) -> str:
     """A section of a recipe as a table: its keys, those of its base first, and what the source says about them.
 
     `more` are sections whose keys are its keys too.
     """
     section = _package()[path]
-    found = (key for part in (path, *more) for key in _package()[part].attributes.values())
+    found = (key for part in (*bases, path, *more) for key in _package()[part].attributes.values())
     keys = {key.name: key for key in found if key.annotation and "instance-attribute" in key.labels}
     lines = [f"### {section.name}", "", section.docstring.value if section.docstring else "", ""]
     if not keys:
@@ -141,7 +144,7 @@ def reference(group: click.Group, program: str) -> Iterator[str]:
         assert command is not None
         context = click.Context(command, info_name=name, parent=top)
         told, examples = _help(command)
-        yield f"## {name}\n"
+        yield f"{'#' * (1 + len(program.split()))} {' '.join([*program.split()[1:], name])}\n"
         yield f"{told}\n"
         yield f"```text\n{program} {name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
         yield f"For example:\n\n```bash\n{examples}\n```\n"
@@ -150,6 +153,8 @@ def reference(group: click.Group, program: str) -> Iterator[str]:
             yield "| option | |\n|---|---|"
             yield from (_row(option, context) for option in options)
         yield ""
+        if isinstance(command, click.Group):
+            yield from reference(command, f"{program} {name}")
 
 
 def _help(command: click.Command) -> tuple[str, str]:

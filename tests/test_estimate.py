@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import write_seeds
+from tests.engines.chat_server import ChatServer
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
-from unicorn_hf.estimate import Amount, estimate
+from unicorn_hf.estimate import Amount, estimate, lines
 from unicorn_hf.pipeline import plan
 
 pytestmark = pytest.mark.slow
@@ -114,3 +115,14 @@ def test_a_build_ends_when_it_has_run_long_enough(tmp_path: Path) -> None:
 def test_a_cost_without_a_price_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="requires a price"):
         build(recipe(tmp_path, price={}), tmp_path / "unicorn", max_cost=1)
+
+
+def test_batches_are_estimated_live_and_compared(tmp_path: Path) -> None:
+    with ChatServer().running() as server:
+        engine = {"kind": "batch", "base_url": server.url, "model": "m"}
+        mine = recipe(tmp_path, engine=engine, **{"captions.num": 40, "instructions.num": 0})
+        found = estimate(plan(mine), sample=20)
+    assert found.cost
+    assert found.other_costs["in batches"] == pytest.approx(found.cost.value)
+    assert found.other_costs["live on a server"] == pytest.approx(2 * found.cost.value)
+    assert any("USD live on a server" in line for line in lines(found))

@@ -102,6 +102,7 @@ def sections_in(annotation: object) -> Iterator[type[BaseModel]]:
 KINDS: dict[str, dict[str, Any]] = {
     "vllm": {"kind": "vllm", "model": "org/model"},
     "endpoint": {"kind": "endpoint", "model": "m"},
+    "batch": {"kind": "batch", "model": "m"},
     "echo": {"kind": "echo"},
     "imported": {"kind": "imported", "model": "m"},
     "file": {"kind": "file", "path": "package:pets.txt"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
-from unicorn_hf.core.errors import InputError, UnicornError
+from unicorn_hf.core.errors import InputError, UnicornError, WaitingError
 from unicorn_hf.core.visible import visible_lines
 from unicorn_hf.params import (
     ChoiceOf,
@@ -101,8 +101,8 @@ _RECIPE_OPTIONS = (
         "--base-url",
         metavar="URL",
         multiple=True,
-        help="URL of the server for --engine endpoint; UNICORN_HF_API_KEY holds its key. Repeatable, for servers with"
-        " the same model.",
+        help="URL of the server for --engine endpoint or batch; UNICORN_HF_API_KEY holds its key. Repeatable with"
+        " endpoint, for servers with the same model.",
     ),
     click.option("--encoder", type=EncoderName(), help="Text encoder."),
     click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="Moves text vectors to image space."),
@@ -194,6 +194,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
+        except WaitingError as waiting:
+            _echo(str(waiting), err=True)
+            raise SystemExit(waiting.exit_code) from None
         except UnicornError as error:
             _fail(str(error), error.exit_code)
         except Exception as error:
@@ -229,13 +232,17 @@ def main() -> None:
 )  # fmt: skip
 @click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="Stop this run after this many hours.")
 @click.option(
+    "--no-wait", is_flag=True,
+    help="With --engine batch: submit and collect what can be now, and leave. A later run goes on.",
+)  # fmt: skip
+@click.option(
     "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
 )
 def build(
     recipe: str, parent: str | None, revision: str | None, yes: bool,
     out: str, work_dir: str | None, answers: str | None,
-    repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, dry_run: bool,
-    **options: Any,
+    repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, no_wait: bool,
+    dry_run: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Build the data set that RECIPE describes.
 
@@ -257,7 +264,8 @@ def build(
         return
     chosen.ask(yes)
     push = PushOptions(private=private, overwrite=overwrite)
-    _build(planned, out, push=repo_id, options=push, max_cost=max_cost, max_hours=max_hours)
+    limits = {"max_cost": max_cost, "max_hours": max_hours}
+    _build(planned, out, push=repo_id, options=push, **limits, wait=not no_wait)
 
 
 @dataclass(frozen=True)
@@ -844,6 +852,88 @@ def doctor(
     raise SystemExit(0 if checkup.can_build else 1)
 
 
+@main.group()
+def requests() -> None:
+    """Write requests to a file, and read answers.
+
+    For a model on a machine without a network: any batch runner answers the file.
+
+    Repeat both until `export` finds no requests: conversations follow after the captions that they are about.
+
+    \b
+    Example:
+      unicorn-hf requests export my.yaml --file requests.jsonl
+      unicorn-hf requests collect my.yaml --file answers.jsonl
+    """
+
+
+_REQUESTS_OF = (
+    click.argument("recipe", type=RecipeName(), default="demo"),
+    *_SET_OPTIONS[:2],
+    *_PLACES,
+    *_RECIPE_OPTIONS,
+)
+
+
+@requests.command("export")
+@click.option("--file", type=_FILE, metavar="FILE.jsonl", required=True, help="The file to write.")
+@_with(_REQUESTS_OF)
+def export_requests(
+    recipe: str, parent: str | None, revision: str | None,
+    out: str, work_dir: str | None, answers: str | None, file: Path, **options: Any,
+) -> None:  # fmt: skip
+    """Write the next requests that RECIPE needs, and that have no stored answer.
+
+    Each line is one of OpenAI's batch requests, as `vllm run-batch` reads them. The recipe's engine is `batch` or
+    `endpoint`; it needs no server.
+
+    \b
+    Example:
+      unicorn-hf requests export my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file requests.jsonl
+    """
+    from unicorn_hf.pipeline import export_requests as run
+    from unicorn_hf.pipeline import plan
+
+    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
+    with _progress() as progress:
+        num_requests = run(planned, file, progress)
+    if num_requests:
+        _echo(f"{num_requests:,} requests: {file}\nTake their answers in with: unicorn-hf requests collect")
+    else:
+        _echo("All answers are stored. Nothing was written; make the set with: unicorn-hf build")
+
+
+@requests.command("collect")
+@click.option(
+    "--file", "files", type=_FILE, metavar="FILE.jsonl", multiple=True, required=True,
+    help="A file of answers, or of errors; repeatable.",
+)  # fmt: skip
+@_with(_REQUESTS_OF)
+@_json
+def collect_requests(
+    recipe: str, parent: str | None, revision: str | None,
+    out: str, work_dir: str | None, answers: str | None, files: tuple[Path, ...], as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Store the answers to the requests of `export`, for every build with the model of RECIPE.
+
+    Reads output files of `vllm run-batch` and of OpenAI's batches. They may be incomplete, or read before.
+
+    \b
+    Example:
+      unicorn-hf requests collect my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file answers.jsonl
+    """
+    from unicorn_hf.pipeline import collect_answers, plan
+
+    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
+    found = collect_answers(planned, files)
+    if as_json:
+        _print_json(found)
+        return
+    _echo(f"{found.stored:,} new answers, {found.known:,} stored before, {found.unanswered:,} requests without one")
+    if found.foreign:
+        _echo(f"{found.foreign:,} lines belong to no request of unicorn-hf")
+
+
 @main.command()
 @click.argument("folder", metavar="DIR|URL", type=PlaceName())
 @click.option("--keep-answers", is_flag=True, help="Keep the model answers, the costly part of a build.")
@@ -924,7 +1014,7 @@ def _engine_overrides(recipe: str, current: str, options: dict[str, Any]) -> dic
         )
     if kind != current:
         for key, option in engine.options.items():
-            if key not in given:
+            if key not in given and key not in engine.optional:
                 raise InputError(f"the recipe {recipe} has no {key} for {kind}", f"Add {option}.")
         return {"engine": {"kind": kind, **given}}
     if "model" in given and "revision" in engine.model_fields:

@@ -22,8 +22,10 @@ from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
-from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.recipe import Price, Recipe
+from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.echo import EchoEngine
+from unicorn_hf.engines.endpoint import ServedModel
 from unicorn_hf.pipeline import Plan, build
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import EncodingRecord
@@ -94,6 +96,8 @@ class Estimate(BaseModel):
     true time is rather shorter."""
     cost: Amount | None
     """At the recipe's price."""
+    other_costs: dict[str, float] = {}
+    """What the same requests cost by other ways to ask, where the recipe's price has a rate for them."""
     currency: str
     disk_bytes: int
     upload_bytes: int
@@ -117,9 +121,12 @@ def estimate(
     recipe = planned.recipe
     if recipe.takes_text:
         raise InputError("this recipe imports its text and sends no requests", "Use: unicorn-hf build --dry-run")
+    asks = recipe.engine
+    # A batch takes up to a day: the sample is asked at once, at the full price.
+    asked_now = recipe.model_copy(update={"engine": asks.live()}) if isinstance(asks, BatchEngine) else recipe
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name:
         folder = Path(name)
-        made = build(_sample_of(recipe, sample), folder / "sample", progress=progress or Progress())
+        made = build(_sample_of(asked_now, sample), folder / "sample", progress=progress or Progress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
         asked = {stage: _records(folder / "sample.work", stage) for stage in ("captions", "instructions")}
         num_workers = workers or planned.place.num_workers or 1
@@ -149,7 +156,8 @@ def estimate(
         start_hours=own.start_s / _HOUR_S,
         workers=num_workers,
         hours=Amount(value=total, error=engine_hours.error / num_workers),
-        cost=_cost(recipe, captions, instructions, encoder_hours),
+        cost=_cost(recipe.engine_price, captions, instructions, encoder_hours),
+        other_costs=_other_costs(recipe, captions, instructions, encoder_hours),
         currency=recipe.price.currency,
         disk_bytes=planned.num_disk_bytes,
         upload_bytes=round(_file_bytes(found.pretrain) * recipe.captions.num)
@@ -311,8 +319,8 @@ def _stage(num: int, facts: Counts, records: Sequence[GenerationRecord]) -> Stag
     )
 
 
-def _cost(recipe: Recipe, captions: StageEstimate, instructions: StageEstimate, encoder_hours: float) -> Amount | None:
-    cost = recipe.price.cost
+def _cost(price: Price, captions: StageEstimate, instructions: StageEstimate, encoder_hours: float) -> Amount | None:
+    cost = price.cost
     parts = [Amount(value=cost(worker_hours=encoder_hours), error=0)]
     for stage in (captions, instructions):
         used = {
@@ -323,6 +331,20 @@ def _cost(recipe: Recipe, captions: StageEstimate, instructions: StageEstimate, 
         parts += [Amount(value=cost(**{of: n.value}), error=cost(**{of: n.error})) for of, n in used.items()]
     total = Amount.total(parts)
     return total if total.value else None
+
+
+def _other_costs(
+    recipe: Recipe, captions: StageEstimate, instructions: StageEstimate, encoder_hours: float
+) -> dict[str, float]:
+    """The cost of each way to ask for which the recipe has a price."""
+    price, ways = recipe.price, dict[str, Price]()
+    if price.is_by_token:
+        by_token = price.model_copy(update={"per_worker_hour": 0.0})
+        ways = {"in batches": by_token.in_batches, "live on a server": by_token}
+    if price.per_worker_hour and not isinstance(recipe.engine, ServedModel):
+        ways["on own GPUs"] = Price(currency=price.currency, per_worker_hour=price.per_worker_hour)
+    found = {way: _cost(one, captions, instructions, encoder_hours) for way, one in ways.items()}
+    return {way: cost.value for way, cost in found.items() if cost}
 
 
 def _file_bytes(facts: ConfigFacts) -> float:
@@ -347,6 +369,7 @@ def lines(found: Estimate) -> list[str]:
         f"{'wall time':>15}  {_hours(found.hours)} with {found.workers:,} workers as fast as the sample's",
         f"{'cost':>15}  "
         + (f"{found.cost.value:,.2f} ± {found.cost.error:,.2f} {found.currency}" if found.cost else "no price given"),
+        *(f"{'':15}  {cost:,.2f} {found.currency} {way}" for way, cost in found.other_costs.items()),
         f"{'disk':>15}  about {found.disk_bytes / 2**30:,.1f} GiB, work files included",
         f"{'upload':>15}  about {found.upload_bytes / 2**30:,.1f} GiB",
     ]

@@ -1,7 +1,7 @@
 """Counts the requests that a build would send: runs the stages on stored answers, without their engine."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,13 +16,12 @@ from unicorn_hf.engines.echo import EchoEngine
 from unicorn_hf.engines.generators.echo import EchoGenerator
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline import Plan
+from unicorn_hf.pipeline.collecting import PoolHere
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import SeedShards
-from unicorn_hf.runtime.steps import PartitionJob, RecordT
-from unicorn_hf.runtime.work import Work
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
 _MOST_CANDIDATES = 20_000
@@ -87,7 +86,7 @@ def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool
 def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
     recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
     rehearsal = _Rehearsal(EchoEngine(), generator.identity, deterministic=True, keeps_answers=False)
-    store, pool, progress = planned.store(generator), _Here(), Progress()
+    store, pool, progress = planned.store(generator), PoolHere(), Progress()
 
     def need(counts: Counts) -> StageNeed:
         asked = len(rehearsal.asked)
@@ -101,7 +100,7 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
     except RunError as error:
         raise RunError(f"the build would fail: {error.message}", error.advice) from error
     finally:
-        pool.work.slot.let_go(pool.work.terms.build)
+        pool.close()
     return Need(
         num_answers=num_answers, captions=of_captions, instructions=need(instructions.counts), is_exact=share == 1
     )
@@ -151,19 +150,3 @@ class _Rehearsal(GeneratorSpec):
 
     def open(self) -> TextGenerator:
         return _Counting(self.asked)
-
-
-class _Here:
-    """Implements `WorkerPool` in this process."""
-
-    def __init__(self) -> None:
-        self.work = Work()
-
-    def run(
-        self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
-    ) -> list[RecordT]:
-        records = []
-        for job in jobs:
-            records.append(job.find() or job.run(self.work))
-            on_record(records[-1])
-        return records

@@ -109,7 +109,7 @@ def test_a_wrong_value_is_told_in_words_of_the_recipe() -> None:
             "write a mapping with the keys temperature, top_p, repetition_penalty, max_tokens",
         ),
         ("captions.filters.check_language", "'yes'", "write true or false (got 'yes')"),
-        ("engine", "vllm", "write a mapping whose key kind is vllm, endpoint, echo or imported (got 'vllm')"),
+        ("engine", "vllm", "write a mapping whose key kind is vllm, endpoint, batch, echo or imported (got 'vllm')"),
         ("price.currency", "euro", "write three capital letters, as in USD (got 'euro')"),
         ("cluster.kind", "''", "write auto, local, cuda, or the address or the file of a scheduler (got '')"),
         (

@@ -75,10 +75,16 @@ def parse(arguments: list[str]) -> str:
         click.UsageError: there is no such command or option, or a value is none of its choices.
     """
     with main.make_context("unicorn-hf", list(arguments), resilient_parsing=False) as context:
-        name, command, rest = main.resolve_command(context, [*context._protected_args, *context.args])
-        assert name and command
-        try:
-            command.make_context(name, rest, parent=context)
-        except click.exceptions.Exit:
-            assert {"--help", "--version"} & set(arguments)
-        return name
+        return _parse(main, context, arguments)
+
+
+def _parse(group: click.Group, context: click.Context, arguments: list[str]) -> str:
+    name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    assert name and command
+    try:
+        inner = command.make_context(name, rest, parent=context)
+        if isinstance(command, click.Group):
+            _parse(command, inner, arguments)
+    except click.exceptions.Exit:
+        assert {"--help", "--version"} & set(arguments)
+    return name

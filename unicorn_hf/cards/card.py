@@ -70,7 +70,7 @@ def render_card(
         license=card_license(recipe, statistics),
         run=run,
         rate=rate,
-        costs=costs(recipe.price, statistics, run) if run else {},
+        costs=costs(recipe.engine_price, statistics, run) if run else {},
         has_price=recipe.price != Price(),
         rebuild=rebuild(recipe, statistics),
         plugins=[f"{package} {version}" for package, version in recipe.plugins.items()],

@@ -14,7 +14,7 @@ from unicorn_hf.core.model_source import DEMO, ModelSource, published_name
 from unicorn_hf.core.section import Kind
 
 if TYPE_CHECKING:
-    from unicorn_hf.core.generation import TextGenerator
+    from unicorn_hf.core.generation import Request, TextGenerator
     from unicorn_hf.core.recipe import Recipe
 
 Author = Literal["model", "program", "unknown"]
@@ -37,12 +37,16 @@ class AnyEngine(Kind):
     """Whether a request always gets the same text, on any machine and with any other requests."""
     is_shared: ClassVar[bool] = False
     """Whether all workers share one server: see `for_one_of`."""
+    is_batched: ClassVar[bool] = False
+    """Whether it pays `price.batch_rate` of the prices per token."""
     modules: ClassVar[tuple[str, ...]] = ()
     """Modules that it imports in addition to the base dependencies, in this order."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions that can affect its text: the card names their versions, and all workers need the same."""
     options: ClassVar[Mapping[str, str]] = {}
     """Keys that `--llm` and `--base-url` set, with the option as a user writes it."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Keys of `options` without which the engine is of use."""
     text_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that are ignored in a published recipe and can affect the text."""
 
@@ -178,6 +182,9 @@ class GeneratorSpec:
     @property
     def uses_gpu(self) -> bool:
         return self.engine.uses_gpu
+
+    def missing(self, requests: "Mapping[str, Request]") -> None:
+        """Called with the requests that have no stored answer, by key, before they are sent; may raise to stop that."""
 
     def open(self) -> "TextGenerator":
         """See `AnyEngine.open`."""

@@ -43,6 +43,12 @@ class RunError(UnicornError):
     """A failure during a run: disk, network, engine, too many rejections. Finished work is kept. Exit code 1."""
 
 
+class WaitingError(UnicornError):
+    """No failure: the build waits for batches on a server, and goes on when it is run again. Exit code 3."""
+
+    exit_code = 3
+
+
 class EngineDiedError(RunError):
     """An engine died with its pending requests. A new one may succeed, perhaps with smaller batches."""
 

@@ -67,7 +67,7 @@ those of tasks and filters are `keys_of_choices`."""
 LEFT: Mapping[str, tuple[str, ...]] = {
     "a scheduler can run code here": _below("cluster", keys="kind workers partition_timeout_s dashboard"),
     "it decides what you spend": _below(
-        "price", keys="currency per_million_prompt_tokens per_million_output_tokens per_worker_hour"
+        "price", keys="currency per_million_prompt_tokens per_million_output_tokens per_worker_hour batch_rate"
     ),
 }
 """Keys that are ignored, by the reason; keys in no table are ignored too."""

@@ -265,6 +265,14 @@ class Price(Section):
     per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
     """A worker is a GPU, or a group of GPUs, if there are any."""
+    batch_rate: Fraction = 0.5
+    """What the engine `batch` pays of the prices per token."""
+
+    @property
+    def in_batches(self) -> "Price":
+        """The price of the same requests in batches."""
+        names = ("per_million_prompt_tokens", "per_million_output_tokens")
+        return self.model_copy(update={name: getattr(self, name) * self.batch_rate for name in names})
 
     @property
     def is_by_token(self) -> bool:
@@ -347,6 +355,11 @@ class Recipe(Section):
     """The set that this one is regenerated from."""
     plugins: dict[str, str] = Field(default_factory=dict)
     """Other packages whose choices the recipe names, with versions. A build writes it; nothing installs them."""
+
+    @property
+    def engine_price(self) -> Price:
+        """The price of the recipe's engine: that of batches, if it asks in batches."""
+        return self.price.in_batches if self.engine.is_batched else self.price
 
     @property
     def takes_text(self) -> bool:

@@ -7,8 +7,9 @@
 # isort: off
 from unicorn_hf.engines.vllm import VllmEngine
 from unicorn_hf.engines.endpoint import EndpointEngine
+from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.echo import EchoEngine
 from unicorn_hf.engines.imported import ImportedEngine
 # isort: on
 
-__all__ = ["EchoEngine", "EndpointEngine", "ImportedEngine", "VllmEngine"]
+__all__ = ["BatchEngine", "EchoEngine", "EndpointEngine", "ImportedEngine", "VllmEngine"]

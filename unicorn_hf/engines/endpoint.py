@@ -3,7 +3,7 @@
 import ipaddress
 import math
 import os
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -22,16 +22,10 @@ API_KEY = "UNICORN_HF_API_KEY"
 BASE_URL = "UNICORN_HF_BASE_URL"
 
 
-@ENGINES.register("endpoint")
-class EndpointEngine(AnyEngine):
-    """A server with OpenAI's chat completions API: vLLM, TGI, llama.cpp, Ollama, or a hosted one.
+class ServedModel(AnyEngine):
+    """A model on a server with OpenAI's chat completions: what all engines that ask one have in common."""
 
-    The API key, if the server needs one, is read only from the environment variable UNICORN_HF_API_KEY. The model's
-    name and `extra_body` identify stored answers, not the address, which may change: give different models different
-    names.
-    """
-
-    kind: Literal["endpoint"]
+    kind: str
     base_url: str | Strings | None = None
     """Base URL of the server's API, usually `http://HOST:PORT/v1`; default: the variable UNICORN_HF_BASE_URL.
 
@@ -42,11 +36,6 @@ class EndpointEngine(AnyEngine):
     """The model's name on the server."""
     license: str | None = None
     """The model's licence, for the card."""
-    concurrency: PositiveInt = 32
-    """Maximum number of requests in flight, divided between all workers, at least one each.
-
-    On an existing cluster the number of workers is `cluster.workers`, or that at the start of the build.
-    """
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
     """A request without an answer after this time is retried."""
     retries: NonNegativeInt = 8
@@ -64,12 +53,11 @@ class EndpointEngine(AnyEngine):
     They override other fields; null removes a field. They are published: include no secrets.
     """
 
-    is_shared = True
     options = {"base_url": "--base-url http://HOST:PORT/v1", "model": "--llm MODEL"}
     # A model's name on a server is no path on this machine.
     taken_keys = ("model", "license", "json_schema", "system_role")
     # The key is sent to the first, the second changes requests, the others suit the publisher's server.
-    left_keys = ("base_url", "extra_body", "concurrency", "timeout_s", "retries")
+    left_keys: ClassVar[tuple[str, ...]] = ("base_url", "extra_body", "timeout_s", "retries")
     text_keys = ("extra_body",)
 
     @model_validator(mode="after")
@@ -116,11 +104,11 @@ class EndpointEngine(AnyEngine):
         if problem := proxy_problem():
             raise problem
 
-    def resolve(self) -> GeneratorSpec:
-        api_key()
-        engine = self.with_address()
-        asked = engine.model_dump(mode="json", include={"model", "json_schema", "system_role", "extra_body"})
-        return GeneratorSpec(engine, fingerprint("endpoint", asked), engine.model)
+    @property
+    def answers_identity(self) -> str:
+        """Fingerprint of all that an answer depends on: the same, however the server is asked."""
+        asked = self.model_dump(mode="json", include={"model", "json_schema", "system_role", "extra_body"})
+        return fingerprint("endpoint", asked)
 
     def notes(self, asked: Self) -> list[str]:
         """A warning if the key would be sent unencrypted to another machine."""
@@ -135,6 +123,31 @@ class EndpointEngine(AnyEngine):
 
     def published(self) -> Self:
         return super().published().model_copy(update={"base_url": None})
+
+
+@ENGINES.register("endpoint")
+class EndpointEngine(ServedModel):
+    """A server with OpenAI's chat completions API: vLLM, TGI, llama.cpp, Ollama, or a hosted one.
+
+    The API key, if the server needs one, is read only from the environment variable UNICORN_HF_API_KEY. The model's
+    name and `extra_body` identify stored answers, not the address, which may change: give different models different
+    names.
+    """
+
+    kind: Literal["endpoint"]
+    concurrency: PositiveInt = 32
+    """Maximum number of requests in flight, divided between all workers, at least one each.
+
+    On an existing cluster the number of workers is `cluster.workers`, or that at the start of the build.
+    """
+
+    is_shared = True
+    left_keys = (*ServedModel.left_keys, "concurrency")
+
+    def resolve(self) -> GeneratorSpec:
+        api_key()
+        engine = self.with_address()
+        return GeneratorSpec(engine, engine.answers_identity, engine.model)
 
     def for_one_of(self, num_workers: int) -> Self:
         """The engine with one worker's share of `concurrency`, at least 1."""

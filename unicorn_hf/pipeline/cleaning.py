@@ -5,6 +5,7 @@ from pathlib import Path
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.runtime.answers import FOLDER as ANSWERS
+from unicorn_hf.runtime.batches import FOLDER as BATCHES
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.locks import exclusive
 from unicorn_hf.runtime.storage import is_remote, place, remove_tree
@@ -17,7 +18,7 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
 
     Args:
         folder: the published folder, or the URL of the work folder.
-        keep_answers: keep the model answers in the work folder.
+        keep_answers: keep the model answers in the work folder, and the entries of batches, which may be in flight.
 
     Raises:
         InputError: there are no work files, or `folder` is neither a build nor a work folder.
@@ -34,7 +35,7 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
         for path in work_dir.iterdir():
             if path.is_file():
                 path.unlink()
-            elif path.name != ANSWERS:
+            elif path.name not in (ANSWERS, BATCHES):
                 remove_tree(path)
         return before - _num_bytes(work_dir)
 

@@ -1,5 +1,7 @@
 """Runs a build: seeds, captions, conversations, representations, packaging, published folder."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushResult
+from unicorn_hf.pipeline.batches import batches_of
 from unicorn_hf.pipeline.earlier import earlier_work, remember
 from unicorn_hf.pipeline.events import EngineBuilt, Events
 from unicorn_hf.pipeline.parts import Parts, resolve
@@ -28,6 +31,8 @@ from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.seeds.step import check_prepared, prepare_seeds
+
+_HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def build(
     overwrite: bool = False,
     max_cost: float | None = None,
     max_hours: float | None = None,
+    wait: bool = True,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Build the data set that a recipe describes; resumes earlier runs of the same recipe.
@@ -72,15 +78,18 @@ def build(
         overwrite: replace card and data of a repository that unicorn-hf did not make.
         max_cost: limit for all runs of the build together, at the recipe's price; see `Budget`.
         max_hours: limit for this run.
+        wait: whether to wait for the batches of the engine `batch`; else submit them, and raise `WaitingError`.
         progress: reports progress.
 
     Raises:
         InputError: the request cannot be met; nothing is written.
         RunError: disk, engine, budget, too many rejections, or the final push; finished work is kept.
+        WaitingError: batches are in flight, and `wait` is false or `max_hours` have passed.
     """
     planned = plan(recipe, out, work_dir, answers)
     options = PushOptions(private=private, overwrite=overwrite)
-    return execute(planned, push=push, options=options, max_cost=max_cost, max_hours=max_hours, progress=progress)
+    limits = {"max_cost": max_cost, "max_hours": max_hours}
+    return execute(planned, push=push, options=options, **limits, wait=wait, progress=progress)
 
 
 def execute(
@@ -90,6 +99,7 @@ def execute(
     options: PushOptions = DEFAULTS,
     max_cost: float | None = None,
     max_hours: float | None = None,
+    wait: bool = True,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Execute a plan and push the result; see `build`."""
@@ -104,7 +114,7 @@ def execute(
         _warn(planned, progress)
         store = None if planned.recipe.takes_text else parts.answers
         with Journal(planned.work_dir, progress, recipe=planned.recipe.name, out=planned.out, answers=store) as journal:
-            result = _with_workers(parts, journal, max_cost, max_hours)
+            result = _with_workers(parts, journal, max_cost, max_hours, wait=wait)
     if not push:
         return result
     try:
@@ -125,14 +135,16 @@ def _warn(planned: Plan, progress: Progress) -> None:
         )
 
 
-def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_hours: float | None) -> BuildResult:
+def _with_workers(
+    parts: Parts, journal: Journal, max_cost: float | None, max_hours: float | None, *, wait: bool
+) -> BuildResult:
     for line in earlier_work(parts):
         journal.note(line)
     recipe, generator, place = parts.recipe, parts.generator, parts.plan.place
     if generator.engine.is_shared:
         generator = generator.for_one_of(count_workers(place))
         parts = replace(parts, generator=generator)
-    events, budget = Events(parts.plan, journal, max_cost), Budget(recipe.price, max_cost, max_hours)
+    events, budget = Events(parts.plan, journal, max_cost), Budget(recipe.engine_price, max_cost, max_hours)
     opened = open_pool(
         place,
         generator.environment,
@@ -142,7 +154,9 @@ def _with_workers(parts: Parts, journal: Journal, max_cost: float | None, max_ho
         job_timeout_s=recipe.cluster.partition_timeout_s,
         count=budget.add,
     )
-    with opened as pool:
+    until = time.monotonic() + (max_hours or math.inf) * _HOUR_S if wait else 0.0
+    with batches_of(generator, parts.work_dir, parts.answers, journal, until) as with_batches, opened as workers:
+        pool = with_batches(workers)
         result = _undamaged(lambda: _stages(parts, pool, journal), budget, journal)
     return replace(result, engines=tuple(events.engines))
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from unicorn_hf.core.errors import UnicornError
+from unicorn_hf.core.errors import UnicornError, WaitingError
 from unicorn_hf.runtime.files import write_json, write_text
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.storage import errors, is_remote
@@ -51,7 +51,7 @@ class BuildState(BaseModel):
     out: str
     answers: str = ""
     """Location of the engine's stored answers; empty if the build uses no engine."""
-    state: Literal["running", "done", "failed", "stopped"]
+    state: Literal["running", "waiting", "done", "failed", "stopped"]
     error: str = ""
     host: str
     pid: int
@@ -101,7 +101,10 @@ class Journal(Progress):
             return
         self._ended.set()
         self._beats.join()
-        if isinstance(error, Exception):
+        if isinstance(error, WaitingError):
+            self._state.state = "waiting"
+            self._log("waiting", message=error.message)
+        elif isinstance(error, Exception):
             # Only the type of other errors: their text may hold anything, secrets too.
             self._state.error = error.message if isinstance(error, UnicornError) else type(error).__name__
             self._state.state = "failed"

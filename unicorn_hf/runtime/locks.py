@@ -18,7 +18,9 @@ from unicorn_hf.runtime import storage
 
 _ATTEMPTS = 100
 _PRIVATE = 0o700
-_OURS = re.compile(r".+-[0-9a-f]{16}|answers|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp")
+_OURS = re.compile(
+    r".+-[0-9a-f]{16}|answers|batches|(state|recipe|machines)\.json|log\.jsonl|\.workers-see-this-.+|\..+\.tmp"
+)
 """Names that builds create in a work folder: the folders of steps, and files about the build as a whole."""
 _LOCK = "lock-"
 _BEAT_S = 20.0

@@ -160,7 +160,7 @@ def _figures(folder: Path, name: str, *, num_duplicates: int) -> SetFigures:
     statistics = read_statistics(folder / STATISTICS)
     cost = None
     if run := read_run(folder / RUN):
-        price = read_recipe(folder / RECIPE).price
+        price = read_recipe(folder / RECIPE).engine_price
         amount = sum(costs(price, statistics, run).values())
         cost = Cost(seconds=run.seconds, amount=amount, currency=price.currency, machines=run.machines)
     return SetFigures(

@@ -1,7 +1,7 @@
 """The progress of a build, read from its work folder and the stored answers on any machine that sees them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.batches import BatchEntry, batches_in
 from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState
 from unicorn_hf.runtime.storage import is_remote, place
 
@@ -26,6 +27,8 @@ class Status(BaseModel):
     """A build's state, and figures derived from it."""
 
     build: BuildState
+    batches: list[BatchEntry] = []
+    """Batches of the engine `batch`, as the last run saw them."""
     is_alive: bool
     silent_s: float
     """Time since the build last wrote its state, by this machine's clock."""
@@ -57,7 +60,13 @@ def status(folder: str | Path) -> Status:
     ago = (datetime.now(UTC) - build.updated).total_seconds()
     is_alive = build.state == "running" and (abs(ago) < _SILENT_S or _is_written(path, build))
     stored = AnswerStore(place(build.answers)).count() if build.answers else None
-    found = Status(build=build, is_alive=is_alive, silent_s=max(0.0, ago), num_answers=stored)
+    found = Status(
+        build=build,
+        batches=batches_in(path.parent),
+        is_alive=is_alive,
+        silent_s=max(0.0, ago),
+        num_answers=stored,
+    )
     stage = build.stages[-1]
     if found.is_alive and not stage.finished and stage.seconds:
         done = max(stage.kept, stage.worked - stage.rejected)
@@ -114,7 +123,20 @@ def drawn(found: Status) -> "RenderableType":
     for stage in found.build.stages:
         done, total = f"{min(stage.kept, stage.total):,}", f"{stage.total:,} {stage.unit}"
         table.add_row(visible(stage.name), done, total, f"{stage.rejected:,}", _span(stage.seconds))
-    return Group(*(Text(line) for line in _lines(found)), table)
+    batches = [_batches(found.batches)] if found.batches else []
+    return Group(*(Text(line) for line in _lines(found)), table, *batches)
+
+
+def _batches(batches: Sequence[BatchEntry]) -> "RenderableType":
+    from rich.table import Table
+
+    table = Table("batch", "state", "answered", "of", "sent", box=None, pad_edge=False)
+    for entry in batches:
+        state = visible(entry.told) if entry.state == "running" and entry.told else entry.state
+        done = entry.num_completed if entry.is_open else entry.num_answered
+        sent = f"{entry.created.astimezone():%Y-%m-%d %H:%M}" if entry.created else ""
+        table.add_row(visible(entry.batch or entry.name), state, f"{done:,}", f"{entry.num_requests:,}", sent)
+    return table
 
 
 def _lines(found: Status) -> Iterator[str]:
@@ -128,6 +150,8 @@ def _lines(found: Status) -> Iterator[str]:
             yield f"{found.rows_per_s:,.1f} rows/s{left}"
         if build.dashboard:
             yield f"dashboard: {visible(build.dashboard)}"
+    elif build.state == "waiting":
+        yield f"waits for batches since {build.updated.astimezone():%Y-%m-%d %H:%M:%S}: run the same command to collect"
     elif build.state == "running":
         how_long = f" for {_span(found.silent_s)}" if found.silent_s else ""
         yield f"lost: silent{how_long}; run the same command to resume"

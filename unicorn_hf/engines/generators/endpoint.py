@@ -12,7 +12,6 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -22,7 +21,7 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines.endpoint import EndpointEngine, api_key
-from unicorn_hf.engines.generators.chat_template import without_system
+from unicorn_hf.engines.generators.bodies import chat_body
 from unicorn_hf.engines.generators.replies import (
     NOT_THERE,
     FinalError,
@@ -41,7 +40,6 @@ _CHECK_RETRIES, _CHECK_AGAIN_S = 3, 0.2
 _PLAIN_SUBJECT = "a red cup on a wooden table"
 """Short, and harmless for every content filter."""
 _KEPT = "Fix the server and run the command again: all answers so far are kept."
-_SCHEMA_KEYS = {"openai": "json_schema", "tgi": "value"}
 
 T = TypeVar("T")
 _Form = tuple[str | None, Sampling, tuple[str, ...]]
@@ -310,7 +308,9 @@ class EndpointGenerator:
         while (pause_s := (server := self._least_loaded()).paused_until - self._loop.time()) > 0:
             await asyncio.sleep(pause_s)
         try:
-            status, headers, content = await server.send("POST", "/chat/completions", self._body(request))
+            status, headers, content = await server.send(
+                "POST", "/chat/completions", json.dumps(chat_body(request, self._engine)).encode()
+            )
             reply = read_reply(status, headers, self._without_key(content), request, self._engine, self._models)
         except NoReplyError as failure:
             failure.address = server.address
@@ -338,35 +338,10 @@ class EndpointGenerator:
         """Mask the key, which a server may repeat."""
         return body.replace(self._key.encode(), b"***") if self._key else body
 
-    def _body(self, request: Request) -> bytes:
-        engine, sampling = self._engine, request.sampling
-        messages = request.messages if engine.system_role else without_system(request.messages)
-        body: dict[str, object] = {
-            "model": engine.model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_tokens,
-            "seed": request.seed,
-        }
-        # Omit values that have no effect: TGI refuses a `top_p` of 1, and OpenAI's API has no `repetition_penalty`.
-        if sampling.top_p != 1:
-            body["top_p"] = sampling.top_p
-        if sampling.repetition_penalty != 1:
-            body["repetition_penalty"] = sampling.repetition_penalty
-        if request.json_schema and engine.json_schema != "none":
-            schema = {"name": "answer", "schema": _parsed(request.json_schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", _SCHEMA_KEYS[engine.json_schema]: schema}
-        body |= engine.extra_body
-        return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
-
     def _error(self, what: object, advice: str) -> RunError:
         addresses = getattr(what, "address", "") or " and ".join(self._engine.base_urls)
         name = "servers" if " and " in addresses else "server"
         return RunError(f"the {name} at {addresses}: {what}", advice)
-
-
-_parsed = lru_cache(maxsize=64)(json.loads)
-"""Cached: thousands of requests share a few schemas."""
 
 
 def _form(request: Request) -> _Form:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from unicorn_hf.core.generation import Answer, FinishReason, Request, estimate_tokens
 from unicorn_hf.core.http import wait_asked
 from unicorn_hf.core.thoughts import spoken
-from unicorn_hf.engines.endpoint import API_KEY, EndpointEngine
+from unicorn_hf.engines.endpoint import API_KEY, ServedModel
 
 _LONGEST_WAIT_S = 600.0
 """If a server asks for a longer pause, the request fails."""
@@ -227,7 +227,7 @@ def read_reply(
     headers: Mapping[str, str],
     body: bytes,
     request: Request,
-    engine: EndpointEngine,
+    engine: ServedModel,
     models: Sequence[str] = (),
 ) -> Reply:
     """Interpret a server's reply to `request`; names of headers are in lower case. `models` is for advice.
@@ -392,9 +392,7 @@ def _number(told: dict[str, Any], *names: str) -> int | None:
 # -- A refusal --------------------------------------------------------------------------------------------------------
 
 
-def _refusal(
-    status: int, headers: Mapping[str, str], body: bytes, engine: EndpointEngine, models: Sequence[str]
-) -> Reply:
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, engine: ServedModel, models: Sequence[str]) -> Reply:
     value = _parsed(body)
     words = _words(value) if value is not None else _line(body)
     message = _line_of(value, body)
@@ -434,6 +432,22 @@ def _refusal(
     return _no_text("refused", said, advice)
 
 
+def read_result(status: int, headers: Mapping[str, str], body: bytes, engine: ServedModel) -> dict[str, Any]:
+    """Interpret a reply that is a JSON object, but no chat completion.
+
+    Raises:
+        PassingError: retry later.
+        FinalError: the server refuses the request.
+    """
+    if not 200 <= status < 300:
+        reply = _refusal(status, headers, body, engine, ())
+        raise FinalError(f"it refuses the request ({reply.answer.text})", reply.advice)
+    value = _parsed(body)
+    if not isinstance(value, dict):
+        raise PassingError(f"no JSON object: {_line(body)!r}", _address_advice(engine))
+    return value
+
+
 def _line_of(value: object, body: bytes) -> str:
     """The server's message: from the parsed body, or the body itself if it is no JSON."""
     return _message(value) if value is not None else _line(body)
@@ -447,19 +461,19 @@ def _no_text(reason: FinishReason, said: str, advice: str) -> Reply:
     return Reply(Answer(shown(said), reason, 0, 0), advice)
 
 
-def _advice(words: str, otherwise: str, engine: EndpointEngine) -> str:
+def _advice(words: str, otherwise: str, engine: ServedModel) -> str:
     if name := next((name for name in engine.extra_body if re.search(rf"\b{re.escape(name)}\b", words)), ""):
         return f"Remove {name} from engine.extra_body, or change its value."
     return next((advice for pattern, advice in _ADVICE if re.search(pattern, words, re.IGNORECASE)), otherwise)
 
 
-def _model_advice(engine: EndpointEngine, models: Sequence[str]) -> str:
+def _model_advice(engine: ServedModel, models: Sequence[str]) -> str:
     offered = f"; it offers {', '.join(models[:_MOST_MODELS])}" if models else ""
     more = f" and {len(models) - _MOST_MODELS} more" if len(models) > _MOST_MODELS else ""
     return f"Set engine.model (--llm) to a model of the server instead of {engine.model}{offered}{more}."
 
 
-def _address_advice(engine: EndpointEngine) -> str:
+def _address_advice(engine: ServedModel) -> str:
     if address := next((url for url in engine.base_urls if "/v1" not in urlsplit(url).path), None):
         return f"--base-url must be the base URL of the API, usually ending in /v1. Try: {address.rstrip('/')}/v1"
     return "Check that --base-url is the base URL of the API, usually ending in /v1, and that the server has the model."

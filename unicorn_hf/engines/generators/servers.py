@@ -69,8 +69,10 @@ class Server:
     async def close(self) -> None:
         await self._session.close()
 
-    async def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a request; return status, headers and body of the reply.
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request, with further headers; return status, headers and body of the reply.
 
         Raises:
             PassingError: no reply arrived.
@@ -78,8 +80,9 @@ class Server:
         import aiohttp
 
         self.num_in_flight += 1
+        options = self._options | {"headers": self._options["headers"] | headers}
         try:
-            async with self._session.request(method, self.address + path, data=body, **self._options) as response:
+            async with self._session.request(method, self.address + path, data=body, **options) as response:
                 return response.status, response.headers, await response.read()
         except aiohttp.ConnectionTimeoutError:
             raise PassingError(f"no connection in {min(_CONNECT_S, self._timeout_s):g} s", NOT_THERE) from None

@@ -41,6 +41,7 @@ class Asking:
         self.work.rows(len(requests) - len(missing))
         self.work.tell({"event": "answers", "found": len(keys) - len(missing), "asked": len(missing)})
         if missing:
+            self.generator.missing(missing)
             try:
                 self._send(missing, answers)
             finally:

@@ -80,7 +80,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
         gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
         run=run,
         rate=rate,
-        costs=costs(recipe.price, view.statistics, run) if run else {},
+        costs=costs(recipe.engine_price, view.statistics, run) if run else {},
         charts=charts,
         rejected=rejected,
         map=plane_map,

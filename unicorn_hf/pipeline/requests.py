@@ -1,0 +1,196 @@
+"""Requests as a file for a machine without a network, and its answers taken into the store."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel
+
+from unicorn_hf.captions.step import CaptionStage
+from unicorn_hf.core.encoder import resolve_encoder
+from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.generation import Request
+from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.engines.batch import BatchEngine
+from unicorn_hf.engines.endpoint import EndpointEngine
+from unicorn_hf.engines.generators.batch_lines import Outcome, line_of, models_in, read_answers
+from unicorn_hf.instructions.step import InstructionStage
+from unicorn_hf.pipeline.collecting import PoolHere, jobs_that_wait
+from unicorn_hf.pipeline.planning import Plan
+from unicorn_hf.runtime.answers import AnswerStore
+from unicorn_hf.runtime.batches import BatchFolder
+from unicorn_hf.runtime.files import disk_errors
+from unicorn_hf.runtime.locks import exclusive, make_private
+from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.steps import PartitionJob, RecordT
+from unicorn_hf.seeds.step import check_prepared, prepare_seeds
+
+_LINES_AT_ONCE = 4096
+
+
+class _ExportedError(Exception):
+    """The requests of a wave are written: the next ones depend on their answers."""
+
+
+class Collected(BaseModel):
+    """What was found in files of answers."""
+
+    stored: int = 0
+    """Answers that are new in the store, refusals included."""
+    known: int = 0
+    """Answers that were stored before."""
+    unanswered: int = 0
+    """Requests that failed; the next export has them again."""
+    foreign: int = 0
+    """Lines that answer no request of unicorn-hf."""
+
+
+def export_requests(planned: Plan, path: Path, progress: Progress | None = None) -> int:
+    """Write the requests that a build would send next, and that have no stored answer, as JSONL.
+
+    Requests whose text depends on these answers are part of a later export. The format is that of OpenAI's batches and
+    of vLLM's `run-batch`.
+
+    Returns:
+        Number of requests; 0 if the build needs none. The file is then not written.
+
+    Raises:
+        InputError: the recipe's engine has no model with a name, or batches are in flight.
+        RunError: the seeds do not suffice.
+    """
+    generator = _served(planned.recipe)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with exclusive(planned.work_dir), disk_errors():
+        if any(entry.is_queued for entry in BatchFolder(planned.work_dir, generator.identity).entries()):
+            raise InputError(
+                f"batches of this recipe are in flight, by {planned.work_dir}",
+                "Collect their answers first: unicorn-hf build.",
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                pool = _ExportPool(file, generator)
+                pool.run_stages(planned, progress or Progress())
+            if pool.keys:
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return len(pool.keys)
+
+
+def collect_answers(planned: Plan, paths: Sequence[Path]) -> Collected:
+    """Take the answers to exported requests into the store.
+
+    Args:
+        paths: output and error files of OpenAI's batches or of vLLM's `run-batch`.
+
+    Raises:
+        InputError: a file is missing or has no such line, or another model wrote the answers.
+        RunError: no request of a form was answered; the message is the server's.
+    """
+    generator = _served(planned.recipe)
+    engine = generator.engine
+    assert isinstance(engine, BatchEngine)
+    make_private(planned.answers)
+    store, total = AnswerStore(planned.store(generator)), Collected()
+    forms: set[str] = set()
+    with disk_errors():
+        for path in paths:
+            num_lines = 0
+            for content in _parts(path):
+                if other := next((model for model in models_in(content) if not model.startswith(engine.model)), None):
+                    raise InputError(
+                        f"{path}: the model {other} answered, but the recipe names {engine.model}",
+                        "Name it with --llm, here and for every build that is to use these answers.",
+                    )
+                found = read_answers({"output": content}, None, engine, forms)
+                if found.at_fault:
+                    raise RunError(f"{path}: {found.at_fault[0]}", found.at_fault[1])
+                forms |= found.forms
+                num_lines += found.num_output
+                _add(found, store, total)
+            if not num_lines:
+                raise InputError(
+                    f"{path} has no answers: no line is a JSON object with a custom_id",
+                    "Give the file that the batch runner wrote.",
+                )
+        store.flush()
+    return total
+
+
+def _add(found: Outcome, store: AnswerStore, total: Collected) -> None:
+    stored = store.find(list(found.answers))
+    for key, answer in found.answers.items():
+        if key not in stored:
+            store.keep(key, answer)
+    total.stored += len(found.answers) - len(stored)
+    total.known += len(stored)
+    total.unanswered += len(found.unanswered)
+    total.foreign += found.num_foreign
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """The content of a file, some thousand lines at a time."""
+    try:
+        with path.open("rb") as file:
+            while lines := list(islice(file, _LINES_AT_ONCE)):
+                yield b"".join(lines)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+
+
+def _served(recipe: Recipe) -> GeneratorSpec:
+    """The recipe's model, as an engine whose requests can be written to a file.
+
+    Raises:
+        InputError: the recipe has none.
+    """
+    engine = recipe.engine
+    if isinstance(engine, EndpointEngine):
+        shared = engine.model_dump(include={"model", "license", "json_schema", "system_role", "extra_body"})
+        engine = BatchEngine(kind="batch", **shared)
+    if recipe.takes_text or not isinstance(engine, BatchEngine):
+        kind = "imported text" if recipe.takes_text else f"the engine {engine.kind}"
+        raise InputError(f"requests are written for models by their name, and not for {kind}", "Use --engine batch.")
+    return resolve_generator(engine)
+
+
+class _ExportPool:
+    """Implements `WorkerPool` in this process, up to the first wave with requests, which it writes."""
+
+    def __init__(self, file: IO[bytes], generator: GeneratorSpec) -> None:
+        self.here, self.keys = PoolHere(), set[str]()
+        self._file, self._generator = file, generator
+
+    def run_stages(self, planned: Plan, progress: Progress) -> None:
+        recipe, generator = planned.recipe, self._generator
+        semantic, asked = recipe.captions.near_duplicates.semantic_threshold, recipe.representations
+        encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions) if semantic else None
+        how = {"random_seed": recipe.random_seed, "partition_rows": recipe.partition_rows}
+        seeds, _ = prepare_seeds(recipe.seeds, **how, work_dir=planned.work_dir)
+        check_prepared(recipe.seeds, seeds, recipe.language)
+        store = planned.store(generator)
+        with suppress(_ExportedError):
+            captions = CaptionStage(recipe, seeds, generator, planned.work_dir, store, encoder).run(self, progress)
+            InstructionStage(recipe, captions.picked, generator, planned.work_dir, store).run(self, progress)
+
+    def run(
+        self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
+    ) -> list[RecordT]:
+        for _ in jobs_that_wait(jobs, self._write):
+            pass
+        if self.keys:
+            raise _ExportedError
+        return self.here.run(jobs, on_record)
+
+    def _write(self, requests: Mapping[str, Request]) -> bool:
+        engine = self._generator.engine
+        assert isinstance(engine, BatchEngine)
+        for key, request in requests.items():
+            if key not in self.keys:
+                self.keys.add(key)
+                self._file.write(line_of(request, engine))
+        return True
