@@ -168,6 +168,24 @@ def test_batches_are_found_by_their_requests_where_the_work_folder_is_lost(tmp_p
         check(tmp_path / "unicorn", api)
 
 
+def test_requests_are_asked_again_only_where_the_user_says_that_their_answers_are_lost(tmp_path: Path) -> None:
+    with BatchApi(takes_min=30).running() as api:
+        mine = recipe(tmp_path, api, **{"instructions.num": 0})
+        with pytest.raises(WaitingError):
+            build(mine, tmp_path / "unicorn", wait=False)
+        api.clock_min += 60
+        api.reply("GET", "/v1/batches", b"")
+        api.files = {name: content for name, content in api.files.items() if b'"response"' not in content}
+        with pytest.raises(RunError, match="does not give the files") as caught:
+            build(mine, tmp_path / "unicorn")
+        for entry in batches_in(tmp_path / "unicorn.work"):
+            (path,) = (tmp_path / "unicorn.work" / "batches").rglob(f"{entry.name}.json")
+            path.unlink()
+        assert "paid again" in caught.value.advice
+        build(mine, tmp_path / "unicorn")
+        assert set(api.paid.values()) == {2}
+
+
 def test_batches_and_a_live_server_share_their_answers(tmp_path: Path) -> None:
     with BatchApi().running() as api:
         build(recipe(tmp_path, api), tmp_path / "unicorn")

@@ -304,13 +304,13 @@ class Batches:
                 f"Change the recipe or the account's limits, and run the command again. {_KEPT}",
             )
         bodies = requests_in(self._folder.requests(entry))
-        files = {name: self._server.content(file) for name, file in batch.files.items()}
+        files = self._files(entry, batch)
         forms = {form for other in self._entries.values() for form in other.forms}
         found = read_answers(files, bodies, self._engine, forms)
         if found.at_fault:
             raise RunError(f"the server at {self._server.address}: {found.at_fault[0]}", found.at_fault[1])
         self._keep(found, entry.attempt)
-        if found.num_output < batch.num_completed and entry.num_cut < _MOST_CUT:
+        if files and found.num_output < batch.num_completed and entry.num_cut < _MOST_CUT:
             entry.num_cut += 1
             self._folder.write(entry)
             self._progress.note(
@@ -320,6 +320,20 @@ class Batches:
             return False
         self._end(entry, batch, found, list(bodies))
         return True
+
+    def _files(self, entry: BatchEntry, batch: Batch) -> dict[str, bytes]:
+        """The files of an ended batch. One that an earlier build submitted may have lost them: it answered nothing."""
+        try:
+            return {name: self._server.content(file) for name, file in batch.files.items()}
+        except FinalError as failure:
+            if not entry.file:
+                self._progress.note(f"batch {entry.name}: its files are gone, and its requests are asked again")
+                return {}
+            raise RunError(
+                f"the server does not give the files of batch {batch.id}: {failure}",
+                f"If the provider has deleted them, delete {self._folder.path_of(entry)} and run the command again: the"
+                " requests are then asked again, and paid again.",
+            ) from None
 
     def _keep(self, found: Outcome, attempt: int) -> None:
         """Store answers, unless an earlier run has."""
