@@ -47,6 +47,9 @@ class Scripted:
     uses_gpu: bool = False
     keeps_answers: bool = True
 
+    def missing(self, requests: object) -> None:
+        """All requests are sent."""
+
     def open(self) -> "Scripted":
         return self
 

@@ -37,6 +37,9 @@ class Fragile:
     identity: str = "fragile"
     keeps_answers: bool = True
 
+    def missing(self, requests: object) -> None:
+        """All requests are sent."""
+
     def open(self) -> "Fragile":
         self.num_opened += 1
         return self
