@@ -160,18 +160,20 @@ def processor_minutes() -> float:
 def share(arm: Answers, reference: Answers, chance: float) -> str:
     """(arm - chance) / (reference - chance) with a 95 % interval, of right answers of the shape (seeds, pictures).
 
-    The bootstrap draws pictures and seeds, the same for both arms.
+    The bootstrap draws pictures and seeds, the same for both arms. There is no interval if the reference guesses in one
+    of its draws.
     """
     random = np.random.default_rng(2)
     num_seeds, num_pictures = arm.shape
 
     def of(seeds: Numbers, pictures: Numbers) -> float:
         one, other = (answers[np.ix_(seeds, pictures)].mean() for answers in (arm, reference))
-        return 100 * (one - chance) / (other - chance)
+        return 100 * (one - chance) / (other - chance) if other > chance else np.nan
 
     drawn = [
         of(random.integers(num_seeds, size=num_seeds), random.integers(num_pictures, size=num_pictures))
         for _ in range(NUM_BOOTSTRAPS)
     ]
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{of(np.arange(num_seeds), np.arange(num_pictures)):.0f} % [{low:.0f}, {high:.0f}]"
+    whole = f"{of(np.arange(num_seeds), np.arange(num_pictures)):.0f} %"
+    return whole if np.isnan(low) else f"{whole} [{low:.0f}, {high:.0f}]"
