@@ -13,14 +13,11 @@ from tests.builds import unicorn
 from tests.emoji import FOLDER, LABELS, PICTURES
 from tests.encoders.tiny_models import tiny_clip
 from tests.representations.test_moments import units
-from tests.representations.test_transfers import fitted, statistics_of
-from tests.vlm import write_language_model
+from tests.vlm import write_language_model, write_model
 from unicorn_hf.evaluation import Asked, evaluate_model, opened
 from unicorn_hf.evaluation.answerers import Replying
 from unicorn_hf.evaluation.questions import Question, normal
-from unicorn_hf.representations.moments import DomainMoments
 from unicorn_hf.representations.pictures import PictureSource
-from unicorn_hf.representations.transfer_file import encoder_id, save_transfer
 from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 pytestmark = pytest.mark.slow  # It imports open_clip, and makes a CLIP.
@@ -32,22 +29,12 @@ DIM = 20
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with random weights."""
     here = tmp_path_factory.mktemp("model")
-    for name in ("clip", "llm", "set"):
+    for name in ("clip", "llm"):
         (here / name).mkdir()
     tiny_clip(here / "clip")
     write_language_model(here / "llm")
-    texts, encoder = units(60, DIM), f"clip:{here / 'clip'}"
-    save_transfer(
-        here / "set" / "transfer.safetensors",
-        fitted("mean_shift", texts, None, seed=3),
-        statistics_of("mean_shift", texts, None, [], seed=3),
-        DomainMoments.of(texts, ["birds"] * len(texts)),
-        encoder=encoder,
-        encoder_id=encoder_id(encoder),
-    )
     torch.manual_seed(1)
-    UnicornForConditionalGeneration.from_language_model(str(here / "llm"), here / "set").save_pretrained(here / "model")
-    return here / "model"
+    return write_model(here, here / "llm", f"clip:{here / 'clip'}")
 
 
 @pytest.fixture(scope="module")

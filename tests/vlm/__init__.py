@@ -6,7 +6,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.representations.test_moments import units
+from tests.representations.test_transfers import fitted, statistics_of
 from tests.torch.chat_templates import made
+from unicorn_hf.representations.moments import DomainMoments
+from unicorn_hf.representations.transfer_file import encoder_id, save_transfer
+from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 SET = max((Path(__file__).parents[1] / "golden" / "published").iterdir())
 """A built set: 8 captions and 4 conversations, with vectors of 8 dimensions."""
@@ -33,3 +37,19 @@ def write_language_model(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokens.save_pretrained(folder)
     return folder
+
+
+def write_model(folder: Path, language_model: Path, encoder: str) -> Path:
+    """A model of a set without image statistics, with a projector of random weights: the folder `model`."""
+    (folder / "set").mkdir()
+    save_transfer(
+        folder / "set" / "transfer.safetensors",
+        fitted("mean_shift", TEXTS, None, seed=3),
+        statistics_of("mean_shift", TEXTS, None, [], seed=3),
+        DomainMoments.of(TEXTS, ["birds"] * len(TEXTS)),
+        encoder=encoder,
+        encoder_id=encoder_id(encoder),
+    )
+    model = UnicornForConditionalGeneration.from_language_model(str(language_model), folder / "set")
+    model.save_pretrained(folder / "model")
+    return folder / "model"

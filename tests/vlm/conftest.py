@@ -2,16 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.representations.test_transfers import fitted, statistics_of
-from tests.vlm import IMAGES, TEXTS, write_language_model
-from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments
+from tests.vlm import IMAGES, write_language_model, write_model
+from unicorn_hf.representations.moments import Covariance, Moments
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
     encoder_id,
     save_image_statistics,
-    save_transfer,
 )
-from unicorn_hf.vlm import UnicornForConditionalGeneration
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +39,4 @@ def statistics(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def saved(encoder: str, language_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of a set that was built without image statistics."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "set").mkdir()
-    save_transfer(
-        folder / "set" / "transfer.safetensors",
-        fitted("mean_shift", TEXTS, None, seed=3),
-        statistics_of("mean_shift", TEXTS, None, [], seed=3),
-        DomainMoments.of(TEXTS, ["birds"] * len(TEXTS)),
-        encoder=encoder,
-        encoder_id=encoder_id(encoder),
-    )
-    model = UnicornForConditionalGeneration.from_language_model(str(language_model), folder / "set")
-    model.save_pretrained(folder / "model")
-    return folder / "model"
+    return write_model(tmp_path_factory.mktemp("model"), language_model, encoder)

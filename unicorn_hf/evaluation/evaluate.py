@@ -262,14 +262,13 @@ def _chosen(answerer: Answerer, vectors: Vectors, part: Sequence[Question], prog
 
 def _replied(answerer: Answerer, vectors: Vectors, part: Sequence[Question], progress: Progress) -> _Answered:
     seen, unseen = answerer.replies(vectors, part, lambda done: progress.known(done, 0))
-    right = [_right(part, replies) for replies in (seen, unseen)]
-    return right[0], right[1], scoring.yes_or_no_measures(_read(part, seen), part)
+    read, read_blind = _read(part, seen), _read(part, unseen)
+    return _right(part, read), _right(part, read_blind), scoring.yes_or_no_measures(read, part)
 
 
 def _read(part: Sequence[Question], replies: Sequence[str]) -> list[str]:
     return [question.read(reply) if question.read else "" for question, reply in zip(part, replies, strict=True)]
 
 
-def _right(part: Sequence[Question], replies: Sequence[str]) -> scoring.Shares:
-    pairs = zip(part, _read(part, replies), strict=True)
-    return np.array([[float(one in question.answers) for question, one in pairs]])
+def _right(part: Sequence[Question], read: Sequence[str]) -> scoring.Shares:
+    return np.array([[float(one in question.answers) for question, one in zip(part, read, strict=True)]])

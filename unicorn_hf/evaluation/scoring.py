@@ -29,11 +29,17 @@ def chosen_rightly(scores: Sequence[Shares], right: Sequence[int]) -> Shares:
 
 def grouped(shares: Shares, questions: Sequence[Question]) -> tuple[Shares, list[Question]]:
     """Groups of questions as one question, which is as right as the least right of them."""
+    groups = _groups(questions)
+    found = np.stack([shares[:, numbers].min(axis=1) for numbers in groups], axis=1)
+    return found, [questions[numbers[0]] for numbers in groups]
+
+
+def _groups(questions: Sequence[Question]) -> list[list[int]]:
+    """The numbers of the questions of each group; a question without one is its own."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, question in enumerate(questions):
         members[question.group or f"question {number}"].append(number)
-    found = np.stack([shares[:, numbers].min(axis=1) for numbers in members.values()], axis=1)
-    return found, [questions[numbers[0]] for numbers in members.values()]
+    return list(members.values())
 
 
 def interval(shares: Shares, questions: Sequence[Question]) -> tuple[float, float]:
@@ -69,10 +75,8 @@ def chance(questions: Sequence[Question]) -> float | None:
     """The share that guesses get, in per cent; None if a question is open."""
     if not all(question.options or {"yes", "no"} & set(question.answers) for question in questions):
         return None
-    guessed: dict[str, float] = defaultdict(lambda: 1.0)
-    for number, question in enumerate(questions):
-        guessed[question.group or f"question {number}"] /= len(question.options) or 2
-    return 100 * float(np.mean(list(guessed.values())))
+    guesses = np.array([1 / (len(question.options) or 2) for question in questions])
+    return 100 * float(np.mean([guesses[numbers].prod() for numbers in _groups(questions)]))
 
 
 def yes_or_no_measures(said: list[str], questions: Sequence[Question]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.torch import Collator
+from unicorn_hf.torch import Collator, Tokenized, as_item
 from unicorn_hf.torch.chat_text import ChatTexts
 from unicorn_hf.vlm.model import UnicornForConditionalGeneration
 
@@ -162,9 +162,8 @@ class Unicorn(lmms):  # type: ignore[misc]
         chats = ChatTexts(tokenizer)
         for text in texts:
             prompt = chats.write(["user"], [text], prompt=True).text
-            ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").input_ids[0]
-            masks = {"attention_mask": torch.ones_like(ids), "image_mask": torch.zeros_like(ids, dtype=torch.bool)}
-            items.append({"input_ids": ids, "labels": ids, **masks, "embeddings": torch.empty(0)})
+            ids = np.array(tokenizer(prompt, add_special_tokens=False).input_ids)
+            items.append(as_item(Tokenized(ids, ids, np.zeros(len(ids), dtype=np.bool_)), torch.empty(0)))
         batch = Collator(tokenizer, padding_side="left")(items)
         prompts = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
         written = self._model.generate(**prompts, **options)
