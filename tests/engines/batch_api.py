@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.engines.chat_server import Body, completion
+from tests.engines.chat_server import Body, completion, serving
 from unicorn_hf.core.ids import stable_fraction
 
 ENDED = ("completed", "expired", "cancelled", "failed")
@@ -81,13 +81,8 @@ class BatchApi:
     def running(self) -> Iterator["BatchApi"]:
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
         with self._lock:

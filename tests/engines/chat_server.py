@@ -45,6 +45,17 @@ Script = Callable[[Body, int], Reply | None]
 """The reply to a request, the how-many-eth of its like it is; None for a true answer."""
 
 
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Serve in a thread, and close the server at the end."""
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 class ChatServer:
     """Keeps what it was asked: `bodies` in order, the `headers` of each, how many at once at most, and connections."""
 
@@ -76,13 +87,8 @@ class ChatServer:
 
     @contextmanager
     def running(self) -> Iterator["ChatServer"]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
 
     def reply(self, body: Body, headers: Mapping[str, str]) -> Reply:
         with self._lock:
