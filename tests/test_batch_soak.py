@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds import rows, start, write_seeds
-from tests.engines.batch_api import BatchApi
+from tests.engines.batch_api import BatchApi, write_batch_recipe
 from unicorn_hf.runtime.batches import batches_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -63,15 +63,6 @@ def test_ten_kills_and_every_fault(tmp_path: Path) -> None:
 
 
 def write_recipe(folder: Path) -> Path:
-    path = folder / "mine.yaml"
     write_seeds(folder / "seeds.txt", 3 * CAPTIONS)
-    path.write_text(
-        "name: mine\npartition_rows: 200\nengine: {kind: batch, model: m, poll_s: 0.05}\n"
-        "seeds: {sources: [{path: seeds.txt, kind: file}]}\n"
-        f"captions: {{num: {CAPTIONS}}}\ninstructions:\n  num: {INSTRUCTIONS}\n  tasks:\n"
-        "    multiple_choice: {weight: 2, pairs: {min: 3, max: 4}, prompt: multiple_choice-v2}\n"
-        "    question_answering: {weight: 2, pairs: {min: 3, max: 4}, prompt: question_answering-v2}\n"
-        "    complex_reasoning: {weight: 1, pairs: {min: 2, max: 4}, prompt: complex_reasoning-v2}\n"
-        "representations: {encoder: 'hashing:16'}\n"
-    )
-    return path
+    engine = "{kind: batch, model: m, poll_s: 0.05}"
+    return write_batch_recipe(folder, CAPTIONS, INSTRUCTIONS, partition_rows=200, engine=engine)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from tests.engines.chat_server import Body, completion, serving
@@ -218,3 +219,18 @@ def _handler(api: BatchApi) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None: ...
 
     return Handler
+
+
+def write_batch_recipe(folder: Path, captions: int, instructions: int, *, partition_rows: int, engine: str) -> Path:
+    """A recipe with conversations of all tasks, from `seeds.txt` in the folder."""
+    path = folder / "mine.yaml"
+    path.write_text(
+        f"name: mine\npartition_rows: {partition_rows}\nengine: {engine}\n"
+        "seeds: {sources: [{path: seeds.txt, kind: file}]}\n"
+        f"captions: {{num: {captions}}}\ninstructions:\n  num: {instructions}\n  tasks:\n"
+        "    multiple_choice: {weight: 2, pairs: {min: 3, max: 4}, prompt: multiple_choice-v2}\n"
+        "    question_answering: {weight: 2, pairs: {min: 3, max: 4}, prompt: question_answering-v2}\n"
+        "    complex_reasoning: {weight: 1, pairs: {min: 2, max: 4}, prompt: complex_reasoning-v2}\n"
+        "representations: {encoder: 'hashing:16'}\n"
+    )
+    return path

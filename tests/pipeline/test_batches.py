@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import rows, write_seeds
-from tests.engines.batch_api import BatchApi
+from tests.engines.batch_api import BatchApi, write_batch_recipe
 from tests.engines.chat_server import Body, completion
 from tests.stages import SerialPool
 from unicorn_hf import Recipe, RunError, build, load_recipe
@@ -38,18 +38,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_recipe(folder: Path) -> Path:
-    path = folder / "mine.yaml"
     write_seeds(folder / "seeds.txt")
-    path.write_text(
-        "name: mine\npartition_rows: 20\nengine: {kind: batch, model: m}\n"
-        "seeds: {sources: [{path: seeds.txt, kind: file}]}\n"
-        f"captions: {{num: {CAPTIONS}}}\ninstructions:\n  num: {INSTRUCTIONS}\n  tasks:\n"
-        "    multiple_choice: {weight: 2, pairs: {min: 3, max: 4}, prompt: multiple_choice-v2}\n"
-        "    question_answering: {weight: 2, pairs: {min: 3, max: 4}, prompt: question_answering-v2}\n"
-        "    complex_reasoning: {weight: 1, pairs: {min: 2, max: 4}, prompt: complex_reasoning-v2}\n"
-        "representations: {encoder: 'hashing:16'}\n"
-    )
-    return path
+    return write_batch_recipe(folder, CAPTIONS, INSTRUCTIONS, partition_rows=20, engine="{kind: batch, model: m}")
 
 
 def recipe(folder: Path, api: BatchApi, **more: object) -> Recipe:
