@@ -4,7 +4,7 @@
   const PAGE_ROWS = 50;
   const MAX_OPTIONS = 200;
   const SVG = "http://www.w3.org/2000/svg";
-  const byId = (id) => document.getElementById(id);
+  const { byId, element, folded, toggleDetail } = page;
   const { hub, binWords, rows } = JSON.parse(byId("data").textContent);
   const compare = new Intl.Collator("en", { numeric: true }).compare;
   const count = (number) => number.toLocaleString("en");
@@ -44,17 +44,6 @@
   const sorting = { key: "updated", descending: true };
   let found = [];
   let shown = 0;
-
-  function folded(text) {
-    return text.normalize("NFKC").toLocaleLowerCase();
-  }
-
-  function element(name, className, text) {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
 
   function button(text, action) {
     const made = element("button", "", text);
@@ -124,7 +113,7 @@
 
   function tableRow(row) {
     const line = element("tr");
-    const open = button(row.name, () => toggle(line, open, row));
+    const open = button(row.name, () => toggleDetail(line, open, visible.length, () => wholeRow(row)));
     open.className = "open";
     open.setAttribute("aria-expanded", "false");
     const cell = element("td");
@@ -165,22 +154,6 @@
     });
     set(document.createElementNS(SVG, "path"), { d: `M0 ${highest + 0.5}H${4 * row.lengths.length}` });
     return svg;
-  }
-
-  function toggle(line, open, row) {
-    const isOpen = open.getAttribute("aria-expanded") === "true";
-    open.setAttribute("aria-expanded", String(!isOpen));
-    line.classList.toggle("opened", !isOpen);
-    if (isOpen) {
-      line.nextElementSibling.remove();
-      return;
-    }
-    const detail = element("tr", "detail");
-    const cell = element("td");
-    cell.colSpan = visible.length;
-    cell.append(wholeRow(row));
-    detail.append(cell);
-    line.after(detail);
   }
 
   function card(title, ...parts) {

@@ -25,7 +25,7 @@ from unicorn_hf.hub.client import hub_requests
 from unicorn_hf.hub.failures import HubError, diagnose, hub_address
 from unicorn_hf.hub.regenerate import unreadable
 from unicorn_hf.runtime.files import write_text
-from unicorn_hf.views.pages import MAX_SHORT, hashes, page_style, page_template
+from unicorn_hf.views.pages import MAX_SHORT, hashes, page_script, page_style, page_template
 
 HERE = Path(__file__).parent
 MAX_BYTES = {STATISTICS: 2 << 20, RECIPE: 256 << 10}
@@ -105,7 +105,7 @@ def download(api: HfApi, info: DatasetInfo) -> Path:
 
 def page_of(rows: Sequence[Row], left_out: Sequence[Unreadable]) -> str:
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("board.js", "board.css"))
-    style = page_style() + style
+    script, style = page_script() + script, page_style() + style
     return page_template(HERE / "board.html.j2").render(
         data={"hub": hub_address(), "binWords": BIN_WORDS, "rows": [asdict(row) for row in rows]},
         left_out=left_out,

@@ -1,4 +1,4 @@
-"""What self-contained HTML pages share: their style, text that stays text, and the hashes that a policy names."""
+"""What self-contained HTML pages share: style and script, text that stays text, and the hashes that a policy names."""
 
 import base64
 import hashlib
@@ -23,6 +23,11 @@ def page_template(path: Path) -> "Template":
 def page_style() -> str:
     """The style sheet, which follows the reader's light or dark scheme."""
     return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def page_script() -> str:
+    """What the scripts of pages share; it comes before them."""
+    return Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 def shown_text(text: str, limit: int = MAX_SHORT) -> str:

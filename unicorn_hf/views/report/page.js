@@ -3,7 +3,7 @@
 (() => {
   const PAGE_ROWS = 25;
   const FADED = 0.05, CLEAR = 0.7;
-  const byId = (id) => document.getElementById(id);
+  const { byId, element, folded, toggleDetail } = page;
   const data = JSON.parse(byId("data").textContent);
   const rows = data.rows.map((row, number) => ({
     ...row,
@@ -17,17 +17,6 @@
   let shown = 0;
   let points = null; // Bokeh's data source of the map
   let marking = false; // the script selects a point for a table row, not the reader
-
-  function folded(text) {
-    return text.normalize("NFKC").toLocaleLowerCase();
-  }
-
-  function element(name, className, text) {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
 
   // -- Filters
 
@@ -99,20 +88,7 @@
   }
 
   function toggle(line, button, row) {
-    const open = button.getAttribute("aria-expanded") === "true";
-    button.setAttribute("aria-expanded", String(!open));
-    line.classList.toggle("opened", !open);
-    if (open) {
-      line.nextElementSibling.remove();
-      return;
-    }
-    const detail = element("tr", "detail");
-    const cell = element("td");
-    cell.colSpan = 3;
-    cell.append(wholeRow(row));
-    detail.append(cell);
-    line.after(detail);
-    markPoint(row.number);
+    if (toggleDetail(line, button, 3, () => wholeRow(row))) markPoint(row.number);
   }
 
   function wholeRow(row) {
