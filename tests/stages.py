@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ class SerialPool:
             on_record(records[position])
         work.slot.let_go(work.terms.build)
         return [records[position] for position in range(len(jobs))]
+
+
+@contextmanager
+def open_serial_pool(*_: Any, **__: Any) -> Iterator[SerialPool]:
+    """Stands in for `open_pool`: no worker is started."""
+    yield SerialPool()
 
 
 @dataclass

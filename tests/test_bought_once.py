@@ -3,15 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.builds import published_bytes, rows, unicorn
 from tests.engines.chat_server import Body, ChatServer, Reply, completion
-from tests.stages import SerialPool
+from tests.stages import open_serial_pool
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.needed import requests_needed
 from unicorn_hf.pipeline import build, plan
@@ -24,13 +22,8 @@ CAPTIONS, INSTRUCTIONS = 60, 18
 TASK = "instructions.tasks.multiple_choice"
 
 
-@contextmanager
-def _serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
-    yield SerialPool()
-
-
 def _patch(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+    patch.setattr("unicorn_hf.pipeline.run.open_pool", open_serial_pool)
     # They take longest, and show no row.
     patch.setattr("unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {})
 

@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
@@ -20,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.builds import SHARED, command, published_bytes, unicorn, write_seeds
-from tests.stages import SerialPool
+from tests.stages import SerialPool, open_serial_pool
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
@@ -90,21 +88,16 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return load_recipe(path)
 
 
-@contextmanager
-def _serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
-    yield SerialPool()
-
-
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", open_serial_pool)
 
 
 @pytest.fixture(scope="module")
 def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+        patch.setattr("unicorn_hf.pipeline.run.open_pool", open_serial_pool)
         patch.setattr(store, "SEGMENT_ROWS", 30)
         build(recipe, folder / "unicorn")
     return folder
@@ -343,7 +336,7 @@ def test_no_clock_decides_what_is_used_again(
     assert min(shown.silent_s, shown.rows_per_s) >= 0
 
     monkeypatch.undo()
-    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", open_serial_pool)
     monkeypatch.setattr(journal, "datetime", Backwards)
     shutil.rmtree(again / "unicorn.work")
     build(recipe, again / "unicorn")

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from tests.builders.originals import item, release
 from tests.builds import write_seeds
 from tests.runtime.dask_cluster import share_workers
-from tests.stages import SerialPool
+from tests.stages import open_serial_pool
 from unicorn_hf import build, load_recipe
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.interchange.export import export
@@ -59,12 +58,8 @@ price: {currency: EUR, per_worker_hour: 2.5}
 def in_this_process() -> Iterator[None]:
     """No worker processes: jobs run here."""
 
-    @contextmanager
-    def serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
-        yield SerialPool()
-
     real = run.open_pool
-    run.open_pool = serial  # type: ignore[assignment]
+    run.open_pool = open_serial_pool  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -2,8 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from click.testing import CliRunner
 from tests.builds import rows, write_seeds
 from tests.engines.batch_api import BatchApi, write_batch_recipe
 from tests.engines.chat_server import Body, completion
-from tests.stages import SerialPool
+from tests.stages import open_serial_pool
 from unicorn_hf import Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError, WaitingError
@@ -26,14 +24,9 @@ from unicorn_hf.views.status import status
 CAPTIONS, INSTRUCTIONS = 60, 24
 
 
-@contextmanager
-def _serial(*_: Any, **__: Any) -> Iterator[SerialPool]:
-    yield SerialPool()
-
-
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", _serial)
+    monkeypatch.setattr("unicorn_hf.pipeline.run.open_pool", open_serial_pool)
     monkeypatch.setattr("unicorn_hf.pipeline.publish.draw_charts", lambda statistics: {})
 
 
