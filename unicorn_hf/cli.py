@@ -260,7 +260,7 @@ def build(
     chosen = _chosen(recipe, parent, revision, options)
     planned = plan(chosen.recipe, out, work_dir, answers)
     if dry_run:
-        _plan(planned, sample=0, workers=None, as_json=False)
+        _plan(planned, sample=0)
         return
     chosen.ask(yes)
     push = PushOptions(private=private, overwrite=overwrite)
@@ -348,12 +348,17 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     "--sample", type=_FROM_0, default=64, show_default=True,
     help="Captions to generate for the estimate; 0 sends no requests.",
 )  # fmt: skip
+@click.option(
+    "--gpu", "gpus", multiple=True, metavar="NAME",
+    help="Also calculate hours and price on this machine for rent: a flavor of Hugging Face Jobs (a100-large, l4x1) at"
+    " the Hub's price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
+)  # fmt: skip
 @_with(_SET_OPTIONS)
 @_with(_PLACES)
 @_with(_RECIPE_OPTIONS)
 @_json
 def plan(
-    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int,
+    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int, gpus: tuple[str, ...],
     out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Show the plan and the estimated cost of a build of RECIPE.
@@ -362,37 +367,48 @@ def plan(
     and upload, with error bounds: the command generates a sample with the recipe's engine and encoder, and deletes it.
     --workers is the number of workers to assume for the wall time.
 
+    --gpu needs no GPU here: it calculates the times from data sheets and the model's sizes. If the recipe's engine
+    cannot run here, no sample is generated: the counts then come from the parent's statistics, or from a rehearsal
+    with `echo`.
+
     \b
     Example:
       unicorn-hf plan my.yaml --sample 256 --workers 8
+      unicorn-hf plan unicorn-1.2m --gpu a100x4 --gpu h200x4
     """
     from unicorn_hf.pipeline import plan as resolve
 
     workers, options["workers"] = options["workers"], None
     chosen = _chosen(recipe, parent, revision, options)
     planned = resolve(chosen.recipe, out, work_dir, answers)
-    if sample:
-        chosen.ask(yes)
-    _plan(planned, sample=sample, workers=workers, as_json=as_json)
+    _plan(planned, sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=lambda: chosen.ask(yes))
 
 
-def _plan(planned: "Plan", *, sample: int, workers: int | None, as_json: bool) -> None:
+def _plan(
+    planned: "Plan", *, sample: int, workers: int | None = None, as_json: bool = False, gpus: Sequence[str] = (),
+    ask: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    from unicorn_hf import rented
+    from unicorn_hf.estimate import estimate, lines
     from unicorn_hf.needed import requests_needed
 
+    rental = rented.Rental.of(planned.recipe, gpus, workers) if gpus else None
+    samples = sample > 0 and (rental is None or rented.can_sample(planned.recipe))
+    if samples:
+        ask()
     need = requests_needed(planned)
     if not as_json:
         _show_plan(planned, need)
-    if not sample:
-        _print_json({"needed": need}) if as_json else _echo("No requests were sent, and nothing was written.")
-        return
-    from unicorn_hf.estimate import estimate, lines
-
-    with _progress() as progress:
-        found = estimate(planned, sample=sample, workers=workers, progress=progress)
-    if as_json:
-        _print_json({"needed": need, **dict(found)})
-    else:
-        _echo("\n".join(["", *lines(found)]))
+    found = None
+    if samples:
+        with _progress() as progress:
+            found = estimate(planned, sample=sample, workers=workers, progress=progress)
+    told = ["", *lines(found)] if found else ["No requests were sent, and nothing was written."]
+    document: dict[str, object] = {"needed": need, **dict(found or ())}
+    if rental:
+        document["rented"] = quotes = rental.quotes(rented.work_of(planned.recipe, found))
+        told += ["", *rented.lines(quotes)]
+    _print_json(document) if as_json else _echo("\n".join(told))
 
 
 @main.command()

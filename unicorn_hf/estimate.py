@@ -126,7 +126,7 @@ def estimate(
     asked_now = recipe.model_copy(update={"engine": asks.live()}) if isinstance(asks, BatchEngine) else recipe
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name:
         folder = Path(name)
-        made = build(_sample_of(asked_now, sample), folder / "sample", progress=progress or Progress())
+        made = build(sample_of(asked_now, sample), folder / "sample", progress=progress or Progress())
         run = RunFacts.model_validate_json((made.out / RUN).read_bytes())
         asked = {stage: _records(folder / "sample.work", stage) for stage in ("captions", "instructions")}
         num_workers = workers or planned.place.num_workers or 1
@@ -165,7 +165,8 @@ def estimate(
     )
 
 
-def _sample_of(recipe: Recipe, number: int) -> Recipe:
+def sample_of(recipe: Recipe, number: int) -> Recipe:
+    """The recipe of a sample: `number` captions, their share of conversations, and a part of each source's seeds."""
     number = min(number, recipe.captions.num)
     share = recipe.instructions.num / recipe.captions.num
     # Include every task.

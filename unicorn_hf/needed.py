@@ -1,26 +1,18 @@
 """Counts the requests that a build would send: runs the stages on stored answers, without their engine."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from unicorn_hf.captions.step import CaptionStage
 from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import RunError
-from unicorn_hf.core.generation import Answer, Request, TextGenerator
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.engines.echo import EchoEngine
-from unicorn_hf.engines.generators.echo import EchoGenerator
-from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline import Plan
-from unicorn_hf.pipeline.collecting import PoolHere
+from unicorn_hf.pipeline.rehearsal import Rehearsed, rehearse
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors
-from unicorn_hf.runtime.generation import Counts
-from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.seeds.step import are_prepared, prepare_seeds
 
@@ -85,25 +77,18 @@ def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool
 
 def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
     recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
-    rehearsal = _Rehearsal(EchoEngine(), generator.identity, deterministic=True, keeps_answers=False)
-    store, pool, progress = planned.store(generator), PoolHere(), Progress()
-
-    def need(counts: Counts) -> StageNeed:
-        asked = len(rehearsal.asked)
-        rehearsal.asked.clear()
-        return StageNeed(stored=(counts.num_requests - asked) * share, asked=asked * share)
-
+    store = planned.store(generator)
     try:
-        captions = CaptionStage(recipe, seeds, rehearsal, scratch, store).run(pool, progress)
-        of_captions = need(captions.counts)
-        instructions = InstructionStage(recipe, captions.picked, rehearsal, scratch, store).run(pool, progress)
+        rehearsed = rehearse(recipe, seeds, scratch, identity=generator.identity, answers=store)
     except RunError as error:
         raise RunError(f"the build would fail: {error.message}", error.advice) from error
-    finally:
-        pool.close()
-    return Need(
-        num_answers=num_answers, captions=of_captions, instructions=need(instructions.counts), is_exact=share == 1
-    )
+
+    def need(stage: Rehearsed) -> StageNeed:
+        asked = len(stage.asked)
+        return StageNeed(stored=(stage.counts.num_requests - asked) * share, asked=asked * share)
+
+    captions, instructions = map(need, rehearsed)
+    return Need(num_answers=num_answers, captions=captions, instructions=instructions, is_exact=share == 1)
 
 
 def _seeds(recipe: Recipe, work_dir: Path, scratch: Path) -> SeedShards:
@@ -130,23 +115,3 @@ def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int
         num_seeds -= len(seeds.paths) * recipe.partition_rows - seeds.num_seeds
     recipe = recipe.model_copy(update={"captions": captions, "instructions": instructions})
     return recipe, replace(seeds, paths=paths, identities=seeds.identities[::share], num_seeds=num_seeds), share
-
-
-class _Counting(EchoGenerator):
-    def __init__(self, asked: list[str]) -> None:
-        self._asked = asked
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        self._asked += [request.id for request in requests]
-        return super().generate(requests)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rehearsal(GeneratorSpec):
-    """Replaces an engine whose answers are stored: answers like `echo`, and stores nothing."""
-
-    asked: list[str] = field(default_factory=list)
-    """Ids of the requested rows."""
-
-    def open(self) -> TextGenerator:
-        return _Counting(self.asked)

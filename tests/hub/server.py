@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -221,6 +221,17 @@ class HubServer:
     """May write, until a test takes it out of `tokens`."""
     reading_token = "hf_" + "r" * 30
     user = "unicorn-maker"
+    hardware: Sequence[tuple[str, str, int, str, int]] = (
+        ("cpu-basic", "", 0, "", 0),
+        ("t4-small", "T4", 1, "16 GB", 10_000),
+        ("l4x1", "L4", 1, "24 GB", 20_000),
+        ("l4x4", "L4", 4, "96 GB", 70_000),
+        ("a100-large", "A100", 1, "80 GB", 50_000),
+        ("a100x4", "A100", 4, "320 GB", 200_000),
+        ("h200", "H200", 1, "141 GB", 100_000),
+        ("rtx-pro-6000x2", "RTX PRO 6000", 2, "192 GB", 100_000),
+        ("v5e-1x1", "TPU v5e", 1, "16 GB", 20_000),
+    )
     organizations: Mapping[str, str] = {"unicorn-lab": "admin", "readers": "read"}
     multipart_from = 1 << 62
     """Files of this size or more are asked for in parts of `part_bytes`."""
@@ -250,6 +261,7 @@ class HubServer:
             ("POST", r"/api/validate-yaml", self.validate_yaml),
             ("POST", r"/api/repos/create", self.create),
             ("GET", r"/api/datasets", self.list_datasets),
+            ("GET", r"/api/jobs/hardware", self.list_hardware),
             ("GET", repo, self.info),
             ("GET", repo + r"/revision/(?P<revision>[^/]+)", self.info),
             ("GET", repo + r"/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?", self.tree),
@@ -388,6 +400,10 @@ class HubServer:
         query = urlencode({**request.query, "cursor": [str(end)]}, doseq=True)
         links = {"Link": f'<{self.url}{request.path}?{query}>; rel="next"'} if end < len(found) else {}
         return Answer.json(found[start:end], headers=links)
+
+    def list_hardware(self, request: Request) -> Answer:
+        """The machines of Jobs: name, GPU, number, memory of all, micro-dollars a minute. Invented prices."""
+        return Answer.json([_hardware(*machine) for machine in self.hardware])
 
     def tree(self, request: Request, repo_id: str, revision: str, folder: str | None = None) -> Answer:
         entries = _entries(self._readable(request, repo_id).at(revision).files)
@@ -782,6 +798,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: `HubServer.seen` is the log."""
+
+
+def _hardware(name: str, model: str, number: int, memory: str, micro_usd: int) -> dict[str, Any]:
+    gpu = {"type": "gpu", "model": model, "quantity": str(number), "vram": memory, "manufacturer": "Nvidia"}
+    return {
+        "name": name,
+        "prettyName": name,
+        "cpu": "8 vCPU",
+        "ram": "30 GB",
+        "ephemeralStorage": "100 GB",
+        "accelerator": gpu if number else None,
+        "unitCostMicroUSD": micro_usd,
+        "unitCostUSD": micro_usd / 1e6,
+        "unitLabel": "minute",
+    }
 
 
 def _refs(kind: str, commits: Mapping[str, str]) -> list[dict[str, str]]:

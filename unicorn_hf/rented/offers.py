@@ -1,0 +1,104 @@
+"""Machines for rent by name: flavors of Hugging Face Jobs with the Hub's prices, or a GPU at the recipe's price."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.recipe import Price
+from unicorn_hf.hub.access import CHECK_TIMEOUT_S, offline_problem
+from unicorn_hf.hub.client import hub_api, hub_requests
+from unicorn_hf.rented.hardware import GPUS, Gpu, gpu_of_size, named_gpu
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobHardwareInfo
+
+_USD = "USD"
+_PER_HOUR = {"second": 3600, "minute": 60, "hour": 1}
+"""Price units in an hour, by the Hub's label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A machine for rent."""
+
+    name: str
+    gpu: Gpu
+    num_gpus: int
+    per_hour: float | None
+    """The price of the whole machine; None if unknown."""
+    currency: str
+    is_flavor: bool
+    """Whether it is a flavor of Hugging Face Jobs."""
+
+
+def find_offers(names: Sequence[str], price: Price, *, num_workers: int, gpus_per_worker: int) -> list[Offer]:
+    """Find machines by name.
+
+    A name as in `GPUS` (`H100`) is that GPU, as many as the workers need, at `price.per_worker_hour`. Any other is a
+    flavor (`a100-large`), for which one request goes to the Hub, or else a GPU in another spelling (`h100`).
+
+    Raises:
+        InputError: there is no such machine, or the figures of its GPU are not known.
+        RunError: it can only be a flavor, and the Hub cannot be reached.
+    """
+    per_hour = num_workers * price.per_worker_hour or None
+    flavors: dict[str, JobHardwareInfo] = {}
+    unreachable: RunError | None = None
+    if not all(name in GPUS for name in names):
+        try:
+            flavors = _flavors()
+        except RunError as error:
+            unreachable = error
+    found = []
+    for name in names:
+        if name not in GPUS and name in flavors:
+            found.append(_of_flavor(flavors[name]))
+        elif gpu := named_gpu(name):
+            found.append(Offer(name, gpu, num_workers * gpus_per_worker, per_hour, price.currency, is_flavor=False))
+        else:
+            raise _unknown(name, flavors, unreachable)
+    return found
+
+
+def _flavors() -> "dict[str, JobHardwareInfo]":
+    """The Hub's flavors with a GPU, by name."""
+    if problem := offline_problem():
+        raise problem
+    with hub_requests(CHECK_TIMEOUT_S):
+        return {flavor.name: flavor for flavor in hub_api().list_jobs_hardware() if flavor.accelerator}
+
+
+def _of_flavor(flavor: "JobHardwareInfo") -> Offer:
+    accelerator = flavor.accelerator
+    assert accelerator
+    num_gpus = int(accelerator.quantity)
+    # The Hub gives the memory of all GPUs together.
+    memory = _bytes(accelerator.vram)
+    gpu = gpu_of_size(accelerator.model, memory / num_gpus, memory)
+    if gpu is None:
+        raise InputError(
+            f"the speed of the {accelerator.model} in {flavor.name} cannot be calculated: its figures are not known",
+            f"Known GPUs: {', '.join(GPUS)}",
+        )
+    hours = _PER_HOUR.get(flavor.unit_label)
+    return Offer(flavor.name, gpu, num_gpus, flavor.unit_cost_usd * hours if hours else None, _USD, is_flavor=True)
+
+
+def _bytes(size: str) -> float:
+    """The bytes of `80 GB`."""
+    found = re.match(r"\s*([\d.]+)", size)
+    return float(found[1]) * 1e9 if found else 0.0
+
+
+def _unknown(name: str, flavors: "dict[str, JobHardwareInfo]", unreachable: RunError | None) -> InputError | RunError:
+    gpus = f"GPUs: {', '.join(GPUS)}"
+    if unreachable:
+        return RunError(
+            f"no GPU is named {name!r}, and the flavors of Hugging Face Jobs are not known: {unreachable.message}",
+            f"{unreachable.advice}\n{gpus}".strip(),
+        )
+    return InputError(
+        f"no GPU and no flavor of Hugging Face Jobs is named {name!r}", f"{gpus}\nFlavors: {', '.join(flavors)}"
+    )
