@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builds import write_seeds
+from tests.builds import SHARED, write_seeds
 from tests.engines.chat_server import ChatServer
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer

@@ -212,8 +212,8 @@ def _offered(one: Quote) -> list[str]:
     encoder = "unknown" if one.encoder_hours is None else f"{one.encoder_hours:,.2f}"
     return [
         f"{_hardware(one)}: {one.hours:,.2f} hours, {price}",
-        f"of it start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder}; "
-        f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests in flight for each of {one.workers} engines",
+        f"start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder} hours",
+        f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests in flight in each of {one.workers} workers",
     ]
 
 
@@ -223,4 +223,4 @@ def _hardware(one: Quote) -> str:
 
 def _command(one: Quote) -> str:
     words = ["hf", "jobs", "uv", "run", "--flavor", one.name, "--timeout", f"{one.timeout_hours}h"]
-    return f"{shlex.join(words)} --secrets HF_TOKEN ..."
+    return f"{shlex.join(words)} build.py RECIPE --push ORG/NAME"
