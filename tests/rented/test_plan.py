@@ -105,18 +105,8 @@ def test_a_model_without_a_configuration_is_refused(hub: HubServer, hub_client: 
 @pytest.mark.slow
 def test_a_server_here_writes_the_sample(hub_client: HubClient, options: list[str]) -> None:
     with ChatServer().running() as server:
-        asked = [
-            "--engine",
-            "endpoint",
-            "--base-url",
-            server.url,
-            "--sample",
-            "8",
-            "--instructions",
-            "0",
-            "--gpu",
-            "H100",
-        ]
+        served = ["--engine", "endpoint", "--base-url", server.url, *SHARED]
+        asked = [*served, "--sample", "8", "--instructions", "0", "--gpu", "H100"]
         found = quotes(hub_client, *options, *asked)
     assert "a sample of 8 captions" in found["rented"]["work"]["source"]
     assert found["rented"]["work"]["captions"]["requests"] == pytest.approx(found["captions"]["requests"]["value"])

@@ -213,7 +213,7 @@ def _offered(one: Quote) -> list[str]:
     return [
         f"{_hardware(one)}: {one.hours:,.2f} hours, {price}",
         f"start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder} hours",
-        f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests in flight in each of {one.workers} workers",
+        f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests at once in each of {one.workers} workers",
     ]
 
 
