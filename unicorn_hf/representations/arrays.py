@@ -1,5 +1,6 @@
 """The image side of transfers, for NumPy arrays and torch tensors; it never imports torch by itself."""
 
+import math
 import sys
 from typing import Any, TypeVar, cast
 
@@ -24,62 +25,35 @@ def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool)
     """
     torch = sys.modules.get("torch")
     # If `images` is a tensor, torch is already imported.
-    if torch is not None and isinstance(images, torch.Tensor):
-        return cast(Array, _moved_tensor(images, mean, unit))
-    return cast(Array, _moved_array(np.asarray(images), mean, unit))
+    library: Any = torch if torch is not None and isinstance(images, torch.Tensor) else np
+    rows: Any = np.asarray(images) if library is np else images
+    dtype = rows.dtype if "float" in str(rows.dtype) else library.float32
+    work = library.promote_types(dtype, library.float32)
+    centre = _mean(rows, work) if mean is None else library.asarray(mean, dtype=work, device=rows.device)
+    if rows.shape[-1:] != centre.shape:
+        dim = rows.shape[-1] if rows.shape else 0
+        raise InputError(
+            f"the images have {dim} dimensions, the transfer has {len(centre)}", "Both must come from the same encoder."
+        )
+    moved = _as(rows, work) - centre
+    norms = library.linalg.vector_norm(moved, axis=-1, keepdims=True)
+    bad = ~(norms > _NO_DIRECTION) | ~library.isfinite(norms)
+    if bad.any():
+        row = bad.ravel().tolist().index(True)
+        raise RowError(f"the image's vector has no direction after the transfer (norm {norms.ravel()[row]})", row=row)
+    return cast(Array, _as(moved / norms if unit else moved, dtype))
 
 
-def _moved_array(images: NDArray[Any], mean: NDArray[np.float64] | None, unit: bool) -> NDArray[Any]:
-    dtype = images.dtype if np.issubdtype(images.dtype, np.floating) else np.dtype(np.float32)
-    work = np.promote_types(dtype, np.float32)
-    if mean is None:
-        _check_several(images.shape)
-        mean = images.reshape(-1, images.shape[-1]).mean(axis=0, dtype=np.float64)
-    _check_dim(images.shape, mean)
-    moved = images.astype(work) - mean.astype(work)
-    norms = np.linalg.norm(moved, axis=-1, keepdims=True)
-    _check_norms(norms.ravel())
-    result: NDArray[Any] = (moved / norms if unit else moved).astype(dtype, copy=False)
-    return result
+def _as(array: Any, dtype: Any) -> Any:
+    return array.astype(dtype, copy=False) if isinstance(array, np.ndarray) else array.to(dtype)
 
 
-def _moved_tensor(images: Any, mean: NDArray[np.float64] | None, unit: bool) -> Any:
-    import torch
-
-    dtype = images.dtype if images.is_floating_point() else torch.float32
-    work = torch.promote_types(dtype, torch.float32)
-    rows = images.to(work)
-    if mean is None:
-        _check_several(tuple(images.shape))
-        centre = rows.reshape(-1, rows.shape[-1]).mean(dim=0)
-    else:
-        _check_dim(tuple(images.shape), mean)
-        centre = torch.from_numpy(mean).to(work).to(images.device)
-    moved = rows - centre
-    norms = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
-    _check_norms(norms.detach().float().cpu().numpy().ravel())
-    return (moved / norms if unit else moved).to(dtype)
-
-
-def _check_several(shape: tuple[int, ...]) -> None:
-    if len(shape) < 2 or np.prod(shape[:-1]) < 2:
+def _mean(rows: Any, work: Any) -> Any:
+    if math.prod(rows.shape[:-1]) < 2:
         raise InputError(
             "the mean of the images is unknown, and a single image is its own mean",
             "Pass all available images at once, or use --image-statistics: `unicorn-hf calibrate` measures their mean.",
         )
-
-
-def _check_dim(shape: tuple[int, ...], mean: NDArray[np.float64]) -> None:
-    if not shape or shape[-1] != len(mean):
-        dim = shape[-1] if shape else 0
-        raise InputError(
-            f"the images have {dim} dimensions, the transfer has {len(mean)}", "Both must come from the same encoder."
-        )
-
-
-def _check_norms(norms: NDArray[Any]) -> None:
-    bad = np.flatnonzero(~(norms > _NO_DIRECTION) | ~np.isfinite(norms))
-    if len(bad):
-        raise RowError(
-            f"the image's vector has no direction after the transfer (norm {norms[bad[0]]})", row=int(bad[0])
-        )
+    # In float64, which not all devices of torch have.
+    exact = np.float64 if isinstance(rows, np.ndarray) else work
+    return _as(rows.reshape(-1, rows.shape[-1]).mean(0, dtype=exact), work)

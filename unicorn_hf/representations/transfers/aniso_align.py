@@ -65,11 +65,6 @@ class TextSample(FirstPass):
     rows_per_part = 1 << 17
     """A part takes 26 MB at 1,280 dimensions."""
 
-    @classmethod
-    def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.check_spread()
-        return cls()
-
     def measure(self, vectors: Vectors) -> Sample:
         return Sample.of(vectors, NUM_VECTORS)
 

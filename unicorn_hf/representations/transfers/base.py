@@ -32,7 +32,7 @@ Exact = NDArray[np.float64]
 Block = NDArray[np.float32]
 Stored = Literal["float16", "float32"]
 Tensors = Mapping[str, NDArray[Any]]
-Move = Callable[[Block, int], None]
+Move = Callable[[Block, int], object]
 """Changes a block of rows in place; the number is that of its first row."""
 
 NO_DIRECTION = 1e-6
@@ -104,12 +104,13 @@ class FirstPass(ABC):
     """Minimum number of rows of a part, since a part is a file."""
 
     @classmethod
-    @abstractmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         """
         Raises:
             InputError: see `Transfer.fit`.
         """
+        statistics.check_spread()
+        return cls()
 
     @abstractmethod
     def measure(self, vectors: Vectors) -> Part:
@@ -239,18 +240,6 @@ def check_kept(name: str, vectors: Sample | None, at_least: int) -> Sample:
     return vectors
 
 
-class Centre:
-    """A float64 mean as two float32 parts, subtracted one after the other, with the precision of float64."""
-
-    def __init__(self, mean: Mean) -> None:
-        self._high = mean.astype(np.float32)
-        self._low = (mean - self._high).astype(np.float32)
-
-    def take_from(self, block: Block) -> None:
-        block -= self._high
-        block -= self._low
-
-
 def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
     """The rows, moved block by block in float32, and rounded to `dtype`; `vectors` are not changed."""
     moved = np.empty(vectors.shape, dtype=dtype)
@@ -275,7 +264,7 @@ def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
     return moved
 
 
-def normalise(block: Block) -> None:
+def normalise(block: Block, _: int = 0) -> None:
     """Divide rows by their norms, in place.
 
     Raises:
@@ -294,13 +283,27 @@ def unit_rows(rows: Exact) -> Exact:
     return unit
 
 
-def norms(block: Block) -> NDArray[np.float32]:
+def norms(block: Block, _: int = 0) -> NDArray[np.float32]:
     """The rows' L2 norms.
 
     Raises:
         RowError: see `checked`.
     """
     return checked(np.sqrt(np.vecdot(block, block)))
+
+
+def shift(centre: Mean, then: Move = normalise) -> Move:
+    """Subtract the centre from a block of rows, with the precision of float64, and pass the block to `then`."""
+    # Two float32 parts, one after the other.
+    high = centre.astype(np.float32)
+    low = (centre - high).astype(np.float32)
+
+    def move(block: Block, start: int) -> None:
+        block -= high
+        block -= low
+        then(block, start)
+
+    return move
 
 
 def checked(norms: NDArray[Real]) -> NDArray[Real]:

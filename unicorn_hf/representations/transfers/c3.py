@@ -1,7 +1,7 @@
 """The mean shift with noise."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -13,12 +13,12 @@ from unicorn_hf.core.ids import stable_int
 from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.transfers.base import (
     Block,
-    Centre,
     Exact,
     Move,
     Stored,
     TransferStatistics,
     normalise,
+    shift,
 )
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
@@ -43,9 +43,7 @@ class C3(MeanShift):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
-        image_mean = statistics.image.mean if statistics.image else None
-        return cls(statistics.text.mean, image_mean, statistics.seed)
+        return replace(super().fit(statistics), seed=statistics.seed)
 
     def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
         if ids is None or len(ids) != len(vectors):
@@ -53,14 +51,18 @@ class C3(MeanShift):
         return super().apply_text(vectors, ids, dtype)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        names, centre, scale = ids or (), Centre(self.text_mean), np.float32(self.NOISE_VARIANCE**0.5)
+        names, scale = ids or (), np.float32(self.NOISE_VARIANCE**0.5)
 
-        def move(block: Block, start: int) -> None:
-            normalise(block)
-            centre.take_from(block)
+        def add_noise(block: Block, start: int) -> None:
             for row, name in enumerate(names[start : start + len(block)]):
                 block[row] += scale * self.noise(name, block.shape[1])
             normalise(block)
+
+        centred = shift(self.text_mean, add_noise)
+
+        def move(block: Block, start: int) -> None:
+            normalise(block)
+            centred(block, start)
 
         return move
 

@@ -15,13 +15,13 @@ from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers.base import (
     Block,
-    Centre,
     Exact,
     FirstPass,
     Move,
     TransferStatistics,
     from_centre,
     normalise,
+    shift,
 )
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
@@ -35,11 +35,6 @@ class TextCovariance(FirstPass):
     result = Covariance
     rows_per_part = 1 << 16
     """A part takes 13 MB at 1,280 dimensions."""
-
-    @classmethod
-    def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.check_spread()
-        return cls()
 
     def measure(self, vectors: Vectors) -> Covariance:
         return Covariance.of(vectors)
@@ -100,15 +95,14 @@ class GaussianOT(MeanShift):
         return shrunk
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        centre, table = Centre(self.text_mean), self.map.astype(np.float32)
+        table = self.map.astype(np.float32)
 
-        def move(block: Block, _: int) -> None:
-            centre.take_from(block)
+        def multiply(block: Block, _: int) -> None:
             with np.errstate(invalid="ignore"):  # `normalise` names a row that is not finite.
                 block[:] = block @ table
             normalise(block)
 
-        return move
+        return shift(self.text_mean, multiply)
 
     def recovered(self, vectors: Exact) -> Exact | None:
         return from_centre(vectors @ np.linalg.inv(self.map).astype(np.float64), self.text_mean)

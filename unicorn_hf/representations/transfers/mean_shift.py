@@ -8,8 +8,6 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.arrays import moved_images
 from unicorn_hf.representations.transfers.base import (
     Array,
-    Block,
-    Centre,
     Exact,
     Mean,
     Move,
@@ -17,6 +15,8 @@ from unicorn_hf.representations.transfers.base import (
     TransferStatistics,
     from_centre,
     normalise,
+    norms,
+    shift,
 )
 
 
@@ -43,16 +43,10 @@ class MeanShift(Transfer):
         return cls(statistics.text.mean, statistics.image.mean if statistics.image else None)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        centre = Centre(self.text_mean)
-
-        def move(block: Block, _: int) -> None:
-            centre.take_from(block)
-            normalise(block)
-
-        return move
+        return shift(self.text_mean, normalise if self.unit_norm else norms)
 
     def apply_image(self, vectors: Array) -> Array:
-        return moved_images(vectors, self.image_mean, unit=True)
+        return moved_images(vectors, self.image_mean, unit=self.unit_norm)
 
     def recovered(self, vectors: Exact) -> Exact | None:
         return from_centre(vectors, self.text_mean)

@@ -7,15 +7,13 @@ from typing import Self
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
-    Block,
-    Centre,
     Exact,
     Mean,
     Move,
     Transfer,
     TransferStatistics,
     from_centre,
-    normalise,
+    shift,
 )
 
 
@@ -40,13 +38,7 @@ class MeanShiftToImage(Transfer):
         return cls(statistics.text.mean, statistics.known_image.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        gap = Centre(self.text_mean - self.image_mean)
-
-        def move(block: Block, _: int) -> None:
-            gap.take_from(block)
-            normalise(block)
-
-        return move
+        return shift(self.text_mean - self.image_mean)
 
     def recovered(self, vectors: Exact) -> Exact | None:
         return from_centre(vectors, self.text_mean - self.image_mean)

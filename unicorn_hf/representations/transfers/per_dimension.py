@@ -10,12 +10,12 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
     Block,
-    Centre,
     Mean,
     Move,
     Transfer,
     TransferStatistics,
     normalise,
+    shift,
 )
 
 
@@ -46,13 +46,11 @@ class PerDimension(Transfer):
         return cls(text.mean, image.mean, scale)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        centre, image_mean = Centre(self.text_mean), self.image_mean.astype(np.float32)
-        scale = self.scale.astype(np.float32)
+        scale, image_mean = self.scale.astype(np.float32), self.image_mean.astype(np.float32)
 
-        def move(block: Block, _: int) -> None:
-            centre.take_from(block)
+        def rescale(block: Block, _: int) -> None:
             block *= scale
             block += image_mean
             normalise(block)
 
-        return move
+        return shift(self.text_mean, rescale)

@@ -12,7 +12,6 @@ from unicorn_hf.representations.rows import Vectors, exact_blocks, rows_from
 from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
     Block,
-    Centre,
     FirstPass,
     Mean,
     Move,
@@ -20,6 +19,7 @@ from unicorn_hf.representations.transfers.base import (
     TransferStatistics,
     checked,
     normalise,
+    shift,
 )
 
 
@@ -81,13 +81,11 @@ class Realign(Transfer):
         return cls(Alignment.fit(statistics), statistics.first.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
-        first = Centre(self.alignment.centre)
-        second = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
+        gap = (self.aligned_mean - self.alignment.image_mean).astype(np.float32)
 
-        def move(block: Block, _: int) -> None:
-            first.take_from(block)
+        def shift_again(block: Block, _: int) -> None:
             normalise(block)
-            block -= second
+            block -= gap
             normalise(block)
 
-        return move
+        return shift(self.alignment.centre, shift_again)
