@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.representations.test_moments import units
-from unicorn_hf.core.schemas import SAMPLES
+from unicorn_hf.core.schemas import TENSORS
 from unicorn_hf.representations.sample import Sample
 
 
@@ -56,6 +56,6 @@ def test_the_first_of_a_sample_are_a_smaller_sample() -> None:
 def test_a_sample_comes_back_from_its_table(number: int) -> None:
     before = Sample.of(units(9, 4)[:number], 5)
     table = before.to_table()
-    assert table.schema.equals(SAMPLES)
+    assert table.schema.equals(TENSORS)
     after = Sample.from_table(table)
     assert (after.count, after.size, after.identity) == (before.count, before.size, before.identity)

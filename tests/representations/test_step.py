@@ -124,7 +124,7 @@ def test_domains_have_moments_of_their_own(captions: Captions, tmp_path: Path) -
 # -- transfers that need images ----------------------------------------------------------------------------------------
 
 IMAGES = units(50, DIM, 9, cone=-0.5)
-SIDE = ImageStatistics(Moments.of(IMAGES), "table", "table", "art", Covariance.of(IMAGES))
+SIDE = ImageStatistics(Covariance.of(IMAGES), "table", "table", "art")
 
 
 def all_vectors(captions: Captions) -> np.ndarray[Any, Any]:

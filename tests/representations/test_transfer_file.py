@@ -77,14 +77,14 @@ def test_the_file_says_both_sides_method_and_encoder_in_one_key_and_the_same_byt
 def test_image_statistics_come_of_their_own_file_or_of_a_data_set(tmp_path: Path) -> None:
     path = tmp_path / "image_statistics.safetensors"
     covariance = Covariance.of(IMAGES)
-    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art", covariance))
+    save_image_statistics(path, ImageStatistics(covariance, "hashing:6", "0a", "art"))
     for file in (path, saved(tmp_path, "mean_shift")):
         found = load_image_statistics(file)
         assert (found.encoder, found.encoder_id, found.source) == ("hashing:6", "0a", "art")
         np.testing.assert_array_equal(found.moments.mean, Moments.of(IMAGES).mean)
-        np.testing.assert_allclose(found.moments.scatter, Moments.of(IMAGES).scatter, rtol=1e-14)
-        assert found.covariance
-        np.testing.assert_allclose(found.covariance.scatter, covariance.scatter, rtol=1e-12)
+        np.testing.assert_allclose(found.moments.variance, Moments.of(IMAGES).variance, rtol=1e-14)
+        assert isinstance(found.moments, Covariance)
+        np.testing.assert_allclose(found.moments.scatter, covariance.scatter, rtol=1e-12)
     with pytest.raises(InputError, match="contains no image statistics"):
         load_image_statistics(saved(tmp_path, "mean_shift", images=False))
     with pytest.raises(InputError, match="contains no transfer"):
@@ -130,10 +130,10 @@ def test_a_transfer_without_image_side_is_given_one(tmp_path: Path) -> None:
     images = tmp_path / "image_statistics.safetensors"
     path = saved(tmp_path, "mean_shift", images=False)
     covariance = Covariance.of(IMAGES)
-    save_image_statistics(images, ImageStatistics(Moments.of(IMAGES), "hashing:6", "other", "art", covariance))
+    save_image_statistics(images, ImageStatistics(covariance, "hashing:6", "other", "art"))
     with pytest.raises(InputError, match="is of the encoder hashing:6"):
         add_images(path, images)
-    save_image_statistics(images, ImageStatistics(Moments.of(IMAGES), "hashing:6", "0a", "art", covariance))
+    save_image_statistics(images, ImageStatistics(covariance, "hashing:6", "0a", "art"))
     add_images(path, images)
     expected = fit("mean_shift", statistics_for("mean_shift"))
     np.testing.assert_array_equal(load_transfer(path).apply_image(IMAGES[:1]), expected.apply_image(IMAGES[:1]))
@@ -166,7 +166,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
 
 def test_statistics_of_an_older_version_have_no_covariance() -> None:
     with pytest.raises(InputError, match="contain no covariance"):
-        fit("gaussian_ot", replace(statistics_for("gaussian_ot"), image_covariance=None))
+        fit("gaussian_ot", replace(statistics_for("gaussian_ot"), image=Moments.of(IMAGES)))
 
 
 def test_what_is_neither_here_nor_a_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,11 +29,10 @@ def statistics_of(
     """Computed as the stage does it: partition by partition."""
     parts = np.split(texts, sorted(min(cut, len(texts)) for cut in cuts))
     text = Moments.merged([Moments.of(part) for part in parts], texts.shape[1])
-    covariance = Covariance.of(images) if images is not None else None
-    image = Moments.of(images) if images is not None else None
+    image = Covariance.of(images) if images is not None else None
     size = TRANSFERS.get(name).num_image_vectors
     vectors = Sample.of(images, size) if images is not None and size else None
-    statistics = TransferStatistics(text, image, None, seed, covariance, vectors)
+    statistics = TransferStatistics(text, image, None, seed, vectors)
     if first_pass := TRANSFERS.get(name).first_pass:
         one = first_pass.fit(statistics)
         statistics = replace(statistics, first=one.result.merged(one.measure(part) for part in parts if len(part)))

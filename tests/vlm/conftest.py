@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.vlm import IMAGES, write_language_model, write_model
-from unicorn_hf.representations.moments import Covariance, Moments
+from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.transfer_file import (
     ImageStatistics,
     encoder_id,
@@ -31,8 +31,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def statistics(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of `calibrate`."""
     path = tmp_path_factory.mktemp("statistics") / "image_statistics.safetensors"
-    covariance = Covariance.of(IMAGES)
-    save_image_statistics(path, ImageStatistics(Moments.of(IMAGES), encoder, encoder_id(encoder), "photos", covariance))
+    save_image_statistics(path, ImageStatistics(Covariance.of(IMAGES), encoder, encoder_id(encoder), "photos"))
     return path
 
 

@@ -49,15 +49,7 @@ REJECTIONS = _required(id=_TEXT, stage=_TEXT, reason=_TEXT, detail=_TEXT, subjec
 # `scatter` is the sum of squared deviations from the mean, per dimension.
 MOMENTS = _required(domain=_TEXT, count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
 
-MEANS = _required(count=pa.int64(), mean=_VECTOR)
-
-# The scatter matrix, row after row.
-COVARIANCES = _required(count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
-
-# `vectors` are float16, row after row.
-SAMPLES = _required(count=pa.int64(), size=pa.int64(), dim=pa.int64(), vectors=pa.large_binary())
-
-# Arrays that fitting a transfer made, by name.
+# Arrays by name: a statistic for a transfer, or what fitting it made.
 TENSORS = _required(name=_TEXT, dtype=_TEXT, shape=pa.list_(pa.int64()), numbers=pa.large_binary())
 
 

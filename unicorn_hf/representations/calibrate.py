@@ -45,15 +45,9 @@ def calibrate(
     finally:
         tower.close()
     progress.finish()
-    moments = covariance.moments
-    moments.check_spread(f"the images of {pictures.name}")
+    covariance.check_spread(f"the images of {pictures.name}")
     statistics = ImageStatistics(
-        moments,
-        published_encoder(encoder),
-        encoder_id(encoder),
-        pictures.name,
-        covariance,
-        kept if keep_vectors else None,
+        covariance, published_encoder(encoder), encoder_id(encoder), pictures.name, kept if keep_vectors else None
     )
     save_image_statistics(out, statistics)
     return statistics

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.schemas import COVARIANCES, MEANS, MOMENTS
-from unicorn_hf.representations.rows import RowError, Vectors, exact_blocks
+from unicorn_hf.core.schemas import MOMENTS
+from unicorn_hf.representations.rows import RowError, Vectors, at_rows, exact_blocks
+from unicorn_hf.representations.vectors import tensor_table, tensors_of
 
 _SAME = 1e-12
 """Mean squared distance from the mean below which float32 unit vectors differ only by rounding."""
@@ -23,14 +24,42 @@ _MERGED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Moments:
+class Part(ABC):
+    """A statistic of some rows that merges with those of others, and that a shard stores field by field."""
+
+    count: int
+
+    @classmethod
+    @abstractmethod
+    def merged(cls, parts: Iterable[Any]) -> Self:
+        """The statistic of all parts' rows together."""
+
+    @property
+    def identity(self) -> str:
+        values = self._values.values()
+        return fingerprint(*(value.tobytes().hex() if isinstance(value, np.ndarray) else value for value in values))
+
+    def to_table(self) -> pa.Table:
+        return tensor_table({name: np.asarray(value) for name, value in self._values.items()})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Self:
+        arrays: dict[str, Any] = tensors_of(table)
+        return cls(**{name: array if array.ndim else array.item() for name, array in arrays.items()})
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Moments(Part):
     """Count, mean and squared deviations of vectors, per dimension, in float64.
 
     Parts merge by the pairwise update of Chan, Golub and LeVeque (1979): neither the split into parts nor their order
     changes a significant digit, and vectors far from the origin lose none to cancellation.
     """
 
-    count: int
     mean: NDArray[np.float64]
     scatter: NDArray[np.float64]
     """Sum of the squared deviations from the mean, per dimension."""
@@ -55,8 +84,8 @@ class Moments:
         return cls(len(vectors), mean, scatter)
 
     @classmethod
-    def merged(cls, parts: "Sequence[Moments]", dim: int = 0) -> Self:
-        """The moments of all parts together, in any order; `dim` is for an empty sequence."""
+    def merged(cls, parts: "Iterable[Moments]", dim: int = 0) -> Self:
+        """The moments of all parts together, in any order; `dim` is for no parts."""
         parts = [part for part in parts if part.count]
         if not parts:
             return cls(0, np.zeros(dim), np.zeros(dim))
@@ -75,18 +104,19 @@ class Moments:
         return len(self.mean)
 
     @property
+    def squares(self) -> NDArray[np.float64]:
+        """Sum of the squared deviations from the mean, per dimension."""
+        return self.scatter
+
+    @property
     def variance(self) -> NDArray[np.float64]:
         """Mean squared deviation, per dimension."""
-        return self.scatter / self.count
+        return self.squares / self.count
 
     @property
     def trace(self) -> float:
         """Mean squared distance from the mean: the trace of the covariance."""
-        return float(self.scatter.sum() / self.count)
-
-    @property
-    def identity(self) -> str:
-        return fingerprint(self.count, self.mean.tobytes().hex(), self.scatter.tobytes().hex())
+        return float(self.squares.sum() / self.count)
 
     def check_spread(self, what: str) -> None:
         """Check that the vectors differ, so that they do not vanish when their mean is subtracted.
@@ -103,38 +133,11 @@ class Moments:
 _ADVICE = "A transfer needs different vectors: use --transfer none to keep them unchanged."
 
 
-class Part(ABC):
-    """A statistic of some rows that merges with those of others, and that a shard stores."""
-
-    schema: ClassVar[pa.Schema]
-
-    count: int
-
-    @classmethod
-    @abstractmethod
-    def merged(cls, parts: Iterable[Any]) -> Self:
-        """The statistic of all parts' rows together."""
-
-    @property
-    @abstractmethod
-    def identity(self) -> str: ...
-
-    @abstractmethod
-    def to_table(self) -> pa.Table: ...
-
-    @classmethod
-    @abstractmethod
-    def from_table(cls, table: pa.Table) -> Self: ...
-
-
 @dataclass(frozen=True)
 class SetMean(Part):
     """Only count and mean, in float64; merges like `Moments`."""
 
-    count: int
     mean: NDArray[np.float64]
-
-    schema = MEANS
 
     @classmethod
     def merged(cls, parts: "Iterable[SetMean]") -> Self:
@@ -144,29 +147,13 @@ class SetMean(Part):
         moved = np.sum([part.count * (part.mean - near) for part in parts], axis=0)
         return cls(count, near + moved / count)
 
-    @property
-    def identity(self) -> str:
-        return fingerprint(self.count, self.mean.tobytes().hex())
-
-    def to_table(self) -> pa.Table:
-        return pa.table([[self.count], [self.mean.tolist()]], schema=MEANS)
-
-    @classmethod
-    def from_table(cls, table: pa.Table) -> Self:
-        row = table.to_pylist()[0]
-        return cls(row["count"], np.array(row["mean"]))
-
 
 @dataclass(frozen=True)
-class Covariance(Part):
-    """Count, mean and the whole scatter matrix, in float64; merges like `Moments`."""
+class Covariance(Moments):
+    """Moments with the whole scatter matrix.
 
-    count: int
-    mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
-    """Sum of the outer products of the deviations from the mean: shape (dimensions, dimensions)."""
-
-    schema = COVARIANCES
+    `scatter` is the sum of the outer products of the deviations from the mean: (dimensions, dimensions).
+    """
 
     @classmethod
     def of(cls, vectors: Vectors) -> Self:
@@ -182,9 +169,9 @@ class Covariance(Part):
         return cls(len(vectors), mean, scatter)
 
     @classmethod
-    def merged(cls, parts: "Iterable[Covariance]") -> Self:
+    def merged(cls, parts: Iterable[Moments], dim: int = 0) -> Self:
         """The covariance of all parts together; only two are in memory at a time."""
-        count, mean, scatter = 0, np.zeros(0), np.zeros((0, 0))
+        count, mean, scatter = 0, np.zeros(dim), np.zeros((dim, dim))
         for part in parts:
             if not count:
                 count, mean, scatter = part.count, part.mean, part.scatter.copy()
@@ -202,22 +189,8 @@ class Covariance(Part):
         return self.scatter / self.count
 
     @property
-    def moments(self) -> Moments:
-        return Moments(self.count, self.mean, self.scatter.diagonal().copy())
-
-    @property
-    def identity(self) -> str:
-        return fingerprint(self.count, self.mean.tobytes().hex(), self.scatter.tobytes().hex())
-
-    def to_table(self) -> pa.Table:
-        return pa.table(
-            [pa.array([self.count]), _lists([self.mean]), _lists([self.scatter.ravel()])], schema=COVARIANCES
-        )
-
-    @classmethod
-    def from_table(cls, table: pa.Table) -> Self:
-        mean, scatter = (table.column(name).combine_chunks().flatten().to_numpy() for name in ("mean", "scatter"))
-        return cls(table.column("count")[0].as_py(), mean, scatter.reshape(len(mean), len(mean)))
+    def squares(self) -> NDArray[np.float64]:
+        return self.scatter.diagonal().copy()
 
 
 @dataclass(frozen=True)
@@ -237,10 +210,8 @@ class DomainMoments:
         parts = {}
         for code, name in enumerate(names):
             places = np.flatnonzero(codes == code)
-            try:
+            with at_rows(places):
                 parts[str(name)] = Moments.of(vectors if len(names) == 1 else vectors[places])
-            except RowError as error:
-                raise RowError(error.reason, error.advice, row=int(places[error.row])) from None
         return cls._of_parts(parts, vectors.shape[1])
 
     @classmethod
@@ -257,13 +228,12 @@ class DomainMoments:
 
     @classmethod
     def _of_parts(cls, domains: dict[str, Moments], dim: int) -> Self:
-        return cls(domains, Moments.merged(list(domains.values()), dim))
+        return cls(domains, Moments.merged(domains.values(), dim))
 
     def to_table(self) -> pa.Table:
         parts = self.domains.values()
-        counts = pa.array([part.count for part in parts], pa.int64())
-        vectors = (_lists([part.mean for part in parts]), _lists([part.scatter for part in parts]))
-        return pa.table([pa.array(list(self.domains), pa.string()), counts, *vectors], schema=MOMENTS)
+        columns = ([getattr(part, name) for part in parts] for name in ("count", "mean", "scatter"))
+        return pa.table([list(self.domains), *columns], schema=MOMENTS)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
@@ -274,12 +244,6 @@ class DomainMoments:
         )
         parts = zip(names, counts, means, scatters, strict=True)
         return cls._of_parts({name: Moments(count, mean, scatter) for name, count, mean, scatter in parts}, 0)
-
-
-def _lists(vectors: Sequence[NDArray[np.float64]]) -> pa.ListArray:
-    dim = len(vectors[0]) if vectors else 0
-    offsets = pa.array(np.arange(0, len(vectors) * dim + 1, dim or 1, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(vectors) if vectors else np.empty(0)))
 
 
 def _scatter(vectors: Vectors, mean: NDArray[np.float64]) -> NDArray[np.float64]:

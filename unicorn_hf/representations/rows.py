@@ -99,9 +99,9 @@ def in_shard(shard: str, rows: Sequence[int] | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def rows_from(start: int) -> Iterator[None]:
-    """Convert errors about a row of a block, which begins at row `start`, to errors about a row of the array."""
+def at_rows(rows: Sequence[int] | NDArray[np.intp]) -> Iterator[None]:
+    """Convert errors about a row of some of an array's rows to errors about a row of the array."""
     try:
         yield
     except RowError as error:
-        raise RowError(error.reason, error.advice, row=start + error.row) from None
+        raise RowError(error.reason, error.advice, row=int(rows[error.row])) from None

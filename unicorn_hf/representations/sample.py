@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.schemas import SAMPLES
 from unicorn_hf.representations.moments import Part
 from unicorn_hf.representations.rows import Vectors
 
@@ -25,13 +23,9 @@ class Sample(Part):
     The hash is of these bytes, so that neither the split into parts nor the order of the rows matters.
     """
 
-    count: int
-    """Rows of the set."""
     size: int
     vectors: Half
     """(rows, dimensions), in the order of their hashes."""
-
-    schema = SAMPLES
 
     @classmethod
     def of(cls, vectors: Vectors, size: int) -> Self:
@@ -68,14 +62,3 @@ class Sample(Part):
     @property
     def identity(self) -> str:
         return fingerprint(self.count, self.vectors.shape, xxhash.xxh3_128_hexdigest(self.vectors.tobytes()))
-
-    def to_table(self) -> pa.Table:
-        return pa.table(
-            [[self.count], [self.size], [self.vectors.shape[1]], pa.array([self.vectors.tobytes()], pa.large_binary())],
-            schema=SAMPLES,
-        )
-
-    @classmethod
-    def from_table(cls, table: pa.Table) -> Self:
-        (row,) = table.to_pylist()
-        return cls(row["count"], row["size"], np.frombuffer(row["vectors"], np.float16).reshape(-1, row["dim"]))

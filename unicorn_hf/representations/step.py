@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.core.choices import TRANSFERS
@@ -18,7 +19,7 @@ from unicorn_hf.core.generation import Encoded
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, MOMENTS, TENSORS
 from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
-from unicorn_hf.representations.moments import DomainMoments, Part
+from unicorn_hf.representations.moments import Covariance, DomainMoments, Part
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
 from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
@@ -32,8 +33,8 @@ from unicorn_hf.runtime.work import Work
 
 STAGE, ALIGNMENT, FITTING = "representations", "alignment", "fitting"
 _MERGED, _RESULT = "all", "mean"
-CODE = 3
-"""Increment when the content of a partition changes: captions are then encoded again."""
+CODE, _ALIGNMENT_CODE = 3, 4
+"""Increment when the content of a partition changes: captions are then encoded again, or a first pass is."""
 
 
 class EncodingRecord(Record):
@@ -84,7 +85,7 @@ class AlignJob(PartitionJob[AlignmentRecord]):
 
     def run(self, work: Work) -> AlignmentRecord:
         result = self.alignment.result.merged(self._measured())
-        write_table(self.shard(_RESULT), result.to_table(), result.schema)
+        write_table(self.shard(_RESULT), result.to_table(), TENSORS)
         num_rows = sum(len(rows) for _, rows, _ in self.parts)
         work.rows(num_rows)
         return self.finish(work, _RESULT, num_rows=num_rows)
@@ -100,7 +101,6 @@ class Representations:
     """The location of the vectors, and the transfer for them."""
 
     step: Step
-    dim: int
     text: DomainMoments
     statistics: TransferStatistics
     transfer: Transfer
@@ -117,6 +117,10 @@ class Representations:
         """Fingerprint of the published representations, without the storage type."""
         statistics = self.statistics.identity(image=self.transfer.needs_images)
         return fingerprint(self.step.folder.name, TRANSFERS.identity(self.transfer.name), statistics)
+
+    @property
+    def dim(self) -> int:
+        return self.text.overall.dim
 
     def path(self, partition: str) -> Path:
         return self.step.shard(partition, KIND)
@@ -194,7 +198,6 @@ class RepresentationStage:
             text.overall,
             self.image.moments if self.image else None,
             seed=self.recipe.random_seed,
-            image_covariance=self.image.covariance if self.image else None,
             image_vectors=kept.first(size) if kept and size else None,
         )
         if transfer.moves_texts:
@@ -204,7 +207,6 @@ class RepresentationStage:
             statistics = self._aligned(transfer.first_pass.fit(statistics), statistics, pool, progress)
         return Representations(
             step=self.step,
-            dim=records[0].dim,
             text=text,
             statistics=statistics,
             transfer=self._fitted(name, statistics, progress),
@@ -231,20 +233,20 @@ class RepresentationStage:
             return fit(name, statistics)
         identity = TRANSFERS.identity(name), statistics.identity(image=True), CODE
         step = Step.of(self.work_dir, FITTING, self.step.folder.name, *identity)
-        shard = step.shard(_MERGED, "tensors")
-        if step.find(_MERGED, "", Record):
-            return kind.restored(statistics, tensors_of(read_table(shard, TENSORS)))
-        progress.start(FITTING, 1, "transfers")
-        transfer = fit(name, statistics)
-        write_table(shard, tensor_table(transfer.tensors), TENSORS)
-        step.finish(_MERGED, Record(inputs="", num_bytes=step.sizes(_MERGED, "tensors")))
-        progress.finish()
-        return transfer
+
+        def train() -> pa.Table:
+            progress.start(FITTING, 1, "transfers")
+            tensors = fit(name, statistics).tensors
+            progress.finish()
+            return tensor_table(tensors)
+
+        return kind.restored(statistics, tensors_of(_stored(step, "tensors", TENSORS, train)))
 
     def _aligned(
         self, alignment: FirstPass, statistics: TransferStatistics, pool: WorkerPool, progress: Progress
     ) -> TransferStatistics:
-        step = Step.of(self.work_dir, ALIGNMENT, self.step.folder.name, statistics.identity(image=True), CODE)
+        identity = statistics.identity(image=True), _ALIGNMENT_CODE
+        step = Step.of(self.work_dir, ALIGNMENT, self.step.folder.name, *identity)
         progress.start(ALIGNMENT, statistics.text.count)
         jobs = [
             AlignJob(
@@ -259,7 +261,7 @@ class RepresentationStage:
         ]
         pool.run(jobs, _counted(progress))
         progress.finish()
-        tables = (read_table(step.shard(job.partition, _RESULT), alignment.result.schema) for job in jobs)
+        tables = (read_table(step.shard(job.partition, _RESULT), TENSORS) for job in jobs)
         return replace(statistics, first=alignment.result.merged(map(alignment.result.from_table, tables)))
 
     def _grouped(self, num_rows: int) -> Iterator[list[Picked]]:
@@ -277,13 +279,21 @@ class RepresentationStage:
         """Of all partitions together: a shard of its own, since a build that resumes has thousands of them to read."""
         step = Step.of(self.work_dir, "moments", self.step.folder.name)
         inputs = fingerprint(*(picked.identity for picked in self.captions))
-        if step.find(_MERGED, inputs, Record):
-            return DomainMoments.from_table(read_table(step.shard(_MERGED, "moments"), MOMENTS))
-        tables = (read_table(self.step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
-        merged = DomainMoments.merged(DomainMoments.from_table(table) for table in tables)
-        write_table(step.shard(_MERGED, "moments"), merged.to_table(), MOMENTS)
-        step.finish(_MERGED, Record(inputs=inputs, num_bytes=step.sizes(_MERGED, "moments")))
-        return merged
+
+        def merge() -> pa.Table:
+            tables = (read_table(self.step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
+            return DomainMoments.merged(map(DomainMoments.from_table, tables)).to_table()
+
+        return DomainMoments.from_table(_stored(step, "moments", MOMENTS, merge, inputs))
+
+
+def _stored(step: Step, kind: str, schema: pa.Schema, make: Callable[[], pa.Table], inputs: str = "") -> pa.Table:
+    """A table about all partitions together; it is made and stored unless an earlier run did."""
+    shard = step.shard(_MERGED, kind)
+    if not step.find(_MERGED, inputs, Record):
+        write_table(shard, make(), schema)
+        step.finish(_MERGED, Record(inputs=inputs, num_bytes=step.sizes(_MERGED, kind)))
+    return read_table(shard, schema)
 
 
 def image_side(recipe: Recipe) -> ImageStatistics | None:
@@ -302,7 +312,8 @@ def image_side(recipe: Recipe) -> ImageStatistics | None:
             f"{path} was made with the encoder {statistics.encoder}, but the build uses {encoder}, another model",
             f"Recompute it: unicorn-hf calibrate --images DATASET_OR_FOLDER --encoder {encoder} --out {path}",
         )
-    TRANSFERS.get(recipe.representations.transfer).check_images(statistics.covariance, statistics.vectors)
+    covariance = statistics.moments if isinstance(statistics.moments, Covariance) else None
+    TRANSFERS.get(recipe.representations.transfer).check_images(covariance, statistics.vectors)
     return statistics
 
 

@@ -1,9 +1,9 @@
 """Read and write `image_statistics.safetensors`, and a data set's `transfer.safetensors`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from unicorn_hf.core.links import check_links
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Moments, Part, SetMean
 from unicorn_hf.representations.sample import Sample
-from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit
+from unicorn_hf.representations.transfers import Transfer, TransferStatistics
 from unicorn_hf.representations.transfers.base import Tensors
 from unicorn_hf.runtime.files import atomic
 
@@ -25,7 +25,6 @@ _KEY = "unicorn_hf"
 _FITTED = "fitted_"
 """Prefix of the names of a transfer's own tensors."""
 _ADVICE = "Make image statistics with `unicorn-hf calibrate`; every built data set contains a transfer.safetensors."
-
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """Integers up to the limit are exact in float64, the type of moments."""
@@ -56,14 +55,107 @@ class ImageStatistics:
     """The image side of an encoder, from images that need not be related to the texts."""
 
     moments: Moments
+    """A `Covariance`, except in files of older versions."""
     encoder: str
     encoder_id: str
     source: str
     """Name of the source of the images."""
-    covariance: Covariance | None = None
-    """Of the same images; None in files of older versions."""
     vectors: Sample | None = None
     """Vectors of some of these images, if they were kept."""
+
+
+@dataclass(frozen=True)
+class TransferFile:
+    """The content of a file; its parts are checked when they are read."""
+
+    path: Path
+    facts: Facts
+    tensors: Tensors
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """
+        Raises:
+            InputError: there is no such file, or it is of another kind.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+                metadata: dict[str, Any] = file.metadata() or {}
+            return cls(path, Facts.model_validate_json(metadata.get(_KEY, "")), tensors)
+        except FileNotFoundError:
+            raise InputError(f"there is no file {path}", _ADVICE) from None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}", _ADVICE) from None
+        # safetensors raises the last two for types that NumPy does not have.
+        except (SafetensorError, ValidationError, AttributeError, TypeError):
+            raise InputError(f"{path} is not a statistics file of unicorn-hf", _ADVICE) from None
+
+    def write(self) -> None:
+        from safetensors.numpy import save
+
+        metadata = json.dumps(self.facts.model_dump(), ensure_ascii=False)
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in self.tensors.items()}
+        with atomic(self.path) as temporary:
+            temporary.write_bytes(save(tensors, {_KEY: metadata}))
+
+    @property
+    def text(self) -> Moments:
+        """The text side; raises an InputError if there is none."""
+        if (text := self._side("text", self.facts.text_count)) is None:
+            raise InputError(f"{self.path} contains no transfer", _ADVICE)
+        return text
+
+    @property
+    def image(self) -> Moments | None:
+        """The image side; raises an InputError if it is damaged."""
+        return self._side("image", self.facts.image_count)
+
+    @property
+    def image_vectors(self) -> Sample | None:
+        """The vectors of some images; raises an InputError if they are damaged."""
+        vectors, image = self.tensors.get("image_vectors"), self.image
+        if vectors is None or image is None:
+            return None
+        if vectors.ndim != 2 or vectors.shape[1] != image.dim or not np.isfinite(vectors).all():
+            raise InputError(f"{self.path}: image_vectors are invalid or of another dimension than image_mean", _ADVICE)
+        return Sample(image.count, len(vectors), vectors.astype(np.float16))
+
+    @property
+    def transfer(self) -> Transfer:
+        """The transfer; raises an InputError if there is none, it is damaged, or its package is not installed."""
+        name, text, tensors = self.facts.transfer, self.text, self.tensors
+        kind = TRANSFERS.get(name) if name else None
+        first: Part | None = text if isinstance(text, Covariance) else None
+        if "aligned_mean" in tensors:
+            first = SetMean(text.count, tensors["aligned_mean"])
+        if kind is None or (kind.first_pass and first is None and not kind.is_trained):
+            raise InputError(f"{self.path} contains no transfer", _ADVICE)
+        statistics = TransferStatistics(text, self.image, first, self.facts.seed)
+        if not kind.is_trained:
+            return kind.fit(replace(statistics, image_vectors=self.image_vectors))
+        fitted = {name.removeprefix(_FITTED): tensor for name, tensor in tensors.items() if name.startswith(_FITTED)}
+        try:
+            return kind.restored(statistics, fitted)
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{self.path} contains no whole {name}: {error}", _ADVICE) from None
+
+    def _side(self, side: str, count: int) -> Moments | None:
+        """The moments of a side: a `Covariance` if the file has one."""
+        mean, variance, matrix = (self.tensors.get(f"{side}_{name}") for name in ("mean", "variance", "covariance"))
+        if not count or mean is None or variance is None:
+            return None
+        if mean.ndim != 1 or mean.shape != variance.shape or not np.isfinite([mean, variance]).all():
+            message = f"{self.path}: {side}_mean and {side}_variance are invalid or of different shapes"
+            raise InputError(message, _ADVICE)
+        if matrix is None:
+            return Moments(count, mean, variance * count)
+        if matrix.shape != 2 * mean.shape or not np.isfinite(matrix).all():
+            message = f"{self.path}: {side}_covariance is invalid or of another shape than {side}_mean"
+            raise InputError(message, _ADVICE)
+        return Covariance(count, mean, matrix * count)
 
 
 def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
@@ -74,7 +166,7 @@ def save_image_statistics(path: Path, statistics: ImageStatistics) -> None:
         image_count=statistics.moments.count,
         image_source=statistics.source,
     )
-    _save(path, _image_side(statistics.moments, statistics.covariance, statistics.vectors), facts)
+    TransferFile(path, facts, _side("image", statistics.moments, statistics.vectors)).write()
 
 
 def load_image_statistics(path: Path) -> ImageStatistics:
@@ -83,12 +175,11 @@ def load_image_statistics(path: Path) -> ImageStatistics:
     Raises:
         InputError: there is no such file, it is of another kind, or it has no image statistics.
     """
-    facts, tensors = _load(path)
-    moments = _moments(path, "image", facts.image_count, tensors)
-    if moments is None:
+    file = TransferFile.read(path)
+    facts, image = file.facts, file.image
+    if image is None:
         raise InputError(f"{path} contains no image statistics", _ADVICE)
-    covariance, vectors = _covariance(path, "image", moments, tensors), _image_vectors(path, moments, tensors)
-    return ImageStatistics(moments, facts.encoder, facts.encoder_id, facts.image_source, covariance, vectors)
+    return ImageStatistics(image, facts.encoder, facts.encoder_id, facts.image_source, file.image_vectors)
 
 
 def save_transfer(
@@ -105,14 +196,13 @@ def save_transfer(
 
     The file has all that a consumer or a refit needs; see `load_transfer`.
     """
-    first = statistics.first
-    tensors: dict[str, NDArray[Any]] = {_FITTED + name: tensor for name, tensor in transfer.tensors.items()}
-    tensors |= _side("text", statistics.text, first if isinstance(first, Covariance) else None)
-    parts = list(text.domains.values())
+    first, image, parts = statistics.first, statistics.image, list(text.domains.values())
+    tensors = _side("text", statistics.text) | (_side("image", image, statistics.image_vectors) if image else {})
+    tensors |= {_FITTED + name: tensor for name, tensor in transfer.tensors.items()}
     tensors["text_domain_mean"] = np.stack([part.mean for part in parts])
     tensors["text_domain_variance"] = np.stack([part.variance for part in parts])
-    if statistics.image:
-        tensors |= _image_side(statistics.image, statistics.image_covariance, statistics.image_vectors)
+    if isinstance(first, Covariance):
+        tensors["text_covariance"] = first.matrix
     if isinstance(first, SetMean):
         tensors["aligned_mean"] = first.mean
     facts = Facts(
@@ -123,10 +213,10 @@ def save_transfer(
         train_noise=transfer.train_noise,
         text_count=statistics.text.count,
         text_domains={name: part.count for name, part in text.domains.items()},
-        image_count=statistics.image.count if statistics.image else 0,
+        image_count=image.count if image else 0,
         image_source=image_source,
     )
-    _save(path, tensors, facts)
+    TransferFile(path, facts, tensors).write()
 
 
 def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfer:
@@ -140,29 +230,7 @@ def load_transfer(source: str | Path, *, revision: str | None = None) -> Transfe
         InputError: there is no such data set, it has no transfer, or its transfer's package is not installed.
         RunError: the Hub cannot be reached.
     """
-    path = transfer_path(source, revision)
-    facts, tensors = _load(path)
-    text = _moments(path, "text", facts.text_count, tensors)
-    if facts.transfer is None or text is None:
-        raise InputError(f"{path} contains no transfer", _ADVICE)
-    first: Part | None = _covariance(path, "text", text, tensors)
-    if "aligned_mean" in tensors:
-        first = SetMean(facts.text_count, tensors["aligned_mean"])
-    image = _moments(path, "image", facts.image_count, tensors)
-    covariance = _covariance(path, "image", image, tensors) if image else None
-    kind = TRANSFERS.get(facts.transfer)
-    # A trained transfer needs no more than its tensors.
-    vectors = _image_vectors(path, image, tensors) if image and not kind.is_trained else None
-    statistics = TransferStatistics(text, image, first, facts.seed, covariance, vectors)
-    if kind.is_trained:
-        fitted = {name.removeprefix(_FITTED): tensor for name, tensor in tensors.items() if name.startswith(_FITTED)}
-        try:
-            return kind.restored(statistics, fitted)
-        except (KeyError, ValueError) as error:
-            raise InputError(f"{path} contains no whole {facts.transfer}: {error}", _ADVICE) from None
-    if kind.first_pass and first is None:
-        raise InputError(f"{path} contains no transfer", _ADVICE)
-    return fit(facts.transfer, statistics)
+    return TransferFile.read(transfer_path(source, revision)).transfer
 
 
 def transfer_path(source: str | Path, revision: str | None = None) -> Path:
@@ -172,19 +240,6 @@ def transfer_path(source: str | Path, revision: str | None = None) -> Path:
         check_links(path)
         return path / TRANSFER_FILE
     return path if path.is_file() else _download(str(source), revision)
-
-
-def load_facts(path: Path) -> tuple[Facts, int]:
-    """Read the metadata of a transfer's file, and the dimension of its vectors.
-
-    Raises:
-        InputError: there is no such file, or it is of another kind.
-    """
-    facts, tensors = _load(path)
-    text = _moments(path, "text", facts.text_count, tensors)
-    if text is None:
-        raise InputError(f"{path} contains no transfer", _ADVICE)
-    return facts, text.dim
 
 
 def add_images(path: Path, images: Path) -> None:
@@ -197,15 +252,14 @@ def add_images(path: Path, images: Path) -> None:
     Raises:
         InputError: the transfer has an image side, or the files come from different encoders.
     """
-    facts, tensors = _load(path)
-    statistics = load_image_statistics(images)
+    file, statistics = TransferFile.read(path), load_image_statistics(images)
+    facts, moments = file.facts, statistics.moments
     if facts.image_count:
         raise InputError("the transfer has image statistics already", "Omit yours: the set's are the right ones.")
     if facts.encoder_id != statistics.encoder_id:
         raise InputError(f"{images} is of the encoder {statistics.encoder}, but the set's is {facts.encoder}", _ADVICE)
-    found = {"image_count": statistics.moments.count, "image_source": statistics.source}
-    sides = {**tensors, **_side("image", statistics.moments, statistics.covariance)}
-    _save(path, sides, facts.model_copy(update=found))
+    found = facts.model_copy(update={"image_count": moments.count, "image_source": statistics.source})
+    TransferFile(path, found, {**file.tensors, **_side("image", moments)}).write()
 
 
 def encoder_id(encoder: str) -> str:
@@ -219,73 +273,18 @@ def check_encoder(folder: Path, encoder: str) -> None:
     Raises:
         InputError: another encoder made them, or the data set has no transfer.
     """
-    facts, _ = _load(folder / TRANSFER_FILE)
+    facts = TransferFile.read(folder / TRANSFER_FILE).facts
     if facts.encoder_id != encoder_id(encoder):
         raise InputError(f"{folder} was made with the encoder {facts.encoder}, but {encoder} is another model")
 
 
-def _side(name: str, moments: Moments, covariance: Covariance | None) -> Tensors:
-    whole = {f"{name}_covariance": covariance.matrix} if covariance else {}
-    return {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance, **whole}
-
-
-def _image_side(moments: Moments, covariance: Covariance | None, vectors: Sample | None) -> Tensors:
-    kept = {"image_vectors": vectors.vectors} if vectors else {}
-    return {**_side("image", moments, covariance), **kept}
-
-
-def _moments(path: Path, side: str, count: int, tensors: Tensors) -> Moments | None:
-    names = f"{side}_mean", f"{side}_variance"
-    if not count or not all(name in tensors for name in names):
-        return None
-    mean, variance = (tensors[name] for name in names)
-    if mean.ndim != 1 or mean.shape != variance.shape or not np.isfinite([mean, variance]).all():
-        raise InputError(f"{path}: {side}_mean and {side}_variance are invalid or of different shapes", _ADVICE)
-    return Moments(count, mean, variance * count)
-
-
-def _covariance(path: Path, side: str, moments: Moments, tensors: Tensors) -> Covariance | None:
-    matrix = tensors.get(f"{side}_covariance")
-    if matrix is None:
-        return None
-    if matrix.shape != (moments.dim, moments.dim) or not np.isfinite(matrix).all():
-        raise InputError(f"{path}: {side}_covariance is invalid or of another shape than {side}_mean", _ADVICE)
-    return Covariance(moments.count, moments.mean, matrix * moments.count)
-
-
-def _image_vectors(path: Path, moments: Moments, tensors: Tensors) -> Sample | None:
-    vectors = tensors.get("image_vectors")
-    if vectors is None:
-        return None
-    if vectors.ndim != 2 or vectors.shape[1] != moments.dim or not np.isfinite(vectors).all():
-        raise InputError(f"{path}: image_vectors are invalid or of another dimension than image_mean", _ADVICE)
-    return Sample(moments.count, len(vectors), vectors.astype(np.float16))
-
-
-def _save(path: Path, tensors: Tensors, facts: Facts) -> None:
-    from safetensors.numpy import save
-
-    metadata = json.dumps(facts.model_dump(), ensure_ascii=False)
-    content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: metadata})
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _load(path: Path) -> tuple[Facts, dict[str, NDArray[Any]]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            metadata: dict[str, Any] = file.metadata() or {}
-        return Facts.model_validate_json(metadata.get(_KEY, "")), tensors
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}", _ADVICE) from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}", _ADVICE) from None
-    # safetensors raises the last two for types that NumPy does not have.
-    except (SafetensorError, ValidationError, AttributeError, TypeError):
-        raise InputError(f"{path} is not a statistics file of unicorn-hf", _ADVICE) from None
+def _side(name: str, moments: Moments, vectors: Sample | None = None) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {f"{name}_mean": moments.mean, f"{name}_variance": moments.variance}
+    if isinstance(moments, Covariance):
+        tensors[f"{name}_covariance"] = moments.matrix
+    if vectors:
+        tensors[f"{name}_vectors"] = vectors.vectors
+    return tensors
 
 
 def _download(repo_id: str, revision: str | None) -> Path:

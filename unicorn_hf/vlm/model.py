@@ -26,7 +26,7 @@ from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.models.folders import model_license
 from unicorn_hf.representations.pictures import on_white
-from unicorn_hf.representations.transfer_file import add_images, load_facts, load_transfer, transfer_path
+from unicorn_hf.representations.transfer_file import TransferFile, add_images, transfer_path
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.torch import Collator, ConversationTokenizer, as_item, place_images
 from unicorn_hf.vlm.card import model_card
@@ -146,8 +146,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             InputError: there is no such model or set, or transformers cannot load the model.
             RunError: the Hub cannot be reached.
         """
-        file = transfer_path(dataset)
-        facts, dim = load_facts(file)
+        file = TransferFile.read(transfer_path(dataset))
         source = demo_llm(name.removeprefix(DEMO)) if name.startswith(DEMO) else name
         try:
             language_model = AutoModelForCausalLM.from_pretrained(source, **options)
@@ -159,18 +158,18 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         text_config._name_or_path = ""
         config = UnicornConfig(
             text_config=text_config,
-            embed_dim=dim,
+            embed_dim=file.text.dim,
             image_tokens=image_tokens,
             image_vectors=image_vectors or image_tokens,
             language_model=_public(name),
             license=model_license(name, options.get("revision")),
-            encoder=facts.encoder,
+            encoder=file.facts.encoder,
             datasets=[_public(dataset)],
         )
         model = cls(config, language_model)
         model.generation_config = language_model.generation_config
         model.tokenizer = tokenizer
-        model._use_transfer(file)
+        model._use_transfer(file.path)
         return model
 
     @classmethod
@@ -258,7 +257,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         Raises:
             InputError: there is no such set, or its vectors are of another encoder or transfer than the model's.
         """
-        facts, _ = load_facts(transfer_path(dataset))
+        facts = TransferFile.read(transfer_path(dataset)).facts
         if (facts.encoder_id, facts.transfer) != (self._encoder_id, self.transfer.name):
             raise InputError(
                 f"the vectors of {dataset} ({facts.encoder}, {facts.transfer}) are not in the model's space",
@@ -337,8 +336,8 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         return self.answer_vectors(self.encode_pictures(pictures), questions, **options)
 
     def _use_transfer(self, file: Path) -> None:
-        facts, _ = load_facts(file)
-        self.transfer, self._transfer_file, self._encoder_id = load_transfer(file), file.read_bytes(), facts.encoder_id
+        read = TransferFile.read(file)
+        self.transfer, self._transfer_file, self._encoder_id = read.transfer, file.read_bytes(), read.facts.encoder_id
 
 
 def _public(name: str | Path) -> str:

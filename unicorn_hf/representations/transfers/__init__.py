@@ -59,14 +59,12 @@ def fit_to_rows(name: str, texts: Vectors, images: Vectors | None = None, seed: 
         RowError: a row has no direction.
     """
     transfer = TRANSFERS.get(name)
-    covariance = Covariance.of(images) if images is not None else None
-    statistics = TransferStatistics(
-        Moments.of(texts),
-        covariance.moments if covariance else None,
-        seed=seed,
-        image_covariance=covariance,
-        image_vectors=Sample.of(images, size) if images is not None and (size := transfer.num_image_vectors) else None,
-    )
+    statistics = TransferStatistics(Moments.of(texts), seed=seed)
+    if images is not None:
+        size = transfer.num_image_vectors
+        statistics = replace(
+            statistics, image=Covariance.of(images), image_vectors=Sample.of(images, size) if size else None
+        )
     if first_pass := transfer.first_pass:
         statistics = replace(statistics, first=first_pass.fit(statistics).measure(texts))
     return fit(name, statistics)

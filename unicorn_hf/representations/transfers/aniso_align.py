@@ -165,7 +165,7 @@ class AnisoAlign(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        TextSample.fit(statistics)
+        statistics.check_spread()
         texts, images = statistics.first, statistics.image_vectors
         cls.check_images(statistics.image_covariance, images)
         if not isinstance(texts, Sample) or images is None:

@@ -21,7 +21,7 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.representations.moments import Covariance, Moments, Part
-from unicorn_hf.representations.rows import RowError, Vectors, blocks, copy_numbers, rows_from
+from unicorn_hf.representations.rows import RowError, Vectors, at_rows, blocks, copy_numbers
 from unicorn_hf.representations.sample import Sample
 
 Array = TypeVar("Array")
@@ -51,13 +51,17 @@ class TransferStatistics:
 
     text: Moments
     image: Moments | None = None
+    """A `Covariance`, unless the image statistics are of an older version."""
     first: Part | None = None
     """For transfers of two passes: the result of the first pass over all text representations."""
     seed: int = 0
     """For noise."""
-    image_covariance: Covariance | None = None
     image_vectors: Sample | None = None
     """For transfers that use some."""
+
+    @property
+    def image_covariance(self) -> Covariance | None:
+        return self.image if isinstance(self.image, Covariance) else None
 
     @property
     def known_image(self) -> Moments:
@@ -90,7 +94,7 @@ class TransferStatistics:
 
     def identity(self, *, image: bool) -> str:
         """Fingerprint of the statistics; with the image side only if `image`."""
-        sides = [self.text, (self.image_covariance or self.image) if image else None, self.first]
+        sides = [self.text, self.image if image else None, self.first]
         vectors = [self.image_vectors.identity] if image and self.image_vectors else []
         return fingerprint([side.identity if side else None for side in sides], self.seed, *vectors)
 
@@ -251,7 +255,7 @@ def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
         # Rows of another type are moved in a buffer that stays in the core's cache.
         single = rows if rows.dtype == np.float32 else room[: len(block)]
         copy_numbers(block, single)
-        with rows_from(start):
+        with at_rows(range(start, start + len(block))):
             if len(single) == 1:
                 # The product of a single row and a matrix is summed in another order than that of several rows.
                 twice = np.repeat(single, 2, axis=0)

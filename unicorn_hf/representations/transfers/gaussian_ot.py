@@ -75,7 +75,7 @@ class GaussianOT(MeanShift):
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
         image, text = statistics.image_covariance, statistics.first
-        TextCovariance.fit(statistics)
+        statistics.check_spread()
         cls.check_images(image, statistics.image_vectors)
         if image is None or not isinstance(text, Covariance):
             raise ValueError("gaussian_ot also needs the covariance of the text representations")

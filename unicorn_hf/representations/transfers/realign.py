@@ -8,7 +8,7 @@ import numpy as np
 
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.moments import SetMean
-from unicorn_hf.representations.rows import Vectors, exact_blocks, rows_from
+from unicorn_hf.representations.rows import Vectors, at_rows, exact_blocks
 from unicorn_hf.representations.transfers.base import (
     TO_IMAGES,
     Block,
@@ -51,7 +51,7 @@ class Alignment(FirstPass):
         square = float(self.centre @ self.centre)
         for start, exact in exact_blocks(vectors):
             squares = np.vecdot(exact, exact) - 2 * (exact @ self.centre) + square
-            with rows_from(start):
+            with at_rows(range(start, start + len(exact))):
                 weights = 1 / checked(np.sqrt(squares.clip(0)))
             total += weights @ exact
             sum_of_weights += float(weights.sum())
