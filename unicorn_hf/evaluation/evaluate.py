@@ -22,7 +22,7 @@ from unicorn_hf.evaluation.questions import Question, questions
 from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.pipeline.measure import set_encoder
 from unicorn_hf.pipeline.publish import check_build, tell_in_card
-from unicorn_hf.representations.calibrate import BATCH_SIZE, batches
+from unicorn_hf.representations.calibrate import BATCH_SIZE, encoded
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
 from unicorn_hf.runtime.files import write_text
@@ -72,15 +72,12 @@ class Asked:
         return pictures[self._of]
 
     def _encoded(self, tower: ImageEncoder) -> Vectors:
-        self.progress.start("pictures", self.source.limit)
         found, read, digests = [], [], []
-        for batch in batches(self.source, 4 * BATCH_SIZE):
-            found.append(tower.encode([picture.image for picture in batch]))
+        for batch, vectors in encoded(self.source, tower, self.progress):
+            found.append(vectors)
             # Without pixels: all pictures at once could fill the memory.
             read += [replace(picture, image=_NO_IMAGE) for picture in batch]
             digests += [hashlib.sha256(picture.image.tobytes()).hexdigest() for picture in batch]
-            self.progress.known(len(read), 0)
-        self.progress.finish()
         if not self.questions:
             self._ask(questions(read), digests)
         return np.concatenate(found)

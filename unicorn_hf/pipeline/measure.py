@@ -15,7 +15,7 @@ from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline.publish import check_build, tell_in_card
 from unicorn_hf.representations.figures import GapFacts
 from unicorn_hf.representations.gap import projected
-from unicorn_hf.representations.measured import Sample, measure_set
+from unicorn_hf.representations.measured import measure_set
 from unicorn_hf.representations.pictures import PictureSource
 from unicorn_hf.representations.transfer_file import check_encoder, load_transfer
 from unicorn_hf.runtime.progress import Progress
@@ -52,14 +52,13 @@ def measure_gap(
     encoder = encoder or set_encoder(folder)
     check_encoder(folder, encoder)
     rows = spread(folder, "pretrain", ["caption", "image_embedding"], num_texts)
-    sample = Sample(rows.column("caption").to_pylist(), vectors_of(rows))
-    measured = measure_set(sample, load_transfer(folder), pictures, encoder, progress)
-    facts = measured.facts
+    captions, transfer = rows.column("caption").to_pylist(), load_transfer(folder)
+    facts, *pairs = measure_set(captions, vectors_of(rows), transfer, pictures, encoder, progress)
     if plot:
         facts = facts.model_copy(update={"picture": _PICTURE})
-        clouds = [tuple(projected(list(pair))) for pair in (measured.clouds_before, measured.clouds_after)]
+        clouds = [tuple(projected(list(pair))) for pair in pairs]
         gaps = [f"{side.mean_gap:.2f}" for side in (facts.before, facts.after)]
-        titles = (f"before: means {gaps[0]} apart", f"after {load_transfer(folder).name}: means {gaps[1]} apart")
+        titles = (f"before: means {gaps[0]} apart", f"after {transfer.name}: means {gaps[1]} apart")
         plot_gap(folder / _PICTURE, clouds[0], clouds[1], titles)  # type: ignore[arg-type]
     tell_in_card(folder, gap=facts)
     return facts
