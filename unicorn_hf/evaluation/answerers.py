@@ -1,8 +1,8 @@
 """What answers questions: a proxy that is trained on a set, or a model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,27 +29,6 @@ Told = Callable[[int], None]
 """Gets the number of questions that are done."""
 
 
-class Answerer(Protocol):
-    name: str
-    num_seeds: int
-
-    def replies_to(self, question: Question) -> bool:
-        """Whether it replies to a question that asks for a reply; if not, it scores the options.
-
-        Raises:
-            InputError: it does not reply, and there are no options.
-        """
-        ...
-
-    def scores(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[Scores, Scores]:
-        """Scores of the options for the vectors of each question's picture; the same for the mean picture."""
-        ...
-
-    def replies(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[list[str], list[str]]:
-        """Replies to questions about these vectors, and about the mean picture."""
-        ...
-
-
 class Proxy:
     """`SEEDS` networks of `evaluation.proxy`, each trained on the captions of up to `NUM_ROWS` rows of a set.
 
@@ -66,6 +45,16 @@ class Proxy:
         self._noise = load_transfer(folder).train_noise
 
     def scores(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[Scores, Scores]:
+        """Scores of the options for the vectors of each question's picture; the same for the mean picture.
+
+        Raises:
+            InputError: a question has no options.
+        """
+        if no_options := next((question for question in asked if not question.options), None):
+            raise InputError(
+                f"a set alone cannot reply to {no_options.text.splitlines()[0]!r}, which has no options",
+                "A set alone takes labels, and questions with options. Train a model, and evaluate that.",
+            )
         options = [option for question in asked for option in question.options]
         model = Bags([*self._captions, *options], num_learned=len(self._captions))
         learned = torch.arange(len(self._captions))
@@ -81,17 +70,6 @@ class Proxy:
             told((seed + 1) * len(asked) // SEEDS)
         return _split(gains, asked), _split(blind, asked)
 
-    def replies_to(self, question: Question) -> bool:
-        if not question.options:
-            raise InputError(
-                f"a set alone cannot reply to {question.text.splitlines()[0]!r}, which has no options",
-                "A set alone takes labels, and questions with options. Train a model, and evaluate that.",
-            )
-        return False
-
-    def replies(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[list[str], list[str]]:
-        raise NotImplementedError
-
 
 class Replying:
     """A trained model."""
@@ -102,32 +80,22 @@ class Replying:
         self.name = name
         self._model = model
 
-    def replies_to(self, question: Question) -> bool:
-        return True
-
     def scores(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[Scores, Scores]:
-        mean = vectors.mean(axis=0, keepdims=True)
+        """See `Proxy.scores`."""
         gains, blind = [], []
-        for start in range(0, len(asked), _NUM_ANSWERED):
-            part = asked[start : start + _NUM_ANSWERED]
-            seen = self._log_p(vectors[start : start + _NUM_ANSWERED], part)
-            unseen = self._log_p(mean.repeat(len(part), axis=0), part)
-            gains.append(seen - unseen)
-            blind.append(unseen)
-            told(start + len(part))
+        for part, seen, unseen in _parts(vectors, asked, told):
+            blind.append(self._log_p(unseen, part))
+            gains.append(self._log_p(seen, part) - blind[-1])
         return _split([torch.cat(gains)], asked), _split([torch.cat(blind)], asked)
 
     def replies(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[list[str], list[str]]:
-        mean = vectors.mean(axis=0, keepdims=True)
+        """Replies to questions about these vectors, and about the mean picture."""
         found: tuple[list[str], list[str]] = ([], [])
-        for start in range(0, len(asked), _NUM_ANSWERED):
-            part = asked[start : start + _NUM_ANSWERED]
-            seen = vectors[start : start + _NUM_ANSWERED]
-            for replies, shown in zip(found, (seen, mean.repeat(len(part), axis=0)), strict=True):
-                longest = max(question.max_tokens for question in part)
-                texts = [question.text for question in part]
-                replies += self._model.answer_vectors(torch.from_numpy(shown), texts, max_new_tokens=longest)
-            told(start + len(part))
+        for part, *shown in _parts(vectors, asked, told):
+            longest = max(question.max_tokens for question in part)
+            texts = [question.text for question in part]
+            for replies, those in zip(found, shown, strict=True):
+                replies += self._model.answer_vectors(torch.from_numpy(those), texts, max_new_tokens=longest)
         return found
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -145,6 +113,18 @@ class Replying:
         losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE_INDEX, reduction="none")
         found: torch.Tensor = -losses.sum(dim=1) / (labels != IGNORE_INDEX).sum(dim=1)
         return found.cpu()
+
+
+def _parts(
+    vectors: Vectors, asked: Sequence[Question], told: Told
+) -> Iterator[tuple[Sequence[Question], Vectors, Vectors]]:
+    """Some questions at a time, with the vectors of their pictures, and as often the mean of all."""
+    mean = vectors.mean(axis=0, keepdims=True)
+    for start in range(0, len(asked), _NUM_ANSWERED):
+        places = slice(start, start + _NUM_ANSWERED)
+        part = asked[places]
+        yield part, vectors[places], mean.repeat(len(part), axis=0)
+        told(start + len(part))
 
 
 def _sizes(asked: Sequence[Question]) -> torch.Tensor:

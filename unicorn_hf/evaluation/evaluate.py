@@ -1,7 +1,7 @@
 """Evaluate sets and models on real pictures."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import ImageEncoder
 from unicorn_hf.evaluation import scoring
-from unicorn_hf.evaluation.answerers import Answerer, Proxy, Replying, Vectors
+from unicorn_hf.evaluation.answerers import Proxy, Replying, Vectors
 from unicorn_hf.evaluation.questions import Question, questions
 from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.pipeline.measure import set_encoder
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 
 _NO_IMAGE = Image.new("RGB", (1, 1))
-_Answered = tuple[scoring.Shares, scoring.Shares, dict[str, float]]
-"""How right the answers are with a look at the pictures, and without; further measures."""
 
 
 class Asked:
@@ -104,8 +102,11 @@ class Source:
     model: "UnicornForConditionalGeneration | None"
     encoder: str
     """As this machine finds it."""
-    is_own: bool
-    """Whether the score can be written to the folder: it is no download."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the score can be written to the folder: it is no download."""
+        return Path(self.name).is_dir()
 
 
 def opened(name: str, encoder: str | None = None) -> Source:
@@ -124,20 +125,20 @@ def opened(name: str, encoder: str | None = None) -> Source:
             folder = local_folder(name)
         except InputError:
             model = _loaded(name, encoder)
-            return Source(name, None, model, model.config.encoder, is_own=False)
+            return Source(name, None, model, model.config.encoder)
     elif (folder / "config.json").is_file():
         model = _loaded(name, encoder)
-        return Source(name, folder, model, model.config.encoder, is_own=True)
+        return Source(name, folder, model, model.config.encoder)
     if not is_build(folder):
         raise InputError(f"{name} is neither a set that unicorn-hf built nor a model of unicorn_hf.vlm")
-    return Source(name, folder, None, encoder or set_encoder(folder), is_own=Path(name).is_dir())
+    return Source(name, folder, None, encoder or set_encoder(folder))
 
 
 def evaluate_source(source: Source, asked: Asked, *, image_statistics: str | Path | None = None) -> Score:
     """Evaluate a set or a model, and add the score to its folder; see `evaluate_set` and `evaluate_model`."""
     if source.model:
         score = evaluate_model(source.model, asked, name=source.name, image_statistics=image_statistics)
-        if source.is_own and source.folder:
+        if source.folder:
             _tell_in_model_card(source.folder, source.model, score)
         return score
     assert source.folder
@@ -167,8 +168,7 @@ def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None
     facts = read_statistics(folder / STATISTICS)
     score = _score(Proxy(folder), asked, pictures, facts.representations.encoder)
     if record:
-        others = [known for known in facts.proof if known.setting != score.setting]
-        tell_in_card(folder, proof=tuple(sorted([*others, score], key=lambda known: known.setting)))
+        tell_in_card(folder, proof=tuple(sorted(_with(facts.proof, score), key=lambda known: known.setting)))
     return score
 
 
@@ -212,24 +212,21 @@ def _loaded(name: str, encoder: str | None) -> "UnicornForConditionalGeneration"
 def _tell_in_model_card(folder: Path, model: "UnicornForConditionalGeneration", score: Score) -> None:
     from unicorn_hf.vlm.card import model_card
 
-    scores = [known for known in map(Score.model_validate, model.config.scores) if known.setting != score.setting]
-    model.config.scores = [known.model_dump(mode="json") for known in [*scores, score]]
+    scores = _with(map(Score.model_validate, model.config.scores), score)
+    model.config.scores = [known.model_dump(mode="json") for known in scores]
     model.config.save_pretrained(folder)
     write_text(folder / "README.md", model_card(model.config))
 
 
-def _score(answerer: Answerer, asked: Asked, pictures: Vectors, encoder: str) -> Score:
+def _with(scores: Iterable[Score], score: Score) -> list[Score]:
+    """The scores with this one, in place of an earlier one of the same setting."""
+    return [*(known for known in scores if known.setting != score.setting), score]
+
+
+def _score(answerer: Proxy | Replying, asked: Asked, pictures: Vectors, encoder: str) -> Score:
     vectors = np.ascontiguousarray(asked.of_questions(pictures).astype(np.float32))
-    # Who has learned no replies compares the options of all questions.
-    replied = np.array([bool(question.read) and answerer.replies_to(question) for question in asked.questions])
     asked.progress.start("questions", len(asked.questions))
-    shares, blind = np.zeros((2, answerer.num_seeds, len(replied)))
-    measures: dict[str, float] = {}
-    for way, numbers in ((_chosen, np.flatnonzero(~replied)), (_replied, np.flatnonzero(replied))):
-        if len(numbers):
-            part = [asked.questions[number] for number in numbers]
-            shares[:, numbers], blind[:, numbers], found = way(answerer, vectors[numbers], part, asked.progress)
-            measures |= found
+    shares, blind, measures = _answered(answerer, asked, vectors)
     asked.progress.finish()
     whole, as_one = scoring.grouped(shares, asked.questions)
     lower, upper = scoring.interval(whole, as_one)
@@ -251,21 +248,34 @@ def _score(answerer: Answerer, asked: Asked, pictures: Vectors, encoder: str) ->
     )
 
 
-def _chosen(answerer: Answerer, vectors: Vectors, part: Sequence[Question], progress: Progress) -> _Answered:
-    seen, unseen = answerer.scores(vectors, part, lambda done: progress.known(done, 0))
-    right = [question.right or 0 for question in part]
-    return scoring.chosen_rightly(seen, right), scoring.chosen_rightly(unseen, right), {}
+def _answered(
+    answerer: Proxy | Replying, asked: Asked, vectors: Vectors
+) -> tuple[scoring.Shares, scoring.Shares, dict[str, float]]:
+    """How right the answers are with a look at the pictures, and without; further measures."""
+    shares, blind = np.zeros((2, answerer.num_seeds, len(asked.questions)))
+    # A proxy has learned no replies: it compares the options of all questions.
+    is_replied = [bool(question.read) and isinstance(answerer, Replying) for question in asked.questions]
 
+    def told(done: int) -> None:
+        asked.progress.known(done, 0)
 
-def _replied(answerer: Answerer, vectors: Vectors, part: Sequence[Question], progress: Progress) -> _Answered:
-    seen, unseen = answerer.replies(vectors, part, lambda done: progress.known(done, 0))
-    read, read_blind = _read(part, seen), _read(part, unseen)
-    return _right(part, read), _right(part, read_blind), scoring.yes_or_no_measures(read, part)
+    if len(chosen := np.flatnonzero(np.logical_not(is_replied))):
+        part = [asked.questions[number] for number in chosen]
+        right = [question.right or 0 for question in part]
+        scores = answerer.scores(vectors[chosen], part, told)
+        shares[:, chosen], blind[:, chosen] = (scoring.chosen_rightly(found, right) for found in scores)
+    if not any(is_replied) or not isinstance(answerer, Replying):
+        return shares, blind, {}
+    replied = np.flatnonzero(is_replied)
+    part = [asked.questions[number] for number in replied]
+    seen, unseen = (_read(part, replies) for replies in answerer.replies(vectors[replied], part, told))
+    shares[:, replied], blind[:, replied] = _right(part, seen), _right(part, unseen)
+    return shares, blind, scoring.yes_or_no_measures(seen, part)
 
 
 def _read(part: Sequence[Question], replies: Sequence[str]) -> list[str]:
     return [question.read(reply) if question.read else "" for question, reply in zip(part, replies, strict=True)]
 
 
-def _right(part: Sequence[Question], read: Sequence[str]) -> scoring.Shares:
-    return np.array([[float(one in question.answers) for question, one in zip(part, read, strict=True)]])
+def _right(part: Sequence[Question], read: Sequence[str]) -> list[bool]:
+    return [one in question.answers for question, one in zip(part, read, strict=True)]

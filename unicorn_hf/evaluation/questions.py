@@ -9,6 +9,7 @@ import math
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -173,12 +174,8 @@ def _mm_star(row: Row, name: str) -> Question:
 
 
 def _by_letter(text: str, right: int, options: tuple[str, ...], kind: str, group: str, unit: str) -> Question:
-    def read(reply: str) -> str:
-        return letter_of(reply, options)
-
-    return Question(
-        text, (string.ascii_uppercase[right],), options, right, read=read, kind=kind, group=group, unit=unit
-    )
+    answers, read = (string.ascii_uppercase[right],), partial(letter_of, options=options)
+    return Question(text, answers, options, right, read=read, kind=kind, group=group, unit=unit)
 
 
 def lettered(options: Sequence[str]) -> list[str]:
