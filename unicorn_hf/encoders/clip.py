@@ -1,7 +1,6 @@
 """Any CLIP or SigLIP model of transformers."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from unicorn_hf.core.choices import ENCODERS
@@ -9,12 +8,12 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.model_source import ModelSource, is_hub_name
 from unicorn_hf.encoders.base import TowerPair
-from unicorn_hf.encoders.towers.transformers_models import load_whole, loading, model_folder
+from unicorn_hf.encoders.towers.transformers_models import load_whole, model_folder
 from unicorn_hf.models.folders import source_identity
 
 if TYPE_CHECKING:
     from unicorn_hf.encoders.towers.tokens import Tokens
-    from unicorn_hf.encoders.towers.towers import ImageTower, TextTower
+    from unicorn_hf.encoders.towers.towers import ImageFeatures, Preprocess, TextFeatures
 
 _UNSEEN = 1e-3
 """Squared distance of unit vectors that rounding alone may cause, in half precision too."""
@@ -28,6 +27,9 @@ class Clip(TowerPair):
     forms = {"MODEL": "a CLIP or SigLIP model of transformers, e.g. clip:openai/clip-vit-large-patch14"}
 
     model: ModelSource
+
+    def __str__(self) -> str:
+        return f"clip:{self.model}"
 
     @classmethod
     def parse(cls, rest: str) -> Self:
@@ -47,60 +49,46 @@ class Clip(TowerPair):
         # The class's name in an earlier version: existing vectors are found by it.
         return fingerprint("ClipSpec", [source_identity(self.model)])
 
-    def text_tower(self) -> "TextTower":
+    def load_text(self, device: str, dtype: Any) -> "tuple[TextFeatures, Tokens]":
         from unicorn_hf.encoders.towers.tokens import transformers_tokens
-        from unicorn_hf.encoders.towers.towers import TextTower, device_and_dtype
 
-        folder = model_folder(self.model)
-        with loading(f"clip:{self.model}"):
-            from transformers import AutoTokenizer
+        tokenizer, model = self._loaded("AutoTokenizer", device, dtype, without=("vision_model", "visual_projection"))
+        context_length = int(model.config.get_text_config().max_position_embeddings)
+        # SigLIP's processors return no mask: its text tower attends to the padding.
+        masked = "attention_mask" in tokenizer.model_input_names
 
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            device, dtype = device_and_dtype()
-            model = self._load(folder, dtype, but=("vision_model.", "visual_projection.", "logit_")).to(device)
-            # Free at least half of the weights: captions do not need them.
-            model.vision_model = None
-            context_length = int(model.config.get_text_config().max_position_embeddings)
+        def features(ids: Any, mask: Any) -> Any:
+            return model.get_text_features(input_ids=ids, attention_mask=mask.long() if masked else None).pooler_output
 
-            def features(ids: Any, mask: Any) -> Any:
-                return model.get_text_features(
-                    input_ids=ids, attention_mask=mask.long() if masked else None
-                ).pooler_output
+        tokens = transformers_tokens(tokenizer, context_length, whole=True)
+        if not _sees_padding(features, tokens, device):
+            tokens = transformers_tokens(tokenizer, context_length, whole=False)
+        return features, tokens
 
-            tokens = transformers_tokens(tokenizer, context_length, whole=True)
-            # SigLIP's processors return no mask: its text tower attends to the padding.
-            masked = "attention_mask" in tokenizer.model_input_names
-            if not _sees_padding(features, tokens, device):
-                tokens = transformers_tokens(tokenizer, context_length, whole=False)
-        return TextTower(features, tokens, device)
-
-    def image_tower(self) -> "ImageTower":
-        from unicorn_hf.encoders.towers.towers import ImageTower, device_and_dtype
-
-        folder = model_folder(self.model)
-        with loading(f"clip:{self.model}"):
-            from transformers import AutoImageProcessor
-
-            processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            device, dtype = device_and_dtype()
-            model = self._load(folder, dtype, but=("text_model.", "text_projection.", "logit_")).to(device)
-            model.text_model = None
-        return ImageTower(
+    def load_images(self, device: str, dtype: Any) -> "tuple[ImageFeatures, Preprocess]":
+        without = ("text_model", "text_projection")
+        processor, model = self._loaded("AutoImageProcessor", device, dtype, without)
+        return (
             lambda pixels: model.get_image_features(pixel_values=pixels).pooler_output,
             lambda image: processor(images=image.convert("RGB"), return_tensors="pt").pixel_values[0],
-            device,
-            dtype,
         )
 
-    def _load(self, folder: Path, dtype: Any, but: tuple[str, ...]) -> Any:
-        from transformers import AutoModel
+    def _loaded(self, reader: str, device: str, dtype: Any, without: tuple[str, str]) -> tuple[Any, Any]:
+        """The tokenizer or image processor, and the model without a tower and its projection."""
+        import transformers
 
-        model = load_whole(AutoModel, folder, dtype, but=but)
+        folder = model_folder(self.model)
+        kind = getattr(transformers, reader)
+        read = kind.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        but = (*(f"{part}." for part in without), "logit_")
+        model = load_whole(transformers.AutoModel, folder, dtype, but=but)
         if not hasattr(model, "get_text_features") or not hasattr(model, "get_image_features"):
             raise RunError(
                 f"{self.model} is a {type(model).__name__}, without text and image features in the same space"
             )
-        return model
+        # Free at least half of the weights.
+        setattr(model, without[0], None)
+        return read, model.to(device)
 
 
 def _sees_padding(features: Any, tokens: "Tokens", device: str) -> bool:

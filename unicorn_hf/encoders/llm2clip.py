@@ -22,11 +22,12 @@ from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.model_source import ModelSource, is_hub_name
 from unicorn_hf.encoders.base import TowerPair
-from unicorn_hf.encoders.towers.transformers_models import load_whole, loading, model_folder
+from unicorn_hf.encoders.towers.transformers_models import load_whole, model_folder
 from unicorn_hf.models.folders import source_identity
 
 if TYPE_CHECKING:
-    from unicorn_hf.encoders.towers.towers import ImageTower, TextTower
+    from unicorn_hf.encoders.towers.tokens import Tokens
+    from unicorn_hf.encoders.towers.towers import ImageFeatures, Preprocess, TextFeatures
 
 LLM = ModelSource("microsoft/LLM2CLIP-Llama-3-8B-Instruct-CC-Finetuned")
 _NUM_BYTES = 20 * 2**30
@@ -53,6 +54,9 @@ class Llm2Clip(TowerPair):
     """The model with the vision tower and the text adapter."""
     llm: ModelSource
     """The language model."""
+
+    def __str__(self) -> str:
+        return f"llm2clip:{self.clip}+{self.llm}"
 
     @classmethod
     def parse(cls, rest: str) -> Self:
@@ -86,24 +90,21 @@ class Llm2Clip(TowerPair):
         # The class's name in an earlier version: existing vectors are found by it.
         return fingerprint("Llm2ClipSpec", [source_identity(source) for source in (self.clip, self.llm)])
 
-    def text_tower(self) -> "TextTower":
+    def load_text(self, device: str, dtype: Any) -> "tuple[TextFeatures, Tokens]":
+        import torch
+        from transformers import AutoTokenizer, LlamaConfig, LlamaModel
+
         from unicorn_hf.encoders.towers.tokens import Frame, Tokens, native_contents
-        from unicorn_hf.encoders.towers.towers import TextTower, device_and_dtype
 
-        clip, llm = model_folder(self.clip), model_folder(self.llm)
-        with loading(f"llm2clip:{self.clip}+{self.llm}"):
-            import torch
-            from transformers import AutoTokenizer, LlamaConfig, LlamaModel
-
-            device, dtype = device_and_dtype()
-            adapter = Adapter(_tensors(clip, _ADAPTER), device, dtype)
-            config = LlamaConfig.from_pretrained(llm, local_files_only=True)
-            model = load_whole(LlamaModel, llm, dtype, config=config, attn_implementation="sdpa").to(device)
-            tokenizer = AutoTokenizer.from_pretrained(llm, trust_remote_code=False, local_files_only=True)
-            native = native_contents(tokenizer)
-            (header,), (end,) = native([_HEADER]), native([_END])
-            if len(end) != 1:
-                raise RunError(f"the tokenizer of {self.llm} has no token {_END}: it is not that of Llama 3")
+        adapter = Adapter(_tensors(model_folder(self.clip), _ADAPTER), device, dtype)
+        llm = model_folder(self.llm)
+        config = LlamaConfig.from_pretrained(llm, local_files_only=True)
+        model = load_whole(LlamaModel, llm, dtype, config=config, attn_implementation="sdpa").to(device)
+        tokenizer = AutoTokenizer.from_pretrained(llm, trust_remote_code=False, local_files_only=True)
+        native = native_contents(tokenizer)
+        (header,), (end,) = native([_HEADER]), native([_END])
+        if len(end) != 1:
+            raise RunError(f"the tokenizer of {self.llm} has no token {_END}: it is not that of Llama 3")
         frame = Frame(_CONTEXT_LENGTH, tuple(header), tuple(end), end[0])
 
         def features(ids: Any, mask: Any) -> Any:
@@ -115,29 +116,22 @@ class Llm2Clip(TowerPair):
             total = (hidden * pooled[..., None]).sum(dim=1, dtype=torch.float32)
             return adapter((total / pooled.sum(dim=1, keepdim=True)).to(dtype))
 
-        return TextTower(features, Tokens(lambda texts: native([text.strip() for text in texts]), frame), device)
+        return features, Tokens(lambda texts: native([text.strip() for text in texts]), frame)
 
-    def image_tower(self) -> "ImageTower":
+    def load_images(self, device: str, dtype: Any) -> "tuple[ImageFeatures, Preprocess]":
         """The CLIP's vision tower, with the preprocessing of OpenAI's CLIP, on which it is based."""
-        from unicorn_hf.encoders.towers.towers import ImageTower, device_and_dtype
+        from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionModelWithProjection
 
         clip = model_folder(self.clip)
-        with loading(f"llm2clip:{self.clip}"):
-            from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionModelWithProjection
-
-            config = CLIPConfig.from_pretrained(clip, local_files_only=True)
-            vision = config.vision_config
-            (projection,) = _tensors(clip, "visual_projection.").values()
-            vision.projection_dim = projection.shape[0]
-            device, dtype = device_and_dtype()
-            model = load_whole(CLIPVisionModelWithProjection, clip, dtype, config=vision).to(device)
-            size = {"height": vision.image_size, "width": vision.image_size}
-            processor = CLIPImageProcessor(size={"shortest_edge": vision.image_size}, crop_size=size)
-        return ImageTower(
+        vision = CLIPConfig.from_pretrained(clip, local_files_only=True).vision_config
+        (projection,) = _tensors(clip, "visual_projection.").values()
+        vision.projection_dim = projection.shape[0]
+        model = load_whole(CLIPVisionModelWithProjection, clip, dtype, config=vision).to(device)
+        size = {"height": vision.image_size, "width": vision.image_size}
+        processor = CLIPImageProcessor(size={"shortest_edge": vision.image_size}, crop_size=size)
+        return (
             lambda pixels: model(pixel_values=pixels).image_embeds,
             lambda image: processor(images=image.convert("RGB"), return_tensors="pt").pixel_values[0],
-            device,
-            dtype,
         )
 
 

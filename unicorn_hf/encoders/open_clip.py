@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,13 +13,13 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.model_source import DEMO, ModelSource, is_hub_name, is_path, published_name
 from unicorn_hf.encoders.base import TowerPair
-from unicorn_hf.encoders.towers.transformers_models import loading
 from unicorn_hf.models import INSTALL
 from unicorn_hf.models.folders import folder_identity, hub_file
 from unicorn_hf.models.quiet import quiet, restored
 
 if TYPE_CHECKING:
-    from unicorn_hf.encoders.towers.towers import ImageTower, TextTower
+    from unicorn_hf.encoders.towers.tokens import Tokens
+    from unicorn_hf.encoders.towers.towers import ImageFeatures, Preprocess, TextFeatures
 
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
 _WHOLE_NAMES = (_HUB, _LOCAL, DEMO)
@@ -28,10 +27,6 @@ _CONFIG = "open_clip_config.json"
 _NAMES = ("hf_tokenizer_name", "hf_model_name", "timm_model_name")
 """Configuration keys that name other models."""
 _MODELS_ADVICE = "List all names: python -c 'import open_clip; print(open_clip.list_models())'"
-_LOAD_ADVICE = (
-    "Weights that are not in the cache are downloaded from the Hub, which must be reachable.\n"
-    "A folder (open_clip:local-dir:FOLDER) or a weights file needs no network."
-)
 
 
 @ENCODERS.register("open_clip")
@@ -48,11 +43,18 @@ class OpenClip(TowerPair):
     }
     modules = ("torch", "transformers", "open_clip")
     packages = ("torch", "transformers", "open_clip_torch")
+    load_advice = (
+        "Weights that are not in the cache are downloaded from the Hub, which must be reachable.\n"
+        "A folder (open_clip:local-dir:FOLDER) or a weights file needs no network."
+    )
 
     model: str
     """open_clip's model name, or `hf-hub:ORG/NAME`, `local-dir:FOLDER`, `demo:NAME`."""
     pretrained: str | None = None
     """A pretrained tag or a weights file; None if the model's name implies the weights."""
+
+    def __str__(self) -> str:
+        return f"open_clip:{self.model}/{self.pretrained}" if self.pretrained else f"open_clip:{self.model}"
 
     @classmethod
     def parse(cls, rest: str) -> Self:
@@ -139,17 +141,13 @@ class OpenClip(TowerPair):
             raise InputError(f"open_clip has no model {self.model!r}.{near}", _MODELS_ADVICE)
         _check_weights(open_clip, self.model, self.pretrained or "")
 
-    def text_tower(self) -> "TextTower":
+    def load_text(self, device: str, dtype: Any) -> "tuple[TextFeatures, Tokens]":
         from unicorn_hf.encoders.towers.tokens import open_clip_tokens
-        from unicorn_hf.encoders.towers.towers import TextTower, device_and_dtype
 
-        with self._loading():
-            tokenizer = _open_clip().get_tokenizer(self.model)
-            model = self._load()
-            # Free at least half of the weights: captions do not need them.
-            model.visual = model.text_decoder = None
-            device, dtype = device_and_dtype()
-            model.to(device, dtype)
+        model = self._load()
+        # Free at least half of the weights: captions do not need them.
+        model.visual = model.text_decoder = None
+        model.to(device, dtype)
         whole = _sees_padding(model.text)
         causal_mask = None if whole else getattr(model.text, "attn_mask", None)
 
@@ -158,30 +156,19 @@ class OpenClip(TowerPair):
                 model.text.attn_mask = causal_mask[: ids.shape[1], : ids.shape[1]]
             return model.encode_text(ids)
 
-        return TextTower(features, open_clip_tokens(tokenizer, whole=whole), device)
+        return features, open_clip_tokens(_open_clip().get_tokenizer(self.model), whole=whole)
 
-    def image_tower(self) -> "ImageTower":
-        from unicorn_hf.encoders.towers.towers import ImageTower, device_and_dtype
+    def load_images(self, device: str, dtype: Any) -> "tuple[ImageFeatures, Preprocess]":
+        from open_clip.transform import PreprocessCfg, image_transform_v2
 
-        with self._loading():
-            from open_clip.transform import PreprocessCfg, image_transform_v2
-
-            model = self._load()
-            preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-            model.text = None
-            device, dtype = device_and_dtype()
-            model.to(device, dtype)
-        return ImageTower(model.encode_image, preprocess, device, dtype)
-
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        """Check the encoder, and convert any error inside the block to one about it."""
-        self.check()
-        name = f"{self.model}/{self.pretrained}" if self.pretrained else self.model
-        with loading(f"open_clip:{name}", _LOAD_ADVICE):
-            yield
+        model = self._load()
+        preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+        model.text = None
+        model.to(device, dtype)
+        return model.encode_image, preprocess
 
     def _load(self) -> Any:
+        self.check()
         model = _open_clip().create_model(
             self.model,
             pretrained=self.pretrained,

@@ -103,11 +103,6 @@ class Source:
     encoder: str
     """As this machine finds it."""
 
-    @property
-    def is_own(self) -> bool:
-        """Whether the score can be written to the folder: it is no download."""
-        return Path(self.name).is_dir()
-
 
 def opened(name: str, encoder: str | None = None) -> Source:
     """A set or a model by its folder or its name on the Hub.
@@ -142,7 +137,8 @@ def evaluate_source(source: Source, asked: Asked, *, image_statistics: str | Pat
             _tell_in_model_card(source.folder, source.model, score)
         return score
     assert source.folder
-    return evaluate_set(source.folder, asked, encoder=source.encoder, record=source.is_own)
+    is_download = not Path(source.name).is_dir()
+    return evaluate_set(source.folder, asked, encoder=source.encoder, record=not is_download)
 
 
 def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None, record: bool = True) -> Score:

@@ -18,6 +18,13 @@ from unicorn_hf.encoders.towers.tokens import Tokens
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TextFeatures = Callable[[Any, Any], Any]
+"""(ids, mask) to features of shape (rows, dim). Both have the shape (rows, columns); `mask` is true where a row holds
+tokens."""
+ImageFeatures = Callable[[Any], Any]
+"""Pixels of shape (images, 3, height, width) to features of shape (images, dim)."""
+Preprocess = Callable[["Image"], Any]
+"""An image to pixels of shape (3, height, width), float32."""
 MadeT = TypeVar("MadeT")
 log = logging.getLogger(__name__)
 _WAITING = 32
@@ -28,9 +35,7 @@ _WAITING = 32
 class TextTower:
     """A text tower on its device."""
 
-    features: Callable[[Any, Any], Any]
-    """(ids, mask) to features of shape (rows, dim). Both have the shape (rows, columns); `mask` is true where a row
-    holds tokens."""
+    features: TextFeatures
     tokens: Tokens
     device: str
 
@@ -39,10 +44,8 @@ class TextTower:
 class ImageTower:
     """An image tower on its device."""
 
-    features: Callable[[Any], Any]
-    """Pixels of shape (images, 3, height, width) to features of shape (images, dim)."""
-    preprocess: Callable[["Image"], Any]
-    """An image to pixels of shape (3, height, width), float32."""
+    features: ImageFeatures
+    preprocess: Preprocess
     device: str
     dtype: Any
 

@@ -15,10 +15,6 @@ from unicorn_hf.models.quiet import quiet
 log = logging.getLogger(__name__)
 
 _FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
-_ADVICE = (
-    "A model that is not in the cache is downloaded from the Hub, which must be reachable; a folder needs no network.\n"
-    "Only safetensors are read, and no code from the model's repository is run."
-)
 
 
 def model_folder(source: ModelSource) -> Path:
@@ -26,18 +22,16 @@ def model_folder(source: ModelSource) -> Path:
 
     Raises:
         InputError: there is no such folder.
-        RunError: the download failed.
     """
     if source.is_folder:
         return local_folder(source)
     from huggingface_hub import snapshot_download
 
-    with loading(str(source)):
-        return Path(snapshot_download(source.name, revision=source.revision, allow_patterns=list(_FILES)))
+    return Path(snapshot_download(source.name, revision=source.revision, allow_patterns=list(_FILES)))
 
 
 @contextmanager
-def loading(name: str, advice: str = _ADVICE) -> Iterator[None]:
+def loading(name: str, advice: str) -> Iterator[None]:
     """Convert any error inside the block to one about the model `name`.
 
     Raises:
