@@ -84,6 +84,13 @@ def test_gpus_are_known_without_the_hub(hub_client: HubClient, options: list[str
     assert "cannot be reached" in refused.stderr
 
 
+def test_an_old_huggingface_hub_is_named(hub_client: HubClient, options: list[str]) -> None:
+    code = "import sys, huggingface_hub as h; del h.HfApi.list_jobs_hardware; from unicorn_hf.cli import main; main()"
+    refused = hub_client.run(code, *options, "--gpu", "l4x1")
+    assert "huggingface_hub>=1.4" in refused.stderr
+    assert refused.returncode == 1
+
+
 def test_an_unknown_machine_is_refused_with_those_that_are_known(hub_client: HubClient, options: list[str]) -> None:
     refused = hub_client.command(*options, "--gpu", "cpu-basic")
     assert refused.returncode == 2

@@ -66,8 +66,11 @@ def _flavors() -> "dict[str, JobHardwareInfo]":
     """The Hub's flavors with a GPU, by name."""
     if problem := offline_problem():
         raise problem
+    api = hub_api()
+    if not hasattr(api, "list_jobs_hardware"):
+        raise RunError("huggingface_hub is too old to list them", "pip install --upgrade 'huggingface_hub>=1.4'")
     with hub_requests(CHECK_TIMEOUT_S):
-        return {flavor.name: flavor for flavor in hub_api().list_jobs_hardware() if flavor.accelerator}
+        return {flavor.name: flavor for flavor in api.list_jobs_hardware() if flavor.accelerator}
 
 
 def _of_flavor(flavor: "JobHardwareInfo") -> Offer:
