@@ -1,4 +1,4 @@
-"""Builds whose work folder is elsewhere, on a real S3 server: the same bytes as in a folder, whatever is killed."""
+"""Builds whose work folder is in remote storage: the same bytes as in a folder, whatever is killed."""
 
 import json
 import os
@@ -45,31 +45,31 @@ def wait_for_records(work: str, number: int, process: "subprocess.Popen[str]") -
 
 
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
-    s3: str, undisturbed: dict[str, bytes], tmp_path: Path
+    remote: str, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
-    process = start("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
-    wait_for_records(s3, 3, process)
+    process = start("build", recipe(tmp_path), "--work-dir", remote, cwd=tmp_path)
+    wait_for_records(remote, 3, process)
     # It holds its place, and does not end while it is looked at.
     os.kill(process.pid, signal.SIGSTOP)
-    second = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    second = unicorn("build", recipe(tmp_path), "--work-dir", remote, cwd=tmp_path)
     assert second.returncode == 1
     assert "another build is running" in second.stderr
     assert f"(process {process.pid})" in " ".join(second.stderr.split())
-    shown = json.loads(unicorn("status", s3, "--json", cwd=tmp_path).stdout)
+    shown = json.loads(unicorn("status", remote, "--json", cwd=tmp_path).stdout)
     assert (shown["build"]["state"], shown["build"]["pid"]) == ("running", process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "unicorn").exists()
-    done = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    done = unicorn("build", recipe(tmp_path), "--work-dir", remote, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert published_bytes(tmp_path / "unicorn") == undisturbed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.txt", "small.yaml", "unicorn"]
 
-    work = place(s3)
+    work = place(remote)
     assert "a-very-secret-word" not in "".join(
         path.read_bytes().decode(errors="replace") for path in work.rglob("*") if path.is_file()
     )
-    assert "done at" in unicorn("status", s3, cwd=tmp_path).stdout
+    assert "done at" in unicorn("status", remote, cwd=tmp_path).stdout
     told = [json.loads(line)["event"] for line in (work / "log.jsonl").read_text().splitlines()]
     assert told.count("started") == 2, "all runs are in the log"
     assert told[-1] == "done"
@@ -80,15 +80,15 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
     shard.write_bytes(bytes(content))
     for record in work.glob("packaging-*/*.json"):
         record.unlink()
-    again = unicorn("build", recipe(tmp_path), "--work-dir", s3, cwd=tmp_path)
+    again = unicorn("build", recipe(tmp_path), "--work-dir", remote, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"{shard}isdamaged" in "".join(again.stderr.split())
     assert published_bytes(tmp_path / "unicorn") == undisturbed
 
-    assert unicorn("clean", s3, cwd=tmp_path).returncode == 0
+    assert unicorn("clean", remote, cwd=tmp_path).returncode == 0
     assert not work.exists()
-    assert unicorn("status", s3, cwd=tmp_path).returncode == 2
-    assert unicorn("clean", s3, cwd=tmp_path).returncode == 2
+    assert unicorn("status", remote, cwd=tmp_path).returncode == 2
+    assert unicorn("clean", remote, cwd=tmp_path).returncode == 2
 
 
 def test_the_published_folder_is_one_of_this_machine(tmp_path: Path) -> None:
@@ -100,14 +100,14 @@ def test_the_published_folder_is_one_of_this_machine(tmp_path: Path) -> None:
         build(load_recipe(recipe(tmp_path)), "s3://bucket/unicorn")
 
 
-def test_a_plan_names_the_place(s3: str, tmp_path: Path) -> None:
-    planned = plan(load_recipe(recipe(tmp_path)), tmp_path / "unicorn", s3)
-    assert str(planned.work_dir) == s3
+def test_a_plan_names_the_place(remote: str, tmp_path: Path) -> None:
+    planned = plan(load_recipe(recipe(tmp_path)), tmp_path / "unicorn", remote)
+    assert str(planned.work_dir) == remote
     assert not planned.work_dir.exists()
 
 
-def test_a_work_folder_that_is_called_answers_is_cleaned_too(s3: str) -> None:
-    folder = place(s3).parent / "answers"
+def test_a_work_folder_that_is_called_answers_is_cleaned_too(remote: str) -> None:
+    folder = place(remote).parent / "answers"
     (folder / "state.json").write_text("{}")
     assert clean(str(folder)) >= 2
     assert not folder.exists()

@@ -1,5 +1,6 @@
 """The command `unicorn-hf`: turns options into a recipe and errors into messages."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -154,7 +155,7 @@ _PLACES = (
         "--work-dir",
         type=PlaceName(),
         metavar="DIR|URL",
-        help="The folder for work files (answers, shards, records), or a URL such as s3://BUCKET/PATH."
+        help="The folder for work files (answers, shards, records), or a URL: s3://BUCKET/PATH, hf://buckets/ORG/NAME/PATH."
         "  [default: OUT.work]",
     ),
     click.option(
@@ -333,7 +334,7 @@ def _ask(source: str, models: Sequence[str]) -> None:
 def _build(planned: "Plan", out: str, **options: Any) -> None:
     from unicorn_hf.pipeline import execute
 
-    with _progress() as progress:
+    with _progress() as progress, _stopped_by_sigterm():
         result = execute(planned, progress=progress, **options)
     _show_result(result, Path(out))
     if _uses_demo_models(planned.recipe):
@@ -1054,6 +1055,16 @@ def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
         return {}
     paths = [str(path.expanduser().absolute()) for path in files]
     return {"seeds.sources": [{"kind": "file", "path": path, "column": column} for path in paths]}
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Stop as for an interrupt where a scheduler of jobs ends the process: the work folder is released."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -573,6 +573,10 @@ class HubServer:
 
     def xet_token(self, request: Request, repo_id: str, kind: str, revision: str) -> Answer:
         (self._changeable if kind == "write" else self._readable)(request, repo_id).at(revision)
+        return self.xet_answer()
+
+    def xet_answer(self) -> Answer:
+        """The way to the store of Xet."""
         if self.xet is None:
             raise RefusedError(404, "This repository is not on Xet")
         expires = int(time.time()) + 3600
@@ -600,7 +604,7 @@ class HubServer:
         blob = commit.files[path]
         headers = {"ETag": f'"{blob.etag}"', "X-Repo-Commit": commit.oid, "Accept-Ranges": "bytes"}
         if blob.sha256 is None:
-            return _ranged(request, blob.content, headers)
+            return ranged(request, blob.content, headers)
         headers |= self._xet_headers(repo_id, commit.oid, blob.sha256)
         headers |= {"X-Linked-Size": str(len(blob.content)), "X-Linked-Etag": f'"{blob.sha256}"'}
         location = self._signed("download", repository, blob.sha256, len(blob.content))
@@ -636,7 +640,7 @@ class HubServer:
     def store_get(self, request: Request, sha256: str) -> Answer:
         repo_id, _, _ = self._signature(request, sha256)
         content = self.repositories[repo_id].large_files[sha256]
-        return _ranged(request, content, {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes"})
+        return ranged(request, content, {"ETag": f'"{sha256}"', "Accept-Ranges": "bytes"})
 
     def _signed(self, action: str, repository: Repository, sha256: str, size: int, rest: str = "") -> str:
         signature = secrets.token_hex(8)
@@ -875,7 +879,7 @@ def _card_errors(card: str) -> list[str]:
     return errors
 
 
-def _ranged(request: Request, content: bytes, headers: Mapping[str, str]) -> Answer:
+def ranged(request: Request, content: bytes, headers: Mapping[str, str]) -> Answer:
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
     if not match:
         return Answer(200, content, headers)

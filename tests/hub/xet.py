@@ -14,6 +14,7 @@ HAS_VERIFICATION, HAS_METADATA = 1 << 31, 1 << 30
 class XetFile:
     xet_hash: str
     sha256: str
+    """Empty if the client did not tell: for buckets, it does not."""
     size: int
 
 
@@ -23,17 +24,20 @@ class XetStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"local://{folder}"
+        self._shards: set[Path] = set()
+        self._files: dict[str, XetFile] = {}
 
     def num_bytes(self) -> int:
         """Of all content that was ever sent; what was sent twice in other company counts twice."""
         return sum(path.stat().st_size for path in self.folder.rglob("xorbs/**/*") if path.is_file())
 
-    def find(self, sha256: str) -> XetFile | None:
-        for shard in self.folder.rglob("shards/*.mdb"):
+    def find(self, hash_: str) -> XetFile | None:
+        """The file with this SHA-256, or this Xet hash."""
+        for shard in set(self.folder.rglob("shards/*.mdb")) - self._shards:
             for file in _files_in(shard.read_bytes()):
-                if file.sha256 == sha256:
-                    return file
-        return None
+                self._files |= {file.xet_hash: file, file.sha256: file}
+            self._shards.add(shard)
+        return self._files.get(hash_)
 
     def read(self, file: XetFile) -> bytes:
         from hf_xet import XetFileInfo, XetSession  # type: ignore[import-untyped]
@@ -54,8 +58,7 @@ def _files_in(shard: bytes) -> Iterator[XetFile]:
         size = sum(struct.unpack_from("<I", shard, segments + n * RECORD + 36)[0] for n in range(num_segments))
         metadata = segments + num_segments * RECORD * (2 if flags & HAS_VERIFICATION else 1)
         place = metadata + (RECORD if flags & HAS_METADATA else 0)
-        if flags & HAS_METADATA:
-            yield XetFile(_hex(hash_), _hex(shard[metadata : metadata + 32]), size)
+        yield XetFile(_hex(hash_), _hex(shard[metadata : metadata + 32]) if flags & HAS_METADATA else "", size)
 
 
 def _hex(hash_: bytes) -> str:

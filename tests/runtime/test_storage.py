@@ -1,15 +1,18 @@
-"""Work folders elsewhere, on a real S3 server: whole objects, and one build at a time."""
+"""Work folders in remote storage: whole objects, and one build at a time."""
 
 import os
 import pickle
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from tests.hub.buckets import BucketHub
+from tests.hub.server import Fault
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime import locks, storage
@@ -24,7 +27,8 @@ from unicorn_hf.runtime.files import (
     write_json,
     write_table,
 )
-from unicorn_hf.runtime.locks import exclusive
+from unicorn_hf.runtime.hub_buckets import BucketPath
+from unicorn_hf.runtime.locks import exclusive, make_private
 from unicorn_hf.runtime.steps import Record, Step
 
 ROWS = [{"seed": f"seed {index}", "source": "file", "domain": "d"} for index in range(5)]
@@ -34,16 +38,21 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+def numbers(folder: Path) -> list[str]:
+    """Of locks."""
+    return [name[: len("lock-000000")] for name in names(folder)]
+
+
 def test_a_path_of_this_machine_is_a_path() -> None:
     assert storage.place("some/folder") == Path("some/folder")
     assert storage.place("file:///some/folder") == Path("/some/folder")
     assert not storage.is_remote(storage.place("some/folder"))
 
 
-def test_another_place_does_what_a_path_does_and_crosses_processes(s3: str) -> None:
-    folder = storage.place(f"{s3}/")
+def test_another_place_does_what_a_path_does_and_crosses_processes(remote: str) -> None:
+    folder = storage.place(f"{remote}/")
     assert storage.is_remote(folder)
-    assert str(folder) == s3
+    assert str(folder) == remote
     path = pickle.loads(pickle.dumps(folder / "captions-0f" / "a.json"))  # noqa: S301
     write_json(path, {"a": 1})
     assert (path.read_text(), path.name, path.parent.name) == ('{\n  "a": 1\n}\n', "a.json", "captions-0f")
@@ -57,6 +66,9 @@ def test_another_place_does_what_a_path_does_and_crosses_processes(s3: str) -> N
         ("https://host/path?X-Amz-Signature=a-secret", "contains credentials"),
         ("s3:///path", "the bucket is missing"),
         ("nonsense://bucket/path", "unknown storage nonsense://"),
+        ("hf://buckets/ORG", "the bucket is incomplete"),
+        ("hf://datasets/ORG/NAME/work", "each file would be a commit"),
+        ("hf://ORG/NAME", "each file would be a commit"),
     ],
 )
 def test_a_url_that_is_no_place_is_refused_and_its_secret_is_not_told(url: str, message: str) -> None:
@@ -65,15 +77,16 @@ def test_a_url_that_is_no_place_is_refused_and_its_secret_is_not_told(url: str, 
     assert "a-secret" not in str(caught.value)
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("url", "extra"), [("s3://bucket/path", "s3"), ("hf://buckets/ORG/NAME/path", "hf")])
+def test_a_package_that_is_missing_is_named(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(InputError) as caught:
-        storage.place("s3://bucket/path")
-    assert caught.value.advice == "pip install 'unicorn-hf[s3]'"
+        storage.place(url)
+    assert caught.value.advice == f"pip install 'unicorn-hf[{extra}]'"
 
 
-def test_an_error_leaves_the_old_object_and_nothing_else(s3: str) -> None:
-    path = storage.place(s3) / "a.txt"
+def test_an_error_leaves_the_old_object_and_nothing_else(remote: str) -> None:
+    path = storage.place(remote) / "a.txt"
     write_bytes(path, b"old")
     with pytest.raises(RuntimeError, match="broken"), atomic(path) as temporary:
         temporary.write_bytes(b"new, half")
@@ -85,8 +98,8 @@ def test_an_error_leaves_the_old_object_and_nothing_else(s3: str) -> None:
     assert names(path.parent) == ["a.txt"]
 
 
-def test_shards_come_back_and_damage_is_found(s3: str) -> None:
-    folder = storage.place(s3)
+def test_shards_come_back_and_damage_is_found(remote: str) -> None:
+    folder = storage.place(remote)
     write_table(folder / "t.parquet", rows_table(ROWS, SEEDS), SEEDS)
     assert read_table(folder / "t.parquet", SEEDS).to_pylist() == ROWS
     table = pa.table({"number": pa.array([1.5, 2.5], pa.float32())})
@@ -96,14 +109,14 @@ def test_shards_come_back_and_damage_is_found(s3: str) -> None:
         content = bytearray((folder / name).read_bytes())
         content[len(content) // 2] ^= 1
         (folder / name).write_bytes(content)
-    with pytest.raises(DamagedShardError, match=r"s3://.*t\.parquet is damaged"):
+    with pytest.raises(DamagedShardError, match=rf"{remote}/t\.parquet is damaged"):
         read_table(folder / "t.parquet", SEEDS)
     with pytest.raises(DamagedShardError, match="is missing"):
         map_arrow(folder / "gone.arrow")
 
 
-def test_partitions_are_found_as_in_a_folder(s3: str) -> None:
-    step = Step.of(storage.place(s3), "captions", "configuration")
+def test_partitions_are_found_as_in_a_folder(remote: str) -> None:
+    step = Step.of(storage.place(remote), "captions", "configuration")
     assert step.find("000", "inputs", Record) is None
     write_table(step.shard("000", "captions"), rows_table(ROWS, SEEDS), SEEDS)
     record = step.finish("000", Record(inputs="inputs", num_bytes=step.sizes("000", "captions")))
@@ -113,8 +126,8 @@ def test_partitions_are_found_as_in_a_folder(s3: str) -> None:
     assert names(step.folder) == ["000.captions.parquet"]
 
 
-def test_a_folder_and_all_in_it_are_deleted(s3: str) -> None:
-    folder = storage.place(s3)
+def test_a_folder_and_all_in_it_are_deleted(remote: str) -> None:
+    folder = storage.place(remote)
     storage.remove_tree(folder)
     for name in ("a", "b/c", "b/d"):
         write_bytes(folder / name, b"1")
@@ -124,10 +137,10 @@ def test_a_folder_and_all_in_it_are_deleted(s3: str) -> None:
     assert names(folder.parent) == ["beside"]
 
 
-def test_a_second_build_is_told_to_wait(s3: str) -> None:
-    folder = storage.place(s3)
+def test_a_second_build_is_told_to_wait(remote: str) -> None:
+    folder = storage.place(remote)
     with exclusive(folder):
-        said = f"another build is running in {s3} on .*process {os.getpid()}"
+        said = f"another build is running in {remote} on .*process {os.getpid()}"
         with pytest.raises(RunError, match=said) as caught, exclusive(folder):
             pytest.fail("two hold it")
         assert "--work-dir" in caught.value.advice
@@ -136,9 +149,9 @@ def test_a_second_build_is_told_to_wait(s3: str) -> None:
         pass
 
 
-def test_of_many_at_once_one_holds_it(s3: str) -> None:
-    folder = storage.place(s3)
-    together, held, refused, release = threading.Barrier(8), [], [], threading.Event()
+def test_of_many_at_once_one_holds_it(remote: str, number: int = 8) -> None:
+    folder = storage.place(remote)
+    together, held, refused, release = threading.Barrier(number), [], [], threading.Event()
 
     def take() -> None:
         together.wait()
@@ -148,40 +161,40 @@ def test_of_many_at_once_one_holds_it(s3: str) -> None:
                 release.wait(60)
         except RunError:
             refused.append(1)
-            if len(refused) == 7:
+            if len(refused) == number - 1:
                 release.set()
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
+    threads = [threading.Thread(target=take) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(held), len(refused)) == (1, 7)
+    assert (len(held), len(refused)) == (1, number - 1)
 
 
-def test_what_a_killed_build_held_is_taken_over_at_once_on_its_machine(s3: str) -> None:
+def test_what_a_killed_build_held_is_taken_over_at_once_on_its_machine(remote: str) -> None:
     code = (
         "import sys, time\n"
         "from unicorn_hf.runtime.locks import exclusive; from unicorn_hf.runtime.storage import place\n"
         "with exclusive(place(sys.argv[1])):\n"
         "    print('held', flush=True); time.sleep(600)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, s3], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, remote], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match=f"process {process.pid}"), exclusive(storage.place(s3)):
+        with pytest.raises(RunError, match=f"process {process.pid}"), exclusive(storage.place(remote)):
             pytest.fail("two hold it")
     finally:
         process.kill()
         process.wait()
-    with exclusive(storage.place(s3)):
-        assert names(storage.place(s3)) == ["lock-000002"]
+    with exclusive(storage.place(remote)):
+        assert numbers(storage.place(remote)) == ["lock-000002"]
 
 
 @pytest.mark.parametrize("content", ["of another machine", "no lock of ours"])
-def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = storage.place(s3)
+def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = storage.place(remote)
     holder = locks._Holder(machine=("elsewhere", "x"), pid=1, started=0).model_dump_json()
     write_bytes(folder / "lock-000007", b"{" if "no lock" in content else holder.encode())
     with pytest.raises(RunError) as caught, exclusive(folder):
@@ -189,18 +202,18 @@ def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, s3: str, m
     assert "its lock expires in 1" in caught.value.advice, "in about 120 s"
     monkeypatch.setattr(locks, "_SILENT_S", -1.0)
     with exclusive(folder):
-        assert names(folder) == ["lock-000008"]
+        assert numbers(folder) == ["lock-000008"]
 
 
-def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_BEAT_S", 0.05)
-    folder = storage.place(s3)
+    folder = storage.place(remote)
     with pytest.raises(RunError, match="another build took over"), exclusive(folder):
         write_bytes(folder / "lock-000002", b"{}")
     assert names(folder) == ["lock-000002"], "what is the other's stays"
 
 
-def test_a_holder_is_heard_as_long_as_it_lives(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_is_heard_as_long_as_it_lives(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_BEAT_S", 0.05)
     written: list[Path] = []
     put = storage.put
@@ -213,16 +226,16 @@ def test_a_holder_is_heard_as_long_as_it_lives(s3: str, monkeypatch: pytest.Monk
             heard.set()
 
     monkeypatch.setattr(storage, "put", told)
-    with exclusive(storage.place(s3)):
+    with exclusive(storage.place(remote)):
         assert heard.wait(30)
-    assert {path.name for path in written} == {"lock-000001"}
+    assert len({path.name for path in written}) == 1
 
 
-def test_a_server_that_is_gone_at_the_end_undoes_nothing(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_gone_at_the_end_undoes_nothing(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(folder: Path) -> None:
         raise OSError("no network")
 
-    with exclusive(storage.place(s3)):
+    with exclusive(storage.place(remote)):
         monkeypatch.setattr(locks, "_locks", gone)
 
 
@@ -243,3 +256,67 @@ def test_a_server_that_does_not_answer_is_no_traceback(s3: str, monkeypatch: pyt
             pytest.fail("held")
     finally:
         S3FileSystem.clear_instance_cache()
+
+
+def test_a_bucket_of_the_hub_is_created_private_and_public_ones_are_told(hf: str, bucket_hub: BucketHub) -> None:
+    with exclusive(storage.place(hf.replace("some-bucket", "new"))):
+        assert bucket_hub.buckets["unicorn-lab/new"].private
+    assert not locks.is_open_to_others(storage.place(hf))
+    bucket_hub.buckets["unicorn-lab/some-bucket"].private = False
+    assert locks.is_open_to_others(storage.place(hf))
+
+
+def test_a_token_that_may_not_write_ends_at_the_start(
+    hf: str, bucket_hub: BucketHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", bucket_hub.reading_token)
+    for folder in (hf, hf.replace("some-bucket", "new")):
+        for take in (exclusive(storage.place(folder)).__enter__, lambda: make_private(storage.place(folder))):
+            with pytest.raises(RunError, match=f"{folder} cannot be reached or written") as caught:
+                take()
+            assert bucket_hub.reading_token not in str(caught.value)
+
+
+def test_times_are_the_hubs(hf: str, bucket_hub: BucketHub) -> None:
+    bucket_hub.clock_ahead_s = 5000
+    path = storage.place(hf) / "a"
+    write_bytes(path, b"1")
+    assert storage.modified(path) > time.time() + 4000
+
+
+def test_a_claim_waits_until_listings_show_the_others(
+    hf: str, bucket_hub: BucketHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that start together, where the Hub shows a new file late."""
+    bucket_hub.lag_s = 1.0
+    monkeypatch.setattr(BucketPath, "settle_s", 2.0)
+    test_of_many_at_once_one_holds_it(hf, 2)
+
+
+def test_a_silent_lock_is_waited_for(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_LATE_S", -1.0)
+    monkeypatch.setattr(locks, "_SILENT_S", 2.0)
+    monkeypatch.setattr(locks, "_LOOK_S", 0.1)
+    folder = storage.place(remote)
+    holder = locks._Holder(machine=("elsewhere", "x"), pid=1, started=0).model_dump_json()
+    write_bytes(folder / "lock-000007", holder.encode())
+    with exclusive(folder):
+        assert numbers(folder) == ["lock-000008"]
+
+
+def test_the_hub_may_fail_for_a_while(hf: str, bucket_hub: BucketHub) -> None:
+    folder = storage.place(hf)
+    for method, path in (("POST", "/batch"), ("GET", "/resolve/"), ("GET", "/tree"), ("POST", "/paths-info")):
+        bucket_hub.faults.append(Fault(method, path, status=503))
+    write_bytes(folder / "a", b"1")
+    assert (storage.read(folder / "a"), storage.listed(folder), (folder / "a").stat().st_size) == (b"1", [("a", 1)], 1)
+    assert [fault.struck for fault in bucket_hub.faults] == [2, 2, 2, 2]
+
+
+def test_deleting_what_is_gone_is_no_error(remote: str) -> None:
+    folder = storage.place(remote)
+    write_bytes(folder / "a", b"1")
+    storage.remove([folder / "a", folder / "b"])
+    storage.remove([folder / "a"])
+    storage.remove([])
+    assert not folder.exists()

@@ -8,7 +8,7 @@ from unicorn_hf.runtime.answers import FOLDER as ANSWERS
 from unicorn_hf.runtime.batches import FOLDER as BATCHES
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.locks import exclusive
-from unicorn_hf.runtime.storage import is_remote, place, remove_tree
+from unicorn_hf.runtime.storage import is_remote, num_bytes, place, remove_tree
 
 
 def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
@@ -28,7 +28,7 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
     if not work_dir.is_dir():
         raise InputError(f"{folder} has no work files: the folder {work_dir} does not exist")
     with disk_errors(), exclusive(work_dir):
-        before = _num_bytes(work_dir)
+        before = num_bytes(work_dir)
         if not keep_answers:
             remove_tree(work_dir)
             return before
@@ -37,8 +37,4 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
                 path.unlink()
             elif path.name not in (ANSWERS, BATCHES):
                 remove_tree(path)
-        return before - _num_bytes(work_dir)
-
-
-def _num_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return before - num_bytes(work_dir)

@@ -30,6 +30,7 @@ from unicorn_hf.runtime.limits import Budget
 from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Step
+from unicorn_hf.runtime.storage import is_remote
 from unicorn_hf.seeds.step import check_prepared, prepare_seeds
 
 _HOUR_S = 3600
@@ -128,7 +129,14 @@ def execute(
 def _warn(planned: Plan, progress: Progress) -> None:
     if planned.place.warning:
         progress.note(f"warning: {planned.place.warning}")
-    if is_open_to_others(planned.work_dir):
+    if not is_open_to_others(planned.work_dir):
+        return
+    if is_remote(planned.work_dir):
+        progress.note(
+            f"warning: anyone can read the work folder {planned.work_dir}: make its bucket private on the Hub"
+            " (Settings), or choose another --work-dir"
+        )
+    else:
         progress.note(
             f"warning: other users can read the work folder {planned.work_dir}, which also holds other files of yours:"
             f" run chmod 700 {planned.work_dir}, or choose another --work-dir"

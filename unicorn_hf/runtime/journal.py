@@ -17,12 +17,16 @@ from pydantic import BaseModel
 from unicorn_hf.core.errors import UnicornError, WaitingError
 from unicorn_hf.runtime.files import write_json, write_text
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.runtime.storage import errors, is_remote
+from unicorn_hf.runtime.storage import errors, is_remote, put_every_s
 
 STATE = "state.json"
 LOG = "log.jsonl"
 EVERY_S = 2.0
-"""Interval at which a running build writes its state."""
+
+
+def interval_s(folder: Path) -> float:
+    """Interval at which a running build writes its state: longer where the storage limits requests."""
+    return max(EVERY_S, put_every_s(folder))
 
 
 class StageState(BaseModel):
@@ -169,7 +173,7 @@ class Journal(Progress):
         self._log(**event)
 
     def _beat(self) -> None:
-        while not self._ended.wait(EVERY_S):
+        while not self._ended.wait(interval_s(self._folder)):
             self._write()
 
     def _write(self) -> None:

@@ -1,11 +1,14 @@
 """One build at a time in a work folder."""
 
 import fcntl
+import logging
 import os
 import platform
+import random
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +19,8 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.runtime import storage
 
+log = logging.getLogger(__name__)
+
 _ATTEMPTS = 100
 _PRIVATE = 0o700
 _OURS = re.compile(
@@ -23,9 +28,13 @@ _OURS = re.compile(
 )
 """Names that builds create in a work folder: the folders of steps, and files about the build as a whole."""
 _LOCK = "lock-"
+_LOOKS = 10
+_LOOK_S = 0.5
 _BEAT_S = 20.0
 _SILENT_S = 120.0
 """A holder that has not renewed its lock for this long is gone, or cut off from the network."""
+_LATE_S = 30.0
+"""After this long, it is probably gone: another process waits until it is."""
 _WAIT = "Wait until it ends, or use another --work-dir."
 
 
@@ -79,14 +88,24 @@ def _hold(folder: Path) -> int:
 
 
 def make_private(folder: Path) -> None:
-    """Create a local folder that other users cannot read, unless it exists."""
+    """Create a folder that other users cannot read, unless it exists.
+
+    Raises:
+        RunError: remote storage cannot be reached or written.
+    """
     if not storage.is_remote(folder):
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        return
+    with _reaching(folder):
+        storage.make_bucket(folder)
+        _now(folder)
 
 
 def is_open_to_others(folder: Path) -> bool:
-    """Whether the folder's mode lets other users of this machine in."""
-    return not storage.is_remote(folder) and bool(folder.stat().st_mode & ~_PRIVATE & 0o777)
+    """Whether the mode of a local folder lets other users of this machine in, or anyone can read a bucket."""
+    if storage.is_remote(folder):
+        return storage.is_public(folder)
+    return bool(folder.stat().st_mode & ~_PRIVATE & 0o777)
 
 
 def _close_to_others(folder: Path) -> None:
@@ -123,17 +142,16 @@ class _Holder(BaseModel):
 
 @contextmanager
 def _exclusive_remote(folder: Path) -> Iterator[None]:
-    """Lock a folder in storage that has no locks but can create an object exclusively: the highest number holds it.
+    """Lock a folder in storage that has no locks, but lists all files that were written before.
 
-    The holder rewrites its object periodically. Another process takes over by creating the next number, which only one
-    can, when the object is stale by the storage's clock, or when the holder ran on this machine and is gone.
+    Who wants the folder writes an object of its own, and holds the folder if it then finds no other; else it withdraws.
+    So of two at once, the one that looks last finds the other. The holder rewrites its object periodically. Another
+    process takes over with a higher number when the object is stale by the storage's clock, or when the holder ran on
+    this machine and is gone.
     """
-    try:
+    with _reaching(folder):
+        storage.make_bucket(folder)
         lock = _take(folder)
-    except _errors() as error:
-        raise RunError(
-            f"{folder} cannot be reached or written: {error}", "Check the URL and the permissions."
-        ) from error
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(lock, ended), name="lock", daemon=True)
     beats.start()
@@ -148,26 +166,66 @@ def _exclusive_remote(folder: Path) -> Iterator[None]:
         ended.set()
         beats.join()
         with suppress(*_errors()):  # The work is complete, and the lock expires.
-            lock.unlink(missing_ok=True)
+            storage.remove([lock])
+
+
+@contextmanager
+def _reaching(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except _errors() as error:
+        raise RunError(
+            f"{folder} cannot be reached or written: {error}", "Check the URL and the permissions."
+        ) from error
 
 
 def _take(folder: Path) -> Path:
     content = _Holder.here().model_dump_json().encode()
     for _ in range(_ATTEMPTS):
-        number, locks = 1, _locks(folder)
-        if locks:
-            _check_gone(locks[-1])
-            number = int(locks[-1].name.removeprefix(_LOCK)) + 1
-        lock = folder / f"{_LOCK}{number:06d}"
-        if storage.create(lock, content):
-            for old in locks:
-                old.unlink(missing_ok=True)
+        gone = _locks(folder)
+        for lock in gone:
+            _await_end(lock)
+        number = 1 + max((_number_of(lock) for lock in gone), default=0)
+        lock = folder / f"{_LOCK}{number:06d}-{uuid4().hex[:8]}"
+        storage.put(lock, content)
+        is_alone = _is_alone(lock, gone)
+        storage.remove(gone if is_alone else [lock])
+        if is_alone:
             return lock
+        time.sleep(random.uniform(0, _LOOK_S))  # noqa: S311 - not the same time for all
     raise RunError(f"other builds keep taking {folder}", _WAIT)
 
 
-def _check_gone(lock: Path) -> None:
+def _is_alone(lock: Path, gone: Sequence[Path]) -> bool:
+    """Whether there is no other lock than those whose holders are gone."""
+    for _ in range(_LOOKS):
+        time.sleep(storage.settle_s(lock.parent))
+        others = set(_locks(lock.parent)) - {lock, *gone}
+        if not others:
+            return True
+        if min(others) < lock:
+            return False
+        # The first by name: if the others came at the same time, they withdraw now.
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _await_end(lock: Path) -> None:
+    """Return when the lock's holder is gone, at once or when its lock expires.
+
+    Raises:
+        RunError: the holder may be alive.
     """
+    if not _is_late(lock):
+        return
+    log.warning("%s: the build that holds it is silent: waiting until its lock expires", lock.parent)
+    while _is_late(lock):
+        time.sleep(_LOOK_S * _LOOKS)
+
+
+def _is_late(lock: Path) -> bool:
+    """Whether the lock's holder is probably gone, but its lock is not yet stale; False if it is gone.
+
     Raises:
         RunError: the holder may be alive.
     """
@@ -175,13 +233,15 @@ def _check_gone(lock: Path) -> None:
         content = storage.read(lock)
         silent_s = _now(lock.parent) - storage.modified(lock)
     except FileNotFoundError:  # It has just ended.
-        return
+        return False
     try:
         holder = _Holder.model_validate_json(content)
     except ValidationError:
         holder = None
     if silent_s > _SILENT_S or (holder and holder.is_gone):
-        return
+        return False
+    if silent_s > _LATE_S:
+        return True
     who = f" on {holder.machine[0]} (process {holder.pid})" if holder else ""
     raise RunError(
         f"another build is running in {lock.parent}{who}",
@@ -198,7 +258,11 @@ def _beat(lock: Path, ended: threading.Event) -> None:
 
 def _locks(folder: Path) -> list[Path]:
     """The locks by their numbers: the last one holds the folder."""
-    return sorted(folder.glob(f"{_LOCK}*"))
+    return sorted(folder / name for name, _ in storage.listed(folder) if name.startswith(_LOCK))
+
+
+def _number_of(lock: Path) -> int:
+    return int(lock.name.removeprefix(_LOCK).partition("-")[0])
 
 
 def _is_lost(lock: Path) -> bool:
@@ -214,7 +278,7 @@ def _now(folder: Path) -> float:
     try:
         return storage.modified(probe)
     finally:
-        probe.unlink(missing_ok=True)
+        storage.remove([probe])
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -8,8 +8,9 @@ treat the two differently.
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 from unicorn_hf.core.errors import InputError
 
 _LOCAL = ("file", "local")
+_EXTRAS = {"s3": "unicorn-hf[s3]", "s3a": "unicorn-hf[s3]", "hf": "unicorn-hf[hf]"}
+_BUCKET = "hf://buckets/ORG/NAME/PATH"
 
 
 def place(text: str | Path) -> Path:
@@ -49,6 +52,8 @@ def place(text: str | Path) -> Path:
         return Path(parts.path)
     if not parts.netloc:
         raise InputError(f"{text}: the bucket is missing", f"For example: {scheme}://BUCKET/unicorn.work")
+    if scheme == "hf":
+        _check_bucket(text, parts.netloc, parts.path)
     return cast(Path, _upath(scheme, text.rstrip("/")))
 
 
@@ -67,6 +72,21 @@ def local_place(text: str | Path) -> Path:
     return found.expanduser().absolute()
 
 
+def _check_bucket(text: str, kind: str, path: str) -> None:
+    """
+    Raises:
+        InputError: the URL is not in a bucket of the Hub.
+    """
+    if kind != "buckets":
+        raise InputError(
+            f"{text}: work files cannot lie in a repository of the Hub: each file would be a commit, and the Hub limits"
+            " commits per hour",
+            f"Use a bucket: {_BUCKET}",
+        )
+    if len([part for part in path.split("/") if part]) < 2:  # noqa: PLR2004
+        raise InputError(f"{text}: the bucket is incomplete", f"Use {_BUCKET}")
+
+
 def _upath(scheme: str, text: str) -> Any:
     from fsspec import get_filesystem_class
 
@@ -74,13 +94,15 @@ def _upath(scheme: str, text: str) -> Any:
         from upath import UPath
 
         get_filesystem_class(scheme)
+        if scheme == "hf":
+            import_module("unicorn_hf.runtime.hub_buckets")
     except ImportError as error:
-        what = "unicorn-hf[s3]" if scheme in ("s3", "s3a") else "universal-pathlib"
+        what = _EXTRAS.get(scheme, "universal-pathlib")
         raise InputError(
             f"{text}: the package for this storage is not installed: {error}", f"pip install '{what}'"
         ) from error
     except ValueError as error:
-        raise InputError(f"{text}: unknown storage {scheme}://", "Use s3://, gs://, abfs://, or a path.") from error
+        raise InputError(f"{text}: unknown storage {scheme}://", "Use hf://, s3://, gs://, abfs://, or a path.") from error
     # Without a cache: files of other processes must be visible immediately.
     return UPath(text, use_listings_cache=False)
 
@@ -89,13 +111,43 @@ def is_remote(path: object) -> bool:
     return not isinstance(path, str | Path)
 
 
+def put_every_s(path: object) -> float:
+    """Seconds between two writes of a small file that changes all the time: what the storage's limits allow."""
+    return float(getattr(path, "put_every_s", 0.0))
+
+
+def settle_s(path: object) -> float:
+    """Seconds until a new file is in all listings of its storage."""
+    return float(getattr(path, "settle_s", 0.0))
+
+
 def errors() -> tuple[type[Exception], ...]:
     """Errors of the storage packages in use that are not an OSError."""
-    if "botocore" not in sys.modules:
-        return ()
-    from botocore.exceptions import BotoCoreError, ClientError
+    found: list[type[Exception]] = []
+    if "botocore" in sys.modules:
+        from botocore.exceptions import BotoCoreError, ClientError
 
-    return BotoCoreError, ClientError
+        found += [BotoCoreError, ClientError]
+    if "unicorn_hf.runtime.hub_buckets" in sys.modules:
+        from hf_xet import XetAuthenticationError
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # The second is of the HTTP library, httpx or httpx2. Xet's client raises Python's own.
+        found += [HfHubHTTPError, HfHubHTTPError.__mro__[1], XetAuthenticationError, ConnectionError, TimeoutError]
+    return tuple(found)
+
+
+def make_bucket(folder: Path) -> None:
+    """Create the bucket of a folder on the Hub, private, unless it exists; other kinds of buckets must exist."""
+    fs, name = _at(folder)
+    if hasattr(fs, "make_bucket"):
+        fs.make_bucket(name)
+
+
+def is_public(folder: Path) -> bool:
+    """Whether anyone can read the folder; False where the storage does not say."""
+    fs, name = _at(folder)
+    return hasattr(fs, "is_public") and bool(fs.is_public(name))
 
 
 def read(path: Path, start: int | None = None) -> bytes:
@@ -113,19 +165,24 @@ def put(path: Path, content: bytes) -> None:
     fs, name = _at(path)
     try:
         fs.pipe_file(name, content)
-    except FileNotFoundError:  # This storage has folders.
+    except FileNotFoundError:
+        from upath.implementations.cloud import CloudPath
+
+        if isinstance(path, CloudPath):  # There is no such bucket.
+            raise
         fs.makedirs(cast(Any, path).parent.path, exist_ok=True)
         fs.pipe_file(name, content)
 
 
-def create(path: Path, content: bytes) -> bool:
-    """Create an object exclusively; return whether it was created. Of concurrent calls one succeeds."""
-    fs, name = _at(path)
-    try:
-        fs.pipe_file(name, content, mode="create")
-    except FileExistsError:
-        return False
-    return True
+def remove(paths: Collection[Path]) -> None:
+    """Delete files of one folder that may be gone already; in remote storage, in one request."""
+    if not any(is_remote(path) for path in paths):
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return
+    places = [_at(path) for path in paths]
+    with suppress(FileNotFoundError):
+        places[0][0].rm([name for _, name in places])
 
 
 def upload(local: Path, path: Path) -> None:
@@ -158,6 +215,12 @@ def listed(folder: Path) -> list[tuple[str, int]]:
     except FileNotFoundError:
         return []
     return sorted((info["name"].rpartition("/")[2], int(info["size"])) for info in details if info["type"] == "file")
+
+
+def num_bytes(folder: Path) -> int:
+    """Size of a folder's content."""
+    fs, name = _at(folder)
+    return sum(int(info["size"]) for info in fs.find(name, detail=True).values())
 
 
 def remove_tree(folder: Path) -> None:

@@ -13,7 +13,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.batches import BatchEntry, batches_in
-from unicorn_hf.runtime.journal import EVERY_S, STATE, BuildState
+from unicorn_hf.runtime.journal import STATE, BuildState, interval_s
 from unicorn_hf.runtime.storage import is_remote, place
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def _read(path: Path) -> BuildState:
 
 def _is_written(path: Path, build: BuildState) -> bool:
     """Whether the state changes within some seconds: clocks of two machines may differ, and any clock may jump."""
-    started = time.monotonic()
-    while time.monotonic() - started < 3 * EVERY_S:
-        time.sleep(EVERY_S / 4)
+    started, every_s = time.monotonic(), interval_s(path)
+    while time.monotonic() - started < 3 * every_s:
+        time.sleep(every_s / 4)
         if _read(path).updated != build.updated:
             return True
     return False
@@ -107,7 +107,7 @@ def watch(folder: str | Path) -> None:
     found = status(folder)
     with Live(drawn(found), auto_refresh=False) as live:
         while found.is_alive:
-            time.sleep(EVERY_S)
+            time.sleep(interval_s(place(folder)))
             found = status(folder)
             live.update(drawn(found), refresh=True)
 

@@ -1,8 +1,8 @@
 """Append-only log of answers: lines of text, each with a checksum, in a file that one process writes.
 
 On a file system a line is written immediately and synced within `SYNC_S`: the death of the process loses nothing, that
-of the machine half a second. An object cannot be appended to: in object storage the lines of `PUT_S` seconds become one
-object.
+of the machine half a second. An object cannot be appended to: in object storage the lines of `PUT_S` seconds, or of more where the storage
+limits requests, become one object.
 """
 
 import json
@@ -12,7 +12,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 from zlib import crc32
 
 from unicorn_hf.core.generation import Answer
@@ -62,7 +61,7 @@ def whole_lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 class Journal(ABC):
     """The answers of one process, in files whose names begin with the journal's. A thread flushes them soon."""
 
-    flush_every_s: ClassVar[float]
+    flush_every_s: float
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
@@ -173,10 +172,9 @@ class FileJournal(Journal):
 class ObjectJournal(Journal):
     """A journal in objects, each of which holds the lines of a few seconds."""
 
-    flush_every_s = PUT_S
-
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__()
+        self.flush_every_s = max(PUT_S, storage.put_every_s(folder))
         self._folder = folder
         self._name = name
         self._putting = threading.Lock()
@@ -205,8 +203,7 @@ class ObjectJournal(Journal):
         with self._putting:
             with self._changing:
                 self._lines = []
-            for path in self._written:
-                path.unlink(missing_ok=True)
+            storage.remove(self._written)
             self._written = []
 
     def _write(self, lines: bytes) -> None:

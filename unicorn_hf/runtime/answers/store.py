@@ -103,8 +103,7 @@ class AnswerStore:
             written = time.time() - STALE_S
             stale = [path for path, _ in _listed(self._journals, journal.ENDING) if storage.modified(path) < written]
             self.add_all(_in_journals(stale), self._name)
-            for path in stale:
-                path.unlink(missing_ok=True)
+            storage.remove(stale)
 
     def add_all(self, answers: Iterable[tuple[str, Answer]], name: str) -> None:
         """Store answers as segments whose names begin with `name`."""
