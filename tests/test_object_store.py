@@ -22,10 +22,10 @@ def recipe(folder: Path) -> Path:
     path = folder / "small.yaml"
     path.write_text(
         "partition_rows: 25\nseeds: {sources: [{path: seeds.txt, kind: file}]}\nengine: {kind: echo}\n"
-        "captions: {num: 150, near_duplicates: {semantic_threshold: 0.99}}\ninstructions: {num: 40}\n"
+        "captions: {num: 100, near_duplicates: {semantic_threshold: 0.99}}\ninstructions: {num: 20}\n"
         "representations: {encoder: 'hashing:64'}\ncluster: {workers: 2}\n"
     )
-    write_seeds(folder / "seeds.txt", 200)
+    write_seeds(folder / "seeds.txt", 150)
     return path
 
 

@@ -116,10 +116,19 @@ def test_a_second_build_is_told_to_wait_and_ctrl_c_says_how_to_go_on(
     assert "another build is running" in second.stderr
     # As a terminal does it: to the command and all its workers.
     os.killpg(process.pid, signal.SIGINT)
+    check_stopped(process)
+    assert not (tmp_path / "unicorn").exists()
+    # As a scheduler of jobs does it.
+    process = start(*arguments(tmp_path), cwd=tmp_path)
+    wait_for_records(tmp_path, 21, process)
+    process.terminate()
+    check_stopped(process)
+    assert unicorn(*arguments(tmp_path), cwd=tmp_path).returncode == 0
+    assert published_bytes(tmp_path / "unicorn") == undisturbed
+
+
+def check_stopped(process: "subprocess.Popen[str]") -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "run the same command again to resume" in told
     assert "Traceback" not in told, told
-    assert not (tmp_path / "unicorn").exists()
-    assert unicorn(*arguments(tmp_path), cwd=tmp_path).returncode == 0
-    assert published_bytes(tmp_path / "unicorn") == undisturbed

@@ -1,7 +1,13 @@
-"""The Hub of the tests with buckets: their protocol, as huggingface_hub speaks it, over the store of Xet."""
+"""The Hub of the tests with buckets: their protocol, as huggingface_hub speaks it.
 
+Clients upload with the real hf_xet, each time into a folder of its own: one folder takes one process at a time. The Hub
+reads what a batch names, and serves it over HTTP.
+"""
+
+import itertools
 import json
 import re
+import shutil
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.hub.server import Answer, HubServer, RefusedError, Request, ranged
-from tests.hub.xet import XetFile, XetStore
+from tests.hub.xet import XetStore
 
+_EMPTY = "0" * 64
+"""Xet's hash of an empty file, which is in no store."""
 _ID = r"(?P<bucket_id>[^/]+/[^/]+)"
 
 
 @dataclass(frozen=True)
 class BucketFile:
-    xet: XetFile
+    content: bytes
+    xet_hash: str
     mtime: float
     """By the client's clock, in seconds."""
     uploaded: float
@@ -39,7 +48,8 @@ class BucketHub(HubServer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.xet = XetStore(folder)
+        self._uploads: list[XetStore] = []
+        self._folders = (folder / str(number) for number in itertools.count())
         self.buckets: dict[str, Bucket] = {}
         api = rf"/api/buckets/{_ID}"
         file = rf"/buckets/{_ID}/resolve/(?P<path>.+)"
@@ -54,10 +64,6 @@ class BucketHub(HubServer):
             ("HEAD", file, self.bucket_file),
         ):
             self._routes[False].append((method, re.compile(pattern), answer))
-
-    def bucket_content(self, bucket_id: str, path: str) -> bytes:
-        assert self.xet
-        return self.xet.read(self.buckets[bucket_id].files[path].xet)
 
     def create_bucket(self, request: Request, bucket_id: str) -> Answer:
         self._need_write(request, bucket_id.partition("/")[0])
@@ -75,7 +81,7 @@ class BucketHub(HubServer):
                 "id": bucket_id,
                 "private": bucket.private,
                 "createdAt": "2026-01-01T00:00:00.000Z",
-                "size": sum(file.xet.size for file in bucket.files.values()),
+                "size": sum(len(file.content) for file in bucket.files.values()),
                 "totalFiles": len(bucket.files),
             }
         )
@@ -117,30 +123,37 @@ class BucketHub(HubServer):
                 if bucket.files.pop(line["path"], None) is None:
                     failed.append({"path": line["path"], "error": "File not found"})
                 continue
-            assert line["type"] in ("addFile", "copyFile") and self.xet
-            if (found := self.xet.find(line["xetHash"])) is None:
+            assert line["type"] in ("addFile", "copyFile")
+            if (content := self._content(line["xetHash"])) is None:
                 failed.append({"path": line["path"], "error": "Xet hash not found"})
             else:
-                bucket.files[line["path"]] = BucketFile(found, line["mtime"] / 1000, self._now())
+                file = BucketFile(content, line["xetHash"], line["mtime"] / 1000, self._now())
+                bucket.files[line["path"]] = file
         return Answer.json({"success": not failed, "failed": failed}, 422 if failed else 200)
 
     def bucket_token(self, request: Request, bucket_id: str, kind: str) -> Answer:
         self._bucket(request, bucket_id)
-        if kind == "write":
-            self._need_write(request, bucket_id.partition("/")[0])
-        return self.xet_answer()
+        assert kind == "write", "files are read over HTTP"
+        self._need_write(request, bucket_id.partition("/")[0])
+        self._uploads.append(XetStore(next(self._folders)))
+        return self.xet_answer(self._uploads[-1])
 
     def bucket_file(self, request: Request, bucket_id: str, path: str) -> Answer:
         files = self._bucket(request, bucket_id).files
         if path not in files:
             raise RefusedError(404, f"{path} not found", code="EntryNotFound")
-        xet = files[path].xet
-        route = f"{self.url}/api/buckets/{bucket_id}/xet-read-token"
-        headers = {
-            "ETag": f'"{xet.xet_hash}"', "X-Linked-Size": str(xet.size), "X-Xet-Hash": xet.xet_hash,
-            "Link": f'<{route}>; rel="xet-auth"',
-        }  # fmt: skip
-        return ranged(request, self.bucket_content(bucket_id, path), headers)
+        return ranged(request, files[path].content, {"ETag": f'"{files[path].xet_hash}"'})
+
+    def _content(self, xet_hash: str) -> bytes | None:
+        """What a client has uploaded, or a file has."""
+        for store in self._uploads:
+            if file := store.find(xet_hash):
+                # The client still has the folder open.
+                copy = XetStore(shutil.copytree(store.folder, next(self._folders)))
+                self._uploads.remove(store)
+                return copy.read(file)
+        files = (file for bucket in self.buckets.values() for file in bucket.files.values())
+        return b"" if xet_hash == _EMPTY else next((f.content for f in files if f.xet_hash == xet_hash), None)
 
     def _bucket(self, request: Request, bucket_id: str) -> Bucket:
         role = self._role(request)
@@ -155,7 +168,7 @@ class BucketHub(HubServer):
 
 def _listed(path: str, file: BucketFile) -> dict[str, Any]:
     return {
-        "type": "file", "path": path, "size": file.xet.size, "xetHash": file.xet.xet_hash,
+        "type": "file", "path": path, "size": len(file.content), "xetHash": file.xet_hash,
         "mtime": _iso(file.mtime), "uploadedAt": _iso(file.uploaded),
     }  # fmt: skip
 

@@ -573,15 +573,15 @@ class HubServer:
 
     def xet_token(self, request: Request, repo_id: str, kind: str, revision: str) -> Answer:
         (self._changeable if kind == "write" else self._readable)(request, repo_id).at(revision)
-        return self.xet_answer()
-
-    def xet_answer(self) -> Answer:
-        """The way to the store of Xet."""
         if self.xet is None:
             raise RefusedError(404, "This repository is not on Xet")
+        return self.xet_answer(self.xet)
+
+    def xet_answer(self, store: XetStore) -> Answer:
+        """The way to a store of Xet."""
         expires = int(time.time()) + 3600
-        headers = {"X-Xet-Cas-Url": self.xet.url, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": str(expires)}
-        return Answer.json({"casUrl": self.xet.url, "accessToken": "xet", "exp": expires}, headers=headers)
+        headers = {"X-Xet-Cas-Url": store.url, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": str(expires)}
+        return Answer.json({"casUrl": store.url, "accessToken": "xet", "exp": expires}, headers=headers)
 
     def _take_from_xet(self, repository: Repository, sha256: str) -> None:
         if self.xet and sha256 not in repository.large_files and (file := self.xet.find(sha256)):

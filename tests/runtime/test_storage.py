@@ -193,7 +193,9 @@ def test_what_a_killed_build_held_is_taken_over_at_once_on_its_machine(remote: s
 
 
 @pytest.mark.parametrize("content", ["of another machine", "no lock of ours"])
-def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_silent_elsewhere_is_taken_over_in_time(
+    content: str, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = storage.place(remote)
     holder = locks._Holder(machine=("elsewhere", "x"), pid=1, started=0).model_dump_json()
     write_bytes(folder / "lock-000007", b"{" if "no lock" in content else holder.encode())
@@ -205,7 +207,9 @@ def test_what_is_silent_elsewhere_is_taken_over_in_time(content: str, remote: st
         assert numbers(folder) == ["lock-000008"]
 
 
-def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(
+    remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(locks, "_BEAT_S", 0.05)
     folder = storage.place(remote)
     with pytest.raises(RunError, match="another build took over"), exclusive(folder):
@@ -270,11 +274,13 @@ def test_a_token_that_may_not_write_ends_at_the_start(
     hf: str, bucket_hub: BucketHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", bucket_hub.reading_token)
-    for folder in (hf, hf.replace("some-bucket", "new")):
-        for take in (exclusive(storage.place(folder)).__enter__, lambda: make_private(storage.place(folder))):
-            with pytest.raises(RunError, match=f"{folder} cannot be reached or written") as caught:
-                take()
-            assert bucket_hub.reading_token not in str(caught.value)
+    for folder in map(storage.place, (hf, hf.replace("some-bucket", "new"))):
+        message = f"{folder} cannot be reached or written"
+        with pytest.raises(RunError, match=message) as caught:
+            make_private(folder)
+        assert bucket_hub.reading_token not in str(caught.value)
+        with pytest.raises(RunError, match=message), exclusive(folder):
+            pytest.fail("held")
 
 
 def test_times_are_the_hubs(hf: str, bucket_hub: BucketHub) -> None:

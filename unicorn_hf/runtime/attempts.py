@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.core.errors import RunError
+from unicorn_hf.runtime import storage
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +122,8 @@ class Attempts:
     def begin(self, part: Part) -> None:
         """Record that the part is about to be sent."""
         self._state.asking = part
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         # Not synced: it has to survive the process, not the machine.
-        self._path.write_text(self._state.model_dump_json(), encoding="utf-8")
+        storage.put(self._path, self._state.model_dump_json().encode())
 
     def answered(self) -> None:
         """Record that all requests of the part have an answer."""
@@ -147,7 +147,7 @@ class Attempts:
 
     def close(self) -> None:
         """Delete the file: each request has an answer, or is fatal."""
-        self._path.unlink(missing_ok=True)
+        storage.remove([self._path])
 
 
 def _some(parts: Iterable[Part], keys: Set[str]) -> list[Part]:

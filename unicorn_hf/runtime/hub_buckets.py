@@ -1,19 +1,27 @@
 """Work folders in a bucket of the Hugging Face Hub: `hf://buckets/ORG/NAME/PATH`.
 
-huggingface_hub's file system keeps listings, so that files of other processes stay hidden, and universal-pathlib's paths
-for it are read-only. Both are extended here, for buckets alone.
+huggingface_hub's file system keeps listings, so that files of other processes stay hidden, and the paths that
+universal-pathlib has for it are read-only. Both are extended here, for buckets alone.
 """
 
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from huggingface_hub import HfFileSystem, constants
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import build_hf_headers, disable_progress_bars, hf_raise_for_status, http_backoff
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    disable_progress_bars,
+    hf_raise_for_status,
+    http_backoff,
+)
 from upath.implementations.cloud import CloudPath, HfPath
 from upath.registry import register_implementation
 
 _NOT_FOUND = 404
+_HubFileSystem: Any = HfFileSystem
+"""Its arguments for revisions are no concern of buckets."""
 
 
 class _NoCache(dict[str, Any]):
@@ -26,7 +34,7 @@ class _NoCache(dict[str, Any]):
         pass
 
 
-class BucketFileSystem(HfFileSystem):  # type: ignore[misc]
+class BucketFileSystem(_HubFileSystem):  # type: ignore[misc]
     """The Hub's buckets without a cache, in few requests."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -74,6 +82,9 @@ class BucketFileSystem(HfFileSystem):  # type: ignore[misc]
             raise FileNotFoundError(path)
         hf_raise_for_status(response)
         return bytes(response.content)
+
+    def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        Path(lpath).write_bytes(self.cat_file(rpath))
 
     def pipe_file(self, path: str, value: bytes, **_: Any) -> None:
         self._change(path, add=[(value, _in_bucket(path))])

@@ -192,7 +192,7 @@ def _take(folder: Path) -> Path:
         storage.remove(gone if is_alone else [lock])
         if is_alone:
             return lock
-        time.sleep(random.uniform(0, _LOOK_S))  # noqa: S311 - not the same time for all
+        time.sleep(random.uniform(0, _LOOK_S))  # Not the same time for all.
     raise RunError(f"other builds keep taking {folder}", _WAIT)
 
 

@@ -83,7 +83,7 @@ def _check_bucket(text: str, kind: str, path: str) -> None:
             " commits per hour",
             f"Use a bucket: {_BUCKET}",
         )
-    if len([part for part in path.split("/") if part]) < 2:  # noqa: PLR2004
+    if len([part for part in path.split("/") if part]) < 2:
         raise InputError(f"{text}: the bucket is incomplete", f"Use {_BUCKET}")
 
 
@@ -102,7 +102,9 @@ def _upath(scheme: str, text: str) -> Any:
             f"{text}: the package for this storage is not installed: {error}", f"pip install '{what}'"
         ) from error
     except ValueError as error:
-        raise InputError(f"{text}: unknown storage {scheme}://", "Use hf://, s3://, gs://, abfs://, or a path.") from error
+        raise InputError(
+            f"{text}: unknown storage {scheme}://", "Use hf://, s3://, gs://, abfs://, or a path."
+        ) from error
     # Without a cache: files of other processes must be visible immediately.
     return UPath(text, use_listings_cache=False)
 
@@ -129,7 +131,7 @@ def errors() -> tuple[type[Exception], ...]:
 
         found += [BotoCoreError, ClientError]
     if "unicorn_hf.runtime.hub_buckets" in sys.modules:
-        from hf_xet import XetAuthenticationError
+        from hf_xet import XetAuthenticationError  # type: ignore[import-untyped]
         from huggingface_hub.errors import HfHubHTTPError
 
         # The second is of the HTTP library, httpx or httpx2. Xet's client raises Python's own.
@@ -170,7 +172,7 @@ def put(path: Path, content: bytes) -> None:
 
         if isinstance(path, CloudPath):  # There is no such bucket.
             raise
-        fs.makedirs(cast(Any, path).parent.path, exist_ok=True)
+        fs.makedirs(_at(path.parent)[1], exist_ok=True)
         fs.pipe_file(name, content)
 
 

@@ -1,8 +1,8 @@
 """Append-only log of answers: lines of text, each with a checksum, in a file that one process writes.
 
 On a file system a line is written immediately and synced within `SYNC_S`: the death of the process loses nothing, that
-of the machine half a second. An object cannot be appended to: in object storage the lines of `PUT_S` seconds, or of more where the storage
-limits requests, become one object.
+of the machine half a second. An object cannot be appended to: in object storage the lines of `PUT_S` seconds become one
+object, or those of longer where the storage limits requests.
 """
 
 import json
