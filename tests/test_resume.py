@@ -120,7 +120,7 @@ def test_a_second_build_is_told_to_wait_and_ctrl_c_says_how_to_go_on(
     assert not (tmp_path / "unicorn").exists()
     # As a scheduler of jobs does it.
     process = start(*arguments(tmp_path), cwd=tmp_path)
-    wait_for_records(tmp_path, 21, process)
+    wait_for_records(tmp_path, records(tmp_path) + 5, process)
     process.terminate()
     check_stopped(process)
     assert unicorn(*arguments(tmp_path), cwd=tmp_path).returncode == 0

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tests.builds import ECHO, start, write_seeds
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime import journal
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.runtime.journal import STATE, BuildState, StageState
 from unicorn_hf.views import status as view
@@ -50,7 +51,7 @@ def test_rate_and_time_left_are_those_of_the_stage_at_work(tmp_path: Path) -> No
 
 
 def test_a_silent_build_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "EVERY_S", 0.05)
+    monkeypatch.setattr(journal, "EVERY_S", 0.05)
     folder = write_state(tmp_path, updated=ago(minutes=5))
     shown = CliRunner().invoke(main, ["status", str(folder)]).output
     assert not status(folder).is_alive
@@ -62,7 +63,7 @@ def test_a_silent_build_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_build_that_writes_is_alive_whatever_its_clock_says(
     hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "EVERY_S", 0.2)
+    monkeypatch.setattr(journal, "EVERY_S", 0.2)
     folder = write_state(tmp_path, updated=ago(hours=hours))
     state = tmp_path / "unicorn.work" / STATE
     dead = status(folder)
