@@ -25,30 +25,26 @@ from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.language import language_of
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import CAPTION_PROMPTS, Prompt, load_prompt
-from unicorn_hf.core.recipe import Captions, Recipe
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import CAPTIONS, SEEDS
-from unicorn_hf.core.scoring import Scorer, load_scorer
+from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.core.words import words
-from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
+from unicorn_hf.runtime.generation import AskingJob, Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked, SeedShards
-from unicorn_hf.runtime.steps import PartitionJob, Step
+from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "captions"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionJob(PartitionJob[GenerationRecord]):
+class CaptionJob(AskingJob):
     """The captions of one sample for some seeds of one shard."""
 
-    record_type = GenerationRecord
-    overlap = True
-    answers: Path
     seeds: Path
     sample: int
     rows: range
@@ -56,13 +52,6 @@ class CaptionJob(PartitionJob[GenerationRecord]):
     left_out: tuple[int, ...]
     """Rows among them without an answer in an earlier sample."""
     prompt: Prompt
-    config: Captions
-    generator: GeneratorSpec
-    random_seed: int
-    languages: tuple[str, ...]
-    is_across: bool
-    """Whether seeds and captions are in different languages."""
-    screen: Scorer | None
 
     @property
     def path(self) -> Path:
@@ -72,16 +61,16 @@ class CaptionJob(PartitionJob[GenerationRecord]):
         places = [row for row in self.rows if row not in self.left_out]
         seeds = take_rows(read_table(self.seeds, SEEDS), places).to_pylist()
         requests = [self._request(row["seed"]) for row in seeds]
-        asking = Asking(work, self.generator, self.answers, self.step.attempts(self.partition))
-        outcomes = Outcomes(STAGE)
+        asking, outcomes = self.asking(work), Outcomes(STAGE)
         answers = asking.ask(requests)
         outcomes.unanswered = [place for place, answer in zip(places, answers, strict=True) if not answer.may_come]
+        recipe = self.recipe
         made = [
-            judge(Draft(answer, row["seed"], self.languages, self.is_across), self.config.filters, self.prompt)
+            judge(Draft(answer, row["seed"], recipe.language, recipe.is_across), recipe.captions.filters, self.prompt)
             for row, answer in zip(seeds, answers, strict=True)
         ]
-        if self.screen:
-            made = self.screen.sift(
+        if self.scorer:
+            made = self.scorer.sift(
                 made, lambda place, caption: (requests[place].id, caption, requests[place].language), asking.ask
             )
         for row, request, answer, caption in zip(seeds, requests, answers, made, strict=True):
@@ -92,14 +81,14 @@ class CaptionJob(PartitionJob[GenerationRecord]):
         return outcomes.write(self, work, asking.answers, CAPTIONS)
 
     def _request(self, seed: str) -> Request:
-        language = language_of(seed, self.languages)
+        language = language_of(seed, self.recipe.language)
         row_id = caption_id(seed, self.prompt.version_in(language), self.sample)
         return Request(
             id=row_id,
             subject=seed,
-            messages=self.prompt.messages(seed, f"{self.random_seed} {row_id}", language),
-            sampling=self.config.sampling,
-            seed=stable_int(str(self.random_seed), row_id, bits=31),
+            messages=self.prompt.messages(seed, f"{self.recipe.random_seed} {row_id}", language),
+            sampling=self.recipe.captions.sampling,
+            seed=stable_int(str(self.recipe.random_seed), row_id, bits=31),
             language=language,
         )
 
@@ -262,12 +251,9 @@ class CaptionStage:
             rows=rows,
             left_out=left_out,
             prompt=self._prompt,
-            config=self.recipe.captions,
+            recipe=self.recipe,
             generator=self.generator,
-            random_seed=self.recipe.random_seed,
-            languages=self.recipe.language,
-            is_across=self.recipe.is_across,
-            screen=self._screen,
+            scorer=self._screen,
         )
 
 

@@ -20,22 +20,20 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Request
 from unicorn_hf.core.ids import stable_fraction, stable_int
 from unicorn_hf.core.language import language_of
-from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import INSTRUCTION_PROMPTS, Prompt, load_prompt, prompt_name
 from unicorn_hf.core.recipe import Instructions, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
-from unicorn_hf.core.scoring import Scorer, load_scorer
+from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.instructions.reading import Candidate, Conversation, code_identity, read_conversation
 from unicorn_hf.instructions.turns import question_with_options
-from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows
-from unicorn_hf.runtime.generation import Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
+from unicorn_hf.runtime.generation import AskingJob, Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
-from unicorn_hf.runtime.steps import PartitionJob, Step
+from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.work import Work
 
 STAGE = "instructions"
@@ -69,33 +67,24 @@ def load_prompts(config: Instructions) -> dict[str, TaskPrompt]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstructionJob(PartitionJob[GenerationRecord]):
+class InstructionJob(AskingJob):
     """The conversations of one partition's captions in one round."""
 
-    record_type = GenerationRecord
-    overlap = True
-    answers: Path
     captions: Picked
     """The captions without a conversation."""
     round: int
     open_tasks: tuple[str, ...]
     prompts: Mapping[str, TaskPrompt]
-    scorer: Scorer | None
-    config: Instructions
-    generator: GeneratorSpec
-    random_seed: int
-    languages: tuple[str, ...] = (ENGLISH,)
 
     def run(self, work: Work) -> GenerationRecord:
-        outcomes = Outcomes(STAGE)
-        pending = self._candidates()
-        asking = Asking(work, self.generator, self.answers, self.step.attempts(self.partition))
-        for attempt in range(self.config.attempts):
-            last = attempt + 1 == self.config.attempts
+        config, languages = self.recipe.instructions, self.recipe.language
+        asking, outcomes, pending = self.asking(work), Outcomes(STAGE), self._candidates()
+        for attempt in range(config.attempts):
+            last = attempt + 1 == config.attempts
             requests = [self._request(candidate, attempt) for candidate in pending]
             answers = asking.ask(requests)
             read = [
-                read_conversation(candidate, answer, self.config, self.prompts[candidate.task].source, self.languages)
+                read_conversation(candidate, answer, config, self.prompts[candidate.task].source, languages)
                 for candidate, answer in zip(pending, answers, strict=True)
             ]
             if self.scorer:
@@ -116,21 +105,22 @@ class InstructionJob(PartitionJob[GenerationRecord]):
         captions = take_rows(read_table(self.captions.path, CAPTIONS, ["id", "caption"]), self.captions.rows)
         candidates = []
         for row, caption in zip(self.captions.rows, captions.to_pylist(), strict=True):
-            task = task_in_round(self.config, caption["id"], self.round)
+            task = task_in_round(self.recipe.instructions, caption["id"], self.round)
             if task in self.open_tasks:
-                language = language_of(caption["caption"], self.languages)
+                language = language_of(caption["caption"], self.recipe.language)
                 candidates.append(Candidate(caption["id"], caption["caption"], row, task, language))
         return candidates
 
     def _request(self, candidate: Candidate, attempt: int) -> Request:
-        task = self.config.tasks.by_name()[candidate.task]
+        config = self.recipe.instructions
+        task = config.tasks.by_name()[candidate.task]
         schema, guided = task.json_schema(), task.answer_format.guided
         return Request(
             id=candidate.id,
             subject=candidate.caption,
             messages=self.prompts[candidate.task].asked.messages(candidate.caption, language=candidate.language),
-            sampling=self.config.sampling,
-            seed=stable_int(str(self.random_seed), candidate.id, candidate.task, str(attempt), bits=31),
+            sampling=config.sampling,
+            seed=stable_int(str(self.recipe.random_seed), candidate.id, candidate.task, str(attempt), bits=31),
             json_schema=schema if guided else None,
             tagged_schema=None if guided else schema,
             language=candidate.language,
@@ -292,10 +282,8 @@ class InstructionStage:
             open_tasks=open_tasks,
             prompts=self._prompts,
             scorer=self._scorer,
-            config=self.recipe.instructions,
+            recipe=self.recipe,
             generator=self.generator,
-            random_seed=self.recipe.random_seed,
-            languages=self.recipe.language,
         )
 
     def _pick(self, made: InstructionSet, job: InstructionJob, record: GenerationRecord, without: set[int]) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unicorn_hf.captions.step import CaptionJob
 from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.generation import Request
-from unicorn_hf.instructions.step import InstructionJob
+from unicorn_hf.runtime.generation import AskingJob
 from unicorn_hf.runtime.steps import PartitionJob, RecordT
 from unicorn_hf.runtime.work import Work
 
@@ -39,13 +38,13 @@ def jobs_that_wait(jobs: Sequence[PartitionJob[Any]], take: Take) -> Iterator[Pa
     work = Work()
     try:
         for job in jobs:
-            if isinstance(job, CaptionJob | InstructionJob) and not job.find() and _waits(job, take, work):
+            if isinstance(job, AskingJob) and not job.find() and _waits(job, take, work):
                 yield job
     finally:
         work.slot.let_go(work.terms.build)
 
 
-def _waits(job: CaptionJob | InstructionJob, take: Take, work: Work) -> bool:
+def _waits(job: AskingJob, take: Take, work: Work) -> bool:
     spec = job.generator
     try:
         replace(job, generator=_Collecting(spec.engine, spec.identity, spec.model, take=take)).run(work)

@@ -4,14 +4,19 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.outcome import NOT_ANSWERED, Rejected
+from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.schemas import REJECTIONS
+from unicorn_hf.core.scoring import Scorer
+from unicorn_hf.runtime.answers import Asking
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.steps import PartitionJob, Record
 from unicorn_hf.runtime.work import Work
@@ -79,6 +84,22 @@ class GenerationRecord(Record):
     @property
     def is_final(self) -> bool:
         return NOT_ANSWERED not in self.counts.rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskingJob(PartitionJob[GenerationRecord]):
+    """Gets the rows of one partition from the text generator."""
+
+    record_type = GenerationRecord
+    overlap = True
+    recipe: Recipe
+    generator: GeneratorSpec
+    answers: Path
+    """The folder of the engine's stored answers."""
+    scorer: Scorer | None
+
+    def asking(self, work: Work) -> Asking:
+        return Asking(work, self.generator, self.answers, self.step.attempts(self.partition))
 
 
 @dataclass
