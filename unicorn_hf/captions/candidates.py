@@ -21,8 +21,9 @@ from unicorn_hf.captions.minhash import jaccard, key_shape, may_be_alike, meetin
 from unicorn_hf.captions.semantic import SemanticDuplicates
 from unicorn_hf.captions.shards import CaptionShard, PairsJob, ShardJob, hash_of, pairs_of, rows_by_shard, values_of
 from unicorn_hf.core.encoder import EncoderChoice
+from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import NearDuplicates
-from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS
+from unicorn_hf.core.schemas import CAPTIONS, REJECTIONS, required
 from unicorn_hf.core.words import words
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import atomic, read_table, rows_table, take_rows, write_table
@@ -39,7 +40,7 @@ _CACHED_TEXTS = 4096
 _VALUES_AT_ONCE = 2**25
 """Keys that the client holds at a time: 256 MiB."""
 
-SELECTED = pa.schema([pa.field("partition", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)])
+SELECTED = required(partition=pa.int32(), row=pa.int32())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,8 @@ class KeyJob(ShardJob):
         captions = self.texts()
         keys, marks = sketch(captions, self.config)
         schema = _key_schema(self.config)
-        columns = [pa.array([len(set(words(caption))) for caption in captions], pa.int32())]
-        columns += [pa.array(column) for column in (*marks.T, *keys.T)]
-        write_table(self.shard(_KEYS), pa.table(columns, schema=schema), schema)
+        richness = [len(set(words(caption))) for caption in captions]
+        write_table(self.shard(_KEYS), pa.table([richness, *marks.T, *keys.T], schema=schema), schema)
         return self.finish(work, _KEYS)
 
 
@@ -167,17 +167,11 @@ class Candidates:
         with atomic(path) as temporary, pq.ParquetWriter(temporary, REJECTIONS, compression="zstd") as writer:
             for shard, here in rows_by_shard(out, self._shards):
                 table = take_rows(read_table(shard.path, CAPTIONS, ["id", "seed", "caption"]), here.tolist())
-                rows = [
-                    {
-                        "id": row["id"],
-                        "stage": "captions",
-                        "reason": "near_duplicate" if is_first[place] else "duplicate",
-                        "detail": f"of {ids[better[place]]}" if place in better else "of the same words",
-                        "subject": row["seed"],
-                        "raw": row["caption"],
-                    }
-                    for place, row in zip((here + shard.start).tolist(), table.to_pylist(), strict=True)
-                ]
+                rows = []
+                for place, row in zip((here + shard.start).tolist(), table.to_pylist(), strict=True):
+                    reason = "near_duplicate" if is_first[place] else "duplicate"
+                    why = Rejected(reason, f"of {ids[better[place]]}" if place in better else "of the same words")
+                    rows.append(why.row("captions", row["id"], row["seed"], row["caption"]))
                 writer.write_table(rows_table(rows, REJECTIONS))
 
     @property
@@ -212,5 +206,4 @@ class Candidates:
 def _key_schema(config: NearDuplicates) -> pa.Schema:
     num_keys, _ = key_shape(cast(float, config.threshold), config.num_hashes)
     names = [f"mark_{number}" for number in range(num_marks(config))] + [f"key_{number}" for number in range(num_keys)]
-    words = [pa.field(name, pa.uint64(), nullable=False) for name in names]
-    return pa.schema([pa.field("richness", pa.int32(), nullable=False), *words])
+    return required(richness=pa.int32(), **dict.fromkeys(names, pa.uint64()))

@@ -128,4 +128,4 @@ class SemanticDuplicates:
 def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:
     column = map_arrow(step.shard(shard.identity, _VECTORS)).column(_COLUMN).combine_chunks()
     vectors: NDArray[np.float32] = column.flatten().to_numpy()
-    return vectors.reshape(len(column), -1) if len(column) else vectors.reshape(0, column.type.list_size)
+    return vectors.reshape(-1, column.type.list_size)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.schemas import CAPTIONS
+from unicorn_hf.core.schemas import CAPTIONS, required
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
 from unicorn_hf.runtime.steps import PartitionJob, Record, Step
@@ -21,7 +21,7 @@ Pairs = NDArray[np.int64]
 """Pairs of candidates: an array of shape (pairs, 2), the better one of each first."""
 
 _PAIRS = "pairs"
-_PAIR_SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("better", "worse")])
+_PAIR_SCHEMA = required(better=pa.int64(), worse=pa.int64())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class PairsJob(PartitionJob[Record]):
         raise NotImplementedError
 
     def run(self, work: Work) -> Record:
-        table = pa.table([pa.array(column) for column in self.found().T], schema=_PAIR_SCHEMA)
+        table = pa.table(list(self.found().T), schema=_PAIR_SCHEMA)
         write_table(self.shard(_PAIRS), table, _PAIR_SCHEMA)
         return self.finish(work, _PAIRS)
 

@@ -18,6 +18,11 @@ class Rejected:
     reason: str
     detail: str
 
+    def row(self, stage: str, row_id: str, subject: str, raw: str) -> dict[str, str]:
+        """The rejected candidate, in the schema `REJECTIONS`."""
+        facts = {"id": row_id, "stage": stage, "reason": self.reason, "detail": self.detail}
+        return {**facts, "subject": subject, "raw": raw}
+
 
 def unanswered(answer: Answer) -> Rejected | None:
     """Why an answer has no text to check; None if it has."""

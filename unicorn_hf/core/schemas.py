@@ -8,16 +8,17 @@ _TEXT = pa.string()
 _VECTOR = pa.list_(pa.float64())
 
 
-def _required(**types: pa.DataType) -> pa.Schema:
+def required(**types: pa.DataType) -> pa.Schema:
+    """A schema of columns without nulls."""
     return pa.schema([pa.field(name, dtype, nullable=False) for name, dtype in types.items()])
 
 
 CONVERSATIONS = pa.list_(pa.struct({"from": _TEXT, "value": _TEXT}))
 MESSAGES = pa.list_(pa.struct({"role": _TEXT, "content": pa.list_(pa.struct({"type": _TEXT, "text": _TEXT}))}))
 
-SEEDS = _required(seed=_TEXT, source=_TEXT, domain=_TEXT)
+SEEDS = required(seed=_TEXT, source=_TEXT, domain=_TEXT)
 
-ANSWERS = _required(
+ANSWERS = required(
     key=_TEXT,
     text=_TEXT,
     finish_reason=_TEXT,
@@ -29,7 +30,7 @@ ANSWERS = _required(
     # Whether the engine counted the tokens, or they are estimated. Null, in shards of earlier versions: counted.
 ).append(pa.field("tokens_told", pa.bool_()))
 
-CAPTIONS = _required(
+CAPTIONS = required(
     id=_TEXT,
     caption=_TEXT,
     # Equal for captions of the same words: finds exact duplicates without reading the text.
@@ -42,20 +43,20 @@ CAPTIONS = _required(
 ).append(pa.field("request", _TEXT))
 
 # `row` is the caption's row in its shard.
-INSTRUCTIONS = _required(id=_TEXT, row=pa.int32(), task=_TEXT, conversations=CONVERSATIONS)
+INSTRUCTIONS = required(id=_TEXT, row=pa.int32(), task=_TEXT, conversations=CONVERSATIONS)
 
-REJECTIONS = _required(id=_TEXT, stage=_TEXT, reason=_TEXT, detail=_TEXT, subject=_TEXT, raw=_TEXT)
+REJECTIONS = required(id=_TEXT, stage=_TEXT, reason=_TEXT, detail=_TEXT, subject=_TEXT, raw=_TEXT)
 
 # `scatter` is the sum of squared deviations from the mean, per dimension.
-MOMENTS = _required(domain=_TEXT, count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
+MOMENTS = required(domain=_TEXT, count=pa.int64(), mean=_VECTOR, scatter=_VECTOR)
 
 # Arrays by name: a statistic for a transfer, or what fitting it made.
-TENSORS = _required(name=_TEXT, dtype=_TEXT, shape=pa.list_(pa.int64()), numbers=pa.large_binary())
+TENSORS = required(name=_TEXT, dtype=_TEXT, shape=pa.list_(pa.int64()), numbers=pa.large_binary())
 
 
 def embeddings(dim: int) -> pa.Schema:
     """The encoder's vectors before the transfer, in float32 to keep the transfer exact."""
-    return _required(id=_TEXT, embedding=pa.list_(pa.float32(), dim))
+    return required(id=_TEXT, embedding=pa.list_(pa.float32(), dim))
 
 
 def pretrain(dim: int, dtype: Literal["float16", "float32"], *, messages: bool = False) -> pa.Schema:

@@ -329,16 +329,8 @@ class _Import:
         said = item.caption or " ".join(turn["value"] for turn in item.turns or ())
         self._notes.leave(what, why.reason, item.place, said or None)
         raw = json.dumps(item.turns, ensure_ascii=False) if item.turns else item.caption or ""
-        self._rejected.append(
-            {
-                "id": item.id or "",
-                "stage": stage,
-                "reason": why.reason,
-                "detail": f"{item.place}: {why.detail}" if why.detail else item.place,
-                "subject": item.caption or "",
-                "raw": raw[:_MAX_RAW],
-            }
-        )
+        placed = Rejected(why.reason, f"{item.place}: {why.detail}" if why.detail else item.place)
+        self._rejected.append(placed.row(stage, item.id or "", item.caption or "", raw[:_MAX_RAW]))
         if len(self._rejected) == _REJECTIONS_AT_ONCE:
             self._write_rejections()
 

@@ -108,7 +108,7 @@ class Outcomes:
 
     stage: str
     kept: list[dict[str, Any]] = field(default_factory=list)
-    rejected: list[dict[str, object]] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     unanswered: list[int] = field(default_factory=list)
     """See `GenerationRecord`."""
@@ -119,16 +119,7 @@ class Outcomes:
         self.dropped.update(part.reason for part in dropped)
 
     def reject(self, request: Request, why: Rejected, raw: str) -> None:
-        self.rejected.append(
-            {
-                "id": request.id,
-                "stage": self.stage,
-                "reason": why.reason,
-                "detail": why.detail,
-                "subject": request.subject,
-                "raw": raw,
-            }
-        )
+        self.rejected.append(why.row(self.stage, request.id, request.subject, raw))
 
     def write(
         self, job: PartitionJob[GenerationRecord], work: Work, answers: Sequence[Answer], schema: pa.Schema
@@ -139,7 +130,7 @@ class Outcomes:
         counts = Counts(
             num_candidates=len(self.kept) + len(self.rejected),
             num_kept=len(self.kept),
-            rejected=dict(sorted(Counter(str(row["reason"]) for row in self.rejected).items())),
+            rejected=dict(sorted(Counter(row["reason"] for row in self.rejected).items())),
             dropped=dict(sorted(self.dropped.items())),
             num_requests=len(answers),
             num_prompt_tokens=sum(answer.num_prompt_tokens for answer in answers),
