@@ -245,9 +245,7 @@ def stage_of(
         # Left until the end: a worker may have a journal of answers open in it.
         here = Path(tempfile.mkdtemp(dir=folder))
         recipe = recipe_of(server, seeds, concurrency, num, **filters)
-        shards, _ = prepare_seeds(
-            recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "prepared"
-        )
+        shards, _ = prepare_seeds(recipe, folder / "prepared")
         before, _ = cpu_seconds(), server.reset()
         made = CaptionStage(recipe, shards, generator, here, here / "answers").run(pool, Progress())
         spent.append(cpu_seconds() - before)

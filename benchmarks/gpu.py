@@ -159,9 +159,7 @@ def zeros(folder: Path) -> Path:
 
 def asked(recipe: Recipe, generator: GeneratorSpec, folder: Path) -> list[Request]:
     """What Stage 1 asks."""
-    shards, _ = prepare_seeds(
-        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=folder / "seeds"
-    )
+    shards, _ = prepare_seeds(recipe, folder / "seeds")
     return requests_of(recipe, shards, folder)
 
 

@@ -86,9 +86,7 @@ def make_captions(recipe: Recipe, generator: TextGenerator, number: int) -> list
     """Ids and texts of finished captions of `number` seeds."""
     prompt = load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
     with TemporaryDirectory() as folder:
-        shards, _ = prepare_seeds(
-            recipe.seeds, random_seed=recipe.random_seed, partition_rows=number, work_dir=Path(folder)
-        )
+        shards, _ = prepare_seeds(recipe.model_copy(update={"partition_rows": number}), Path(folder))
         seeds = read_table(shards.paths[0], SEEDS, ["seed"]).column("seed").to_pylist()
     requests = [
         Request(str(place), seed, prompt.messages(seed), recipe.captions.sampling, place)

@@ -164,7 +164,7 @@ class Recorder:
 
 def jobs_of(recipe: Recipe, generator: GeneratorSpec, folder: Path) -> list[CaptionJob]:
     """Those of Stage 1."""
-    seeds, _ = prepare_seeds(recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder)
+    seeds, _ = prepare_seeds(recipe, folder)
     recorder = Recorder()
     try:
         CaptionStage(recipe, seeds, generator, folder, folder / "answers").run(recorder, Progress())

@@ -15,8 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from unicorn_hf.core.recipe import Seeds
-from unicorn_hf.seeds.sources.file import FileSource
+from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.seeds.step import prepare_seeds
 
 
@@ -32,14 +31,11 @@ def main() -> None:
         subprocess.run(command, check=True, env={**os.environ, "LC_ALL": "C", "TMPDIR": name})
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         reference = children.ru_utime + children.ru_stime
+        changes = {"seeds": {"sources": [{"kind": "file", "path": str(path)}]}, "partition_rows": 512}
+        recipe = load_recipe("demo", changes)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started, started_cpu = time.perf_counter(), time.process_time()
-        _, record = prepare_seeds(
-            Seeds(sources=(FileSource(path=str(path)),)),
-            random_seed=0,
-            partition_rows=512,
-            work_dir=Path(name) / "work",
-        )
+        _, record = prepare_seeds(recipe, Path(name) / "work")
         seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f"seeds: {record.num_seeds:,} in {len(record.partitions):,} shards; skipped: {record.skipped}")

@@ -88,9 +88,7 @@ def main() -> None:
         seeds = folder / "seeds.txt"
         seeds.write_text("\n".join(varied(options.num)))
         recipe = recipe_of(seeds, engine, options)
-        shards, _ = prepare_seeds(
-            recipe.seeds, random_seed=0, partition_rows=recipe.partition_rows, work_dir=folder / "seeds"
-        )
+        shards, _ = prepare_seeds(recipe, folder / "seeds")
         if options.endpoint:
             with serving(engine, generator.model) as (url, server_pid):
                 served = EndpointEngine(
@@ -202,12 +200,9 @@ def warmed(
         counts = [answer.num_output_tokens for _, answer in AnswerStore(stage.answers).all()]
         return Measured(seconds, cpu_s, len(counts), sum(counts))
 
-    few, _ = prepare_seeds(
-        recipe.seeds.model_copy(update={"sources": (recipe.seeds.sources[0].model_copy(update={"limit": NUM_WARM}),)}),
-        random_seed=0,
-        partition_rows=recipe.partition_rows,
-        work_dir=folder / "few",
-    )
+    source = recipe.seeds.sources[0].model_copy(update={"limit": NUM_WARM})
+    warm = recipe.model_copy(update={"seeds": recipe.seeds.model_copy(update={"sources": (source,)})})
+    few, _ = prepare_seeds(warm, folder / "few")
     stage1(few)
     return lambda: stage1(shards)
 

@@ -142,10 +142,7 @@ def seeds_file(folder: Path, number: int) -> Path:
 
 def seed_shards(recipe: Recipe, work_dir: Path) -> SeedShards:
     assert all(source.kind == "file" for source in recipe.seeds.sources)
-    shards, _ = prepare_seeds(
-        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=work_dir
-    )
-    return shards
+    return prepare_seeds(recipe, work_dir)[0]
 
 
 def read_source(source: SeedSource, random_seed: int = 0) -> list[str]:

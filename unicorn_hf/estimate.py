@@ -261,9 +261,7 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     compared_s = sum(json.loads(path.read_bytes())["seconds"] for path in work_dir.glob("near-duplicates-*/*.json"))
     worked_s = sum(row_s[name] * num_rows for name, parts in stages.items() for num_rows, _ in parts) + compared_s
     began = time.monotonic()
-    prepare_seeds(
-        rehearsal.seeds, random_seed=0, partition_rows=rehearsal.partition_rows, work_dir=folder / "seeds-again"
-    )
+    prepare_seeds(rehearsal, folder / "seeds-again")
     seeds_s = time.monotonic() - began
     return _OwnWork(
         start_s=max(0.0, wall_s - worked_s / num_workers - seeds_s),

@@ -23,9 +23,9 @@ _MOST_CANDIDATES = 20_000
 class StageNeed(BaseModel):
     """Requests of one stage."""
 
-    stored: int
+    stored: int = 0
     """Requests with a stored answer."""
-    asked: int
+    asked: int = 0
     """Requests without one. A row whose answer is rejected needs more."""
 
 
@@ -57,26 +57,19 @@ def requests_needed(planned: Plan) -> Need:
     """
     recipe = planned.recipe
     if recipe.takes_text:
-        return _without_answers(0, 0, is_exact=True)
+        return Need(num_answers=0, captions=StageNeed(), instructions=StageNeed(), is_exact=True)
     generator = resolve_generator(recipe.engine)
     num_answers = AnswerStore(planned.store(generator)).count()
     if not num_answers:
-        return _without_answers(recipe.captions.num, recipe.instructions.num, is_exact=False)
+        captions, instructions = (StageNeed(asked=stage.num) for stage in (recipe.captions, recipe.instructions))
+        return Need(num_answers=0, captions=captions, instructions=instructions, is_exact=False)
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name, disk_errors():
         return _replayed(planned, generator, num_answers, Path(name))
 
 
-def _without_answers(num_captions: int, num_instructions: int, *, is_exact: bool) -> Need:
-    return Need(
-        num_answers=0,
-        captions=StageNeed(stored=0, asked=num_captions),
-        instructions=StageNeed(stored=0, asked=num_instructions),
-        is_exact=is_exact,
-    )
-
-
 def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch: Path) -> Need:
-    recipe, seeds, share = _sampled(planned.recipe, _seeds(planned.recipe, planned.work_dir, scratch))
+    work_dir = planned.work_dir if are_prepared(planned.recipe, planned.work_dir) else scratch
+    recipe, seeds, share = _sampled(planned.recipe, prepare_seeds(planned.recipe, work_dir)[0])
     store = planned.store(generator)
     try:
         rehearsed = rehearse(recipe, seeds, scratch, identity=generator.identity, answers=store)
@@ -89,13 +82,6 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
 
     captions, instructions = map(need, rehearsed)
     return Need(num_answers=num_answers, captions=captions, instructions=instructions, is_exact=share == 1)
-
-
-def _seeds(recipe: Recipe, work_dir: Path, scratch: Path) -> SeedShards:
-    """The seeds in the work folder; if there are none, prepare them in `scratch`."""
-    how = {"random_seed": recipe.random_seed, "partition_rows": recipe.partition_rows}
-    folder = work_dir if are_prepared(recipe.seeds, **how, work_dir=work_dir) else scratch
-    return prepare_seeds(recipe.seeds, **how, work_dir=folder)[0]
 
 
 def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int]:

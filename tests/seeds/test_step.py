@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.stages import recipe_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Seeds
 from unicorn_hf.core.recipe_file import load_recipe
@@ -30,7 +31,8 @@ def seeds_of(*paths: Path, **more: Any) -> Seeds:
 def prepare(
     config: Seeds, work_dir: Path, random_seed: int = 0, partition_rows: int = 16
 ) -> tuple[SeedShards, SeedsRecord]:
-    return prepare_seeds(config, random_seed=random_seed, partition_rows=partition_rows, work_dir=work_dir)
+    recipe = recipe_of(Path("seeds.txt"), partition_rows=partition_rows, random_seed=random_seed)
+    return prepare_seeds(recipe.model_copy(update={"seeds": config}), work_dir)
 
 
 def rows(shards: SeedShards) -> list[dict[str, str]]:

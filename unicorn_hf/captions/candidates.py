@@ -94,9 +94,8 @@ class Candidates:
         from rensa import RMinHash
 
         self._config = config
-        self._semantic: SemanticDuplicates | None = None
-        if config.semantic_threshold is not None and encoder is not None:
-            self._semantic = SemanticDuplicates(config.semantic_threshold, encoder, work_dir)
+        threshold = config.semantic_threshold
+        self._semantic = SemanticDuplicates(threshold, encoder, work_dir) if threshold and encoder else None
         self._step = Step.of(work_dir, STAGE, config, RMinHash.ALGORITHM_VERSION, CODE)
         self._shards: list[CaptionShard] = []
         self._digests = np.zeros(0, np.int64)

@@ -9,6 +9,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from unicorn_hf.captions.candidates import Candidates, SelectedRecord
 from unicorn_hf.captions.filters import Draft, code_identity, judge
-from unicorn_hf.core.encoder import EncoderChoice
+from unicorn_hf.core.encoder import EncoderChoice, resolve_encoder
 from unicorn_hf.core.engine import GeneratorSpec
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
@@ -119,8 +120,6 @@ class CaptionStage:
     work_dir: Path
     answers: Path
     """The folder of the engine's stored answers."""
-    encoder: EncoderChoice | None = None
-    """Required for semantic deduplication."""
 
     def __post_init__(self) -> None:
         config = self.recipe.captions
@@ -142,7 +141,7 @@ class CaptionStage:
         """
         wanted = self.recipe.captions.num
         progress.start(STAGE, wanted)
-        candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir, self.encoder)
+        candidates = Candidates(self.recipe.captions.near_duplicates, self.work_dir, self._encoder)
         made = self._found(candidates) or self._make(candidates, pool, progress)
         progress.known(made.num, made.counts.num_rejected)
         progress.finish()
@@ -201,11 +200,18 @@ class CaptionStage:
             return None
         return _set_of(done, selected, candidates.selected_rows(selected))
 
+    @cached_property
+    def _encoder(self) -> EncoderChoice | None:
+        """Only for semantic deduplication."""
+        asked = self.recipe.representations
+        if not self.recipe.captions.near_duplicates.semantic_threshold:
+            return None
+        return resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions)
+
     @property
     def _selecting(self) -> str:
         """Fingerprint of the selection's inputs."""
-        config = self.recipe.captions
-        encoder = self.encoder.text_identity if config.near_duplicates.semantic_threshold and self.encoder else None
+        config, encoder = self.recipe.captions, self._encoder and self._encoder.text_identity
         return fingerprint(self.step.folder.name, self.seeds.identities, config.num, config.max_rejected, encoder)
 
     def _ends(self, begin: int, number: int) -> tuple[int, ...]:

@@ -69,5 +69,5 @@ class PoolHere:
         return records
 
     def close(self) -> None:
-        """Close the engine, if there is one."""
+        """Close the engine."""
         self.work.slot.let_go(self.work.terms.build)

@@ -28,16 +28,13 @@ _LONGEST = 60
 def earlier_work(parts: Parts) -> list[str]:
     """Describe reusable work, a line each; move stored answers of an earlier version to the store."""
     recipe = parts.recipe
-
-    def has_seeds() -> bool:
-        return recipe.takes_text or are_prepared(
-            recipe.seeds,
-            random_seed=recipe.random_seed,
-            partition_rows=recipe.partition_rows,
-            work_dir=parts.work_dir,
-        )
-
-    return told(parts.work_dir, recipe, _folders(parts), num_answers=_stored(parts), has_seeds=has_seeds)
+    return told(
+        parts.work_dir,
+        recipe,
+        _folders(parts),
+        num_answers=_stored(parts),
+        has_seeds=lambda: recipe.takes_text or are_prepared(recipe, parts.work_dir),
+    )
 
 
 def _folders(parts: Parts) -> dict[str, Path]:

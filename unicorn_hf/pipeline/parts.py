@@ -40,7 +40,7 @@ class Parts:
         return self.plan.store(self.generator)
 
     def captions(self, recipe: Recipe, seeds: SeedShards) -> CaptionStage:
-        return CaptionStage(recipe, seeds, self.generator, self.work_dir, self.answers, self.encoder)
+        return CaptionStage(recipe, seeds, self.generator, self.work_dir, self.answers)
 
     def instructions(self, recipe: Recipe, captions: Sequence[Picked]) -> InstructionStage:
         return InstructionStage(recipe, captions, self.generator, self.work_dir, self.answers)

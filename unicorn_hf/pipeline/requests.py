@@ -9,7 +9,6 @@ from typing import IO
 from pydantic import BaseModel
 
 from unicorn_hf.captions.step import CaptionStage
-from unicorn_hf.core.encoder import resolve_encoder
 from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.generation import Request
@@ -26,7 +25,7 @@ from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.locks import exclusive, make_private
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import PartitionJob, RecordT
-from unicorn_hf.seeds.step import check_prepared, prepare_seeds
+from unicorn_hf.seeds.step import prepare_seeds
 
 _LINES_AT_ONCE = 4096
 
@@ -61,19 +60,22 @@ def export_requests(planned: Plan, path: Path, progress: Progress | None = None)
         InputError: the recipe's engine has no model with a name, or batches are in flight.
         RunError: the seeds do not suffice.
     """
-    generator = _served(planned.recipe)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with exclusive(planned.work_dir), disk_errors():
-        if any(entry.is_queued for entry in BatchFolder(planned.work_dir, generator.identity).entries()):
+    recipe, work_dir, progress = planned.recipe, planned.work_dir, progress or Progress()
+    engine, generator = _served(recipe)
+    store, temporary = planned.store(generator), path.with_name(f".{path.name}.tmp")
+    with exclusive(work_dir), disk_errors():
+        if any(entry.is_queued for entry in BatchFolder(work_dir, generator.identity).entries()):
             raise InputError(
-                f"batches of this recipe are in flight, by {planned.work_dir}",
+                f"batches of this recipe are in flight, by {work_dir}",
                 "Collect their answers first: unicorn-hf build.",
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                pool = _ExportPool(file, generator)
-                pool.run_stages(planned, progress or Progress())
+            with temporary.open("wb") as file, suppress(_ExportedError):
+                pool = _ExportPool(file, engine)
+                seeds, _ = prepare_seeds(recipe, work_dir)
+                captions = CaptionStage(recipe, seeds, generator, work_dir, store).run(pool, progress)
+                InstructionStage(recipe, captions.picked, generator, work_dir, store).run(pool, progress)
             if pool.keys:
                 temporary.replace(path)
         finally:
@@ -91,9 +93,7 @@ def collect_answers(planned: Plan, paths: Sequence[Path]) -> Collected:
         InputError: a file is missing or has no such line, or another model wrote the answers.
         RunError: no request of a form was answered; the message is the server's.
     """
-    generator = _served(planned.recipe)
-    engine = generator.engine
-    assert isinstance(engine, BatchEngine)
+    engine, generator = _served(planned.recipe)
     make_private(planned.answers)
     store, total = AnswerStore(planned.store(generator)), Collected()
     forms: set[str] = set()
@@ -142,8 +142,8 @@ def _parts(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} does not exist") from None
 
 
-def _served(recipe: Recipe) -> GeneratorSpec:
-    """The recipe's model, as an engine whose requests can be written to a file.
+def _served(recipe: Recipe) -> tuple[BatchEngine, GeneratorSpec]:
+    """The recipe's model, as an engine whose requests can be written to a file, and resolved.
 
     Raises:
         InputError: the recipe has none.
@@ -155,27 +155,16 @@ def _served(recipe: Recipe) -> GeneratorSpec:
     if recipe.takes_text or not isinstance(engine, BatchEngine):
         kind = "imported text" if recipe.takes_text else f"the engine {engine.kind}"
         raise InputError(f"requests are written for models by their name, and not for {kind}", "Use --engine batch.")
-    return resolve_generator(engine)
+    return engine, resolve_generator(engine)
 
 
-class _ExportPool:
-    """Implements `WorkerPool` in this process, up to the first wave with requests, which it writes."""
+class _ExportPool(PoolHere):
+    """Runs jobs up to the first wave with requests, which it writes."""
 
-    def __init__(self, file: IO[bytes], generator: GeneratorSpec) -> None:
-        self.here, self.keys = PoolHere(), set[str]()
-        self._file, self._generator = file, generator
-
-    def run_stages(self, planned: Plan, progress: Progress) -> None:
-        recipe, generator = planned.recipe, self._generator
-        semantic, asked = recipe.captions.near_duplicates.semantic_threshold, recipe.representations
-        encoder = resolve_encoder(asked.encoder, asked.batch_size, asked.long_captions) if semantic else None
-        how = {"random_seed": recipe.random_seed, "partition_rows": recipe.partition_rows}
-        seeds, _ = prepare_seeds(recipe.seeds, **how, work_dir=planned.work_dir)
-        check_prepared(recipe.seeds, seeds, recipe.language)
-        store = planned.store(generator)
-        with suppress(_ExportedError):
-            captions = CaptionStage(recipe, seeds, generator, planned.work_dir, store, encoder).run(self, progress)
-            InstructionStage(recipe, captions.picked, generator, planned.work_dir, store).run(self, progress)
+    def __init__(self, file: IO[bytes], engine: BatchEngine) -> None:
+        super().__init__()
+        self.keys = set[str]()
+        self._file, self._engine = file, engine
 
     def run(
         self, jobs: Sequence[PartitionJob[RecordT]], on_record: Callable[[RecordT], None], *, on_gpu: bool = False
@@ -184,13 +173,11 @@ class _ExportPool:
             pass
         if self.keys:
             raise _ExportedError
-        return self.here.run(jobs, on_record)
+        return super().run(jobs, on_record)
 
     def _write(self, requests: Mapping[str, Request]) -> bool:
-        engine = self._generator.engine
-        assert isinstance(engine, BatchEngine)
         for key, request in requests.items():
             if key not in self.keys:
                 self.keys.add(key)
-                self._file.write(line_of(request, engine))
+                self._file.write(line_of(request, self._engine))
         return True

@@ -31,7 +31,7 @@ from unicorn_hf.runtime.locks import exclusive, is_open_to_others
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.storage import is_remote
-from unicorn_hf.seeds.step import check_prepared, prepare_seeds
+from unicorn_hf.seeds.step import prepare_seeds
 
 _HOUR_S = 3600
 
@@ -182,10 +182,7 @@ def _stages(parts: Parts, pool: WorkerPool, progress: Progress) -> BuildResult:
 def _written(parts: Parts, pool: WorkerPool, progress: Progress) -> Text:
     """Seeds, the captions that the engine writes from them, and the conversations about these."""
     recipe = parts.recipe
-    seeds, record = prepare_seeds(
-        recipe.seeds, random_seed=recipe.random_seed, partition_rows=recipe.partition_rows, work_dir=parts.work_dir
-    )
-    check_prepared(recipe.seeds, seeds, recipe.language)
+    seeds, record = prepare_seeds(recipe, parts.work_dir)
     for remark in remarks(recipe.language):
         progress.note(remark)
     remember(parts.work_dir, recipe)  # Not earlier: a recipe that cannot be built leaves no trace.

@@ -143,8 +143,7 @@ def _encoding_only(recipe: Recipe, parent: Statistics | None) -> Work:
 def _rehearsed(recipe: Recipe) -> tuple[StageWork, StageWork]:
     small = _rehearsal_of(sample_of(recipe, _REHEARSED))
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name, disk_errors():
-        how = {"random_seed": small.random_seed, "partition_rows": small.partition_rows}
-        seeds, _ = prepare_seeds(small.seeds, **how, work_dir=Path(name))
+        seeds, _ = prepare_seeds(small, Path(name))
         captions, instructions = rehearse(small, seeds, Path(name))
     return (
         _of_rehearsal(recipe.captions.num, small.captions.num, captions),

@@ -16,7 +16,7 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
-from unicorn_hf.core.recipe import Seeds
+from unicorn_hf.core.recipe import Recipe, Seeds
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
@@ -52,41 +52,41 @@ class SeedsRecord(Record):
         return SeedFacts(num_seeds=self.num_seeds, sources=self.sources, skipped=self.skipped)
 
 
-def prepare_seeds(
-    config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path
-) -> tuple[SeedShards, SeedsRecord]:
+def prepare_seeds(recipe: Recipe, work_dir: Path) -> tuple[SeedShards, SeedsRecord]:
     """Read all sources and write their seeds to shards, or reuse the shards of an earlier run with the same content.
 
     Raises:
-        InputError: a source cannot be read, or none contains a seed. No shard is left behind.
+        InputError: a source cannot be read, or none contains a seed: no shard is left behind. Or the seeds of a remote
+            source are in another language; `check_sources` checks the others.
     """
-    step, inputs = _step(config, random_seed, partition_rows, work_dir)
+    step, inputs = _step(recipe, work_dir)
     record = step.find(_RECORD, inputs, SeedsRecord)
     if record is None:
         try:
             with scratch(step.folder, "buckets") as buckets:
-                record = step.finish(_RECORD, _prepare(config, random_seed, partition_rows, step, buckets, inputs))
+                record = step.finish(_RECORD, _prepare(recipe, step, buckets, inputs))
         except InputError:
             remove_tree(step.folder)
             raise
     paths = tuple(step.shard(_RECORD, kind) for kind in record.num_bytes)
+    _check_remote(recipe, paths[0])
     return SeedShards(paths, record.partitions, record.num_seeds), record
 
 
-def are_prepared(config: Seeds, *, random_seed: int, partition_rows: int, work_dir: Path) -> bool:
+def are_prepared(recipe: Recipe, work_dir: Path) -> bool:
     """Whether `prepare_seeds` can reuse an earlier run.
 
     Raises:
         InputError: a file is missing.
     """
-    step, inputs = _step(config, random_seed, partition_rows, work_dir)
+    step, inputs = _step(recipe, work_dir)
     return step.find(_RECORD, inputs, SeedsRecord) is not None
 
 
-def _step(config: Seeds, random_seed: int, partition_rows: int, work_dir: Path) -> tuple[Step, str]:
+def _step(recipe: Recipe, work_dir: Path) -> tuple[Step, str]:
     # The seeds of another package's source may change with its version.
-    inputs = fingerprint([SOURCES.with_version(source.content(), source.kind) for source in config.used])
-    return Step.of(work_dir, "seeds", config, random_seed, partition_rows, CODE), inputs
+    inputs = fingerprint([SOURCES.with_version(source.content(), source.kind) for source in recipe.seeds.used])
+    return Step.of(work_dir, "seeds", recipe.seeds, recipe.random_seed, recipe.partition_rows, CODE), inputs
 
 
 def check_sources(config: Seeds, languages: Sequence[str]) -> None:
@@ -105,23 +105,17 @@ def check_sources(config: Seeds, languages: Sequence[str]) -> None:
             check_seed_language(source.place, map(normalise, first), languages)
 
 
-def check_prepared(config: Seeds, shards: SeedShards, languages: Sequence[str]) -> None:
-    """Check that seeds of remote sources, which are prepared first, are in one of the recipe's languages.
-
-    Raises:
-        InputError: they are not.
-    """
-    if config.languages:
+def _check_remote(recipe: Recipe, shard: Path) -> None:
+    if recipe.seeds.languages:
         return
-    rows = read_table(shards.paths[0], SEEDS, ["seed", "source"]).to_pylist()
-    for name, source in named_sources(config.used):
-        if source.is_remote:
-            check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], languages)
+    remote = [name for name, source in named_sources(recipe.seeds.used) if source.is_remote]
+    rows = read_table(shard, SEEDS, ["seed", "source"]).to_pylist() if remote else []
+    for name in remote:
+        check_seed_language(name, [row["seed"] for row in rows if row["source"] == name], recipe.language)
 
 
-def _prepare(
-    config: Seeds, random_seed: int, partition_rows: int, step: Step, folder: Path, inputs: str
-) -> SeedsRecord:
+def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsRecord:
+    config, random_seed = recipe.seeds, recipe.random_seed
     skipped, notes = Counter[str](), ReadingNotes()
     with Buckets(folder, ("seed", "source", "domain")) as buckets:
         for row in _rows(config, random_seed, skipped, notes):
@@ -129,7 +123,7 @@ def _prepare(
     partitions: list[str] = []
     per_source: Counter[str] = Counter()
     seeds = _sorted_rows(config, buckets, random_seed, skipped, notes)
-    while rows := list(islice(seeds, partition_rows)):
+    while rows := list(islice(seeds, recipe.partition_rows)):
         write_table(step.shard(_RECORD, f"{len(partitions):05d}"), rows_table(rows, SEEDS), SEEDS)
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
