@@ -25,7 +25,7 @@ from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS
 from unicorn_hf.interchange.export import export
 from unicorn_hf.interchange.importing import Taken, take
 from unicorn_hf.interchange.reading import imported_files
-from unicorn_hf.interchange.recipe import ALL, import_recipe
+from unicorn_hf.interchange.recipe import import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.progress import Progress
@@ -65,16 +65,8 @@ _STEPS: dict[str, tuple[str, Callable[[Path], None]]] = {
 def _taken(folder: Path, *, with_vectors: bool) -> Taken:
     recipe = import_recipe([folder / "llava"])
     assert recipe.imported
-    return take(
-        imported_files(recipe.imported, with_vectors=with_vectors),
-        num_captions=ALL,
-        num_instructions=ALL,
-        partition_rows=recipe.partition_rows,
-        domain="open",
-        with_vectors=with_vectors,
-        work_dir=folder / "work",
-        progress=Progress(),
-    )
+    files = imported_files(recipe.imported, with_vectors=with_vectors)
+    return take(recipe, files, with_vectors=with_vectors, work_dir=folder / "work", progress=Progress())
 
 
 def main() -> None:
@@ -130,7 +122,7 @@ def _check(folder: Path) -> None:
         (row, vector) for batch in wanted for row, vector in zip(batch.to_pylist(), vectors_of(batch), strict=True)
     )
     num_rows = 0
-    for picked in taken.captions:
+    for picked in taken.captions.picked:
         path = taken.vectors(picked.partition)
         assert path
         for row, vector in zip(read_table(picked.path, CAPTIONS).to_pylist(), read_vectors(path), strict=True):
@@ -144,7 +136,7 @@ def _check(folder: Path) -> None:
         row for batch in batches(folder / "set", "instruction", ["id", "conversations"]) for row in batch.to_pylist()
     )
     num_conversations = 0
-    for parts in taken.instructions.values():
+    for parts in taken.instructions.picked.values():
         for row in (row for picked in parts for row in read_table(picked.path, INSTRUCTIONS).to_pylist()):
             other = next(said)
             assert (row["id"], row["conversations"]) == (other["id"], other["conversations"])

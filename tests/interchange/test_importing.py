@@ -47,27 +47,24 @@ def imported(
     stored: Literal["float16", "float32"] = "float32",
     **limits: int,
 ) -> Taken:
-    recipe = import_recipe(files, column=column)
+    changes = {
+        "captions.num": limits.get("captions", ALL),
+        "instructions.num": limits.get("instructions", ALL),
+        "partition_rows": limits.get("partition_rows", 7),
+        "representations.dtype": stored,
+    }
+    recipe = import_recipe(files, column=column, domain="somewhere", overrides=changes)
     assert recipe.imported
-    return take(
-        imported_files(recipe.imported, with_vectors=with_vectors),
-        num_captions=limits.get("captions", ALL),
-        num_instructions=limits.get("instructions", ALL),
-        partition_rows=limits.get("partition_rows", 7),
-        domain="somewhere",
-        with_vectors=with_vectors,
-        work_dir=folder / "work",
-        progress=Progress(),
-        stored=stored,
-    )
+    sources = imported_files(recipe.imported, with_vectors=with_vectors)
+    return take(recipe, sources, with_vectors=with_vectors, work_dir=folder / "work", progress=Progress())
 
 
 def captions(taken: Taken) -> list[Row]:
-    return [row for p in taken.captions for row in take_rows(read_table(p.path, CAPTIONS), p.rows).to_pylist()]
+    return [row for p in taken.captions.picked for row in take_rows(read_table(p.path, CAPTIONS), p.rows).to_pylist()]
 
 
 def conversations(taken: Taken) -> list[Row]:
-    parts = [picked for some in taken.instructions.values() for picked in some]
+    parts = [picked for some in taken.instructions.picked.values() for picked in some]
     return [row for p in parts for row in take_rows(read_table(p.path, INSTRUCTIONS), p.rows).to_pylist()]
 
 
@@ -358,11 +355,11 @@ def test_limits_take_the_first(tmp_path: Path) -> None:
     taken = imported(tmp_path, file, captions=16, instructions=9)
     assert [row["id"] for row in captions(taken)] == [str(at) for at in range(16)]
     assert [row["id"] for row in conversations(taken)] == [str(at) for at in range(9)]
-    assert (taken.num_captions, taken.num_instructions) == (16, 9)
-    stamp = taken.captions[0].path.stat().st_mtime_ns
+    assert (taken.captions.num, taken.instructions.num) == (16, 9)
+    stamp = taken.captions.picked[0].path.stat().st_mtime_ns
     more = imported(tmp_path, file)
-    assert more.num_captions == 30
-    assert more.captions[0].path.stat().st_mtime_ns == stamp, "found, not read again"
+    assert more.captions.num == 30
+    assert more.captions.picked[0].path.stat().st_mtime_ns == stamp, "found, not read again"
 
 
 TEXT = st.text(alphabet=st.sampled_from("ab <>\n\timage"), max_size=12)

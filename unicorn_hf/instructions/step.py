@@ -169,7 +169,7 @@ class InstructionSet:
 
     @property
     def num(self) -> int:
-        return self.per_task.total()
+        return sum(len(picked.rows) for parts in self.picked.values() for picked in parts)
 
 
 @dataclass

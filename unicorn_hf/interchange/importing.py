@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
 from unicorn_hf.builders.validate.rows import problems_of_choice
-from unicorn_hf.captions.step import digest_of
+from unicorn_hf.captions.step import CaptionSet, digest_of
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
@@ -24,9 +24,11 @@ from unicorn_hf.core.ids import caption_id, stable_int
 from unicorn_hf.core.left_out import LeftOut, ReadingNotes
 from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.outcome import Rejected
-from unicorn_hf.core.recipe import UNKNOWN_TASK
+from unicorn_hf.core.recipe import UNKNOWN_TASK, Recipe
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
+from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.core.visible import control_character
+from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
 from unicorn_hf.interchange.vectors import ADVICE, Vector
@@ -76,56 +78,36 @@ class Taken:
 
     step: Step
     record: ImportRecord
-    captions: list[Picked]
-    instructions: dict[str, list[Picked]]
-
-    @property
-    def num_captions(self) -> int:
-        return sum(len(picked.rows) for picked in self.captions)
-
-    @property
-    def num_instructions(self) -> int:
-        return sum(len(picked.rows) for parts in self.instructions.values() for picked in parts)
+    captions: CaptionSet
+    instructions: InstructionSet
 
     def vectors(self, partition: str) -> Path | None:
         """The imported vectors of a partition's captions, one per row."""
         return self.step.shard(_RECORD, f"{partition}.{KIND}") if self.record.dim else None
 
 
-def take(
-    files: Sequence[DataFile],
-    *,
-    num_captions: int,
-    num_instructions: int,
-    partition_rows: int,
-    domain: str,
-    with_vectors: bool,
-    work_dir: Path,
-    progress: Progress,
-    stored: Literal["float16", "float32"] = "float32",
-) -> Taken:
+def take(recipe: Recipe, files: Sequence[DataFile], *, with_vectors: bool, work_dir: Path, progress: Progress) -> Taken:
     """Import files, or reuse the result of an earlier run with the same content.
 
     Args:
+        recipe: as many captions as it asks for are taken, and of their conversations the first ones.
         files: those of captions are read before those of conversations, each in the given order.
-        num_captions: number of captions to take; of their conversations, the first `num_instructions` are taken.
-        partition_rows: captions per shard.
-        domain: the default domain of captions.
         with_vectors: whether each caption must have an embedding.
-        stored: the type that must be able to store the vectors.
+        work_dir: the folder for the shards.
+        progress: reports files.
 
     Raises:
         InputError: a file cannot be read, two rows have one id, or no rows remain. The message names the position.
         RunError: the shards cannot be written; none of them remain.
     """
     files = [_hashed(file) for file in files]
-    step = Step.of(work_dir, STAGE, partition_rows, domain, with_vectors, CODE)
+    step = Step.of(work_dir, STAGE, recipe.partition_rows, _domain(recipe), with_vectors, CODE)
     inputs = fingerprint([[file.name, file.column, file.sha256] for file in files])
     record = step.find(_RECORD, inputs, ImportRecord)
     if record is None:
         remove_tree(step.folder)
         try:
-            record = _Import(files, inputs, step, partition_rows, domain, with_vectors, progress, stored).run()
+            record = _Import(recipe, files, inputs, step, with_vectors, progress).run()
         except BaseException as error:
             remove_tree(step.folder)
             if isinstance(error, OSError | sqlite3.OperationalError):
@@ -139,7 +121,7 @@ def take(
             f"no captions in {', '.join(file.name for file in files)}: {why}",
             "A conversation needs a caption with the same id, in its own row or in another file.",
         )
-    return _taken(step, record, partition_rows, num_captions, num_instructions)
+    return _taken(recipe, step, record)
 
 
 def _hashed(file: DataFile) -> DataFile:
@@ -153,33 +135,43 @@ def _hashed(file: DataFile) -> DataFile:
     return replace(file, sha256=found)
 
 
-def _taken(step: Step, record: ImportRecord, partition_rows: int, num_captions: int, num_instructions: int) -> Taken:
-    captions: list[Picked] = []
-    instructions: dict[str, list[Picked]] = {}
-    num_captions = min(num_captions, record.captions.num_kept)
-    for start in range(0, num_captions, partition_rows):
-        partition = f"{start // partition_rows:05d}"
-        here = min(partition_rows, num_captions - start)
+def _domain(recipe: Recipe) -> str:
+    default: str = SeedSource.model_fields["domain"].default
+    return recipe.imported.domain if recipe.imported else default
+
+
+def _taken(recipe: Recipe, step: Step, record: ImportRecord) -> Taken:
+    captions, instructions = CaptionSet(), InstructionSet()
+    num_captions = min(recipe.captions.num, record.captions.num_kept)
+    num_instructions = recipe.instructions.num
+    for start in range(0, num_captions, recipe.partition_rows):
+        partition = f"{start // recipe.partition_rows:05d}"
+        here = min(recipe.partition_rows, num_captions - start)
         path = step.shard(_RECORD, f"{partition}.captions.parquet")
-        captions.append(Picked(partition, path, record.inputs, tuple(range(here))))
+        captions.picked.append(Picked(partition, path, record.inputs, tuple(range(here))))
         path = step.shard(_RECORD, f"{partition}.instructions.parquet")
         rows = read_table(path, INSTRUCTIONS, ["row"]).column("row").to_numpy()
         chosen = np.flatnonzero(rows < here)[:num_instructions]
         num_instructions -= len(chosen)
-        instructions[partition] = [Picked(partition, path, record.inputs, tuple(chosen.tolist()))]
+        instructions.picked[partition] = [Picked(partition, path, record.inputs, tuple(chosen.tolist()))]
+    captions.counts = _cut(record.captions, captions.num)
+    instructions.counts = _cut(record.instructions, instructions.num)
     return Taken(step, record, captions, instructions)
+
+
+def _cut(counts: Counts, num: int) -> Counts:
+    """The counts of an import that uses `num` rows; the others do not count as candidates."""
+    return counts.model_copy(update={"num_kept": num, "num_candidates": counts.num_candidates - counts.num_kept + num})
 
 
 @dataclass
 class _Import:
+    recipe: Recipe
     files: Sequence[DataFile]
     inputs: str
     step: Step
-    partition_rows: int
-    domain: str
     with_vectors: bool
     progress: Progress
-    stored: Literal["float16", "float32"]
     _captions: list[dict[str, Any]] = field(default_factory=list)
     _vectors: list[Vector] = field(default_factory=list)
     _rejected: list[dict[str, Any]] = field(default_factory=list)
@@ -289,14 +281,14 @@ class _Import:
                 "digest": digest_of(caption),
                 "seed": item.seed or "",
                 "source": file.name,
-                "domain": item.domain if item.domain and item.domain.strip() else self.domain,
+                "domain": item.domain if item.domain and item.domain.strip() else _domain(self.recipe),
                 "request": request,
             }
         )
         if self.with_vectors:
             self._vectors.append(self._vector(item))
         self._counts["captions"]["kept"] += 1
-        if len(self._captions) == self.partition_rows:
+        if len(self._captions) == self.recipe.partition_rows:
             self._write_captions()
         return known
 
@@ -314,11 +306,12 @@ class _Import:
             raise InputError(
                 f"{where}: its embedding has {len(vector)} dimensions, but earlier ones have {self._dim}", ADVICE
             )
+        stored = "float32" if self.recipe.representations.moves_texts else self.recipe.representations.dtype
         with np.errstate(over="ignore"):
-            kept = vector.astype(self.stored)
+            kept = vector.astype(stored)
         if not (np.isfinite(kept).all() and kept.any()):
             raise InputError(
-                f"{where}: {self.stored} cannot represent its embedding, with numbers up to {abs(vector).max():.3g}",
+                f"{where}: {stored} cannot represent its embedding, with numbers up to {abs(vector).max():.3g}",
                 f"Scale the vectors to length 1. {ADVICE}",
             )
         return vector.astype(np.float32)
@@ -337,7 +330,7 @@ class _Import:
     def _write_captions(self) -> None:
         if not self._captions:
             return
-        partition = (self._counts["captions"]["kept"] - 1) // self.partition_rows
+        partition = (self._counts["captions"]["kept"] - 1) // self.recipe.partition_rows
         self._write(partition, "captions", CAPTIONS, self._captions)
         if self.with_vectors:
             ids = [row["id"] for row in self._captions]
@@ -345,9 +338,10 @@ class _Import:
         self._captions, self._vectors = [], []
 
     def _write_conversations(self) -> None:
-        for start in range(0, self._counts["captions"]["kept"], self.partition_rows):
-            rows = self._spool.conversations(start, self.partition_rows)
-            self._write(start // self.partition_rows, "instructions", INSTRUCTIONS, rows)
+        partition_rows = self.recipe.partition_rows
+        for start in range(0, self._counts["captions"]["kept"], partition_rows):
+            rows = self._spool.conversations(start, partition_rows)
+            self._write(start // partition_rows, "instructions", INSTRUCTIONS, rows)
 
     def _write_rejections(self) -> None:
         if self._rejected:

@@ -12,7 +12,6 @@ from unicorn_hf.core.languages import english_name
 from unicorn_hf.core.left_out import LeftOut
 from unicorn_hf.core.recipe import ImportedFile, Recipe
 from unicorn_hf.core.schemas import CAPTIONS
-from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.hub.fetch import local_folder
 from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.interchange.importing import Taken, take
@@ -21,7 +20,6 @@ from unicorn_hf.pipeline.earlier import remember
 from unicorn_hf.pipeline.parts import Parts
 from unicorn_hf.reading.files import DataFile
 from unicorn_hf.runtime.files import read_table
-from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.figures import SeedFacts, SourceFacts
 from unicorn_hf.seeds.language import another_language
@@ -56,17 +54,7 @@ def imported(parts: Parts, progress: Progress) -> Text:
     else:
         files = imported_files(recipe.imported, with_vectors=with_vectors) if recipe.imported else []
     facts = read_statistics(parent / STATISTICS) if parent else None
-    taken = take(
-        files,
-        num_captions=recipe.captions.num,
-        num_instructions=recipe.instructions.num,
-        partition_rows=recipe.partition_rows,
-        domain=recipe.imported.domain if recipe.imported else SeedSource.model_fields["domain"].default,
-        with_vectors=with_vectors,
-        stored="float32" if recipe.representations.moves_texts else recipe.representations.dtype,
-        work_dir=parts.work_dir,
-        progress=progress,
-    )
+    taken = take(recipe, files, with_vectors=with_vectors, work_dir=parts.work_dir, progress=progress)
     remember(parts.work_dir, recipe)
     _tell_language(recipe, taken, progress)
     # No notes for a parent: its format is known, and its vectors are always computed again.
@@ -74,8 +62,8 @@ def imported(parts: Parts, progress: Progress) -> Text:
     tell(() if parent else taken.record.took, left_out, progress)
     return Text(
         recipe=_found_out(recipe, files, taken),
-        captions=CaptionSet(taken.captions, _cut(taken.record.captions, taken.num_captions)),
-        instructions=InstructionSet(taken.instructions, _cut(taken.record.instructions, taken.num_instructions)),
+        captions=taken.captions,
+        instructions=taken.instructions,
         seeds=facts.seeds if facts else _no_seeds(recipe, taken),
         model_license=facts.model_license if facts else recipe.engine.model_license(),
         left_out=left_out,
@@ -91,8 +79,8 @@ def tell(took: Sequence[str], left_out: Sequence[LeftOut], progress: Progress) -
 
 def _tell_language(recipe: Recipe, taken: Taken, progress: Progress) -> None:
     """Warn if imported captions are in another language than the card will say."""
-    first = read_table(taken.captions[0].path, CAPTIONS, ["caption"]) if taken.captions else None
-    if first and (code := another_language(first.column("caption").to_pylist(), recipe.language)):
+    first = read_table(taken.captions.picked[0].path, CAPTIONS, ["caption"])
+    if code := another_language(first.column("caption").to_pylist(), recipe.language):
         says = " and ".join(map(english_name, recipe.language))
         progress.note(
             f"warning: the captions are in {english_name(code)}, but the card will say {says}. Use --language {code}"
@@ -120,15 +108,15 @@ def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recip
     Raises:
         InputError: the files hold one caption, and the transfer needs several.
     """
-    if recipe.representations.moves_texts and taken.num_captions < 2:
+    if recipe.representations.moves_texts and taken.captions.num < 2:
         raise InputError(
             f"{', '.join(file.name for file in files)}: only 1 caption, but {recipe.representations.transfer} needs"
             " at least 2 to compute a mean",
             "Use --transfer none.",
         )
     changes: dict[str, object] = {
-        "captions": recipe.captions.model_copy(update={"num": taken.num_captions}),
-        "instructions": recipe.instructions.model_copy(update={"num": taken.num_instructions}),
+        "captions": recipe.captions.model_copy(update={"num": taken.captions.num}),
+        "instructions": recipe.instructions.model_copy(update={"num": taken.instructions.num}),
     }
     if recipe.imported and not recipe.parent:
         found = tuple(
@@ -137,8 +125,3 @@ def _found_out(recipe: Recipe, files: Sequence[DataFile], taken: Taken) -> Recip
         )
         changes["imported"] = recipe.imported.model_copy(update={"files": found})
     return Recipe.model_validate(recipe.model_copy(update=changes).model_dump())
-
-
-def _cut(counts: Counts, num: int) -> Counts:
-    """The counts of an import that uses `num` rows; the others do not count as candidates."""
-    return counts.model_copy(update={"num_kept": num, "num_candidates": counts.num_candidates - counts.num_kept + num})
