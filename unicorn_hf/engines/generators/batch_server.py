@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.engines.batch import BatchEngine
-from unicorn_hf.engines.endpoint import api_key
 from unicorn_hf.engines.generators.batch_lines import URL
 from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, PassingError, read_result, shown
 from unicorn_hf.engines.generators.servers import Server
@@ -85,17 +83,13 @@ class BatchServer:
     """
 
     def __init__(self, engine: BatchEngine, patience_s: float) -> None:
-        if problem := proxy_problem():
-            raise problem
         self._engine = engine = engine.with_address()
         self.patience_s = patience_s
-        self._key = key = api_key()
-        self._runner = asyncio.Runner()
         (self.address,) = engine.base_urls
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._runner = asyncio.Runner()
 
         async def opened() -> Server:
-            return Server(self.address.rstrip("/"), headers, 1, engine.timeout_s)
+            return Server(self.address, 1, engine.timeout_s)
 
         self._server = self._runner.run(opened())
 
@@ -185,9 +179,7 @@ class BatchServer:
     def _send(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, Mapping[str, str], bytes]:
-        status, told, content = self._runner.run(self._server.send(method, path, body, **headers))
-        # A server may repeat the key.
-        return status, told, content.replace(self._key.encode(), b"***") if self._key else content
+        return self._runner.run(self._server.send(method, path, body, **headers))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Ask until there is an answer, for `patience_s`."""

@@ -18,9 +18,8 @@ from typing import Any, TypeVar
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.generation import Answer, Request
-from unicorn_hf.core.http import proxy_problem
 from unicorn_hf.core.recipe import Sampling
-from unicorn_hf.engines.endpoint import EndpointEngine, api_key
+from unicorn_hf.engines.endpoint import EndpointEngine
 from unicorn_hf.engines.generators.bodies import chat_body
 from unicorn_hf.engines.generators.replies import (
     NOT_THERE,
@@ -95,10 +94,7 @@ class EndpointGenerator:
     """
 
     def __init__(self, engine: EndpointEngine) -> None:
-        if problem := proxy_problem():
-            raise problem
         self._engine = engine = engine.with_address()
-        self._key = api_key()
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
         self._num_failures = 0
         self._num_refusals: Counter[_Form] = Counter()
@@ -155,10 +151,7 @@ class EndpointGenerator:
     async def _open(self) -> None:
         """Check that a server answers, to report a wrong address or key immediately."""
         engine = self._engine
-        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
-        self._servers = [
-            Server(url.rstrip("/"), headers, engine.concurrency, engine.timeout_s) for url in engine.base_urls
-        ]
+        self._servers = [Server(url, engine.concurrency, engine.timeout_s) for url in engine.base_urls]
         checks = [self._loop.create_task(self._check(server)) for server in self._servers]
         try:
             for number, check in enumerate(asyncio.as_completed(checks), 1):
@@ -180,7 +173,7 @@ class EndpointGenerator:
         while True:
             try:
                 status, _, body = await server.send("GET", "/models")
-                return read_models(status, self._without_key(body))
+                return read_models(status, body)
             except NoReplyError as failure:
                 failure.address = server.address
                 if attempt == _CHECK_RETRIES or not isinstance(failure, PassingError):
@@ -311,7 +304,7 @@ class EndpointGenerator:
             status, headers, content = await server.send(
                 "POST", "/chat/completions", json.dumps(chat_body(request, self._engine)).encode()
             )
-            reply = read_reply(status, headers, self._without_key(content), request, self._engine, self._models)
+            reply = read_reply(status, headers, content, request, self._engine, self._models)
         except NoReplyError as failure:
             failure.address = server.address
             if isinstance(failure, FinalError):
@@ -333,10 +326,6 @@ class EndpointGenerator:
                 server.num_in_flight,
             ),
         )
-
-    def _without_key(self, body: bytes) -> bytes:
-        """Mask the key, which a server may repeat."""
-        return body.replace(self._key.encode(), b"***") if self._key else body
 
     def _error(self, what: object, advice: str) -> RunError:
         addresses = getattr(what, "address", "") or " and ".join(self._engine.base_urls)

@@ -5,7 +5,8 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from unicorn_hf.core.http import proxy_for
+from unicorn_hf.core.http import proxy_for, proxy_problem
+from unicorn_hf.engines.endpoint import api_key
 from unicorn_hf.engines.generators.replies import NOT_THERE, PassingError, connection_advice, shown
 
 if TYPE_CHECKING:
@@ -38,12 +39,18 @@ class Server:
 
     A server is paused when it asks for it (429 with `Retry-After` or `RateLimit`), for that time; or when all requests
     fail (see `FAILURES_IN_A_ROW`), for a time that doubles until it answers again.
+
+    Raises:
+        InputError: the key or a proxy in the environment is invalid.
     """
 
-    def __init__(self, address: str, headers: Mapping[str, str], concurrency: int, timeout_s: float) -> None:
+    def __init__(self, address: str, concurrency: int, timeout_s: float) -> None:
         import aiohttp
 
-        self.address = address
+        if problem := proxy_problem():
+            raise problem
+        self._key = api_key()
+        self.address = address.rstrip("/")
         self.num_in_flight = 0
         self.paused_until = 0.0
         """By the clock of the event loop."""
@@ -56,8 +63,10 @@ class Server:
             "allow_redirects": False,
             "proxy": None if is_socks else proxy,
             # Not set on the session: aiohttp sends its headers to the proxy too, and the key is among them.
-            "headers": {"content-type": "application/json", **headers},
+            "headers": {"content-type": "application/json"},
         }
+        if self._key:
+            self._options["headers"]["authorization"] = f"Bearer {self._key}"
         limits: dict[str, Any] = {"limit": concurrency, "ttl_dns_cache": 300, "ssl": _certificates(address, proxy)}
         self._session = aiohttp.ClientSession(
             connector=_socks_connector(proxy, **limits) if is_socks and proxy else aiohttp.TCPConnector(**limits),
@@ -83,7 +92,10 @@ class Server:
         options = self._options | {"headers": self._options["headers"] | headers}
         try:
             async with self._session.request(method, self.address + path, data=body, **options) as response:
-                return response.status, response.headers, await response.read()
+                content = await response.read()
+                # A server may repeat the key.
+                masked = content.replace(self._key.encode(), b"***") if self._key else content
+                return response.status, response.headers, masked
         except aiohttp.ConnectionTimeoutError:
             raise PassingError(f"no connection in {min(_CONNECT_S, self._timeout_s):g} s", NOT_THERE) from None
         except TimeoutError:
