@@ -83,7 +83,6 @@ class Batches:
                 self._in_flight |= self._earlier[entry.name]
         self._drafts: defaultdict[int, _Draft] = defaultdict(_Draft)
         self._full_until = 0.0
-        self._known: dict[str, Batch] | None = None
 
     @cached_property
     def _server(self) -> BatchServer:
@@ -187,15 +186,13 @@ class Batches:
         return not queued or sum(other.num_tokens for other in queued) + entry.num_tokens <= self._most_tokens
 
     def _create(self, entry: BatchEntry) -> None:
-        if found := self._known_batches().get(entry.name):
+        if found := self._known.get(entry.name):
             self._runs(entry, found)
             return
         if entry.state == "written":
-            entry.file = self._server.upload(entry.name, self._folder.requests(entry))
-            entry.state = "uploaded"
-            self._folder.write(entry)
-        entry.state, entry.created = "creating", datetime.now(UTC)
-        self._folder.write(entry)
+            file = self._server.upload(entry.name, self._folder.requests(entry))
+            self._set(entry, state="uploaded", file=file)
+        self._set(entry, state="creating", created=datetime.now(UTC))
         try:
             batch = self._server.create(entry.name, entry.file)
         except UncertainError as failure:
@@ -204,21 +201,23 @@ class Batches:
             self._without_place(entry)
         except NoReplyError:
             # Its file may have been deleted there.
-            self._back(entry, "written")
+            self._set(entry, state="written")
             raise
         else:
             self._runs(entry, batch)
 
     def _runs(self, entry: BatchEntry, batch: Batch) -> None:
-        entry.state, entry.batch, entry.told = "running", batch.id, batch.status
-        entry.created = entry.created or datetime.now(UTC)
-        self._folder.write(entry)
+        created = entry.created or datetime.now(UTC)
+        self._set(entry, state="running", batch=batch.id, told=batch.status, created=created)
         self._progress.note(f"batch {entry.name}: {entry.num_requests:,} requests are with the server ({batch.id})")
 
-    def _back(self, entry: BatchEntry, state: str) -> None:
-        replaced = entry.model_copy(update={"state": state, "batch": ""})
-        self._entries[entry.name] = replaced
-        self._folder.write(replaced)
+    def _set(self, entry: BatchEntry, **facts: object) -> None:
+        """Change facts of an entry, and write it if they differ."""
+        before = entry.model_copy()
+        for name, value in facts.items():
+            setattr(entry, name, value)
+        if entry != before:
+            self._folder.write(entry)
 
     def _find(self, entry: BatchEntry) -> None:
         """Look for a batch whose creation got no answer. If the server surely has none, it may be created again."""
@@ -236,17 +235,15 @@ class Batches:
         if match:
             self._runs(entry, match)
         elif age_s > min(_LISTED_S, self._engine.poll_s):
-            entry.state = "uploaded"
-            self._folder.write(entry)
+            self._set(entry, state="uploaded")
 
-    def _known_batches(self) -> dict[str, Batch]:
+    @cached_property
+    def _known(self) -> dict[str, Batch]:
         """The server's batches at the start of this run: it may have ours even where the work folder is new."""
-        if self._known is None:
-            try:
-                self._known = self._listed()
-            except FinalError:  # A server without a list; a wrong key is told by the upload.
-                self._known = {}
-        return self._known
+        try:
+            return self._listed()
+        except FinalError:  # A server without a list; a wrong key is told by the upload.
+            return {}
 
     def _listed(self) -> dict[str, Batch]:
         """The server's batches by our name and by their file, the oldest of each; without those it never began."""
@@ -259,10 +256,10 @@ class Batches:
     def _without_place(self, entry: BatchEntry) -> None:
         """Keep a batch for later: the quota is used up. If nothing of ours uses it, the batch is too large."""
         others = any(other.is_queued for other in self._entries.values() if other.name != entry.name)
-        entry.num_refused += not others
+        num_refused = entry.num_refused + (not others)
         self._full_until = time.monotonic() + self._engine.poll_s
-        if entry.num_refused < _MOST_REFUSED:
-            self._back(entry, "uploaded")
+        if num_refused < _MOST_REFUSED:
+            self._set(entry, state="uploaded", batch="", num_refused=num_refused)
             return
         if entry.num_requests == 1:
             raise RunError(
@@ -273,7 +270,7 @@ class Batches:
             f"batch {entry.name}: its {entry.num_requests:,} requests exceed the provider's quota; they are divided"
         )
         self._in_flight -= requests_in(self._folder.requests(entry)).keys()
-        self._back(entry, "split")
+        self._set(entry, state="split", batch="", num_refused=num_refused)
 
     # -- In -----------------------------------------------------------------------------------------------------------
 
@@ -283,12 +280,8 @@ class Batches:
         for entry in self._open():
             if entry.state == "running":
                 batch = self._server.batch(entry.batch)
-                if (batch.status, batch.num_completed, batch.num_failed) != (
-                    entry.told, entry.num_completed, entry.num_failed,
-                ):  # fmt: skip
-                    entry.told = batch.status
-                    entry.num_completed, entry.num_failed = batch.num_completed, batch.num_failed
-                    self._folder.write(entry)
+                counts = {"num_completed": batch.num_completed, "num_failed": batch.num_failed}
+                self._set(entry, told=batch.status, **counts)
                 if batch.has_ended:
                     is_changed |= self._ended(entry, batch)
         return is_changed
@@ -296,9 +289,9 @@ class Batches:
     def _ended(self, entry: BatchEntry, batch: Batch) -> bool:
         if batch.has_no_place:
             self._without_place(entry)
-            return self._entries[entry.name].state == "split"
+            return entry.state == "split"
         if batch.is_refused:
-            self._back(entry, "written")
+            self._set(entry, state="written", batch="")
             raise RunError(
                 f"the server refuses batch {batch.id}: {batch.message or 'it does not say why'}",
                 f"Change the recipe or the account's limits, and run the command again. {_KEPT}",
@@ -309,10 +302,10 @@ class Batches:
         found = read_answers(files, bodies, self._engine, forms)
         if found.at_fault:
             raise RunError(f"the server at {self._server.address}: {found.at_fault[0]}", found.at_fault[1])
-        self._keep(found, entry.attempt)
+        answers = {key: replace(answer, num_retries=entry.attempt) for key, answer in found.answers.items()}
+        store_at(self._store).add(answers)
         if files and found.num_output < batch.num_completed and entry.num_cut < _MOST_CUT:
-            entry.num_cut += 1
-            self._folder.write(entry)
+            self._set(entry, num_cut=entry.num_cut + 1)
             self._progress.note(
                 f"batch {entry.name}: {found.num_output:,} of {batch.num_completed:,} answers arrived;"
                 " fetching them again"
@@ -335,30 +328,20 @@ class Batches:
                 " requests are then asked again, and paid again.",
             ) from None
 
-    def _keep(self, found: Outcome, attempt: int) -> None:
-        """Store answers, unless an earlier run has."""
-        store = store_at(self._store)
-        stored = store.find(list(found.answers))
-        for key, answer in found.answers.items():
-            if key not in stored:
-                store.keep(key, replace(answer, num_retries=attempt))
-        store.flush()
-
     def _end(self, entry: BatchEntry, batch: Batch, found: Outcome, keys: Sequence[str]) -> None:
         """Close an entry, after its answers are stored."""
         no_line = f"the batch has no line for it ({batch.status})"
-        entry.unanswered = {key: found.unanswered.get(key, no_line) for key in keys if key not in found.answers}
-        entry.num_answered, entry.forms = len(found.answers), sorted(found.forms)
-        entry.state = "ended"
-        self._folder.write(entry)
+        unanswered = {key: found.unanswered.get(key, no_line) for key in keys if key not in found.answers}
+        facts = {"num_answered": len(found.answers), "forms": sorted(found.forms)}
+        self._set(entry, state="ended", unanswered=unanswered, **facts)
         self._folder.forget_requests(entry)
         self._in_flight -= set(keys)
-        self._tries.update(entry.unanswered.keys())
+        self._tries.update(unanswered.keys())
         # All runs count together: a run that only collects goes on with the count of the one before.
         bound = self._engine.retries + 1
-        given_up = {key for key in entry.unanswered if self._tries[key] % bound == 0}
+        given_up = {key for key in unanswered if self._tries[key] % bound == 0}
         self._given_up |= given_up
-        again = f", {len(entry.unanswered) - len(given_up):,} to ask again" if entry.unanswered else ""
+        again = f", {len(unanswered) - len(given_up):,} to ask again" if unanswered else ""
         lost = f", {len(given_up):,} given up" if given_up else ""
         answered = f"{entry.num_answered:,} of {entry.num_requests:,} answered"
         self._progress.note(f"batch {entry.name}: {batch.status}, {answered}{again}{lost}")

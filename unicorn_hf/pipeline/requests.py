@@ -15,7 +15,7 @@ from unicorn_hf.core.generation import Request
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.endpoint import EndpointEngine
-from unicorn_hf.engines.generators.batch_lines import Outcome, line_of, models_in, read_answers
+from unicorn_hf.engines.generators.batch_lines import line_of, models_in, read_answers
 from unicorn_hf.instructions.step import InstructionStage
 from unicorn_hf.pipeline.collecting import PoolHere, jobs_that_wait
 from unicorn_hf.pipeline.planning import Plan
@@ -111,25 +111,17 @@ def collect_answers(planned: Plan, paths: Sequence[Path]) -> Collected:
                     raise RunError(f"{path}: {found.at_fault[0]}", found.at_fault[1])
                 forms |= found.forms
                 num_lines += found.num_output
-                _add(found, store, total)
+                num_new = store.add(found.answers)
+                total.stored += num_new
+                total.known += len(found.answers) - num_new
+                total.unanswered += len(found.unanswered)
+                total.foreign += found.num_foreign
             if not num_lines:
                 raise InputError(
                     f"{path} has no answers: no line is a JSON object with a custom_id",
                     "Give the file that the batch runner wrote.",
                 )
-        store.flush()
     return total
-
-
-def _add(found: Outcome, store: AnswerStore, total: Collected) -> None:
-    stored = store.find(list(found.answers))
-    for key, answer in found.answers.items():
-        if key not in stored:
-            store.keep(key, answer)
-    total.stored += len(found.answers) - len(stored)
-    total.known += len(stored)
-    total.unanswered += len(found.unanswered)
-    total.foreign += found.num_foreign
 
 
 def _parts(path: Path) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
@@ -92,6 +92,15 @@ class AnswerStore:
             self._num_bytes += len(line)
             if len(self._own) >= SEGMENT_ROWS or self._num_bytes >= _SEGMENT_BYTES:
                 self._fold()
+
+    def add(self, answers: Mapping[str, Answer]) -> int:
+        """Store answers, except of requests that have one; return the number of the others. They are then durable."""
+        stored = self.find(list(answers))
+        for key, answer in answers.items():
+            if key not in stored:
+                self.keep(key, answer)
+        self.flush()
+        return len(answers) - len(stored)
 
     def flush(self) -> None:
         """Make all stored answers durable."""
