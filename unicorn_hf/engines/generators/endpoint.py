@@ -10,7 +10,8 @@ import itertools
 import json
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from queue import SimpleQueue
@@ -52,26 +53,39 @@ class _Call:
     number: int
     requests: Sequence[Request]
     answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
-    settled: "asyncio.Future[None]"
-    """Done when each request has a reply, or with the error that ends the call."""
-    num_open: int
     held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = field(default_factory=lambda: defaultdict(list))
     """Replies that may mean that the server supports no request of this form."""
-    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
-    is_over: bool = False
 
     def tell_held(self, form: _Form) -> None:
         for position, _, reply in self.held.pop(form, ()):
             self.answers.put((position, reply.answer))
 
-    def settle(self) -> None:
-        self.num_open -= 1
-        if not self.num_open and not self.settled.done():
-            self.settled.set_result(None)
 
-    def fail(self, error: BaseException) -> None:
-        if not self.settled.done():
-            self.settled.set_exception(error)
+class _Slots:
+    """As many slots as requests may be in flight. Among those that wait, the lowest rank gets the next one."""
+
+    def __init__(self, number: int) -> None:
+        self._num_free = number
+        self._waiting: list[tuple[tuple[int, int], asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def one(self, call: int, position: int) -> AsyncIterator[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, ((call, position), turn))
+        self._give()
+        try:
+            await turn
+            yield
+        finally:
+            self._num_free += not turn.cancelled()
+            self._give()
+
+    def _give(self) -> None:
+        while self._num_free and self._waiting:
+            _, turn = heappop(self._waiting)
+            if not turn.done():
+                self._num_free -= 1
+                turn.set_result(None)
 
 
 class EndpointGenerator:
@@ -102,9 +116,7 @@ class EndpointGenerator:
         self._models: tuple[str, ...] = ()
         self._servers: list[Server] = []
         self._asking_whether = asyncio.Lock()
-        self._num_free = engine.concurrency
-        self._waiting: list[tuple[int, int, int, _Call]] = []
-        """A heap: number of the call, position, attempts before."""
+        self._slots = _Slots(engine.concurrency)
         self._numbers = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
@@ -184,56 +196,29 @@ class EndpointGenerator:
     async def _answer_all(
         self, requests: Sequence[Request], answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
     ) -> None:
-        call = _Call(next(self._numbers), requests, answers, self._loop.create_future(), len(requests))
+        call = _Call(next(self._numbers), requests, answers)
         try:
-            for position in range(len(requests)):
-                heappush(self._waiting, (call.number, position, 0, call))
-            self._start()
-            await call.settled
+            async with asyncio.TaskGroup() as group:
+                for position in range(len(requests)):
+                    group.create_task(self._answer(call, position))
             for form, waiting in list(call.held.items()):
                 await self._be_sure(*waiting[-1][1:])
                 call.tell_held(form)
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for answers
-            answers.put(error)
-        finally:
-            call.is_over = True
-            for task in call.tasks:
-                task.cancel()
+        except* Exception as errors:  # noqa: BLE001 - raised again in the thread that waits for answers
+            answers.put(errors.exceptions[0])
 
-    def _start(self) -> None:
-        """Fill the free slots with waiting requests, those of the earlier call first."""
-        while self._num_free and self._waiting:
-            _, position, attempt, call = heappop(self._waiting)
-            if not call.is_over:
-                self._num_free -= 1
-                task = self._loop.create_task(self._answer(call, position, attempt))
-                call.tasks.add(task)
-                task.add_done_callback(call.tasks.discard)
-                # Not in the task itself: a task that is cancelled before it starts never runs.
-                task.add_done_callback(self._free)
-
-    def _free(self, _: object) -> None:
-        self._num_free += 1
-        self._start()
-
-    def _again(self, call: _Call, position: int, attempt: int) -> None:
-        heappush(self._waiting, (call.number, position, attempt, call))
-        self._start()
-
-    async def _answer(self, call: _Call, position: int, attempt: int) -> None:
-        """Send a request once; pass on or hold back its answer, or schedule the next attempt."""
-        request = call.requests[position]
-        try:
-            try:
-                reply = await self._reply(request, attempt)
-            except PassingError as failure:
-                wait_s = (failure.wait_s or 0.0) + backoff(attempt)
-                self._loop.call_later(wait_s, self._again, call, position, attempt + 1)
-                return
-            await self._settle(call, position, reply)
-            call.settle()
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits for answers
-            call.fail(error)
+    async def _answer(self, call: _Call, position: int) -> None:
+        """Send a request until it has a reply, and pass that on or hold it back."""
+        for attempt in itertools.count():
+            async with self._slots.one(call.number, position):
+                try:
+                    reply = await self._reply(call.requests[position], attempt)
+                except PassingError as failure:
+                    wait_s = (failure.wait_s or 0.0) + backoff(attempt)
+                else:
+                    await self._settle(call, position, reply)
+                    return
+            await asyncio.sleep(wait_s)
 
     async def _settle(self, call: _Call, position: int, reply: Reply) -> None:
         """Pass on a reply, or hold it back until it is known whether the server supports its form."""
