@@ -68,6 +68,6 @@ class BatchEngine(ServedModel):
         return EndpointEngine(kind="endpoint", **shared)
 
     def open(self, model: str) -> "TextGenerator":
-        from unicorn_hf.engines.generators.batch import UnansweredGenerator
+        from unicorn_hf.engines.generators.batch_lines import UnansweredGenerator
 
         return UnansweredGenerator(self.retries + 1)

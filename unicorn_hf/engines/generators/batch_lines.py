@@ -3,7 +3,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,23 @@ class Outcome:
     """Lines that belong to none of the requests."""
     at_fault: tuple[str, str] | None = None
     """Message and advice, if no request of a form, or of the batch, can be answered; nothing of it is settled."""
+
+
+class UnansweredGenerator:
+    """Implements `TextGenerator` in workers, for requests that no batch answered: it fails them.
+
+    The client has all answers before the workers begin.
+    """
+
+    def __init__(self, num_batches: int) -> None:
+        self._why = f"{num_batches} batches did not answer it"
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        for position in range(len(requests)):
+            yield position, Answer(self._why, "failed", 0, 0)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def line_of(request: Request, engine: ServedModel) -> bytes:
