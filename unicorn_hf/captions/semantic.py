@@ -7,6 +7,7 @@ captions, the work grows linearly, not quadratically.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,8 @@ class SemanticDuplicates:
             first_new: the first caption that is new since the last call.
             pool: runs the jobs.
         """
+        if not len(order):
+            return []
         vectors = [VectorJob.of(self._step, shard, encoder=self._encoder) for shard in shards]
         pool.run(vectors, lambda record: None, on_gpu=self._encoder.uses_gpu)
         cells = self._cells(shards, len(order))
@@ -111,18 +114,11 @@ class SemanticDuplicates:
     def _cells(self, shards: Sequence[CaptionShard], num_rows: int) -> NDArray[np.int64]:
         """The cells of each caption: an array of shape (captions, at most 2)."""
         if self._pivots is None:
-            self._pivots = self._first(shards, max(1, num_rows // _ROWS_PER_CELL))
+            vectors = chain.from_iterable(_load(self._step, shard) for shard in shards)
+            self._pivots = np.array(list(islice(vectors, max(1, num_rows // _ROWS_PER_CELL))))
         number = min(_CELLS_OF_A_ROW, len(self._pivots))
         nearest = [np.argsort(-(_load(self._step, shard) @ self._pivots.T), axis=1)[:, :number] for shard in shards]
         return np.concatenate([np.zeros((0, number), np.int64), *nearest])
-
-    def _first(self, shards: Sequence[CaptionShard], number: int) -> NDArray[np.float32]:
-        found: list[NDArray[np.float32]] = []
-        for shard in shards:
-            found.append(np.asarray(_load(self._step, shard)[: number - sum(map(len, found))], np.float32))
-            if sum(map(len, found)) == number:
-                break
-        return np.concatenate(found)
 
 
 def _load(step: Step, shard: CaptionShard) -> NDArray[np.float32]:

@@ -12,9 +12,9 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def control_character(text: str) -> str | None:
-    """The first control character that is neither a tab nor a line end; None if there is none."""
+    """The first control character that is neither a tab nor a line end, as `U+0007`; None if there is none."""
     match = _CONTROL.search(text)
-    return match[0] if match else None
+    return f"U+{ord(match[0]):04X}" if match else None
 
 
 def visible(text: str) -> str:

@@ -374,7 +374,7 @@ def conversation(turns: Sequence[dict[str, str]]) -> list[dict[str, str]] | Reje
     if not all(turn["value"].replace(IMAGE, "").strip() for turn in turns):
         return Rejected("empty_text", "a turn without text")
     if char := next(filter(None, (control_character(turn["value"]) for turn in turns)), None):
-        return Rejected("control", f"it contains U+{ord(char):04X}")
+        return Rejected("control", f"it contains {char}")
     number = sum(turn["value"].count(IMAGE) for turn in turns)
     first, *rest = turns
     if number > 1 or number != first["value"].count(IMAGE):
@@ -401,7 +401,7 @@ def _not_valid(caption: str, item: Item) -> Rejected | None:
     if IMAGE in caption:
         return Rejected("image", f"it contains {IMAGE}")
     if char := control_character("".join([caption, item.id or "", item.seed or "", item.domain or ""])):
-        return Rejected("control", f"it contains U+{ord(char):04X}")
+        return Rejected("control", f"it contains {char}")
     return None
 
 

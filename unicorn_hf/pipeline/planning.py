@@ -88,18 +88,17 @@ def plan(
         )
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))
-    if recipe.takes_text:
-        files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
-        return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
-    recipe.engine.check(recipe)
-    with disk_errors():  # Language detection unpacks its model to a temporary file.
-        check_sources(recipe.seeds, recipe.language)
-    load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
-    load_instruction_prompts(recipe.instructions)
-    load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
-    load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
-    recipe = with_prompts(recipe)  # The published recipe holds their text.
-    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, []), stored)
+    if not recipe.takes_text:
+        recipe.engine.check(recipe)
+        with disk_errors():  # Language detection unpacks its model to a temporary file.
+            check_sources(recipe.seeds, recipe.language)
+        load_prompt(recipe.captions.prompt, CAPTION_PROMPTS)
+        load_instruction_prompts(recipe.instructions)
+        load_scorer(recipe.instructions.judge, INSTRUCTION_PROMPTS, recipe.random_seed)
+        load_scorer(recipe.captions.screen, CAPTION_PROMPTS, recipe.random_seed)
+        recipe = with_prompts(recipe)  # The published recipe holds their text.
+    files = imported_files(recipe.imported) if recipe.imported and not recipe.parent else []
+    return Plan(recipe, out, work_dir, _place(recipe), _disk_bytes(recipe, files), stored)
 
 
 def _place(recipe: Recipe) -> Place:

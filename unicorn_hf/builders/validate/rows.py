@@ -47,7 +47,7 @@ class RowChecks:
                 if value is None or not (value.strip() or (self._imported and name == "seed")):
                     self._add("empty", file, "null" if value is None else "no text in it", row, name)
                 elif char := control_character(value):
-                    self._add("control", file, f"it contains U+{ord(char):04X}", row, name)
+                    self._add("control", file, f"it contains {char}", row, name)
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
         for row, value in enumerate(columns.get("task", ()), start):
@@ -72,7 +72,7 @@ class RowChecks:
             if not turn["value"].replace(IMAGE, "").strip():
                 yield "empty", f"turn {number} has no text"
             elif char := control_character(turn["value"]):
-                yield "control", f"turn {number} contains U+{ord(char):04X}"
+                yield "control", f"turn {number} contains {char}"
         num_images = sum(turn["value"].count(IMAGE) for turn in turns)
         if num_images != 1:
             yield "image", f"it contains {IMAGE} {num_images} times, not once"

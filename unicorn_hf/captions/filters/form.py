@@ -19,8 +19,7 @@ class Control(CaptionFilter):
     """A caption must not contain control characters."""
 
     def check(self, draft: Draft) -> str | None:
-        char = control_character(draft.caption)
-        return f"U+{ord(char):04X}" if char else None
+        return control_character(draft.caption)
 
 
 @CAPTION_FILTERS.register("unfinished")
