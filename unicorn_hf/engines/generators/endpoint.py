@@ -78,7 +78,8 @@ class _Slots:
             yield
         finally:
             self._num_free += not turn.cancelled()
-            self._give()
+            # Not yet: an error cancels the requests of its call first.
+            asyncio.get_running_loop().call_soon(self._give)
 
     def _give(self) -> None:
         while self._num_free and self._waiting:
