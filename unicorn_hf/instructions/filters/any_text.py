@@ -3,7 +3,6 @@
 import re
 from functools import partial
 
-from unicorn_hf.core.choices import CONVERSATION_FILTERS
 from unicorn_hf.core.content import is_plainly_english
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.language import foreign
@@ -16,8 +15,8 @@ from unicorn_hf.core.words import words
 from unicorn_hf.instructions.filters.base import (
     MAX_OPTION,
     MAX_QUESTION,
-    ConversationFilter,
     Scene,
+    conversation_filter,
     first_found,
     found_of,
 )
@@ -71,85 +70,65 @@ _PERSONAL = Finder(
 )
 
 
-@CONVERSATION_FILTERS.register("empty_text")
-class EmptyText(ConversationFilter):
+@conversation_filter
+def _empty_text(turn: Turn, scene: Scene) -> str | None:
     """Every text must have words."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return None if all(words(text) for text in turn.texts) else f"in {turn.question[:80]!r}"
+    return None if all(words(text) for text in turn.texts) else f"in {turn.question[:80]!r}"
 
 
-@CONVERSATION_FILTERS.register("unsafe")
-class Unsafe(ConversationFilter):
+@conversation_filter
+def _unsafe(turn: Turn, scene: Scene) -> str | None:
     """No text may contain a word from the list of unsafe content."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return first_found(partial(unsafe, language=scene.language), turn.texts, turn.whole)
+    return first_found(partial(unsafe, language=scene.language), turn.texts, turn.whole)
 
 
-@CONVERSATION_FILTERS.register("caption_talk")
-class CaptionTalk(ConversationFilter):
+@conversation_filter
+def _caption_talk(turn: Turn, scene: Scene) -> str | None:
     """No text may mention a caption, a description or a story."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return found_of("text_talk", turn, scene, _CAPTION_TALK)
+    return found_of("text_talk", turn, scene, _CAPTION_TALK)
 
 
-@CONVERSATION_FILTERS.register("refusal")
-class Refusal(ConversationFilter):
+@conversation_filter
+def _refusal(turn: Turn, scene: Scene) -> str | None:
     """No text may refuse."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return first_found(partial(refusal, language=scene.language), turn.texts, turn.whole)
+    return first_found(partial(refusal, language=scene.language), turn.texts, turn.whole)
 
 
-@CONVERSATION_FILTERS.register("markup")
-class Markup(ConversationFilter):
+@conversation_filter
+def _markup(turn: Turn, scene: Scene) -> str | None:
     """No text may contain markup, braces, tags, or remains of reasoning or a chat template."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return next(filter(None, map(leftover, turn.texts)), None) or first_found(
-            _MARKUP.search, turn.texts, turn.whole
-        )
+    return next(filter(None, map(leftover, turn.texts)), None) or first_found(_MARKUP.search, turn.texts, turn.whole)
 
 
-@CONVERSATION_FILTERS.register("garbled")
-class Garbled(ConversationFilter):
+@conversation_filter
+def _garbled(turn: Turn, scene: Scene) -> str | None:
     """No text may contain runs of letters or digits, or meaningless punctuation."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        # A question may end with a colon before its options.
-        texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
-        return first_found(_GARBLED.search, texts, "\n".join(texts))
+    # A question may end with a colon before its options.
+    texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
+    return first_found(_GARBLED.search, texts, "\n".join(texts))
 
 
-@CONVERSATION_FILTERS.register("personal")
-class Personal(ConversationFilter):
+@conversation_filter
+def _personal(turn: Turn, scene: Scene) -> str | None:
     """No speaker may be in the scene, or be an assistant."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return found_of("personal", turn, scene, _PERSONAL)
+    return found_of("personal", turn, scene, _PERSONAL)
 
 
-@CONVERSATION_FILTERS.register("language")
-class Language(ConversationFilter):
+@conversation_filter
+def _language(turn: Turn, scene: Scene) -> str | None:
     """A question and its answer must be in one of the recipe's languages."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        # Check all texts together, without the letter of a choice: a few words can look like any language.
-        texts = (turn.question, *(turn.options or (turn.answer,)))
-        joined = " ".join(texts)
-        text = unquoted(joined)
-        # English about a caption in another script may quote that script.
-        if ENGLISH in scene.languages and is_plainly_english(*(texts if text == joined else (text,))):
-            return None
-        return foreign(text, scene.languages)
+    # Check all texts together, without the letter of a choice: a few words can look like any language.
+    texts = (turn.question, *(turn.options or (turn.answer,)))
+    joined = " ".join(texts)
+    text = unquoted(joined)
+    # English about a caption in another script may quote that script.
+    if ENGLISH in scene.languages and is_plainly_english(*(texts if text == joined else (text,))):
+        return None
+    return foreign(text, scene.languages)
 
 
-@CONVERSATION_FILTERS.register("cut_text")
-class CutText(ConversationFilter):
+@conversation_filter
+def _cut_text(turn: Turn, scene: Scene) -> str | None:
     """No text may reach the schema's maximum length, at which a guided model is cut off."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        room = {turn.question: MAX_QUESTION, turn.answer: scene.max_answer} | dict.fromkeys(turn.options, MAX_OPTION)
-        return next((text[-80:] for text, most in room.items() if len(text) >= most), None)
+    room = {turn.question: MAX_QUESTION, turn.answer: scene.max_answer} | dict.fromkeys(turn.options, MAX_OPTION)
+    return next((text[-80:] for text, most in room.items() if len(text) >= most), None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import ClassVar
 
+from unicorn_hf.core.choices import CONVERSATION_FILTERS
 from unicorn_hf.core.content import content_words, telling_words
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import ENGLISH, Kind, found_in
@@ -69,6 +70,20 @@ class ConversationFilter(Section, ABC):
     @abstractmethod
     def check(self, turn: Turn, scene: Scene) -> str | None:
         """The error in a turn, usually its own words; None if it passes."""
+
+
+Check = Callable[[Turn, Scene], str | None]
+
+
+def conversation_filter(found: Check) -> Check:
+    """Register a check without bounds as a filter. Its name, after an underscore, is the rejection reason."""
+
+    @CONVERSATION_FILTERS.register(found.__name__.removeprefix("_"))
+    class Unbounded(ConversationFilter):
+        def check(self, turn: Turn, scene: Scene) -> str | None:
+            return found(turn, scene)
+
+    return found
 
 
 def first_found(find: Callable[[str], str | None], texts: Iterable[str], whole: str) -> str | None:

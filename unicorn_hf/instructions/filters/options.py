@@ -3,12 +3,11 @@
 import re
 from functools import partial
 
-from unicorn_hf.core.choices import CONVERSATION_FILTERS
 from unicorn_hf.core.content import content_words
 from unicorn_hf.core.finder import Finder
 from unicorn_hf.core.languages import found_in
 from unicorn_hf.core.words import words
-from unicorn_hf.instructions.filters.base import ConversationFilter, Scene, first_found
+from unicorn_hf.instructions.filters.base import Scene, conversation_filter, first_found
 from unicorn_hf.instructions.turns import Turn
 
 _TWO_LETTERS = tuple(f"{letter} {word} " for letter in "abcd" for word in ("and", "or", "nor", "&"))
@@ -28,40 +27,32 @@ _LISTED = re.compile(
 """A question that lists options with letters, which differ from the assigned ones."""
 
 
-@CONVERSATION_FILTERS.register("other_options")
-class OtherOptions(ConversationFilter):
+@conversation_filter
+def _other_options(turn: Turn, scene: Scene) -> str | None:
     """An option must not refer to other options."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return first_found(
-            partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS),
-            turn.options,
-            "\n".join(turn.options),
-        )
+    return first_found(
+        partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS),
+        turn.options,
+        "\n".join(turn.options),
+    )
 
 
-@CONVERSATION_FILTERS.register("listed_options")
-class ListedOptions(ConversationFilter):
+@conversation_filter
+def _listed_options(turn: Turn, scene: Scene) -> str | None:
     """A question must not list options itself."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return turn.question[:80] if _LISTED.search(turn.question) else None
+    return turn.question[:80] if _LISTED.search(turn.question) else None
 
 
-@CONVERSATION_FILTERS.register("equal_options")
-class EqualOptions(ConversationFilter):
+@conversation_filter
+def _equal_options(turn: Turn, scene: Scene) -> str | None:
     """All options must differ."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return turn.question[:80] if len({words(option) for option in turn.options}) < len(turn.options) else None
+    return turn.question[:80] if len({words(option) for option in turn.options}) < len(turn.options) else None
 
 
-@CONVERSATION_FILTERS.register("given_away")
-class GivenAway(ConversationFilter):
+@conversation_filter
+def _given_away(turn: Turn, scene: Scene) -> str | None:
     """A question must not name only the right option."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        question = set(content_words(turn.question, scene.language))
-        told = {option: set(content_words(option, scene.language)) for option in turn.options}
-        named = [option for option, content in told.items() if content and content <= question]
-        return turn.right_answer if named == [turn.right_answer] else None
+    question = set(content_words(turn.question, scene.language))
+    told = {option: set(content_words(option, scene.language)) for option in turn.options}
+    named = [option for option, content in told.items() if content and content <= question]
+    return turn.right_answer if named == [turn.right_answer] else None

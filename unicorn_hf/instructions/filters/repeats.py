@@ -2,42 +2,35 @@
 
 from functools import lru_cache
 
-from unicorn_hf.core.choices import CONVERSATION_FILTERS
 from unicorn_hf.core.content import content_words
 from unicorn_hf.core.words import count, words
-from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter, Scene
+from unicorn_hf.instructions.filters.base import A_SENTENCE, Scene, conversation_filter
 from unicorn_hf.instructions.turns import Turn
 
 _ALIKE = 0.85
 """Jaccard similarity above which two answers count as equal."""
 
 
-@CONVERSATION_FILTERS.register("copied_example")
-class CopiedExample(ConversationFilter):
+@conversation_filter
+def _copied_example(turn: Turn, scene: Scene) -> str | None:
     """No text may copy a sentence of the prompt's examples."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return next(filter(None, map(scene.prompt.copied, turn.texts)), None) if scene.prompt else None
+    return next(filter(None, map(scene.prompt.copied, turn.texts)), None) if scene.prompt else None
 
 
-@CONVERSATION_FILTERS.register("repeated_question")
-class RepeatedQuestion(ConversationFilter):
+@conversation_filter
+def _repeated_question(turn: Turn, scene: Scene) -> str | None:
     """A question must not repeat an earlier one, in any word order."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        asked = _asked(turn.question, scene.language)
-        again = any(asked == _asked(other.question, scene.language) for other in scene.kept)
-        return turn.question if again else None
+    asked = _asked(turn.question, scene.language)
+    again = any(asked == _asked(other.question, scene.language) for other in scene.kept)
+    return turn.question if again else None
 
 
-@CONVERSATION_FILTERS.register("repeated_answer")
-class RepeatedAnswer(ConversationFilter):
+@conversation_filter
+def _repeated_answer(turn: Turn, scene: Scene) -> str | None:
     """An answer must not nearly repeat an earlier one; short ones, `a dog`, may."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        answer = _word_set(turn.answer)
-        said = (words_of for other in scene.kept if count(words_of := _word_set(other.answer)) >= A_SENTENCE)
-        return turn.answer if any(len(answer & one) > _ALIKE * len(answer | one) for one in said) else None
+    answer = _word_set(turn.answer)
+    said = (words_of for other in scene.kept if count(words_of := _word_set(other.answer)) >= A_SENTENCE)
+    return turn.answer if any(len(answer & one) > _ALIKE * len(answer | one) for one in said) else None
 
 
 @lru_cache(maxsize=64)

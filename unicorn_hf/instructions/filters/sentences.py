@@ -12,7 +12,7 @@ from unicorn_hf.core.section import Fraction
 from unicorn_hf.core.sentences import ends_with_question_mark, has_question_mark, is_finished
 from unicorn_hf.core.talk import unquoted
 from unicorn_hf.core.words import count, num_words, repeated_fraction, words
-from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter, Scene
+from unicorn_hf.instructions.filters.base import A_SENTENCE, ConversationFilter, Scene, conversation_filter
 from unicorn_hf.instructions.turns import Turn
 
 _REQUESTS = Finder(
@@ -36,37 +36,31 @@ _FEW_WORDS = 6
 """An answer of up to this many words need not be a sentence."""
 
 
-@CONVERSATION_FILTERS.register("not_a_question")
-class NotAQuestion(ConversationFilter):
+@conversation_filter
+def _not_a_question(turn: Turn, scene: Scene) -> str | None:
     """A question must ask for something."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        asks = (
-            ends_with_question_mark(turn.question)
-            or _TO_COMPLETE.search(turn.question)
-            or found_in(scene.language, "asks", turn.question, _REQUESTS)
-        )
-        return None if asks else turn.question[-80:]
+    asks = (
+        ends_with_question_mark(turn.question)
+        or _TO_COMPLETE.search(turn.question)
+        or found_in(scene.language, "asks", turn.question, _REQUESTS)
+    )
+    return None if asks else turn.question[-80:]
 
 
-@CONVERSATION_FILTERS.register("not_known")
-class NotKnown(ConversationFilter):
+@conversation_filter
+def _not_known(turn: Turn, scene: Scene) -> str | None:
     """An answer must not say that it is unknown."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return found_in(scene.language, "not_known", turn.right_answer, _NOT_KNOWN)
+    return found_in(scene.language, "not_known", turn.right_answer, _NOT_KNOWN)
 
 
-@CONVERSATION_FILTERS.register("echoed_question")
-class EchoedQuestion(ConversationFilter):
+@conversation_filter
+def _echoed_question(turn: Turn, scene: Scene) -> str | None:
     """An answer must add to the question's words; `Yes, it does` adds something."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        said = set(content_words(turn.answer, scene.language))
-        adds_nothing = count(said) >= A_SENTENCE and said <= set(content_words(turn.question, scene.language))
-        if adds_nothing:
-            adds_nothing = not found_in(scene.language, "yes_no", " ".join(words(turn.answer)[:1]), _YES_NO)
-        return turn.answer if adds_nothing or words(turn.answer) == words(turn.question) else None
+    said = set(content_words(turn.answer, scene.language))
+    adds_nothing = count(said) >= A_SENTENCE and said <= set(content_words(turn.question, scene.language))
+    if adds_nothing:
+        adds_nothing = not found_in(scene.language, "yes_no", " ".join(words(turn.answer)[:1]), _YES_NO)
+    return turn.answer if adds_nothing or words(turn.answer) == words(turn.question) else None
 
 
 @CONVERSATION_FILTERS.register("repetition")
@@ -80,21 +74,17 @@ class Repetition(ConversationFilter):
         return turn.answer[-80:] if repeated_fraction(turn.answer) > self.max_repeated_fraction else None
 
 
-@CONVERSATION_FILTERS.register("asks_back")
-class AsksBack(ConversationFilter):
+@conversation_filter
+def _asks_back(turn: Turn, scene: Scene) -> str | None:
     """An answer must not contain a question."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        return turn.answer[-80:] if has_question_mark(unquoted(turn.answer)) else None
+    return turn.answer[-80:] if has_question_mark(unquoted(turn.answer)) else None
 
 
-@CONVERSATION_FILTERS.register("unfinished_answer")
-class UnfinishedAnswer(ConversationFilter):
+@conversation_filter
+def _unfinished_answer(turn: Turn, scene: Scene) -> str | None:
     """An answer must end with a complete sentence."""
-
-    def check(self, turn: Turn, scene: Scene) -> str | None:
-        long = num_words(turn.answer) > _FEW_WORDS
-        return turn.answer[-80:] if long and not is_finished(turn.answer) else None
+    long = num_words(turn.answer) > _FEW_WORDS
+    return turn.answer[-80:] if long and not is_finished(turn.answer) else None
 
 
 @CONVERSATION_FILTERS.register("no_reasoning")
