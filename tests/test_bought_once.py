@@ -12,7 +12,8 @@ from tests.engines.chat_server import Body, ChatServer, Reply, completion
 from tests.stages import open_serial_pool
 from unicorn_hf.core.recipe_file import load_recipe
 from unicorn_hf.needed import requests_needed
-from unicorn_hf.pipeline import build, plan
+from unicorn_hf.pipeline.planning import plan
+from unicorn_hf.pipeline.run import build
 from unicorn_hf.runtime.answers import store_at
 
 pytestmark = pytest.mark.slow

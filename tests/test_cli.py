@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import ECHO, rows, unicorn, write_seeds
-from unicorn_hf import pipeline
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe import Recipe
@@ -190,7 +189,7 @@ def recipe_of_build(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
         planned.append(recipe)
         raise InputError("enough")
 
-    monkeypatch.setattr(pipeline, "plan", plan)
+    monkeypatch.setattr("unicorn_hf.pipeline.planning.plan", plan)
 
     def recipe_of(*arguments: object) -> Recipe:
         planned.clear()

@@ -22,7 +22,8 @@ from tests.stages import SerialPool, open_serial_pool
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.recipe_file import dump_recipe, load_recipe
-from unicorn_hf.pipeline import build, run
+from unicorn_hf.pipeline import run
+from unicorn_hf.pipeline.run import build
 from unicorn_hf.representations.moments import Moments
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
 from unicorn_hf.runtime import journal

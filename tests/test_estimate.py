@@ -12,7 +12,7 @@ from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.estimate import Amount, estimate, lines
-from unicorn_hf.pipeline import plan
+from unicorn_hf.pipeline.planning import plan
 
 pytestmark = pytest.mark.slow
 

@@ -31,7 +31,7 @@ from unicorn_hf.core.published import prompt_folders
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.registry import SectionOf
 from unicorn_hf.hub.regenerate import Published, child_recipe
-from unicorn_hf.pipeline import plan
+from unicorn_hf.pipeline.planning import plan
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.cards.charts import draw_charts
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.hub.files import published_paths
-from unicorn_hf.pipeline import write_card
+from unicorn_hf.pipeline.publish import write_card
 from unicorn_hf.seeds.normalise import normalise
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.language import foreign
 from unicorn_hf.core.languages import english_name, full_name, listed, word_lists
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.pipeline import build
+from unicorn_hf.pipeline.run import build
 from unicorn_hf.runtime.progress import Progress
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,9 @@ import pytest
 from tests.builds import SHARED, published_bytes, start, unicorn, write_seeds
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.recipe_file import load_recipe
-from unicorn_hf.pipeline import build, clean, plan
+from unicorn_hf.pipeline.cleaning import clean
+from unicorn_hf.pipeline.planning import plan
+from unicorn_hf.pipeline.run import build
 from unicorn_hf.runtime.storage import place
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tests.builds import published_bytes, rows, tables, write_seeds
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import BuildResult, Recipe, RunError, build, load_recipe
-from unicorn_hf.pipeline import plan
+from unicorn_hf.pipeline.planning import plan
 from unicorn_hf.runtime.answers import AnswerStore
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS, DIM = 700, 235, 32

@@ -23,7 +23,13 @@ _FOR_DATASETS = (
 )  # fmt: skip
 _IMPORTED = {
     "datasets": _FOR_DATASETS,
-    "command": (*_FOR_DATASETS, "unicorn_hf.pipeline", "unicorn_hf.views.report", "distributed", "matplotlib.figure"),
+    "command": (
+        *_FOR_DATASETS,
+        "unicorn_hf.pipeline.run",
+        "unicorn_hf.views.report",
+        "distributed",
+        "matplotlib.figure",
+    ),
     "torch": (*_FOR_DATASETS, "torch", "transformers.models.llama.modeling_llama", "unicorn_hf.torch"),
 }
 

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from unicorn_hf.core.recipe_file import load_recipe
     from unicorn_hf.datasets_plugin import register
     from unicorn_hf.interchange.recipe import import_recipe
-    from unicorn_hf.pipeline import BuildResult, build
+    from unicorn_hf.pipeline.run import BuildResult, build
     from unicorn_hf.representations.transfer_file import load_transfer
 
 _HOME = {
-    "BuildResult": "unicorn_hf.pipeline",
+    "BuildResult": "unicorn_hf.pipeline.run",
     "InputError": "unicorn_hf.core.errors",
     "Recipe": "unicorn_hf.core.recipe",
     "RunError": "unicorn_hf.core.errors",
     "UnicornError": "unicorn_hf.core.errors",
-    "build": "unicorn_hf.pipeline",
+    "build": "unicorn_hf.pipeline.run",
     "import_recipe": "unicorn_hf.interchange.recipe",
     "load_recipe": "unicorn_hf.core.recipe_file",
     "load_transfer": "unicorn_hf.representations.transfer_file",

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from unicorn_hf.core.sources import SeedSource
     from unicorn_hf.hub.push import PushPlan, PushResult
     from unicorn_hf.needed import Need
-    from unicorn_hf.pipeline import BuildResult, Plan
+    from unicorn_hf.pipeline.planning import Plan
+    from unicorn_hf.pipeline.run import BuildResult
     from unicorn_hf.representations.figures import GapFacts
     from unicorn_hf.runtime.progress import Progress
 
@@ -256,7 +257,7 @@ def build(
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     from unicorn_hf.hub.options import PushOptions
-    from unicorn_hf.pipeline import plan
+    from unicorn_hf.pipeline.planning import plan
 
     chosen = _chosen(recipe, parent, revision, options)
     planned = plan(chosen.recipe, out, work_dir, answers)
@@ -332,7 +333,7 @@ def _ask(source: str, models: Sequence[str]) -> None:
 
 
 def _build(planned: "Plan", out: str, **options: Any) -> None:
-    from unicorn_hf.pipeline import execute
+    from unicorn_hf.pipeline.run import execute
 
     with _progress() as progress, _stopped_by_sigterm():
         result = execute(planned, progress=progress, **options)
@@ -377,7 +378,7 @@ def plan(
       unicorn-hf plan my.yaml --sample 256 --workers 8
       unicorn-hf plan unicorn-1.2m --gpu a100x4 --gpu h200x4
     """
-    from unicorn_hf.pipeline import plan as resolve
+    from unicorn_hf.pipeline.planning import plan as resolve
 
     workers, options["workers"] = options["workers"], None
     chosen = _chosen(recipe, parent, revision, options)
@@ -433,7 +434,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
       unicorn-hf push unicorn my-name/unicorn --tag v1.0
     """
     from unicorn_hf.hub import PushOptions, plan_push
-    from unicorn_hf.pipeline import check_set, push_dataset
+    from unicorn_hf.pipeline.publish import check_set, push_dataset
 
     if dry_run:
         planned = plan_push(folder, repo_id, PushOptions(**options))
@@ -481,7 +482,7 @@ def card(folder: Path) -> None:
     Example:
       unicorn-hf card unicorn
     """
-    from unicorn_hf.pipeline import write_card
+    from unicorn_hf.pipeline.publish import write_card
 
     _echo(f"Written: {write_card(folder)}")
 
@@ -558,7 +559,7 @@ def gap(
       unicorn-hf gap unicorn --images photos/
     """
     from unicorn_hf.hub.consent import encoder_models_to_download
-    from unicorn_hf.pipeline import measure_gap, set_encoder
+    from unicorn_hf.pipeline.measure import measure_gap, set_encoder
     from unicorn_hf.representations.pictures import PictureSource
 
     if not encoder and not yes:
@@ -641,7 +642,7 @@ def overlap(
       unicorn-hf overlap unicorn --with questions.jsonl --column question
       unicorn-hf overlap unicorn --with lmms-lab/POPE --column question
     """  # fmt: skip
-    from unicorn_hf.pipeline import measure_overlap
+    from unicorn_hf.pipeline.measure import measure_overlap
 
     with _progress() as progress:
         source = _evaluation_source(evaluation, column, config, split, name)
@@ -719,7 +720,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
     """
     from unicorn_hf.hub.options import PushOptions
     from unicorn_hf.interchange.recipe import import_recipe
-    from unicorn_hf.pipeline import plan
+    from unicorn_hf.pipeline.planning import plan
 
     told = ("encoder", "column", "domain", "license", "model", "title", "languages")
     recipe = import_recipe(files, overrides=_given(options, _IMPORT_KEYS), **{name: options[name] for name in told})
@@ -854,7 +855,7 @@ def doctor(
     """
     from rich.console import Console
 
-    from unicorn_hf.pipeline import plan
+    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.views.doctor import examine, show
 
     loaded = _chosen(recipe, parent, revision, {}).recipe
@@ -908,8 +909,8 @@ def export_requests(
     Example:
       unicorn-hf requests export my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file requests.jsonl
     """
-    from unicorn_hf.pipeline import export_requests as run
-    from unicorn_hf.pipeline import plan
+    from unicorn_hf.pipeline.planning import plan
+    from unicorn_hf.pipeline.requests import export_requests as run
 
     planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
     with _progress() as progress:
@@ -939,7 +940,8 @@ def collect_requests(
     Example:
       unicorn-hf requests collect my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file answers.jsonl
     """
-    from unicorn_hf.pipeline import collect_answers, plan
+    from unicorn_hf.pipeline.planning import plan
+    from unicorn_hf.pipeline.requests import collect_answers
 
     planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
     found = collect_answers(planned, files)
@@ -963,7 +965,7 @@ def clean(folder: str, keep_answers: bool) -> None:
     Example:
       unicorn-hf clean unicorn --keep-answers
     """
-    from unicorn_hf.pipeline import clean as run
+    from unicorn_hf.pipeline.cleaning import clean as run
 
     num_bytes = run(folder, keep_answers=keep_answers)
     _echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")

@@ -26,7 +26,8 @@ from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.echo import EchoEngine
 from unicorn_hf.engines.endpoint import ServedModel
-from unicorn_hf.pipeline import Plan, build
+from unicorn_hf.pipeline.planning import Plan
+from unicorn_hf.pipeline.run import build
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
 from unicorn_hf.representations.step import EncodingRecord
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, Usage

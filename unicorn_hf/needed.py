@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.pipeline import Plan
+from unicorn_hf.pipeline.planning import Plan
 from unicorn_hf.pipeline.rehearsal import Rehearsed, rehearse
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.files import disk_errors

@@ -17,7 +17,8 @@ from tests.stages import open_serial_pool
 from unicorn_hf import build, load_recipe
 from unicorn_hf.core.choices import EXPORTS
 from unicorn_hf.interchange.export import export
-from unicorn_hf.pipeline import measure_overlap, run
+from unicorn_hf.pipeline import run
+from unicorn_hf.pipeline.measure import measure_overlap
 from unicorn_hf.pipeline.publish import tell_in_card
 from unicorn_hf.representations.figures import Gap, GapFacts
 from unicorn_hf.representations.moments import Moments

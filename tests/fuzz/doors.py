@@ -14,10 +14,11 @@ import numpy as np
 
 from tests.fuzz.corpus import ENCODER
 from tests.stages import read_source
-from unicorn_hf import pipeline
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.sources import SeedSource
 from unicorn_hf.pipeline import run
+from unicorn_hf.pipeline.measure import measure_overlap
+from unicorn_hf.pipeline.publish import write_card
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.sources.file import FileSource
 from unicorn_hf.seeds.sources.labels import LabelSource
@@ -57,7 +58,7 @@ def up_to_the_workers() -> Iterator[Callable[[], bool]]:
 
 def _built(recipe: Recipe, folder: Path) -> None:
     with up_to_the_workers():
-        pipeline.build(recipe, folder / OUT)
+        run.build(recipe, folder / OUT)
 
 
 def child(changes: dict[str, object], folder: Path) -> None:
@@ -145,12 +146,12 @@ def validated(folder: Path, place: str = SET) -> None:
 
 
 def card(folder: Path) -> None:
-    pipeline.write_card(folder / SET)
+    write_card(folder / SET)
 
 
 def overlap(folder: Path) -> None:
     """`overlap`, which writes the set's card again."""
-    pipeline.measure_overlap(folder / SET, FileSource(path=str(folder / "own" / "seeds.txt")))
+    measure_overlap(folder / SET, FileSource(path=str(folder / "own" / "seeds.txt")))
 
 
 def evaluation(name: str, column: str | None, folder: Path) -> None:

@@ -16,7 +16,9 @@ from unicorn_hf import Recipe, RunError, build, load_recipe
 from unicorn_hf.cli import main
 from unicorn_hf.core.errors import InputError, WaitingError
 from unicorn_hf.engines.generators.batch_server import BatchServer
-from unicorn_hf.pipeline import clean, collect_answers, export_requests, plan
+from unicorn_hf.pipeline.cleaning import clean
+from unicorn_hf.pipeline.planning import plan
+from unicorn_hf.pipeline.requests import collect_answers, export_requests
 from unicorn_hf.runtime.answers import AnswerStore, store_at
 from unicorn_hf.runtime.batches import BatchEntry, BatchFolder, batches_in
 from unicorn_hf.views.status import status
