@@ -1,6 +1,6 @@
 """Requests, answers, and the Protocols of generators and encoders."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -65,6 +65,16 @@ class Request:
         """Fingerprint of all that the answer depends on, except the engine; the key of the stored answer."""
         messages = [[message.role, message.content] for message in self.messages]
         return fingerprint(messages, self.sampling, self.seed, self.json_schema)
+
+
+def json_object(properties: Mapping[str, object]) -> dict[str, object]:
+    """The JSON schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 @dataclass(frozen=True, slots=True)

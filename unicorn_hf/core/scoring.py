@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from unicorn_hf.core.generation import Answer, Request
+from unicorn_hf.core.generation import Answer, Request, json_object
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.languages import ENGLISH
 from unicorn_hf.core.outcome import Rejected, unanswered
@@ -17,14 +17,7 @@ from unicorn_hf.core.recipe import Sampling, Scoring
 _Made = TypeVar("_Made")
 SCORES = (1, 2, 3, 4, 5)
 _SAMPLING = Sampling(temperature=0, max_tokens=32)
-_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {"score": {"type": "integer", "enum": SCORES}},
-        "required": ["score"],
-        "additionalProperties": False,
-    }
-)
+_SCHEMA = json.dumps(json_object({"score": {"type": "integer", "enum": SCORES}}))
 _NAMED = re.compile(r"\b(?:score|rating)\b\W{0,12}(?:is\W{1,3})?(\d+)(?![\d.,]*\d)", re.IGNORECASE)
 _BARE = re.compile(r"\W{0,8}(\d+)(?:\s?(?:/|out of|of)\s?5)?\b(?!\.\d)")
 

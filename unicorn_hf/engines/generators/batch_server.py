@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.generators.batch_lines import URL
-from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, PassingError, read_result, shown
+from unicorn_hf.engines.generators.replies import NoReplyError, PassingError, read_result, shown
 from unicorn_hf.engines.generators.servers import Server
 
 NAME = "unicorn_hf"
@@ -125,11 +125,8 @@ class BatchServer:
         body = {"input_file_id": file, "endpoint": URL, "completion_window": _WINDOW, "metadata": {NAME: name}}
         try:
             status, headers, content = self._send("POST", "/batches", json.dumps(body).encode())
-        except PassingError as failure:
-            raise UncertainError(str(failure)) from None
-        if not 200 <= status < 300 and _QUEUE_FULL.search(content.decode(errors="replace")):
-            raise QueueFullError
-        try:
+            if not 200 <= status < 300 and _QUEUE_FULL.search(content.decode(errors="replace")):
+                raise QueueFullError
             return Batch(read_result(status, headers, content, self._engine))
         except PassingError as failure:
             raise UncertainError(str(failure)) from None
@@ -193,6 +190,3 @@ class BatchServer:
                 if time.monotonic() + pause_s - started > self.patience_s:
                     raise NoReplyError(str(failure), failure.advice) from None
                 time.sleep(pause_s)
-
-
-__all__ = ["Batch", "BatchServer", "FinalError", "NoReplyError", "QueueFullError", "UncertainError"]

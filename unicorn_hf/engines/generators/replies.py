@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from unicorn_hf.core.generation import Answer, FinishReason, Request, estimate_tokens
@@ -504,14 +504,11 @@ def _error_of(value: dict[str, Any], *, has_choice: bool) -> object:
 
 def _status_in(error: object) -> int:
     """The status for an error inside a reply of status 200: its code, or else 500."""
-    fields = cast("dict[str, Any]", error) if isinstance(error, dict) else {}
+    fields = error if isinstance(error, dict) else {}
     for name in ("code", "status", "status_code", "http_code"):
-        code = fields.get(name)
-        if str(code).isdigit() and 400 <= int(str(code)) < 600:
-            return int(str(code))
-    if re.search(r"invalid_request|bad_?request|validation", _words(error), re.IGNORECASE):
-        return 400
-    return 500
+        if re.fullmatch(r"[45]\d\d", code := str(fields.get(name))):
+            return int(code)
+    return 400 if re.search(r"invalid_request|bad_?request|validation", _words(error), re.IGNORECASE) else 500
 
 
 def _words(value: object) -> str:

@@ -2,13 +2,13 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, ClassVar, cast
 
 from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 
-from unicorn_hf.core.generation import Answer
+from unicorn_hf.core.generation import Answer, json_object
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.prompts import Example, Prompt
 from unicorn_hf.core.task import InstructionFilters, Task
@@ -136,16 +136,6 @@ class _Pair(BaseModel):
 def _asked_filters(checks: tuple[str, ...], filters: InstructionFilters) -> list[tuple[str, ConversationFilter]]:
     names = [name for name in (*checks, *filters.others) if name not in filters.without]
     return [(name, filters.filter(name)) for name in names]
-
-
-def json_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """The JSON schema of an object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def json_string(title: str, max_length: int) -> dict[str, object]:

@@ -6,11 +6,12 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from unicorn_hf.core.choices import TASKS
+from unicorn_hf.core.generation import json_object
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.task import PairRange, PromptChoice, Weight
 from unicorn_hf.core.words import words
 from unicorn_hf.instructions.filters import ANY_TEXT, CHOICES, MAX_OPTION, MAX_QUESTION, REPEATS
-from unicorn_hf.instructions.tasks.base import TaskFamily, Text, json_object, json_string
+from unicorn_hf.instructions.tasks.base import TaskFamily, Text, json_string
 from unicorn_hf.instructions.turns import LETTERS, Turn
 
 NUM_WRONG = len(LETTERS) - 1
