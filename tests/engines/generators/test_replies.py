@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unicorn_hf.core.generation import Message, Request
-from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines import EndpointEngine
 from unicorn_hf.engines.generators.replies import (
     FinalError,
@@ -21,14 +19,14 @@ from unicorn_hf.engines.generators.replies import (
 )
 
 ENGINE = EndpointEngine(kind="endpoint", base_url="http://host:8000/v1", model="org/m")
-REQUEST = Request("a", "a dog", (Message("user", "Describe a dog on a beach, please."),), Sampling(), 0)
+PROMPT = ["Describe a dog on a beach, please."]
 DOG = "A brown dog stands on a beach."
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20}
 
 
 def read(status: int, body: object, engine: EndpointEngine = ENGINE, **headers: str) -> Reply:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_reply(status, headers, content, REQUEST, engine, ("org/m", "org/other"))
+    return read_reply(status, headers, content, PROMPT, engine, ("org/m", "org/other"))
 
 
 def completion(finish: object = "stop", usage: object = USAGE, **message: Any) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.generation import Answer, Message, Request
-from unicorn_hf.core.recipe import Sampling
+from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.engines.endpoint import ServedModel
 from unicorn_hf.engines.generators.bodies import chat_body
 from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, Reply, read_reply, shown
@@ -97,7 +96,7 @@ def read_answers(
             found.num_foreign += 1
             continue
         try:
-            reply = _reply(line, key, body, engine)
+            reply = _reply(line, body, engine)
         except NoReplyError as failure:
             found.unanswered[key] = shown(str(failure))
             hopeless = failure if isinstance(failure, FinalError) else hopeless
@@ -137,7 +136,7 @@ def _lines(files: Mapping[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield name, line
 
 
-def _reply(line: Mapping[str, Any], key: str, body: Mapping[str, Any], engine: ServedModel) -> Reply:
+def _reply(line: Mapping[str, Any], body: Mapping[str, Any], engine: ServedModel) -> Reply:
     """
     Raises:
         NoReplyError: the request was not answered.
@@ -152,10 +151,5 @@ def _reply(line: Mapping[str, Any], key: str, body: Mapping[str, Any], engine: S
     content = response.get("body") or {"error": line.get("error")}
     content = content if isinstance(content, str) else json.dumps(content)
     status = response.get("status_code")
-    return read_reply(status if isinstance(status, int) else 200, {}, content.encode(), _request(key, body), engine)
-
-
-def _request(key: str, body: Mapping[str, Any]) -> Request:
-    """The request of a line, to estimate its tokens if the server does not count them."""
-    messages = tuple(Message(message["role"], message["content"]) for message in body.get("messages", ()))
-    return Request(id=key, subject="", messages=messages, sampling=Sampling(), seed=0)
+    prompt = [message["content"] for message in body.get("messages", ())]
+    return read_reply(status if isinstance(status, int) else 200, {}, content.encode(), prompt, engine)

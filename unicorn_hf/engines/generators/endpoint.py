@@ -290,7 +290,8 @@ class EndpointGenerator:
             status, headers, content = await server.send(
                 "POST", "/chat/completions", json.dumps(chat_body(request, self._engine)).encode()
             )
-            reply = read_reply(status, headers, content, request, self._engine, self._models)
+            prompt = [message.content for message in request.messages]
+            reply = read_reply(status, headers, content, prompt, self._engine, self._models)
         except NoReplyError as failure:
             failure.address = server.address
             if isinstance(failure, FinalError):

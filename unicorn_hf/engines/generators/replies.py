@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from unicorn_hf.core.generation import Answer, FinishReason, Request, estimate_tokens
+from unicorn_hf.core.generation import Answer, FinishReason, estimate_tokens
 from unicorn_hf.core.http import wait_asked
 from unicorn_hf.core.thoughts import spoken
 from unicorn_hf.engines.endpoint import API_KEY, ServedModel
@@ -226,11 +226,13 @@ def read_reply(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    request: Request,
+    prompt: Sequence[str],
     engine: ServedModel,
     models: Sequence[str] = (),
 ) -> Reply:
-    """Interpret a server's reply to `request`; names of headers are in lower case. `models` is for advice.
+    """Interpret a server's reply to a request; names of headers are in lower case.
+
+    The texts of the request are for an estimate of its tokens, `models` are for advice.
 
     Raises:
         PassingError: retry later.
@@ -255,7 +257,7 @@ def read_reply(
         if _MODERATED.search(words):
             return _no_text("moderated", f"no answer: {_line(words)}", _MODERATED_ADVICE)
         raise PassingError(f"no chat completion: no choices: {_line(words)}", is_of_request=True)
-    return _completion(choice, value.get("usage"), request)
+    return _completion(choice, value.get("usage"), prompt)
 
 
 def connection_advice(said: str) -> str:
@@ -271,14 +273,14 @@ def shown(text: str) -> str:
 # -- A completion -----------------------------------------------------------------------------------------------------
 
 
-def _completion(choice: dict[str, Any], usage: object, request: Request) -> Reply:
+def _completion(choice: dict[str, Any], usage: object, prompt: Sequence[str]) -> Reply:
     message = choice.get("message") or choice.get("delta")
     if not isinstance(message, dict):
         raise PassingError("no chat completion: choices[0] has no message", is_of_request=True)
     content, (field, reasoning) = _text(message.get("content")), _reasoning(message)
     said = spoken(content)
     ending, word = _ending(choice.get("finish_reason"))
-    num_prompt, num_output, are_told = _tokens(usage, request, content + reasoning)
+    num_prompt, num_output, are_told = _tokens(usage, prompt, content + reasoning)
 
     def reply(reason: FinishReason, text: str, advice: str = "") -> Reply:
         return Reply(Answer(text, reason, num_prompt, num_output, tokens_told=are_told), advice)
@@ -361,7 +363,7 @@ def _ending(reason: object) -> tuple[FinishReason, str]:
     return next((meaning for meaning, words in _ENDINGS if re.search(words, plain)), "unknown"), word
 
 
-def _tokens(usage: object, request: Request, output: str) -> tuple[int, int, bool]:
+def _tokens(usage: object, asked: Sequence[str], output: str) -> tuple[int, int, bool]:
     """Tokens of prompt and output, and whether the server counted both; its missing counts are estimated."""
     told = usage if isinstance(usage, dict) else {}
     prompt = _number(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
@@ -375,7 +377,7 @@ def _tokens(usage: object, request: Request, output: str) -> tuple[int, int, boo
         prompt = max(0, total - written)
     are_told = prompt is not None and written is not None
     if prompt is None:
-        prompt = estimate_tokens(*(message.content for message in request.messages))
+        prompt = estimate_tokens(*asked)
     return prompt, estimate_tokens(output) if written is None else written, are_told
 
 
