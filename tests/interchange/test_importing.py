@@ -25,12 +25,13 @@ from tests.hub.server import HubServer
 from unicorn_hf import InputError, RunError
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.choices import EXPORTS
+from unicorn_hf.core.recipe import MOST_ROWS
 from unicorn_hf.core.schemas import CAPTIONS, INSTRUCTIONS, REJECTIONS
 from unicorn_hf.interchange import importing
 from unicorn_hf.interchange.export import export
 from unicorn_hf.interchange.importing import Taken, conversation, take
 from unicorn_hf.interchange.reading import imported_files
-from unicorn_hf.interchange.recipe import ALL, import_recipe
+from unicorn_hf.interchange.recipe import import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
@@ -48,8 +49,8 @@ def imported(
     **limits: int,
 ) -> Taken:
     changes = {
-        "captions.num": limits.get("captions", ALL),
-        "instructions.num": limits.get("instructions", ALL),
+        "captions.num": limits.get("captions", MOST_ROWS),
+        "instructions.num": limits.get("instructions", MOST_ROWS),
         "partition_rows": limits.get("partition_rows", 7),
         "representations.dtype": stored,
     }

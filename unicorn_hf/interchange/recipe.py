@@ -7,9 +7,6 @@ from unicorn_hf.core.recipe import MOST_ROWS, Recipe
 from unicorn_hf.core.recipe_file import Document, validate
 from unicorn_hf.encoders.imported import IMPORTED
 
-ALL = MOST_ROWS
-"""More rows than a set has; the import replaces it with the actual number."""
-
 
 def import_recipe(
     files: Sequence[str | Path],
@@ -45,8 +42,9 @@ def import_recipe(
         "language": list(languages),
         "seeds": {"sources": []},
         "engine": {"kind": "imported", **({"model": model} if model else {})},
-        "captions": {"num": ALL},
-        "instructions": {"num": ALL},
+        # The import replaces them with the actual numbers.
+        "captions": {"num": MOST_ROWS},
+        "instructions": {"num": MOST_ROWS},
         "representations": {"encoder": encoder or IMPORTED, "transfer": "mean_shift" if encoder else "none"},
         "imported": {
             "files": [{"path": str(Path(file).expanduser().absolute())} for file in files],

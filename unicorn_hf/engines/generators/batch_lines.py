@@ -11,11 +11,9 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.engines.endpoint import ServedModel
 from unicorn_hf.engines.generators.bodies import chat_body
-from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, Reply, read_reply, shown
+from unicorn_hf.engines.generators.replies import MOST_REFUSALS, FinalError, NoReplyError, Reply, read_reply, shown
 
 URL = "/v1/chat/completions"
-MOST_REFUSALS = 20
-"""Requests of a form without any text, from which on the form is at fault, and not each request."""
 _KEY = re.compile(r"[0-9a-f]{16}")
 _OF_ONE = ("messages", "seed")
 """Fields of a body that differ between requests of the same form."""

@@ -23,6 +23,7 @@ from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines.endpoint import EndpointEngine
 from unicorn_hf.engines.generators.bodies import chat_body
 from unicorn_hf.engines.generators.replies import (
+    MOST_REFUSALS,
     NOT_THERE,
     FinalError,
     NoReplyError,
@@ -34,8 +35,6 @@ from unicorn_hf.engines.generators.replies import (
 from unicorn_hf.engines.generators.servers import Server, backoff
 
 _LEAST_FAILURES = 3
-_MOST_REFUSALS = 20
-"""Requests without text, before the first with text, after which a plain request tests whether any would get text."""
 _CHECK_RETRIES, _CHECK_AGAIN_S = 3, 0.2
 _PLAIN_SUBJECT = "a red cup on a wooden table"
 """Short, and harmless for every content filter."""
@@ -231,7 +230,7 @@ class EndpointGenerator:
         call.held[form].append((position, request, reply))
         if not (reply.is_text or form in self._taken):
             self._num_refusals[form] += 1
-            if self._num_refusals[form] < _MOST_REFUSALS:
+            if self._num_refusals[form] < MOST_REFUSALS:
                 return
             await self._be_sure(request, reply)
         call.tell_held(form)

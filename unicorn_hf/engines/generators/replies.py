@@ -19,6 +19,8 @@ from unicorn_hf.engines.endpoint import API_KEY, ServedModel
 
 _LONGEST_WAIT_S = 600.0
 """If a server asks for a longer pause, the request fails."""
+MOST_REFUSALS = 20
+"""Requests of a form without text, and none with text, from which on the form may be at fault, and not each request."""
 _MOST_SHOWN = 300
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
