@@ -1,6 +1,7 @@
 """What the encode step costs beside its model: captions to vectors on disk, against the bare model on ready tokens.
 
     python benchmarks/encoding.py [--encoder open_clip:demo:minilm] [--captions 2048] [--batch-size 64] [--repeats 3]
+    python benchmarks/encoding.py --shape ViT-L-14
 
 Compared are, in one process and on whatever device there is,
 
@@ -9,7 +10,8 @@ Compared are, in one process and on whatever device there is,
 
 Printed are captions/s of both and their ratio, by the clock and by processor time, which other work on the machine
 moves less. The repeats take turns and the best of each counts. Captions are put together from the words of the seeds
-that ship with the library, of 40 to 200 words.
+that ship with the library, of 40 to 200 words. `--shape` takes a model of open_clip with random weights, which need no
+network.
 """
 
 import argparse
@@ -36,13 +38,20 @@ from unicorn_hf.runtime.work import Work
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="open_clip:demo:minilm")
+    parser.add_argument("--shape", metavar="MODEL", help="instead of --encoder: a model of open_clip, random weights")
     parser.add_argument("--long-captions", choices=("truncate", "chunk"), default="truncate")
     parser.add_argument("--captions", type=int, default=2048)
     parser.add_argument("--partition-rows", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    choice = resolve_encoder(options.encoder, options.batch_size, options.long_captions)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        measure(random_encoder(options.shape, folder) if options.shape else options.encoder, folder, options)
+
+
+def measure(name: str, folder: Path, options: argparse.Namespace) -> None:
+    choice = resolve_encoder(name, options.batch_size, options.long_captions)
     work = Work()
     with work.engine(choice.text_identity, choice.open) as opened:
         encoder: Any = opened
@@ -51,12 +60,11 @@ def main() -> None:
         texts[start : start + options.partition_rows] for start in range(0, len(texts), options.partition_rows)
     ]
     batches = [batch for partition in partitions for batch in ready(encoder, partition, options.batch_size)]
-    with tempfile.TemporaryDirectory() as name:
-        jobs = [job(Path(name), number, partition, choice) for number, partition in enumerate(partitions)]
-        times = [
-            (timed(lambda: bare(encoder, batches)), timed(lambda: [one.run(work) for one in jobs]))
-            for _ in range(options.repeats)
-        ]
+    jobs = [job(folder, number, partition, choice) for number, partition in enumerate(partitions)]
+    times = [
+        (timed(lambda: bare(encoder, batches)), timed(lambda: [one.run(work) for one in jobs]))
+        for _ in range(options.repeats)
+    ]
     reference, ours = (np.min(each, axis=0) for each in zip(*times, strict=True))
     print(
         f"{device()}, {choice.name}, {options.long_captions}, {len(texts):,} captions, batches of {options.batch_size}"
@@ -66,6 +74,15 @@ def main() -> None:
     print(
         f"ours / reference, by the clock {reference[0] / ours[0]:.3f}, by processor time {reference[1] / ours[1]:.3f}"
     )
+
+
+def random_encoder(model: str, folder: Path) -> str:
+    import open_clip
+    import torch
+
+    weights = folder / "random.pt"
+    torch.save(open_clip.create_model(model).state_dict(), weights)
+    return f"open_clip:{model}/{weights}"
 
 
 def captions(number: int) -> list[str]:
@@ -118,7 +135,7 @@ def job(folder: Path, number: int, texts: list[str], choice: EncoderChoice) -> E
         for row, text in enumerate(texts)
     ]
     write_table(path, pa.Table.from_pylist(rows, schema=CAPTIONS), CAPTIONS)
-    picked = Picked(partition=f"{number:05d}", path=path, inputs="", rows=tuple(range(len(texts))))
+    picked = Picked(partition=f"{number:05d}", path=path, content="", rows=tuple(range(len(texts))))
     return EncodeJob(
         step=Step.of(folder, STAGE, choice.text_identity, CODE),
         partition=picked.partition,

@@ -10,11 +10,11 @@ seeds:
   is ready (as the build's log says) to the last partition's record: prompts made, asked, answers stored and filtered.
 
 Models: `small` is the demonstration's SmolLM2-135M; `7b` has the shape of a 7 B model, weights that are all zero (a
-sparse file), and the demonstration's tokenizer: nearly each answer has `--max-tokens` tokens. No network is needed,
-once the demonstration's packages are installed. Told are tokens a second of both, and the ratio, which is to be 0.95
-at least. Answers that are cut are no captions: the build ends with an error when all seeds were asked, as it must.
-Without a GPU it runs too, for a rehearsal: --models small --num 48 --max-tokens 16 --pairs 1 --partition-rows 16
---max-num-seqs 32.
+sparse file), and the demonstration's tokenizer: nearly each answer has `--max-tokens` tokens; `tiny` is made like it,
+for a rehearsal. No network is needed, once the demonstration's packages are installed. Told are tokens a second of
+both, and the ratio, which is to be 0.95 at least. Answers that are cut are no captions: the build ends with an error
+when all seeds were asked, as it must. `scripts/gpu_day.sh` runs this with a time limit; its option `--rehearse` runs it
+without a GPU.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from stage1 import messages_of, plain_start, requests_of, varied
 from unicorn_hf.core.engine import GeneratorSpec, resolve_generator
 from unicorn_hf.core.generation import Request
 from unicorn_hf.core.recipe import Recipe
-from unicorn_hf.models.demo_models import demo_llm
+from unicorn_hf.models.demo_models import cache_folder, demo_llm
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.runtime.journal import LOG
@@ -50,13 +50,23 @@ from unicorn_hf.seeds.step import prepare_seeds
 
 WANTED = 0.95
 SMALL = "smollm2-135m-instruct"
-SHAPE = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
+SHAPES = {
+    "7b": {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    "tiny": {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+    },
 }
 
 
@@ -70,40 +80,43 @@ class Measured:
     def tokens_per_s(self) -> float:
         return self.num_tokens / self.seconds
 
+    def __str__(self) -> str:
+        rate = f"{self.tokens_per_s:,.0f} tokens/s"
+        return f"{rate} ({self.num_answers:,} answers, {self.num_tokens:,} tokens, {self.seconds:.1f} s)"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, default=8192, help="prompts")
     parser.add_argument("--max-tokens", type=int, default=80)
     parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--models", nargs="+", choices=["7b", "small"], default=["7b", "small"])
+    parser.add_argument("--models", nargs="+", choices=[*SHAPES, "small"], default=["7b", "small"])
     parser.add_argument("--max-num-seqs", type=int, default=512)
     parser.add_argument("--partition-rows", type=int, default=512)
     options = parser.parse_args()
-    print(f"{machine()}\n{options.num:,} prompts, at most {options.max_tokens} tokens each\n")
-    print(
-        "| model | pair | plain s | ours s | plain tok/s | ours tok/s | ratio |\n|---|--:|--:|--:|--:|--:|--:|",
-        flush=True,
-    )
-    ratios: dict[str, list[float]] = {}
+    if found := visible_gpus():
+        # Also keeps vLLM's compiled code valid: its key may contain this variable.
+        os.environ["CUDA_VISIBLE_DEVICES"] = found[0]
+    print(f"{machine()}\n{options.num:,} prompts, at most {options.max_tokens} tokens each\n", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for model in options.models:
-            folder = Path(name) / model
-            folder.mkdir()
-            recipe = recipe_of(folder, zeros(folder / "model") if model == "7b" else demo_llm(SMALL), options)
-            generator = resolve_generator(recipe.engine)
-            requests = asked(recipe, generator, folder)
-            for pair in range(options.pairs):
-                reference = plain(recipe, generator, requests)
-                mine = ours(recipe, folder / f"set-{pair}")
-                assert reference.num_answers == mine.num_answers == options.num, (reference, mine)
-                ratio = mine.tokens_per_s / reference.tokens_per_s
-                ratios.setdefault(model, []).append(ratio)
-                seconds = f"{reference.seconds:.1f} | {mine.seconds:.1f}"
-                rates = f"{reference.tokens_per_s:,.0f} | {mine.tokens_per_s:,.0f}"
-                print(f"| {model} | {pair + 1} | {seconds} | {rates} | {ratio:.3f} |", flush=True)
-    for model, found in ratios.items():
-        print(f"\n{model}: median ratio {statistics.median(found):.3f}, wanted {WANTED}")
+            compare(model, Path(name) / model, options)
+
+
+def compare(model: str, folder: Path, options: argparse.Namespace) -> None:
+    folder.mkdir()
+    recipe = recipe_of(folder, zeros(model) if model in SHAPES else demo_llm(SMALL), options)
+    generator = resolve_generator(recipe.engine)
+    requests = asked(recipe, generator, folder)
+    ratios = []
+    for pair in range(options.pairs):
+        reference = plain(recipe, generator, requests)
+        print(f"{model}, plain: {reference}", flush=True)
+        mine = ours(recipe, folder / f"set-{pair}")
+        ratios.append(mine.tokens_per_s / reference.tokens_per_s)
+        print(f"{model}, ours: {mine}, ratio {ratios[-1]:.3f}", flush=True)
+        assert reference.num_answers == mine.num_answers == options.num, (reference, mine)
+    print(f"\n{model}: median ratio {statistics.median(ratios):.3f}, wanted {WANTED}")
 
 
 def recipe_of(folder: Path, model: Path, options: argparse.Namespace) -> Recipe:
@@ -132,14 +145,19 @@ def recipe_of(folder: Path, model: Path, options: argparse.Namespace) -> Recipe:
     return Recipe.model_validate(described)
 
 
-def zeros(folder: Path) -> Path:
-    """A model of 7 B parameters, all zero: each token of the vocabulary is as likely as any other."""
+def zeros(name: str) -> Path:
+    """A model of the shape, all zero: each token of the vocabulary is as likely as any other.
+
+    Its folder is always the same: the key of vLLM's compiled code contains it.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    folder = cache_folder() / f"zeros-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(demo_llm(SMALL), folder, ignore=shutil.ignore_patterns("*.safetensors*"))
     config = AutoConfig.from_pretrained(folder)
-    config.update(SHAPE | {"tie_word_embeddings": False})
+    config.update(SHAPES[name] | {"tie_word_embeddings": False})
     config.save_pretrained(folder)
     with torch.device("meta"):
         shapes = {

@@ -234,6 +234,8 @@ class Recorder:
 
     def close(self) -> None: ...
 
+    def missing(self, requests: object) -> None: ...
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         self.requests += requests
         yield from ((position, Answer("", "stop", 0, 0)) for position in range(len(requests)))

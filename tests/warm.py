@@ -69,7 +69,9 @@ def cold(arguments: list[str], python: str = sys.executable) -> list[str]:
     _share_workers(arguments)
     if arguments[:1] == ["-c"]:
         return [python, *arguments]
-    return [str(Path(sys.executable).with_name("unicorn-hf")), *arguments]
+    script = Path(sys.executable).with_name("unicorn-hf")
+    # Without an installation the checkout is on PYTHONPATH.
+    return [*([str(script)] if script.exists() else [python, "-m", "unicorn_hf"]), *arguments]
 
 
 def _share_workers(arguments: list[str]) -> None:

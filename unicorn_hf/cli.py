@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial, wraps
-from inspect import signature
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,7 +14,16 @@ from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError, WaitingError
 from unicorn_hf.core.visible import visible_lines
-from unicorn_hf.params import CLUSTER, ENCODER, FOLDER, RECIPE, ChoiceOf, DescribedOption, WritingEngine
+from unicorn_hf.params import (
+    ChoiceOf,
+    ClusterName,
+    DescribedOption,
+    EncoderName,
+    PlaceName,
+    RecipeName,
+    SetName,
+    WritingEngine,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,12 +106,12 @@ _RECIPE_OPTIONS = (
         help="URL of the server for --engine endpoint or batch; UNICORN_HF_API_KEY holds its key. Repeatable with"
         " endpoint, for servers with the same model.",
     ),
-    click.option("--encoder", type=ENCODER, help="Text encoder."),
+    click.option("--encoder", type=EncoderName(), help="Text encoder."),
     click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="Moves text vectors to image space."),
     _image_statistics,
     click.option(
         "--cluster",
-        type=CLUSTER,
+        type=ClusterName(),
         metavar="WHERE",
         help="Where the workers run: auto (one per GPU, if there is one), local, cuda, or a Dask scheduler's address"
         " (tls://HOST:8786) or file.",
@@ -132,7 +140,7 @@ _SET_OPTIONS = (
     click.option(
         "--from",
         "parent",
-        type=FOLDER,
+        type=SetName(),
         metavar="ORG/NAME|DIR",
         help="Regenerate this published set instead of RECIPE; other options override its recipe.",
     ),
@@ -142,18 +150,18 @@ _SET_OPTIONS = (
 """Options of commands that take a recipe or a published set."""
 _PLACES = (
     click.option(
-        "--out", type=FOLDER, metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
+        "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
     ),
     click.option(
         "--work-dir",
-        type=FOLDER,
+        type=PlaceName(),
         metavar="DIR|URL",
         help="The folder for work files (answers, shards, records), or a URL: s3://BUCKET/PATH, hf://buckets/ORG/NAME/PATH."
         "  [default: OUT.work]",
     ),
     click.option(
         "--answers",
-        type=FOLDER,
+        type=PlaceName(),
         metavar="DIR|URL",
         help="The store for model answers; builds can share it.  [default: in the work folder]",
     ),
@@ -176,57 +184,6 @@ def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Comma
         for option in reversed(options):
             command = option(command)
         return command
-
-    return decorated
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """The recipe that a command was given, with the options applied, and the places of its build."""
-
-    recipe: "Recipe"
-    keys: frozenset[str]
-    """Keys that the options set."""
-    published: str
-    """The published set that the recipe comes from; empty if it is from none."""
-    yes: bool
-    out: str
-    places: tuple[str | None, ...]
-    """Work folder and answer store."""
-
-    def plan(self) -> "Plan":
-        from unicorn_hf.pipeline.planning import plan
-
-        return plan(self.recipe, self.out, *self.places)
-
-    def ask(self) -> None:
-        """Ask before downloading models that someone else chose.
-
-        Raises:
-            InputError: there is no terminal to ask at, or the answer is no.
-        """
-        from unicorn_hf.hub.consent import models_to_download
-
-        if self.published and not self.yes:
-            _ask(self.published, models_to_download(self.recipe, self.keys))
-
-
-def _of_recipe(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
-    """Add the options that choose a recipe; the command gets its `_Chosen` and those that it has parameters for."""
-
-    def decorated(command: _Command) -> _Command:
-        @click.argument("recipe", type=RECIPE, default="demo")
-        @_with([option for group in groups for option in group])
-        @wraps(command)
-        def run(
-            recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None,
-            answers: str | None = None, yes: bool = False, **options: Any,
-        ) -> None:  # fmt: skip
-            own = {name: options.pop(name) for name in signature(command).parameters if name in options}
-            found = _child(parent, revision, options) if parent else _named(recipe, revision, options)
-            command(_Chosen(*found, yes, out, (work_dir, answers)), **own)
-
-        return run
 
     return decorated
 
@@ -266,7 +223,11 @@ def main() -> None:
 
 
 @main.command()
-@_of_recipe(_SET_OPTIONS, _PLACES, _RECIPE_OPTIONS, _PUSH_OPTIONS)
+@click.argument("recipe", type=RecipeName(), default="demo")
+@_with(_SET_OPTIONS)
+@_with(_PLACES)
+@_with(_RECIPE_OPTIONS)
+@_with(_PUSH_OPTIONS)
 @click.option(
     "--max-cost", type=click.FloatRange(min=0, min_open=True),
     help="Stop when the total cost of all runs of this build, at the recipe's price, exceeds this.",
@@ -280,8 +241,11 @@ def main() -> None:
     "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
 )
 def build(
-    chosen: _Chosen, repo_id: str | None, private: bool, overwrite: bool, no_wait: bool, dry_run: bool, **limits: Any
-) -> None:
+    recipe: str, parent: str | None, revision: str | None, yes: bool,
+    out: str, work_dir: str | None, answers: str | None,
+    repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, no_wait: bool,
+    dry_run: bool, **options: Any,
+) -> None:  # fmt: skip
     """Build the data set that RECIPE describes.
 
     RECIPE is a YAML file or a bundled recipe: `demo`, `parti` or `unicorn-1.2m`. Options override its keys. If a build
@@ -293,21 +257,44 @@ def build(
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     from unicorn_hf.hub.options import PushOptions
+    from unicorn_hf.pipeline.planning import plan
 
-    planned = chosen.plan()
+    chosen = _chosen(recipe, parent, revision, options)
+    planned = plan(chosen.recipe, out, work_dir, answers)
     if dry_run:
         _plan(planned, sample=0)
         return
-    chosen.ask()
+    chosen.ask(yes)
     push = PushOptions(private=private, overwrite=overwrite)
-    _build(planned, chosen.out, push=repo_id, options=push, **limits, wait=not no_wait)
+    limits = {"max_cost": max_cost, "max_hours": max_hours}
+    _build(planned, out, push=repo_id, options=push, **limits, wait=not no_wait)
 
 
-_Found = tuple["Recipe", frozenset[str], str]
-"""A recipe, keys that the options set, and the published set that it comes from."""
+@dataclass(frozen=True)
+class _Chosen:
+    """A recipe with the options applied."""
+
+    recipe: "Recipe"
+    keys: frozenset[str]
+    """Keys that the options set."""
+    published: str = ""
+    """The published set that the recipe comes from, if any."""
+
+    def ask(self, yes: bool) -> None:
+        """Ask before downloading models that someone else chose.
+
+        Raises:
+            InputError: there is no terminal to ask at, or the answer is no.
+        """
+        from unicorn_hf.hub.consent import models_to_download
+
+        if self.published and not yes:
+            _ask(self.published, models_to_download(self.recipe, self.keys))
 
 
-def _named(recipe: str, revision: str | None, options: dict[str, Any]) -> _Found:
+def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict[str, Any]) -> _Chosen:
+    if parent:
+        return _child(parent, revision, options)
     from unicorn_hf.core.foreign import is_of_a_set
     from unicorn_hf.core.recipe_file import load_recipe, read_document
 
@@ -316,10 +303,10 @@ def _named(recipe: str, revision: str | None, options: dict[str, Any]) -> _Found
     document = read_document(recipe)
     overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
-    return load_recipe(document, overrides, tell=partial(_echo, err=True)), frozenset(overrides), published
+    return _Chosen(load_recipe(document, overrides, tell=partial(_echo, err=True)), frozenset(overrides), published)
 
 
-def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Found:
+def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chosen:
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
@@ -328,7 +315,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Found
     if published.taken.told:
         _echo(published.taken.told, err=True)
     overrides = _overrides(parent, published.recipe.engine.kind, options)
-    return child_recipe(published, overrides), frozenset(overrides), parent
+    return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
 
 
 def _ask(source: str, models: Sequence[str]) -> None:
@@ -358,7 +345,7 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
 
 
 @main.command()
-@_of_recipe(_SET_OPTIONS, _PLACES, _RECIPE_OPTIONS)
+@click.argument("recipe", type=RecipeName(), default="demo")
 @click.option(
     "--sample", type=_FROM_0, default=64, show_default=True,
     help="Captions to generate for the estimate; 0 sends no requests.",
@@ -368,8 +355,14 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     help="Also calculate hours and price on this machine for rent: a flavor of Hugging Face Jobs (a100-large, l4x1) at"
     " the Hub's price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
 )  # fmt: skip
+@_with(_SET_OPTIONS)
+@_with(_PLACES)
+@_with(_RECIPE_OPTIONS)
 @_json
-def plan(chosen: _Chosen, sample: int, workers: int | None, gpus: tuple[str, ...], as_json: bool) -> None:
+def plan(
+    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int, gpus: tuple[str, ...],
+    out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Show the plan and the estimated cost of a build of RECIPE.
 
     First the plan, with the number of requests that have no stored answer. Then requests, tokens, hours, price, disk
@@ -385,7 +378,12 @@ def plan(chosen: _Chosen, sample: int, workers: int | None, gpus: tuple[str, ...
       unicorn-hf plan my.yaml --sample 256 --workers 8
       unicorn-hf plan unicorn-1.2m --gpu a100x4 --gpu h200x4
     """
-    _plan(chosen.plan(), sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=chosen.ask)
+    from unicorn_hf.pipeline.planning import plan as resolve
+
+    workers, options["workers"] = options["workers"], None
+    chosen = _chosen(recipe, parent, revision, options)
+    planned = resolve(chosen.recipe, out, work_dir, answers)
+    _plan(planned, sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=lambda: chosen.ask(yes))
 
 
 def _plan(
@@ -449,7 +447,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 
 
 @main.command()
-@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @_revision
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
@@ -504,7 +502,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
 
 @main.command()
 @_with(_pictures(10_000))
-@click.option("--encoder", type=ENCODER, metavar="ENCODER", required=True, help="The encoder, as for build.")
+@click.option("--encoder", type=EncoderName(), metavar="ENCODER", required=True, help="The encoder, as for build.")
 @click.option(
     "--out", type=_FILE, default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
@@ -542,7 +540,7 @@ def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictu
 @click.argument("folder", metavar="DIR", type=_DIR)
 @_with(_pictures(2000))
 @click.option(
-    "--encoder", type=ENCODER, metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
+    "--encoder", type=EncoderName(), metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the plot.")
@@ -573,14 +571,14 @@ def gap(
 
 
 @main.command()
-@click.argument("sources", type=FOLDER, metavar="SET|MODEL...", nargs=-1, required=True)
+@click.argument("sources", type=SetName(), metavar="SET|MODEL...", nargs=-1, required=True)
 @click.option(
     "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real pictures with labels, or with questions."
 )
 @click.option("--config", help="The config of a data set.")
 @click.option("--split", default="test", show_default=True, help="The split of a data set.")
 @click.option("--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number.")
-@click.option("--encoder", type=ENCODER, metavar="ENCODER", help="The encoder, if it is not where the set says.")
+@click.option("--encoder", type=EncoderName(), metavar="ENCODER", help="The encoder, if it is not where the set says.")
 @click.option(
     "--image-statistics", type=_FILE, metavar="FILE", help="A file of `calibrate`, for a model whose set has none."
 )
@@ -680,10 +678,10 @@ def export(folder: Path, form: str, out: Path) -> None:
 
 @main.command("import")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=FOLDER, metavar="DIR", required=True, help="The folder to publish.")
+@click.option("--out", type=PlaceName(), metavar="DIR", required=True, help="The folder to publish.")
 @click.option(
     "--work-dir",
-    type=FOLDER,
+    type=PlaceName(),
     metavar="DIR|URL",
     help="The folder for work files (shards, records), or a URL.  [default: OUT.work]",
 )
@@ -699,7 +697,7 @@ def export(folder: Path, form: str, out: Path) -> None:
 @click.option("--captions", type=_FROM_1, help="Import only this many captions, in order.  [default: all]")
 @click.option("--instructions", type=_FROM_0, help="Import only this many conversations, in order.  [default: all]")
 @click.option(
-    "--encoder", type=ENCODER, metavar="ENCODER",
+    "--encoder", type=EncoderName(), metavar="ENCODER",
     help="Text encoder, as for build.  [default: use the vectors in the files]",
 )  # fmt: skip
 @click.option(
@@ -731,7 +729,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("sources", type=FOLDER, metavar="DIR|ORG/NAME...", nargs=-1, required=True)
+@click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
 @click.option("--picture", type=_FILE, help="Also draw it, into this PNG file.")
@@ -764,7 +762,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 
 
 @main.command()
-@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @_revision
 @click.option("--sample", "number", type=_FROM_0, default=3, show_default=True, help="Rows per config.")
 @click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
@@ -787,7 +785,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
 
 @main.command()
-@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
+@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
 @_revision
 @click.option(
     "--out", type=_FILE, metavar="FILE.html",
@@ -816,7 +814,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 
 
 @main.command()
-@click.argument("folder", metavar="DIR|URL", type=FOLDER)
+@click.argument("folder", metavar="DIR|URL", type=PlaceName())
 @click.option("--watch", is_flag=True, help="Refresh until the build ends.")
 @_json
 def status(folder: str, watch: bool, as_json: bool) -> None:
@@ -838,9 +836,13 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_of_recipe(_SET_OPTIONS[:2], _PLACES[:2])
+@click.argument("recipe", type=RecipeName(), default="demo")
+@_with(_SET_OPTIONS[:2])
+@_with(_PLACES[:2])
 @_json
-def doctor(chosen: _Chosen, as_json: bool) -> None:
+def doctor(
+    recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
+) -> None:
     """Check whether RECIPE can be built here, and show fixes.
 
     Checks versions and their compatibility, GPUs, memory, disk, the Hub, and the owner of its token. Never shows tokens
@@ -853,15 +855,17 @@ def doctor(chosen: _Chosen, as_json: bool) -> None:
     """
     from rich.console import Console
 
+    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.views.doctor import examine, show
 
+    loaded = _chosen(recipe, parent, revision, {}).recipe
     with Console(stderr=True).status("Importing packages, contacting the Hub"):
         try:
-            planned = chosen.plan()
+            planned = plan(loaded, out, work_dir)
         except InputError as error:
-            checkup = examine(chosen.recipe, Path(chosen.out), 0, obstacle=error)
+            checkup = examine(loaded, Path(out), 0, obstacle=error)
         else:
-            checkup = examine(chosen.recipe, planned.local_dir, planned.num_disk_bytes)
+            checkup = examine(loaded, planned.local_dir, planned.num_disk_bytes)
     _show(checkup, as_json, show)
     raise SystemExit(0 if checkup.can_build else 1)
 
@@ -881,10 +885,21 @@ def requests() -> None:
     """
 
 
+_REQUESTS_OF = (
+    click.argument("recipe", type=RecipeName(), default="demo"),
+    *_SET_OPTIONS[:2],
+    *_PLACES,
+    *_RECIPE_OPTIONS,
+)
+
+
 @requests.command("export")
-@_of_recipe(_SET_OPTIONS[:2], _PLACES, _RECIPE_OPTIONS)
 @click.option("--file", type=_FILE, metavar="FILE.jsonl", required=True, help="The file to write.")
-def export_requests(chosen: _Chosen, file: Path) -> None:
+@_with(_REQUESTS_OF)
+def export_requests(
+    recipe: str, parent: str | None, revision: str | None,
+    out: str, work_dir: str | None, answers: str | None, file: Path, **options: Any,
+) -> None:  # fmt: skip
     """Write the next requests that RECIPE needs, and that have no stored answer.
 
     Each line is one of OpenAI's batch requests, as `vllm run-batch` reads them. The recipe's engine is `batch` or
@@ -894,10 +909,12 @@ def export_requests(chosen: _Chosen, file: Path) -> None:
     Example:
       unicorn-hf requests export my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file requests.jsonl
     """
+    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.pipeline.requests import export_requests as run
 
+    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
     with _progress() as progress:
-        num_requests = run(chosen.plan(), file, progress)
+        num_requests = run(planned, file, progress)
     if num_requests:
         _echo(f"{num_requests:,} requests: {file}\nTake their answers in with: unicorn-hf requests collect")
     else:
@@ -905,13 +922,16 @@ def export_requests(chosen: _Chosen, file: Path) -> None:
 
 
 @requests.command("collect")
-@_of_recipe(_SET_OPTIONS[:2], _PLACES, _RECIPE_OPTIONS)
 @click.option(
     "--file", "files", type=_FILE, metavar="FILE.jsonl", multiple=True, required=True,
     help="A file of answers, or of errors; repeatable.",
 )  # fmt: skip
+@_with(_REQUESTS_OF)
 @_json
-def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) -> None:
+def collect_requests(
+    recipe: str, parent: str | None, revision: str | None,
+    out: str, work_dir: str | None, answers: str | None, files: tuple[Path, ...], as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Store the answers to the requests of `export`, for every build with the model of RECIPE.
 
     Reads output files of `vllm run-batch` and of OpenAI's batches. They may be incomplete, or read before.
@@ -920,9 +940,11 @@ def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) ->
     Example:
       unicorn-hf requests collect my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file answers.jsonl
     """
+    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.pipeline.requests import collect_answers
 
-    found = collect_answers(chosen.plan(), files)
+    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
+    found = collect_answers(planned, files)
     if as_json:
         _print_json(found)
         return
@@ -932,7 +954,7 @@ def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) ->
 
 
 @main.command()
-@click.argument("folder", metavar="DIR|URL", type=FOLDER)
+@click.argument("folder", metavar="DIR|URL", type=PlaceName())
 @click.option("--keep-answers", is_flag=True, help="Keep the model answers, the costly part of a build.")
 def clean(folder: str, keep_answers: bool) -> None:
     """Delete the work files of the build in DIR.
