@@ -118,7 +118,8 @@ class _DaskPool:
         self.opened.enter_context(dask.config.set(silent))
         client = self._connected()
         client.subscribe_topic(self.terms.build, lambda event: self._told(event[1]))
-        if self.place.dashboard or self.place.scheduler:  # A running scheduler has one, unless its owner disabled it.
+        # A running scheduler has one, unless the configuration that it shares with this process disables its pages.
+        if self.place.dashboard or (self.place.scheduler and dask.config.get("distributed.scheduler.http.routes")):
             self.on_event({"event": "dashboard", "link": client.dashboard_link})
         return client
 
