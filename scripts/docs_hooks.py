@@ -15,7 +15,7 @@ import griffe
 COMMANDS = "<!-- commands -->"
 SETTINGS = re.compile(r"<!-- settings: (.*?) -->")
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->")
-EXAMPLES = Path(__file__).parent.parent / "examples" / "plugin"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 KINDS = re.compile(r"<!-- kinds: (\w+) -->")
 PUBLIC = "<!-- public -->"
 DECISIONS = "<!-- decisions -->"
@@ -103,7 +103,7 @@ def _of_recipe(name: str) -> str:
 
 
 def _example(file: str, name: str = "") -> str:
-    """A file of the example package, or what it defines by this name, as it is there."""
+    """A file of the examples, or what it defines by this name, as it is there."""
     text = (EXAMPLES / file).read_text(encoding="utf-8").strip()
     if name:
         (node,) = (node for node in ast.parse(text).body if getattr(node, "name", None) == name)
