@@ -99,7 +99,7 @@ def _of_recipe(name: str) -> str:
 
     section = getattr(recipe, name, None) or getattr(task, name)
     filters = map(section.registry.get, section.registry.own_names) if issubclass(section, Filters) else ()
-    return _settings(_path(section), *map(_path, filters))
+    return _settings(_path(section), *(_path(found) for found in filters if found.model_fields))
 
 
 def _example(file: str, name: str = "") -> str:
