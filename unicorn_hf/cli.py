@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -14,16 +15,7 @@ from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError, WaitingError
 from unicorn_hf.core.visible import visible_lines
-from unicorn_hf.params import (
-    ChoiceOf,
-    ClusterName,
-    DescribedOption,
-    EncoderName,
-    PlaceName,
-    RecipeName,
-    SetName,
-    WritingEngine,
-)
+from unicorn_hf.params import CLUSTER, ENCODER, FOLDER, RECIPE, ChoiceOf, DescribedOption, WritingEngine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,12 +98,12 @@ _RECIPE_OPTIONS = (
         help="URL of the server for --engine endpoint or batch; UNICORN_HF_API_KEY holds its key. Repeatable with"
         " endpoint, for servers with the same model.",
     ),
-    click.option("--encoder", type=EncoderName(), help="Text encoder."),
+    click.option("--encoder", type=ENCODER, help="Text encoder."),
     click.option("--transfer", type=ChoiceOf("TRANSFERS"), help="Moves text vectors to image space."),
     _image_statistics,
     click.option(
         "--cluster",
-        type=ClusterName(),
+        type=CLUSTER,
         metavar="WHERE",
         help="Where the workers run: auto (one per GPU, if there is one), local, cuda, or a Dask scheduler's address"
         " (tls://HOST:8786) or file.",
@@ -140,7 +132,7 @@ _SET_OPTIONS = (
     click.option(
         "--from",
         "parent",
-        type=SetName(),
+        type=FOLDER,
         metavar="ORG/NAME|DIR",
         help="Regenerate this published set instead of RECIPE; other options override its recipe.",
     ),
@@ -150,18 +142,18 @@ _SET_OPTIONS = (
 """Options of commands that take a recipe or a published set."""
 _PLACES = (
     click.option(
-        "--out", type=PlaceName(), metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
+        "--out", type=FOLDER, metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
     ),
     click.option(
         "--work-dir",
-        type=PlaceName(),
+        type=FOLDER,
         metavar="DIR|URL",
         help="The folder for work files (answers, shards, records), or a URL: s3://BUCKET/PATH, hf://buckets/ORG/NAME/PATH."
         "  [default: OUT.work]",
     ),
     click.option(
         "--answers",
-        type=PlaceName(),
+        type=FOLDER,
         metavar="DIR|URL",
         help="The store for model answers; builds can share it.  [default: in the work folder]",
     ),
@@ -184,6 +176,57 @@ def _with(options: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Comma
         for option in reversed(options):
             command = option(command)
         return command
+
+    return decorated
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The recipe that a command was given, with the options applied, and the places of its build."""
+
+    recipe: "Recipe"
+    keys: frozenset[str]
+    """Keys that the options set."""
+    published: str
+    """The published set that the recipe comes from; empty if it is from none."""
+    yes: bool
+    out: str
+    places: tuple[str | None, ...]
+    """Work folder and answer store."""
+
+    def plan(self) -> "Plan":
+        from unicorn_hf.pipeline.planning import plan
+
+        return plan(self.recipe, self.out, *self.places)
+
+    def ask(self) -> None:
+        """Ask before downloading models that someone else chose.
+
+        Raises:
+            InputError: there is no terminal to ask at, or the answer is no.
+        """
+        from unicorn_hf.hub.consent import models_to_download
+
+        if self.published and not self.yes:
+            _ask(self.published, models_to_download(self.recipe, self.keys))
+
+
+def _of_recipe(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """Add the options that choose a recipe; the command gets its `_Chosen` and those that it has parameters for."""
+
+    def decorated(command: _Command) -> _Command:
+        @click.argument("recipe", type=RECIPE, default="demo")
+        @_with([option for group in groups for option in group])
+        @wraps(command)
+        def run(
+            recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None,
+            answers: str | None = None, yes: bool = False, **options: Any,
+        ) -> None:  # fmt: skip
+            own = {name: options.pop(name) for name in signature(command).parameters if name in options}
+            found = _child(parent, revision, options) if parent else _named(recipe, revision, options)
+            command(_Chosen(*found, yes, out, (work_dir, answers)), **own)
+
+        return run
 
     return decorated
 
@@ -223,11 +266,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("recipe", type=RecipeName(), default="demo")
-@_with(_SET_OPTIONS)
-@_with(_PLACES)
-@_with(_RECIPE_OPTIONS)
-@_with(_PUSH_OPTIONS)
+@_of_recipe(_SET_OPTIONS, _PLACES, _RECIPE_OPTIONS, _PUSH_OPTIONS)
 @click.option(
     "--max-cost", type=click.FloatRange(min=0, min_open=True),
     help="Stop when the total cost of all runs of this build, at the recipe's price, exceeds this.",
@@ -241,11 +280,8 @@ def main() -> None:
     "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
 )
 def build(
-    recipe: str, parent: str | None, revision: str | None, yes: bool,
-    out: str, work_dir: str | None, answers: str | None,
-    repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None, max_hours: float | None, no_wait: bool,
-    dry_run: bool, **options: Any,
-) -> None:  # fmt: skip
+    chosen: _Chosen, repo_id: str | None, private: bool, overwrite: bool, no_wait: bool, dry_run: bool, **limits: Any
+) -> None:
     """Build the data set that RECIPE describes.
 
     RECIPE is a YAML file or a bundled recipe: `demo`, `parti` or `unicorn-1.2m`. Options override its keys. If a build
@@ -257,44 +293,21 @@ def build(
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     from unicorn_hf.hub.options import PushOptions
-    from unicorn_hf.pipeline.planning import plan
 
-    chosen = _chosen(recipe, parent, revision, options)
-    planned = plan(chosen.recipe, out, work_dir, answers)
+    planned = chosen.plan()
     if dry_run:
         _plan(planned, sample=0)
         return
-    chosen.ask(yes)
+    chosen.ask()
     push = PushOptions(private=private, overwrite=overwrite)
-    limits = {"max_cost": max_cost, "max_hours": max_hours}
-    _build(planned, out, push=repo_id, options=push, **limits, wait=not no_wait)
+    _build(planned, chosen.out, push=repo_id, options=push, **limits, wait=not no_wait)
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """A recipe with the options applied."""
-
-    recipe: "Recipe"
-    keys: frozenset[str]
-    """Keys that the options set."""
-    published: str = ""
-    """The published set that the recipe comes from, if any."""
-
-    def ask(self, yes: bool) -> None:
-        """Ask before downloading models that someone else chose.
-
-        Raises:
-            InputError: there is no terminal to ask at, or the answer is no.
-        """
-        from unicorn_hf.hub.consent import models_to_download
-
-        if self.published and not yes:
-            _ask(self.published, models_to_download(self.recipe, self.keys))
+_Found = tuple["Recipe", frozenset[str], str]
+"""A recipe, keys that the options set, and the published set that it comes from."""
 
 
-def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict[str, Any]) -> _Chosen:
-    if parent:
-        return _child(parent, revision, options)
+def _named(recipe: str, revision: str | None, options: dict[str, Any]) -> _Found:
     from unicorn_hf.core.foreign import is_of_a_set
     from unicorn_hf.core.recipe_file import load_recipe, read_document
 
@@ -303,10 +316,10 @@ def _chosen(recipe: str, parent: str | None, revision: str | None, options: dict
     document = read_document(recipe)
     overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
-    return _Chosen(load_recipe(document, overrides, tell=partial(_echo, err=True)), frozenset(overrides), published)
+    return load_recipe(document, overrides, tell=partial(_echo, err=True)), frozenset(overrides), published
 
 
-def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chosen:
+def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Found:
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
     if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
@@ -315,7 +328,7 @@ def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Chose
     if published.taken.told:
         _echo(published.taken.told, err=True)
     overrides = _overrides(parent, published.recipe.engine.kind, options)
-    return _Chosen(child_recipe(published, overrides), frozenset(overrides), parent)
+    return child_recipe(published, overrides), frozenset(overrides), parent
 
 
 def _ask(source: str, models: Sequence[str]) -> None:
@@ -345,7 +358,7 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("recipe", type=RecipeName(), default="demo")
+@_of_recipe(_SET_OPTIONS, _PLACES, _RECIPE_OPTIONS)
 @click.option(
     "--sample", type=_FROM_0, default=64, show_default=True,
     help="Captions to generate for the estimate; 0 sends no requests.",
@@ -355,14 +368,8 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     help="Also calculate hours and price on this machine for rent: a flavor of Hugging Face Jobs (a100-large, l4x1) at"
     " the Hub's price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
 )  # fmt: skip
-@_with(_SET_OPTIONS)
-@_with(_PLACES)
-@_with(_RECIPE_OPTIONS)
 @_json
-def plan(
-    recipe: str, parent: str | None, revision: str | None, yes: bool, sample: int, gpus: tuple[str, ...],
-    out: str, work_dir: str | None, answers: str | None, as_json: bool, **options: Any,
-) -> None:  # fmt: skip
+def plan(chosen: _Chosen, sample: int, workers: int | None, gpus: tuple[str, ...], as_json: bool) -> None:
     """Show the plan and the estimated cost of a build of RECIPE.
 
     First the plan, with the number of requests that have no stored answer. Then requests, tokens, hours, price, disk
@@ -378,12 +385,7 @@ def plan(
       unicorn-hf plan my.yaml --sample 256 --workers 8
       unicorn-hf plan unicorn-1.2m --gpu a100x4 --gpu h200x4
     """
-    from unicorn_hf.pipeline.planning import plan as resolve
-
-    workers, options["workers"] = options["workers"], None
-    chosen = _chosen(recipe, parent, revision, options)
-    planned = resolve(chosen.recipe, out, work_dir, answers)
-    _plan(planned, sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=lambda: chosen.ask(yes))
+    _plan(chosen.plan(), sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=chosen.ask)
 
 
 def _plan(
@@ -447,7 +449,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 
 
 @main.command()
-@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
+@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
 @_revision
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
@@ -502,7 +504,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
 
 @main.command()
 @_with(_pictures(10_000))
-@click.option("--encoder", type=EncoderName(), metavar="ENCODER", required=True, help="The encoder, as for build.")
+@click.option("--encoder", type=ENCODER, metavar="ENCODER", required=True, help="The encoder, as for build.")
 @click.option(
     "--out", type=_FILE, default=Path("image_statistics.safetensors"),
     show_default=True, help="The file to write.",
@@ -540,7 +542,7 @@ def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictu
 @click.argument("folder", metavar="DIR", type=_DIR)
 @_with(_pictures(2000))
 @click.option(
-    "--encoder", type=EncoderName(), metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
+    "--encoder", type=ENCODER, metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
 )
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the plot.")
@@ -571,14 +573,14 @@ def gap(
 
 
 @main.command()
-@click.argument("sources", type=SetName(), metavar="SET|MODEL...", nargs=-1, required=True)
+@click.argument("sources", type=FOLDER, metavar="SET|MODEL...", nargs=-1, required=True)
 @click.option(
     "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real pictures with labels, or with questions."
 )
 @click.option("--config", help="The config of a data set.")
 @click.option("--split", default="test", show_default=True, help="The split of a data set.")
 @click.option("--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number.")
-@click.option("--encoder", type=EncoderName(), metavar="ENCODER", help="The encoder, if it is not where the set says.")
+@click.option("--encoder", type=ENCODER, metavar="ENCODER", help="The encoder, if it is not where the set says.")
 @click.option(
     "--image-statistics", type=_FILE, metavar="FILE", help="A file of `calibrate`, for a model whose set has none."
 )
@@ -678,10 +680,10 @@ def export(folder: Path, form: str, out: Path) -> None:
 
 @main.command("import")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=PlaceName(), metavar="DIR", required=True, help="The folder to publish.")
+@click.option("--out", type=FOLDER, metavar="DIR", required=True, help="The folder to publish.")
 @click.option(
     "--work-dir",
-    type=PlaceName(),
+    type=FOLDER,
     metavar="DIR|URL",
     help="The folder for work files (shards, records), or a URL.  [default: OUT.work]",
 )
@@ -697,7 +699,7 @@ def export(folder: Path, form: str, out: Path) -> None:
 @click.option("--captions", type=_FROM_1, help="Import only this many captions, in order.  [default: all]")
 @click.option("--instructions", type=_FROM_0, help="Import only this many conversations, in order.  [default: all]")
 @click.option(
-    "--encoder", type=EncoderName(), metavar="ENCODER",
+    "--encoder", type=ENCODER, metavar="ENCODER",
     help="Text encoder, as for build.  [default: use the vectors in the files]",
 )  # fmt: skip
 @click.option(
@@ -729,7 +731,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("sources", type=SetName(), metavar="DIR|ORG/NAME...", nargs=-1, required=True)
+@click.argument("sources", type=FOLDER, metavar="DIR|ORG/NAME...", nargs=-1, required=True)
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
 @click.option("--picture", type=_FILE, help="Also draw it, into this PNG file.")
@@ -762,7 +764,7 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
 
 
 @main.command()
-@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
+@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
 @_revision
 @click.option("--sample", "number", type=_FROM_0, default=3, show_default=True, help="Rows per config.")
 @click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
@@ -785,7 +787,7 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 
 
 @main.command()
-@click.argument("source", type=SetName(), metavar="DIR|ORG/NAME")
+@click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
 @_revision
 @click.option(
     "--out", type=_FILE, metavar="FILE.html",
@@ -814,7 +816,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
 
 
 @main.command()
-@click.argument("folder", metavar="DIR|URL", type=PlaceName())
+@click.argument("folder", metavar="DIR|URL", type=FOLDER)
 @click.option("--watch", is_flag=True, help="Refresh until the build ends.")
 @_json
 def status(folder: str, watch: bool, as_json: bool) -> None:
@@ -836,13 +838,9 @@ def status(folder: str, watch: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("recipe", type=RecipeName(), default="demo")
-@_with(_SET_OPTIONS[:2])
-@_with(_PLACES[:2])
+@_of_recipe(_SET_OPTIONS[:2], _PLACES[:2])
 @_json
-def doctor(
-    recipe: str, parent: str | None, revision: str | None, out: str, work_dir: str | None, as_json: bool
-) -> None:
+def doctor(chosen: _Chosen, as_json: bool) -> None:
     """Check whether RECIPE can be built here, and show fixes.
 
     Checks versions and their compatibility, GPUs, memory, disk, the Hub, and the owner of its token. Never shows tokens
@@ -855,17 +853,15 @@ def doctor(
     """
     from rich.console import Console
 
-    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.views.doctor import examine, show
 
-    loaded = _chosen(recipe, parent, revision, {}).recipe
     with Console(stderr=True).status("Importing packages, contacting the Hub"):
         try:
-            planned = plan(loaded, out, work_dir)
+            planned = chosen.plan()
         except InputError as error:
-            checkup = examine(loaded, Path(out), 0, obstacle=error)
+            checkup = examine(chosen.recipe, Path(chosen.out), 0, obstacle=error)
         else:
-            checkup = examine(loaded, planned.local_dir, planned.num_disk_bytes)
+            checkup = examine(chosen.recipe, planned.local_dir, planned.num_disk_bytes)
     _show(checkup, as_json, show)
     raise SystemExit(0 if checkup.can_build else 1)
 
@@ -885,21 +881,10 @@ def requests() -> None:
     """
 
 
-_REQUESTS_OF = (
-    click.argument("recipe", type=RecipeName(), default="demo"),
-    *_SET_OPTIONS[:2],
-    *_PLACES,
-    *_RECIPE_OPTIONS,
-)
-
-
 @requests.command("export")
+@_of_recipe(_SET_OPTIONS[:2], _PLACES, _RECIPE_OPTIONS)
 @click.option("--file", type=_FILE, metavar="FILE.jsonl", required=True, help="The file to write.")
-@_with(_REQUESTS_OF)
-def export_requests(
-    recipe: str, parent: str | None, revision: str | None,
-    out: str, work_dir: str | None, answers: str | None, file: Path, **options: Any,
-) -> None:  # fmt: skip
+def export_requests(chosen: _Chosen, file: Path) -> None:
     """Write the next requests that RECIPE needs, and that have no stored answer.
 
     Each line is one of OpenAI's batch requests, as `vllm run-batch` reads them. The recipe's engine is `batch` or
@@ -909,12 +894,10 @@ def export_requests(
     Example:
       unicorn-hf requests export my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file requests.jsonl
     """
-    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.pipeline.requests import export_requests as run
 
-    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
     with _progress() as progress:
-        num_requests = run(planned, file, progress)
+        num_requests = run(chosen.plan(), file, progress)
     if num_requests:
         _echo(f"{num_requests:,} requests: {file}\nTake their answers in with: unicorn-hf requests collect")
     else:
@@ -922,16 +905,13 @@ def export_requests(
 
 
 @requests.command("collect")
+@_of_recipe(_SET_OPTIONS[:2], _PLACES, _RECIPE_OPTIONS)
 @click.option(
     "--file", "files", type=_FILE, metavar="FILE.jsonl", multiple=True, required=True,
     help="A file of answers, or of errors; repeatable.",
 )  # fmt: skip
-@_with(_REQUESTS_OF)
 @_json
-def collect_requests(
-    recipe: str, parent: str | None, revision: str | None,
-    out: str, work_dir: str | None, answers: str | None, files: tuple[Path, ...], as_json: bool, **options: Any,
-) -> None:  # fmt: skip
+def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) -> None:
     """Store the answers to the requests of `export`, for every build with the model of RECIPE.
 
     Reads output files of `vllm run-batch` and of OpenAI's batches. They may be incomplete, or read before.
@@ -940,11 +920,9 @@ def collect_requests(
     Example:
       unicorn-hf requests collect my.yaml --engine batch --llm Qwen/Qwen2.5-7B-Instruct --file answers.jsonl
     """
-    from unicorn_hf.pipeline.planning import plan
     from unicorn_hf.pipeline.requests import collect_answers
 
-    planned = plan(_chosen(recipe, parent, revision, options).recipe, out, work_dir, answers)
-    found = collect_answers(planned, files)
+    found = collect_answers(chosen.plan(), files)
     if as_json:
         _print_json(found)
         return
@@ -954,7 +932,7 @@ def collect_requests(
 
 
 @main.command()
-@click.argument("folder", metavar="DIR|URL", type=PlaceName())
+@click.argument("folder", metavar="DIR|URL", type=FOLDER)
 @click.option("--keep-answers", is_flag=True, help="Keep the model answers, the costly part of a build.")
 def clean(folder: str, keep_answers: bool) -> None:
     """Delete the work files of the build in DIR.

@@ -1,8 +1,8 @@
 """Parameter types of the command: they suggest the nearest valid value, and shells complete them."""
 
 import inspect
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,18 +55,6 @@ class DescribedOption(click.Option):
         """Ignore the help that click sets."""
 
 
-class RecipeName(click.ParamType[str]):
-    """A bundled recipe or a YAML file."""
-
-    name = "recipe"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from unicorn_hf.core.recipe_file import bundled_names
-
-        names = [name for name in bundled_names() if name.startswith(incomplete)]
-        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
-
-
 class WritingEngine(ChoiceOf):
     """An engine that writes text, or one that cannot be loaded: the recipe then reports the reason."""
 
@@ -79,47 +67,40 @@ class WritingEngine(ChoiceOf):
         return tuple(name for name in self.registry.names if name not in loadable or loadable[name].writes)
 
 
-class EncoderName(click.ParamType[str]):
-    """An encoder, as `representations.encoder` in a recipe. Shells complete its kind; only torch knows the models."""
+class Completed(click.ParamType[str]):
+    """A text that shells complete to `words`, read lazily, or also to the path of a file."""
 
-    name = "encoder"
+    def __init__(self, name: str, words: Callable[[], Iterable[str]], *, files: bool = False) -> None:
+        self.name, self._words, self._files = name, words, files
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        words = [CompletionItem(word) for word in self._words() if word.startswith(incomplete)]
+        return [*words, CompletionItem(incomplete, type="file")] if self._files else words
+
+
+class EncoderName(Completed):
+    """An encoder, as `representations.encoder` in a recipe. Shells complete its kind; only torch knows the models."""
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         from unicorn_hf.core.encoder import examples
 
         return f"[{'|'.join(examples())}]"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from unicorn_hf.core.encoder import beginnings
 
-        return [CompletionItem(kind) for kind in beginnings() if kind.startswith(incomplete)]
+def _recipes() -> list[str]:
+    from unicorn_hf.core.recipe_file import bundled_names
 
-
-class ClusterName(click.ParamType[str]):
-    """Where workers run: a word, or a scheduler's address or file."""
-
-    name = "cluster"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        kinds = [CompletionItem(kind) for kind in ("auto", "local", "cuda") if kind.startswith(incomplete)]
-        return [*kinds, CompletionItem(incomplete, type="file")]
+    return bundled_names()
 
 
-class SetName(click.ParamType[str]):
-    """A published set: a folder, which shells complete, or a Hub repository."""
+def _encoders() -> list[str]:
+    from unicorn_hf.core.encoder import beginnings
 
-    name = "set"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(incomplete, type="dir")]
+    return beginnings()
 
 
-class PlaceName(SetName):
-    """A folder: a path, which shells complete, or an fsspec URL."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if "://" not in str(value) and Path(value).is_file():
-            self.fail(f"{str(value)!r} is a file, not a folder.", param, ctx)
-        return str(value)
+RECIPE = Completed("recipe", _recipes, files=True)
+ENCODER = EncoderName("encoder", _encoders)
+CLUSTER = Completed("cluster", lambda: ("auto", "local", "cuda"), files=True)
+FOLDER = click.Path(file_okay=False)
+"""A folder, an fsspec URL or a Hub repository: what is a path must not be a file."""
