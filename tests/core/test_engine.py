@@ -46,7 +46,8 @@ def installed(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> No
     )
     monkeypatch.syspath_prepend(folder / version)
     for registry in (ENCODERS, ENGINES):
-        monkeypatch.setattr(registry, "_found", None)
+        assert registry.names  # They are found now, and again after the test.
+        monkeypatch.delitem(vars(registry), "_others")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def _paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.syspath_prepend(tmp_path)
     for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_found", None)
+        assert registry.names  # They are found now, and again after the test.
+        monkeypatch.delitem(vars(registry), "_others")
 
 
 @pytest.mark.usefixtures("_paint")

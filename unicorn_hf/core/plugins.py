@@ -21,7 +21,7 @@ def plugins(recipe: BaseModel) -> dict[str, str]:
     """The other packages whose choices a recipe names, with the installed versions."""
     said = set(_names(recipe.model_dump(mode="json")))
     found = {registry.provider(name) for registry in REGISTRIES for name in registry.names if name in said}
-    return {canonicalize_name(provider.package): provider.version for provider in sorted(filter(None, found), key=str)}
+    return {canonicalize_name(provider.package): provider.version for provider in sorted(filter(None, found))}
 
 
 def package_of(name: object) -> str | None:

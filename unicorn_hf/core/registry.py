@@ -12,8 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, Generic, TypeVar, Union
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, Union
 
 from packaging.utils import canonicalize_name
 from pydantic import Field, GetCoreSchemaHandler
@@ -25,15 +26,11 @@ from unicorn_hf.core.fingerprint import fingerprint
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(NamedTuple):
     """The installed package that provides a choice."""
 
     package: str
     version: str
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version}"
 
 
 class Registry(Generic[T]):
@@ -49,7 +46,6 @@ class Registry(Generic[T]):
         self.kind, self.home, self.group = kind, home, group
         self._ours: dict[str, T] = {}
         self._is_complete = False
-        self._found: dict[str, EntryPoint] | None = None
 
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that registers a choice of this package under a name."""
@@ -70,10 +66,10 @@ class Registry(Generic[T]):
     @property
     def names(self) -> tuple[str, ...]:
         """All names; those of other packages are `PACKAGE:NAME`."""
-        return (*self.own_names, *sorted(self._others()))
+        return (*self.own_names, *sorted(self._others))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.own_names or name in self._others()
+        return name in self.own_names or name in self._others
 
     def get(self, name: str) -> T:
         """The choice with this name.
@@ -82,13 +78,19 @@ class Registry(Generic[T]):
             InputError: there is none, or its package cannot be loaded; the message names the nearest name, or the
                 package to install.
         """
-        self._import_ours()
-        if name in self._ours:
+        if name in self.own_names:
             return self._ours[name]
+        if name not in self._others:
+            raise self._unknown(name)
+        provider, entry = self._others[name]
         try:
-            return self._load(self._others()[name])
-        except KeyError:
-            raise self._unknown(name) from None
+            choice: T = entry.load()
+        except Exception as error:
+            raise InputError(
+                f"the {self.kind} {entry.name} of the package {provider.package} cannot be loaded: {error}",
+                f"Repair or update the package: pip install --upgrade {provider.package}",
+            ) from error
+        return choice
 
     def name_of(self, choice: T) -> str:
         """The name of a registered choice.
@@ -96,10 +98,9 @@ class Registry(Generic[T]):
         Raises:
             ValueError: it is not registered.
         """
-        for found in (self._ours, self.loadable()):
-            for name, known in found.items():
-                if known is choice:
-                    return name
+        for name, known in self.loadable().items():
+            if known is choice:
+                return name
         raise ValueError(f"{choice!r} is not registered as a {self.kind}")
 
     def loadable(self) -> dict[str, T]:
@@ -112,10 +113,7 @@ class Registry(Generic[T]):
 
     def provider(self, name: str) -> Provider | None:
         """The package that provides the choice; None for ours, and if it is not installed."""
-        if name in self.own_names or ":" not in name:
-            return None
-        entry = self._others().get(name)
-        return Provider(entry.dist.name, entry.dist.version) if entry and entry.dist else None
+        return self._others[name][0] if name in self._others else None
 
     def identity(self, name: str) -> str:
         """The choice as part of a fingerprint: its name, and the version of its package unless it is ours."""
@@ -134,22 +132,13 @@ class Registry(Generic[T]):
             importlib.import_module(module.name)
         self._is_complete = True
 
-    def _others(self) -> dict[str, EntryPoint]:
-        if self._found is None:
-            found = entry_points(group=self.group)
-            self._found = {f"{canonicalize_name(entry.dist.name)}:{entry.name}": entry for entry in found if entry.dist}
-        return self._found
-
-    def _load(self, entry: EntryPoint) -> T:
-        try:
-            choice: T = entry.load()
-        except Exception as error:
-            package = entry.dist.name if entry.dist else entry.module
-            raise InputError(
-                f"the {self.kind} {entry.name} of the package {package} cannot be loaded: {error}",
-                f"Repair or update the package: pip install --upgrade {package}",
-            ) from error
-        return choice
+    @cached_property
+    def _others(self) -> dict[str, tuple[Provider, EntryPoint]]:
+        return {
+            f"{canonicalize_name(entry.dist.name)}:{entry.name}": (Provider(entry.dist.name, entry.dist.version), entry)
+            for entry in entry_points(group=self.group)
+            if entry.dist
+        }
 
     def _unknown(self, name: str) -> InputError:
         known = self.names
