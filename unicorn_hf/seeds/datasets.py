@@ -13,7 +13,7 @@ from unicorn_hf.core.links import check_links
 from unicorn_hf.core.streams import end_quietly
 from unicorn_hf.reading.errors import cause_of, dataset_errors
 from unicorn_hf.runtime.dataset_card import check_data_files
-from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
+from unicorn_hf.seeds.buckets import Buckets
 
 if TYPE_CHECKING:
     from unicorn_hf.seeds.sources.dataset import DatasetSource
@@ -150,8 +150,8 @@ def _one_per_image(pairs: Iterator[tuple[str, str]], random_seed: int) -> Iterat
         with Buckets(Path(folder), ("image", "text")) as buckets:
             for image, text in pairs:
                 buckets.add(stable_int("image", image), (image, text))
-        for bucket in range(NUM_BUCKETS):
+        for bucket in buckets:
             chosen: dict[str, str] = {}
-            for image, text in buckets.read(bucket):
+            for image, text in bucket:
                 chosen[image] = _one_of([chosen.get(image, ""), text], random_seed)
             yield from chosen.values()

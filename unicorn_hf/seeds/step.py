@@ -6,7 +6,7 @@ with fewer captions than seeds has the same mixture.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.selection import SeedShards
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
-from unicorn_hf.seeds.buckets import NUM_BUCKETS, Buckets
+from unicorn_hf.seeds.buckets import Buckets
 from unicorn_hf.seeds.figures import SeedFacts, SourceFacts
 from unicorn_hf.seeds.language import SAMPLE, check_seed_language
 from unicorn_hf.seeds.normalise import normalise
@@ -117,9 +117,16 @@ def _check_remote(recipe: Recipe, shard: Path) -> None:
 def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsRecord:
     config, random_seed = recipe.seeds, recipe.random_seed
     skipped, notes = Counter[str](), ReadingNotes()
+    sources = named_sources(config.used)
     with Buckets(folder, ("seed", "source", "domain")) as buckets:
-        for row in _rows(config, random_seed, skipped, notes):
-            buckets.add(_order(random_seed, row[0]), row)
+        for name, source in sources:
+            for number, text in enumerate(source.read(random_seed, notes), start=1):
+                seed = normalise(text)
+                if reason := _skip(seed, config):
+                    skipped[reason] += 1
+                    notes.leave("seeds", reason, f"{name}, seed {number}", text)
+                else:
+                    buckets.add(_order(random_seed, seed), (seed, name, source.domain))
     partitions: list[str] = []
     per_source: Counter[str] = Counter()
     seeds = _sorted_rows(config, buckets, random_seed, skipped, notes)
@@ -128,8 +135,8 @@ def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsReco
         partitions.append(fingerprint([row["seed"] for row in rows]))
         per_source.update(str(row["source"]) for row in rows)
     if not partitions:
-        names = ", ".join(source.place for source in config.used)
-        reasons = ", ".join(f"{number} {reason}" for reason, number in (+skipped).items()) or "the files are empty"
+        names = ", ".join(source.place for _, source in sources)
+        reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.items()) or "the files are empty"
         raise InputError(f"no seeds in {names}: {reasons}")
     return SeedsRecord(
         inputs=inputs,
@@ -144,26 +151,12 @@ def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsReco
                 num_seeds=per_source[name],
                 benchmark=source.benchmark,
             )
-            for name, source in named_sources(config.used)
+            for name, source in sources
         ),
-        skipped=dict(sorted((+skipped).items())),
+        skipped=dict(sorted(skipped.items())),
         left_out=notes.left_out,
         took=tuple(notes.took),
     )
-
-
-def _rows(
-    config: Seeds, random_seed: int, skipped: Counter[str], notes: ReadingNotes
-) -> Iterator[tuple[str, str, str]]:
-    """Seed, source and domain of the seeds that are not skipped."""
-    for name, source in named_sources(config.used):
-        for number, text in enumerate(source.read(random_seed, notes), start=1):
-            seed = normalise(text)
-            if reason := _skip(seed, config):
-                skipped[reason] += 1
-                notes.leave("seeds", reason, f"{name}, seed {number}", text)
-            else:
-                yield seed, name, source.domain
 
 
 def _skip(seed: str, config: Seeds) -> str | None:
@@ -183,8 +176,8 @@ def _quotas(config: Seeds, buckets: Buckets) -> dict[str, int]:
     if not weights:
         return {}
     num_seeds: Counter[str] = Counter()
-    for bucket in range(NUM_BUCKETS):
-        num_seeds.update(source for source, _ in _distinct(buckets, bucket)[0].values())
+    for bucket in buckets:
+        num_seeds.update(source for source, _ in _distinct(bucket)[0].values())
     least = min(num_seeds[name] / weight for name, weight in weights.items())
     return {name: round(least * weight) for name, weight in weights.items()}
 
@@ -194,8 +187,8 @@ def _sorted_rows(
 ) -> Iterator[dict[str, object]]:
     quotas = _quotas(config, buckets)
     given: Counter[str] = Counter()
-    for bucket in range(NUM_BUCKETS):
-        first, num_duplicates, again = _distinct(buckets, bucket)
+    for bucket in buckets:
+        first, num_duplicates, again = _distinct(bucket)
         if again:
             skipped["duplicate"] += num_duplicates
             notes.leave("seeds", "duplicate", again[1], again[0], num=num_duplicates)
@@ -209,12 +202,12 @@ def _sorted_rows(
             yield {"seed": seed, "source": source, "domain": domain}
 
 
-def _distinct(buckets: Buckets, bucket: int) -> tuple[dict[str, tuple[str, str]], int, tuple[str, str] | None]:
+def _distinct(bucket: Iterable[tuple[str, ...]]) -> tuple[dict[str, tuple[str, str]], int, tuple[str, str] | None]:
     """Source and domain of each seed of a bucket, from the first source that has it; the number of duplicates, and the
     first duplicate with its source."""
     first: dict[str, tuple[str, str]] = {}
     num_duplicates, again = 0, None
-    for seed, source, domain in buckets.read(bucket):
+    for seed, source, domain in bucket:
         if seed in first:
             num_duplicates += 1
             again = again or (seed, source)
