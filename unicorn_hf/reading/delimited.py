@@ -33,12 +33,11 @@ class Dialect:
     """Whether a space follows each separator."""
 
     def reader(self, lines: Iterator[str]) -> Any:
-        if self.quote is None:
-            return csv.reader(lines, delimiter=self.separator, quoting=csv.QUOTE_NONE)
         return csv.reader(
             lines,
             delimiter=self.separator,
             quotechar=self.quote,
+            quoting=csv.QUOTE_NONE if self.quote is None else csv.QUOTE_MINIMAL,
             escapechar=self.escape,
             doublequote=self.escape is None,
             skipinitialspace=self.space,
@@ -103,12 +102,12 @@ class Table:
         start = self._line + 1
         try:
             row: list[str] | None = next(self._rows, None)
+            return row
         except csv.Error as error:
             raise InputError(
                 f"{self._name}, in the row that begins in line {start}: {error}",
                 'End a quoted field with a quotation mark, and double each mark inside it: "a ""big"" dog".',
             ) from error
-        return row
 
 
 def _beginning(sample: Sequence[str]) -> tuple[int, str | None]:

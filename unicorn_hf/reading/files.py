@@ -121,10 +121,10 @@ def text_of(file: DataFile, number: int, value: Any) -> str | None:
 def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, number: int) -> None:
     """Count the fields of a row that are not read."""
     if isinstance(value, dict) and len(value) > 1:
-        key = file.text_key(value)
+        key, place = file.text_key(value), partial(file.place, number)
         for name, found in value.items():
             if name != key and name not in file.keys:
-                notes.leave(f"values of {name!a}", "not_read", partial(file.place, number), found)
+                notes.leave(f"values of {name!a}", "not_read", place, found)
 
 
 @contextmanager
@@ -169,24 +169,20 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
             return
         position = _text_position(file, table)
         names = table.header
-        known = {at: name for at, name in enumerate(names) if name in file.keys and at != position}
-        unread = [(at, f"values of {name!a}") for at, name in enumerate(names) if at not in known and at != position]
-        columns = ", ".join([f"column {names[position]}", *known.values()])
-        _take(file, notes, text, str(table.dialect), columns)
+        key = names[position]
+        known = [name for name in names if name in file.keys and name != key]
+        _take(file, notes, text, str(table.dialect), ", ".join([f"column {key}", *known]))
         for number, row in table.rows():
             if not row:
                 yield number, "", None
                 continue
             if len(row) <= position:
                 raise InputError(
-                    f"{file.place(number)}: {len(row)} fields, but {names[position]!a} is field {position + 1}",
+                    f"{file.place(number)}: {len(row)} fields, but {key!a} is field {position + 1}",
                     "Give each row a field for each column of the header.",
                 )
-            for at, values in unread:
-                if at < len(row) and row[at]:
-                    notes.leave(values, "not_read", partial(file.place, number), row[at])
-            value: dict[str, str | None] = {name: row[at] or None for at, name in known.items() if at < len(row)}
-            yield number, {**value, names[position]: row[position]}, None
+            columns = zip(names, row, strict=False)
+            yield number, {name: field for name, field in columns if field or name == key}, None
 
 
 def _text_position(file: DataFile, table: Table) -> int:

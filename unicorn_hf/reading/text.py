@@ -60,7 +60,7 @@ def encoding_of(head: bytes) -> str:
     if codec := next((codec for mark, codec in _BOMS if head.startswith(mark)), None):
         return codec
     zeros = head.count(0)
-    if zeros and (zeros > _MANY_ZEROS * len(head) or not _is_utf8(head)):
+    if zeros and (zeros > _MANY_ZEROS * len(head) or _decoded(head, "utf-8") is None):
         ends = {codec: _num_ends(head, codec) for codec in ("utf-16-le", "utf-16-be")}
         best = max(ends, key=lambda codec: ends[codec])
         if ends[best] > min(ends.values()):
@@ -68,20 +68,17 @@ def encoding_of(head: bytes) -> str:
     return "utf-8"
 
 
-def _is_utf8(head: bytes) -> bool:
+def _decoded(raw: bytes, codec: str) -> str | None:
+    """The text of bytes that may end within a character; None if they are not in this encoding."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        return codecs.getincrementaldecoder(codec)().decode(raw)
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def _num_ends(head: bytes, codec: str) -> int:
     """The number of word and line ends, if the bytes are text in this encoding; else 0."""
-    try:
-        text = codecs.getincrementaldecoder(codec)().decode(head)
-    except UnicodeDecodeError:
-        return 0
+    text = _decoded(head, codec) or ""
     is_plain = not any(char < " " and char not in "\t\r\n" for char in text)
     return sum(map(text.count, " \n,;.。，、")) if is_plain else 0
 
@@ -198,15 +195,16 @@ def guessed_encoding(raw: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     num_high = sum(byte > 0x7F for byte in raw)
-    if num_high < _FEW_BYTES and _reads_as(raw, "cp1252"):
+    western = _decoded(raw, "cp1252")
+    if num_high < _FEW_BYTES and western is not None:
         return "cp1252"
     found = {match.encoding: match for match in from_bytes(raw, cp_isolation=list(_GUESSED))}
     japanese = [codec for codec in _JAPANESE if any("ぁ" <= char <= "ん" for char in str(found.get(codec, "")))]
     best = max(japanese or found, key=lambda codec: _native_share(str(found[codec])) >= _NATIVE, default=None)
     # The same bytes are Western and Central European letters; only known words decide.
-    if best == "cp1250" and _reads_as(raw, "cp1252"):
-        western = found.get("cp1252", found[best] if raw.decode("cp1252") == str(found[best]) else None)
-        return "cp1252" if western and western.coherence >= found[best].coherence else best
+    if best == "cp1250" and western is not None:
+        match = found.get("cp1252", found[best] if western == str(found[best]) else None)
+        return "cp1252" if match and match.coherence >= found[best].coherence else best
     return best if best in _GUESSED else None
 
 
@@ -214,11 +212,3 @@ def _native_share(text: str) -> float:
     """Share of lower-case letters of one alphabet among the non-English letters: wrong guesses mix alphabets."""
     letters = [char for char in text if not char.isascii() and char.isalpha()]
     return sum(_ALPHABETS.match(char) is not None for char in letters) / max(1, len(letters))
-
-
-def _reads_as(raw: bytes, codec: str) -> bool:
-    try:
-        raw.decode(codec)
-    except UnicodeDecodeError:
-        return False
-    return True
