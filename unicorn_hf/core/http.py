@@ -4,10 +4,9 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
@@ -20,7 +19,7 @@ _SOCKS_MODULES = ("aiohttp_socks", "socksio")
 _EXEMPT = re.compile(
     r"(?:(?P<scheme>[a-z]*)://)?(?P<host>\[[^\]]*\]|[^:/\[\]]*)(?::(?P<port>\d+))?(?:/(?P<bits>\d+))?/?", re.IGNORECASE
 )
-"""An entry of NO_PROXY that is no bare address: scheme, host, port, network bits; all but the host are optional."""
+"""An entry of NO_PROXY that is no bare IPv6 address: scheme, host, port, network bits; only the host is required."""
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
@@ -54,20 +53,16 @@ def _is_exempt(entry: str, url: SplitResult) -> bool:
     host = url.hostname or ""
     if not entry or entry == "*":
         return bool(entry)
-    with suppress(ValueError):
-        return _is_address_in(host, ip_network(entry, strict=False))
     match = _EXEMPT.fullmatch(entry)
     if not match:
-        return False
+        return _is_address_in(host, entry)
     scheme, name, port, bits = match["scheme"], match["host"].strip("[]").lower(), match["port"], match["bits"]
     # As in httpx, a URL with the default port of its scheme has no port.
     own_port = None if url.port == {"http": 80, "https": 443}.get(url.scheme) else url.port
     if scheme not in (None, "all", url.scheme) or (port and int(port) != own_port):
         return False
     if bits:
-        with suppress(ValueError):
-            return _is_address_in(host, ip_network(f"{name}/{bits}", strict=False))
-        return False
+        return _is_address_in(host, f"{name}/{bits}")
     if scheme is None and name != "localhost" and not name.startswith("*.") and match["host"][:1] != "[":
         name = f"*{name}"
     if name.startswith("*."):
@@ -75,9 +70,9 @@ def _is_exempt(entry: str, url: SplitResult) -> bool:
     return name in ("", "*", host) or (name.startswith("*") and f".{host}".endswith(f".{name[1:]}"))
 
 
-def _is_address_in(host: str, network: IPv4Network | IPv6Network) -> bool:
+def _is_address_in(host: str, network: str) -> bool:
     try:
-        return ip_address(host) in network
+        return ip_address(host) in ip_network(network, strict=False)
     except ValueError:
         return False
 

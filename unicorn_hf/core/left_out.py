@@ -1,8 +1,9 @@
 """Rows that readers skip: counted by reason with the first example, printed and published."""
 
+from collections import Counter
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict
+from unicorn_hf.core.figures import Figures
 
 _MAX_EXAMPLE = 120
 _MOST_CHARS = 1000
@@ -10,10 +11,8 @@ _MAX_KINDS = 100
 """A bound, because objects may have as many different keys as there are rows."""
 
 
-class LeftOut(BaseModel):
+class LeftOut(Figures):
     """Rows, or parts of rows, skipped for one reason."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str
     """A plural: `rows`, `samples`, `turns`, `values of 'url'`."""
@@ -34,7 +33,7 @@ class ReadingNotes:
     def __init__(self) -> None:
         self.took: list[str] = []
         """A line per file: `captions.csv: separator ';', column caption, encoding UTF-8`."""
-        self._nums: dict[tuple[str, str], int] = {}
+        self._nums = Counter[tuple[str, str]]()
         self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
 
     def take(self, line: str) -> None:
@@ -58,13 +57,13 @@ class ReadingNotes:
                 kind = ("other parts", reason)
             where = _plain(place if isinstance(place, str) else place())
             self._firsts.setdefault(kind, (where if value is None else f"{where}: {_short(value)}", advice))
-        self._nums[kind] = self._nums.get(kind, 0) + num
+        self._nums[kind] += num
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         return tuple(
-            LeftOut(what=kind[0], reason=kind[1], num=num, example=self._firsts[kind][0], advice=self._firsts[kind][1])
-            for kind, num in self._nums.items()
+            LeftOut(what=what, reason=reason, num=self._nums[what, reason], example=example, advice=advice)
+            for (what, reason), (example, advice) in self._firsts.items()
         )
 
 

@@ -87,7 +87,5 @@ def load_scorer(config: Scoring | None, prompts: Path, random_seed: int, reason:
 def parse_score(text: str) -> int | None:
     """The score from 1 to 5 in an answer: `{"score":4}`, `Score: 4`, or a number first; else None. Never raises."""
     match = _NAMED.search(text) or _BARE.match(text)
-    if match is None or len(match[1]) > 1:
-        return None
-    score = int(match[1])
+    score = int(match[1]) if match and len(match[1]) == 1 else None
     return score if score in SCORES else None
