@@ -1103,9 +1103,8 @@ def _show_result(result: "BuildResult", out: Path) -> None:
 
 
 def _evaluation_source(path: str, column: str | None, config: str | None, split: str, name: str | None) -> "SeedSource":
-    from unicorn_hf.seeds.files import SUFFIXES
     from unicorn_hf.seeds.sources.dataset import DatasetSource
-    from unicorn_hf.seeds.sources.file import FileSource
+    from unicorn_hf.seeds.sources.file import SUFFIXES, FileSource
 
     if Path(path).suffix.lower() in SUFFIXES:
         return FileSource(path=path, column=column, name=name)

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from tests.stages import read_source
 from unicorn_hf.core.errors import InputError, RunError
-from unicorn_hf.seeds.files import SUFFIXES
 from unicorn_hf.seeds.sources import named_sources
 from unicorn_hf.seeds.sources.dataset import DatasetSource
-from unicorn_hf.seeds.sources.file import FileSource
+from unicorn_hf.seeds.sources.file import SUFFIXES, FileSource
 from unicorn_hf.seeds.sources.labels import LabelSource
 
 TEXTS = ["a dog", "", "two cats, one mat", "caf\u00e9 at night"]

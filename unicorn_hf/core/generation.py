@@ -120,11 +120,9 @@ class TextGenerator(Protocol):
             EngineDiedError: the engine died; close it and open another.
             RunError: the engine failed; the message says what to do. Earlier answers stay valid.
         """
-        ...
 
     def close(self) -> None:
         """Free memory and processes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +145,9 @@ class TextEncoder(Protocol):
 
         Calls `on_texts` from time to time with the number of newly encoded texts.
         """
-        ...
 
     def close(self) -> None:
         """Free memory."""
-        ...
 
 
 class ImageEncoder(Protocol):
@@ -161,8 +157,6 @@ class ImageEncoder(Protocol):
 
     def encode(self, images: "Sequence[Image]") -> NDArray[np.float32]:
         """Array of shape (len(images), dim), float32, rows of L2 norm 1."""
-        ...
 
     def close(self) -> None:
         """Free memory."""
-        ...

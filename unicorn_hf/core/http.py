@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
+from traceback import walk_tb
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
@@ -98,11 +99,9 @@ def proxy_failure(error: BaseException) -> InputError | None:
     """The result of `proxy_problem` if `error` or one of its causes was raised in httpx; else None."""
     cause: BaseException | None = error
     while cause is not None:
-        trace = cause.__traceback__
-        while trace is not None:
-            if str(trace.tb_frame.f_globals.get("__name__")).startswith("httpx"):
-                return proxy_problem()
-            trace = trace.tb_next
+        modules = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(cause.__traceback__))
+        if any(name.startswith("httpx") for name in modules):
+            return proxy_problem()
         cause = cause.__cause__ or cause.__context__
     return None
 
@@ -116,15 +115,12 @@ def _problem_of(address: str) -> tuple[str, str] | None:
     except ValueError:
         return "with an invalid URL", example
     place = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-    if parts.scheme not in _PROXY_SCHEMES and parts.scheme.startswith("socks"):
-        return (
-            f"of an unknown kind: {place}",
-            f"Write socks5:// instead of {parts.scheme}:// (needs {_INSTALL_SOCKS}), or unset it.",
-        )
+    is_socks = parts.scheme.startswith("socks")
     if parts.scheme not in _PROXY_SCHEMES:
-        return f"of an unknown kind: {place}", example
+        socks = f"Write socks5:// instead of {parts.scheme}:// (needs {_INSTALL_SOCKS}), or unset it."
+        return f"of an unknown kind: {place}", socks if is_socks else example
     if not host or re.search(r"[^\w.:%-]", host) or re.search(r"\s", address):
         return "with an invalid URL", example
-    if parts.scheme.startswith("socks") and not all(find_spec(module) for module in _SOCKS_MODULES):
+    if is_socks and not all(find_spec(module) for module in _SOCKS_MODULES):
         return f"that needs a package that is not installed: {place}", f"Run {_INSTALL_SOCKS}, or unset it."
     return None

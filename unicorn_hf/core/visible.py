@@ -19,13 +19,10 @@ def control_character(text: str) -> str | None:
 
 def visible(text: str) -> str:
     """`text` with each invisible or bidirectional control character replaced by its code point."""
-    return "".join(f"<U+{ord(character):04X}>" if _is_hidden(character) else character for character in text)
+    hidden = {char for char in set(text) - _JOINERS if unicodedata.category(char) in _HIDDEN}
+    return text.translate({ord(char): f"<U+{ord(char):04X}>" for char in hidden})
 
 
 def visible_lines(text: str) -> str:
     """The same for a text of several lines."""
     return "\n".join(map(visible, text.split("\n")))
-
-
-def _is_hidden(character: str) -> bool:
-    return character not in _JOINERS and unicodedata.category(character) in _HIDDEN

@@ -6,7 +6,7 @@ An item bounds the memory.
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.reading.text import MAX_CHARS, Text
@@ -15,12 +15,7 @@ Form = Literal["list", "object", "lines"]
 LOOK = "A bracket, a comma or a quotation mark is missing there, or the file is truncated."
 _CHUNK_CHARS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
-
-
-class Source(Protocol):
-    """Text in pieces."""
-
-    def read(self, num_chars: int, /) -> str: ...
+Source = Text | IO[str]
 
 
 def form_of(text: Text, *, lines: bool) -> Form:
