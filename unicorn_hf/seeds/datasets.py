@@ -25,14 +25,10 @@ def read_dataset(source: "DatasetSource", random_seed: int) -> Iterator[str]:
     Of several captions of an image (a list in a column, several columns, rows of one `image_id`) the one with the least
     hash is taken, so that no annotator's position is preferred.
     """
-    columns = [*source.columns, *([source.image_id] if source.image_id else [])]
+    columns = [*source.columns, *filter(None, [source.image_id])]
     read = islice(_rows(source, columns), source.limit)
-    if source.image_id is None:
-        for row in read:
-            yield _one_of(_texts(row, source.columns), random_seed)
-        return
-    pairs = ((str(row[source.image_id]), _one_of(_texts(row, source.columns), random_seed)) for row in read)
-    yield from _one_per_image(pairs, random_seed)
+    pairs = ((str(row.get(source.image_id or "")), _one_of(_texts(row, source.columns), random_seed)) for row in read)
+    yield from _one_per_image(pairs, random_seed) if source.image_id else (text for _, text in pairs)
 
 
 def read_labels(source: "DatasetSource") -> Iterator[str]:
