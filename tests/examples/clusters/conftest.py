@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client, Security
 
 from tests.builds import SHARED, rows, unicorn, write_seeds
 from tests.docs.blocks import ROOT
@@ -53,6 +54,14 @@ def expected(recipe: Path) -> dict[str, list[dict[str, Any]]]:
 
 def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {config: rows(folder, config) for config in ("pretrain", "instruction")}
+
+
+def gpus_of_workers(scheduler: str, tls: Path) -> list[str]:
+    """`CUDA_VISIBLE_DEVICES` of the two workers of a scheduler; certificate and key are in one file."""
+    names = dict.fromkeys(["tls_ca_file", "tls_client_cert", "tls_client_key"], str(tls))
+    with Client(scheduler, security=Security(**names, require_encryption=True), set_as_default=False) as client:
+        client.wait_for_workers(2)
+        return list(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
 
 
 def add_environment(folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.docs.blocks import ROOT
-from tests.examples.clusters.conftest import EXAMPLES, add_environment, rows_of, run
+from tests.examples.clusters.conftest import EXAMPLES, add_environment, gpus_of_workers, rows_of, run
 from tests.test_release import source_files
 from unicorn_hf.runtime.storage import place
 
@@ -86,6 +86,7 @@ class Machines:
         self.home = home
         self._task = task
         net = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
+        self.scheduler = f"tls://{net}.1:8786"
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self._variables = {
             **clean,
@@ -97,9 +98,10 @@ class Machines:
         }
         (home / "sky_workdir").mkdir(parents=True)
 
-    def start(self, section: str, rank: int) -> "subprocess.Popen[bytes]":
+    def start(self, section: str, rank: int, num_gpus: int = 0) -> "subprocess.Popen[bytes]":
         """Run a section of the task on one of them."""
-        variables = {**self._variables, "SKYPILOT_NODE_RANK": str(rank)}
+        node = {"SKYPILOT_NODE_RANK": str(rank), "SKYPILOT_NUM_GPUS_PER_NODE": str(num_gpus)}
+        variables = {**self._variables, **node}
         command = ["bash", "-c", self._task[section]]
         with (self.home / "log").open("a") as log:
             return subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
@@ -125,18 +127,19 @@ def test_machines_that_are_taken_away_cost_no_row(
         "WORK": s3,
         "PACKAGE": f"unicorn-hf[s3] @ {source.as_uri()}",
         "TLS": certificate(),
-        "SKYPILOT_NUM_GPUS_PER_NODE": "0",
         "UV_CONFIG_FILE": str(tmp_path / "uv.toml"),
     }
     machines = Machines(tmp_path / "home", task, variables)
     assert machines.start("setup", 0).wait(PATIENCE_S) == 0, machines.log
 
-    first = [machines.start("run", rank) for rank in range(2)]
+    first = [machines.start("run", rank, num_gpus=4) for rank in range(2)]
     deadline = time.monotonic() + PATIENCE_S
     while len(list(place(s3).glob("captions-*/*.json"))) < 3:
         assert time.monotonic() < deadline, machines.log
         assert all(process.poll() is None for process in first), machines.log
         time.sleep(0.1)
+    (tmp_path / "tls.pem").write_text(variables["TLS"])
+    assert gpus_of_workers(machines.scheduler, tmp_path / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
     for process in first:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

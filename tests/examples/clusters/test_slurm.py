@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client, Security
 
 from tests.docs.blocks import ROOT
-from tests.examples.clusters.conftest import EXAMPLES, rows_of, run
+from tests.examples.clusters.conftest import EXAMPLES, gpus_of_workers, rows_of, run
 from tests.examples.clusters.slurm import IS_INSTALLED, Slurm, slurm
 from tests.runtime.dask_cluster import certificates, variables_of
+from unicorn_hf.runtime.scheduler_address import address_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not IS_INSTALLED, reason="Slurm and munge are not installed")]
 
@@ -30,15 +30,6 @@ def cluster() -> Iterator[Slurm]:
         yield started
 
 
-def gpus_of_workers(folder: Path) -> list[str]:
-    """`CUDA_VISIBLE_DEVICES` of each worker of a job, of its folder's scheduler and certificate."""
-    tls = str(folder / "tls.pem")
-    security = Security(tls_ca_file=tls, tls_client_cert=tls, tls_client_key=tls, require_encryption=True)
-    with Client(scheduler_file=folder / "scheduler.json", security=security, set_as_default=False) as client:
-        client.wait_for_workers(2)
-        return list(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
-
-
 def test_shellcheck_finds_nothing(environment: Path) -> None:
     assert run([environment / "shellcheck", EXAMPLES / "slurm.sh"]) == ""
 
@@ -52,7 +43,7 @@ def test_a_job_that_is_stopped_before_its_time_limit_is_queued_again_and_makes_t
     cluster.wait_until(lambda: len(list(tmp_path.glob("set.work/captions-*/*.json"))) >= 3, "no captions\n", log)
     [folder] = tmp_path.glob(f".unicorn-{job}")
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert gpus_of_workers(folder) == ["0,1,2,3", "0,1,2,3"]
+    assert gpus_of_workers(address_of(str(folder / "scheduler.json")), folder / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
 
     cluster.run("scancel", "--signal", "USR1", "--batch", job)  # As Slurm does two minutes before the time limit.
     cluster.wait_until(lambda: cluster.job(job)["JobState"] == "PENDING", "not queued again\n", log)
