@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.representations.rows import RowError
+from unicorn_hf.representations.rows import NO_DIRECTION, RowError
 
 Array = TypeVar("Array")
-_NO_DIRECTION = 1e-6
 
 
 def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool) -> Array:
@@ -37,7 +36,7 @@ def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool)
         )
     moved = _as(rows, work) - centre
     norms = library.linalg.vector_norm(moved, axis=-1, keepdims=True)
-    bad = ~(norms > _NO_DIRECTION) | ~library.isfinite(norms)
+    bad = ~(norms > NO_DIRECTION) | ~library.isfinite(norms)
     if bad.any():
         row = bad.ravel().tolist().index(True)
         raise RowError(f"the image's vector has no direction after the transfer (norm {norms.ravel()[row]})", row=row)

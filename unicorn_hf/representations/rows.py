@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from unicorn_hf.core.errors import InputError
 
 Vectors = NDArray[np.floating[Any]]
+NO_DIRECTION = 1e-6
+"""Norms below this are indistinguishable from rounding errors of float32 unit vectors."""
 _BLOCK_BYTES = 1 << 18
 """A block and its float64 copy stay in a core's cache; four times larger or smaller blocks take 20 % more time."""
 

@@ -107,24 +107,11 @@ class Unicorn(lmms):  # type: ignore[misc]
         return answers
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """
-        Raises:
-            InputError: always.
-        """
-        raise InputError(
-            "the task asks for the likelihood of answers, but this model writes its own",
-            "Choose a task with the output_type generate_until.",
-        )
+        """Raises an InputError, as the next."""
+        raise _other_output("the task asks for the likelihood of answers, but this model writes its own")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """
-        Raises:
-            InputError: always.
-        """
-        raise InputError(
-            "the task asks in several rounds, but this model answers one question",
-            "Choose a task with the output_type generate_until.",
-        )
+        raise _other_output("the task asks in several rounds, but this model answers one question")
 
     def _check_image_side(self) -> None:
         try:
@@ -168,6 +155,10 @@ class Unicorn(lmms):  # type: ignore[misc]
         prompts = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
         written = self._model.generate(**prompts, **options)
         return [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+
+def _other_output(message: str) -> InputError:
+    return InputError(message, "Choose a task with the output_type generate_until.")
 
 
 def _picture(visuals: Any, task: str) -> Image.Image | None:

@@ -24,7 +24,6 @@ from unicorn_hf.representations.transfers.base import (
     Tensors,
     Transfer,
     TransferStatistics,
-    check_kept,
     unit_rows,
 )
 
@@ -149,15 +148,13 @@ class AnisoAlign(Transfer):
     needs_images = True
     is_trained = True
     num_image_vectors = NUM_VECTORS
+    min_image_vectors = 16
     first_pass = TextSample
     card_text = TO_IMAGES
 
-    AT_LEAST: ClassVar[int] = 16
-    """Vectors of each side that fitting needs."""
-
     @classmethod
     def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
-        check_kept(TRANSFERS.name_of(cls), vectors, cls.AT_LEAST)
+        super().check_images(covariance, vectors)
         if find_spec("torch") is None:
             raise InputError(
                 "aniso_align is fitted with PyTorch, which is not installed", "pip install 'unicorn-hf[torch]'"
@@ -170,9 +167,10 @@ class AnisoAlign(Transfer):
         cls.check_images(statistics.image_covariance, images)
         if not isinstance(texts, Sample) or images is None:
             raise ValueError("aniso_align also needs a sample of the text representations")
-        if len(texts.vectors) < cls.AT_LEAST:
+        least, num_texts = cls.min_image_vectors, len(texts.vectors)
+        if num_texts < least:
             raise InputError(
-                f"aniso_align needs {cls.AT_LEAST} different captions or more, but the set has {len(texts.vectors)}",
+                f"aniso_align needs {least} different captions or more, but the set has {num_texts}",
                 "Use another --transfer.",
             )
         from unicorn_hf.representations.phase_networks import refinement

@@ -7,7 +7,6 @@ from typing import ClassVar, Self
 import numpy as np
 
 from unicorn_hf.core.choices import TRANSFERS
-from unicorn_hf.representations.moments import Covariance
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.transfers.base import (
     NUM_VECTORS,
@@ -15,7 +14,6 @@ from unicorn_hf.representations.transfers.base import (
     Exact,
     Move,
     TransferStatistics,
-    check_kept,
     unit_rows,
 )
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
@@ -41,6 +39,7 @@ class Barycentric(MeanShift):
     formula = "v = N(mean(x_j - mean(x))), weighted by softmax(cos(u - mean(u), x_j - mean(x)) / 0.02)"
     needs_images = True
     num_image_vectors = NUM_VECTORS
+    min_image_vectors = 2
     train_noise = 1.0
     card_text = (
         "replaced by a mean of centred image vectors, weighted by their similarity to the text, scaled back to unit"
@@ -48,17 +47,11 @@ class Barycentric(MeanShift):
     )
     card_image = "subtract the mean of real images, and scale them to unit length"
 
-    AT_LEAST: ClassVar[int] = 2
-    """Image vectors that fitting needs."""
-
-    @classmethod
-    def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
-        check_kept(TRANSFERS.name_of(cls), vectors, cls.AT_LEAST)
-
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        image = statistics.check_spread()
-        vectors = check_kept(TRANSFERS.name_of(cls), statistics.image_vectors, cls.AT_LEAST)
+        image, vectors = statistics.check_spread(), statistics.image_vectors
+        cls.check_images(statistics.image_covariance, vectors)
+        assert vectors
         return cls(statistics.text.mean, image.mean, image_vectors=vectors)
 
     def mover(self, ids: Sequence[str] | None) -> Move:

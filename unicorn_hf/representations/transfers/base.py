@@ -21,7 +21,7 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.representations.moments import Covariance, Moments, Part
-from unicorn_hf.representations.rows import RowError, Vectors, at_rows, blocks, copy_numbers
+from unicorn_hf.representations.rows import NO_DIRECTION, RowError, Vectors, at_rows, blocks, copy_numbers
 from unicorn_hf.representations.sample import Sample
 
 Array = TypeVar("Array")
@@ -35,8 +35,6 @@ Tensors = Mapping[str, NDArray[Any]]
 Move = Callable[[Block, int], object]
 """Changes a block of rows in place; the number is that of its first row."""
 
-NO_DIRECTION = 1e-6
-"""Norms below this are indistinguishable from rounding errors of float32 unit vectors."""
 NUM_VECTORS = 10_000
 """Vectors of each side that a transfer is fitted to, at most."""
 TO_IMAGES = "moved to where the encoder's images are"
@@ -145,6 +143,8 @@ class Transfer(ABC):
     """The first of two passes: its result is `TransferStatistics.first`."""
     num_image_vectors: ClassVar[int] = 0
     """Number of image vectors that fitting uses at most: `TransferStatistics.image_vectors`."""
+    min_image_vectors: ClassVar[int] = 0
+    """Number of different image vectors that it needs."""
     is_trained: ClassVar[bool] = False
     """Whether fitting takes long: its result, `tensors`, is then stored, in the work folder and in the data set."""
     train_noise: ClassVar[float] = 0.0
@@ -169,13 +169,27 @@ class Transfer(ABC):
             InputError: the statistics are incomplete, or all vectors are equal.
         """
 
-    @classmethod  # noqa: B027 - most need nothing more
+    @classmethod
     def check_images(cls, covariance: Covariance | None, vectors: Sample | None) -> None:
         """Check that fitting will be possible with this image side; a build calls it before it begins.
 
         Raises:
             InputError: something is missing.
         """
+        if not cls.min_image_vectors:
+            return
+        name = TRANSFERS.name_of(cls)
+        if vectors is None:
+            raise InputError(
+                f"{name} is fitted to image vectors, but the image statistics contain none",
+                f"Keep some: unicorn-hf calibrate --keep-vectors {NUM_VECTORS}",
+            )
+        if len(vectors.vectors) < cls.min_image_vectors:
+            raise InputError(
+                f"{name} needs {cls.min_image_vectors} different image vectors or more, but the image statistics"
+                f" contain {len(vectors.vectors)}",
+                "Pass more pictures, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
+            )
 
     @property
     def tensors(self) -> Tensors:
@@ -207,7 +221,26 @@ class Transfer(ABC):
         Raises:
             RowError: a row has no direction before or after the transfer.
         """
-        return _by_blocks(vectors, self.mover(ids), dtype)
+        move, moved = self.mover(ids), np.empty(vectors.shape, dtype=dtype)
+        room = np.empty((0, vectors.shape[1]), dtype=np.float32)
+        for start, block in blocks(vectors):
+            rows = moved[start : start + len(block)]
+            if len(room) < len(block):
+                room = np.empty(block.shape, dtype=np.float32)
+            # Rows of another type are moved in a buffer that stays in the core's cache.
+            single = rows if rows.dtype == np.float32 else room[: len(block)]
+            copy_numbers(block, single)
+            with at_rows(range(start, start + len(block))):
+                if len(single) == 1:
+                    # The product of a single row and a matrix is summed in another order than that of several rows.
+                    twice = np.repeat(single, 2, axis=0)
+                    move(twice, start)
+                    single[:] = twice[:1]
+                else:
+                    move(single, start)
+            if single is not rows:
+                copy_numbers(single, rows)
+        return moved
 
     def apply_image(self, vectors: Array) -> Array:
         """Move representations of real images to the space of the synthetic ones, for inference.
@@ -224,75 +257,19 @@ class Transfer(ABC):
         return None
 
 
-def check_kept(name: str, vectors: Sample | None, at_least: int) -> Sample:
-    """The image vectors that the transfer of this name needs.
-
-    Raises:
-        InputError: there are none, or too few.
-    """
-    if vectors is None:
-        raise InputError(
-            f"{name} is fitted to image vectors, but the image statistics contain none",
-            f"Keep some: unicorn-hf calibrate --keep-vectors {NUM_VECTORS}",
-        )
-    if len(vectors.vectors) < at_least:
-        raise InputError(
-            f"{name} needs {at_least} different image vectors or more, but the image statistics contain"
-            f" {len(vectors.vectors)}",
-            "Pass more pictures, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
-        )
-    return vectors
-
-
-def _by_blocks(vectors: Vectors, move: Move, dtype: Stored) -> Vectors:
-    """The rows, moved block by block in float32, and rounded to `dtype`; `vectors` are not changed."""
-    moved = np.empty(vectors.shape, dtype=dtype)
-    room = np.empty((0, vectors.shape[1]), dtype=np.float32)
-    for start, block in blocks(vectors):
-        rows = moved[start : start + len(block)]
-        if len(room) < len(block):
-            room = np.empty(block.shape, dtype=np.float32)
-        # Rows of another type are moved in a buffer that stays in the core's cache.
-        single = rows if rows.dtype == np.float32 else room[: len(block)]
-        copy_numbers(block, single)
-        with at_rows(range(start, start + len(block))):
-            if len(single) == 1:
-                # The product of a single row and a matrix is summed in another order than that of several rows.
-                twice = np.repeat(single, 2, axis=0)
-                move(twice, start)
-                single[:] = twice[:1]
-            else:
-                move(single, start)
-        if single is not rows:
-            copy_numbers(single, rows)
-    return moved
-
-
 def normalise(block: Block, _: int = 0) -> None:
-    """Divide rows by their norms, in place.
-
-    Raises:
-        RowError: see `checked`.
-    """
+    """Divide rows by their norms, in place; raises as `checked`."""
     block *= (1 / norms(block))[:, None]
 
 
 def unit_rows(rows: Exact) -> Exact:
-    """The rows, divided by their norms.
-
-    Raises:
-        RowError: see `checked`.
-    """
+    """The rows, divided by their norms; raises as `checked`."""
     unit: Exact = rows / checked(np.linalg.norm(rows, axis=1))[:, None]
     return unit
 
 
 def norms(block: Block, _: int = 0) -> NDArray[np.float32]:
-    """The rows' L2 norms.
-
-    Raises:
-        RowError: see `checked`.
-    """
+    """The rows' L2 norms; raises as `checked`."""
     return checked(np.sqrt(np.vecdot(block, block)))
 
 
