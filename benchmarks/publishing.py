@@ -32,7 +32,7 @@ from synthetic import tables
 from unicorn_hf.builders.package import PackageJob, Part
 from unicorn_hf.core.recipe import Packaging
 from unicorn_hf.core.schemas import CAPTIONS
-from unicorn_hf.representations.transfers import MeanShift
+from unicorn_hf.representations.transfers.mean_shift import MeanShift
 from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, write_table
 from unicorn_hf.runtime.selection import Picked

@@ -162,7 +162,8 @@ def fit_to(name: Any, client: Any, folder: Path, workers: int, text: Any) -> Any
     """The passes before the last one."""
     from unicorn_hf.representations.moments import SetMean
     from unicorn_hf.representations.transfer_file import load_image_statistics
-    from unicorn_hf.representations.transfers import Alignment, TransferStatistics, fit
+    from unicorn_hf.representations.transfers import TransferStatistics, fit
+    from unicorn_hf.representations.transfers.realign import Alignment
 
     text = text or moments(client, folder, workers)
     image = load_image_statistics(folder / "images.safetensors").moments

@@ -187,7 +187,7 @@ def test_the_transfer_tells_what_to_do_at_inference() -> None:
 def test_the_code_at_inference_does_what_the_library_does() -> None:
     import numpy as np
 
-    from unicorn_hf.representations.transfers import MeanShift
+    from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
     code = next(block for block in lines_of(body_of(card())) if "def transferred" in block)
     names: dict[str, Any] = {}

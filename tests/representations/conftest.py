@@ -2,8 +2,7 @@
 
 import pytest
 
-from unicorn_hf.representations.transfers import AnisoAlign
-from unicorn_hf.representations.transfers.aniso_align import Settings
+from unicorn_hf.representations.transfers.aniso_align import AnisoAlign, Settings
 
 QUICK = Settings(num_steps=4, hidden=16, batch_size=32, learning_rate=0.02, num_knots=17)
 """Enough to change something: the fast training of small networks."""

@@ -15,7 +15,8 @@ from tests.representations.test_moments import units
 from tests.representations.test_transfers import applied, fitted, statistics_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.sample import Sample
-from unicorn_hf.representations.transfers import AnisoAlign, fit
+from unicorn_hf.representations.transfers import fit
+from unicorn_hf.representations.transfers.aniso_align import AnisoAlign
 
 NAME = "aniso_align"
 

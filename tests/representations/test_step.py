@@ -20,7 +20,9 @@ from unicorn_hf.representations.moments import Covariance, Moments
 from unicorn_hf.representations.sample import Sample
 from unicorn_hf.representations.step import Representations, RepresentationStage, image_side
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, save_image_statistics
-from unicorn_hf.representations.transfers import AnisoAlign, Identity, MeanShift
+from unicorn_hf.representations.transfers.aniso_align import AnisoAlign
+from unicorn_hf.representations.transfers.mean_shift import MeanShift
+from unicorn_hf.representations.transfers.none import Identity
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked

@@ -15,7 +15,8 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.representations.moments import Covariance, Moments, SetMean
 from unicorn_hf.representations.rows import RowError
 from unicorn_hf.representations.sample import Sample
-from unicorn_hf.representations.transfers import MeanShift, Transfer, TransferStatistics, fit, fit_to_rows
+from unicorn_hf.representations.transfers import Transfer, TransferStatistics, fit, fit_to_rows
+from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
 Vectors = NDArray[np.float32]
 NAMES = TRANSFERS.own_names

@@ -290,25 +290,18 @@ def _side(name: str, moments: Moments, vectors: Sample | None = None) -> dict[st
 def _download(repo_id: str, revision: str | None) -> Path:
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/", "~")):
         raise InputError(f"there is no data set at {repo_id}", "Give a folder, or ORG/NAME for a data set on the Hub.")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors, hf_hub_download
 
     try:
         return Path(hf_hub_download(repo_id, TRANSFER_FILE, repo_type="dataset", revision=revision))
-    except HFValidationError:
+    except errors.HFValidationError:
         raise InputError(f"{repo_id} is not a valid data set name", "Names have the form ORG/NAME.") from None
-    except (RepositoryNotFoundError, RevisionNotFoundError):
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
         at = f" at revision {revision}" if revision else ""
         raise InputError(f"there is no data set {repo_id}{at}, local or on the Hub, or it is private") from None
-    except LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError:
         raise RunError(f"the Hub cannot be reached, and the cache has no transfer of {repo_id}") from None
-    except EntryNotFoundError:
+    except errors.EntryNotFoundError:
         raise InputError(f"the data set {repo_id} has no {TRANSFER_FILE}", _ADVICE) from None
     except OSError as error:
         raise RunError(f"the Hub did not deliver the transfer of {repo_id} ({type(error).__name__})") from None

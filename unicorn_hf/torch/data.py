@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 import torch.utils.data
 
@@ -159,10 +160,9 @@ def _vectors(column: pa.ChunkedArray, names: Sequence[object]) -> torch.Tensor:
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if not (is_list and types.is_floating(kind.value_type)):
         raise InputError(f"the column image_embedding contains {kind}, not vectors")
-    numbers = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
-    lengths = set() if types.is_fixed_size_list(kind) else {len(vector) for vector in column}
-    if len(numbers) % len(names) or len(lengths) > 1:
+    if len(pc.unique(pc.list_value_length(column))) > 1:
         raise InputError("the embeddings have different dimensions")
+    numbers = pc.list_flatten(column).to_numpy()
     return torch.from_numpy(numbers.astype(np.float32).reshape(len(names), -1))
 
 

@@ -11,38 +11,13 @@ from unicorn_hf.representations.rows import Vectors
 from unicorn_hf.representations.sample import Sample
 
 # This order is the one of every list of transfers. Other modules of this package are found too, after these.
-# isort: off
-from unicorn_hf.representations.transfers.none import Identity
-from unicorn_hf.representations.transfers.mean_shift import MeanShift
-from unicorn_hf.representations.transfers.mean_shift_raw import MeanShiftRaw
-from unicorn_hf.representations.transfers.mean_shift_to_image import MeanShiftToImage
-from unicorn_hf.representations.transfers.c3 import C3
-from unicorn_hf.representations.transfers.per_dimension import PerDimension
-from unicorn_hf.representations.transfers.realign import Alignment, Realign
-from unicorn_hf.representations.transfers.gaussian_ot import GaussianOT
-from unicorn_hf.representations.transfers.aniso_align import AnisoAlign
-from unicorn_hf.representations.transfers.barycentric import Barycentric
+# ruff: isort: off
+from unicorn_hf.representations.transfers import none, mean_shift, mean_shift_raw  # noqa: F401
+from unicorn_hf.representations.transfers import mean_shift_to_image, c3, per_dimension  # noqa: F401
+from unicorn_hf.representations.transfers import realign, gaussian_ot, aniso_align, barycentric  # noqa: F401
 from unicorn_hf.representations.transfers.base import FirstPass, Transfer, TransferStatistics
-# isort: on
 
-__all__ = [
-    "C3",
-    "Alignment",
-    "AnisoAlign",
-    "Barycentric",
-    "FirstPass",
-    "GaussianOT",
-    "Identity",
-    "MeanShift",
-    "MeanShiftRaw",
-    "MeanShiftToImage",
-    "PerDimension",
-    "Realign",
-    "Transfer",
-    "TransferStatistics",
-    "fit",
-    "fit_to_rows",
-]
+__all__ = ["FirstPass", "Transfer", "TransferStatistics", "fit", "fit_to_rows"]
 
 
 def fit_to_rows(name: str, texts: Vectors, images: Vectors | None = None, seed: int = 0) -> Transfer:

@@ -8,14 +8,7 @@ import numpy as np
 
 from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.representations.sample import Sample
-from unicorn_hf.representations.transfers.base import (
-    NUM_VECTORS,
-    Block,
-    Exact,
-    Move,
-    TransferStatistics,
-    unit_rows,
-)
+from unicorn_hf.representations.transfers.base import NUM_VECTORS, Block, Exact, Move, TransferStatistics, unit_rows
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
 

@@ -11,15 +11,7 @@ from unicorn_hf.core.choices import TRANSFERS
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.representations.rows import Vectors
-from unicorn_hf.representations.transfers.base import (
-    Block,
-    Exact,
-    Move,
-    Stored,
-    TransferStatistics,
-    normalise,
-    shift,
-)
+from unicorn_hf.representations.transfers.base import Block, Exact, Move, Stored, TransferStatistics, normalise, shift
 from unicorn_hf.representations.transfers.mean_shift import MeanShift
 
 
