@@ -105,14 +105,11 @@ class OpenClip(TowerPair):
         return found
 
     def identity(self) -> str:
-        return fingerprint("open_clip", self._content())
-
-    def _content(self) -> str:
         if self.model.startswith(_LOCAL):
-            return folder_identity(Path(self.model.removeprefix(_LOCAL)))
-        if self.pretrained and Path(self.pretrained).is_file():
-            return fingerprint(self.model, file_sha256(Path(self.pretrained)))
-        return fingerprint(self.model, self.pretrained)
+            return fingerprint("open_clip", folder_identity(Path(self.model.removeprefix(_LOCAL))))
+        file = Path(self.pretrained) if self.pretrained else None
+        weights = file_sha256(file) if file and file.is_file() else self.pretrained
+        return fingerprint("open_clip", fingerprint(self.model, weights))
 
     def check(self) -> None:
         """Check before a build that open_clip knows the encoder, without loading weights.

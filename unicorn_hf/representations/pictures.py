@@ -50,9 +50,7 @@ class PictureSource:
 
     @property
     def name(self) -> str:
-        """Name for published files, without local paths."""
-        folder = Path(self.path).expanduser()
-        return folder.resolve().name if folder.exists() else self.path
+        return public_name(self.path)
 
     def __iter__(self) -> Iterator[Picture]:
         """
@@ -123,6 +121,12 @@ class PictureSource:
         if value.get("bytes") is not None or is_local or path.startswith(f"hf://datasets/{self.path}@"):
             return value
         raise InputError(f"{self.path}, row {number}: the image is not in the data set, but at {path!r}")
+
+
+def public_name(path: str | Path) -> str:
+    """The name of a folder without its path, for published files; other names as they are."""
+    folder = Path(path).expanduser()
+    return folder.resolve().name if folder.exists() else str(path)
 
 
 def on_white(image: "Image") -> "Image":

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.core.choices import TRANSFERS
@@ -22,7 +21,7 @@ from unicorn_hf.representations.figures import ImageFacts, RepresentationFacts
 from unicorn_hf.representations.moments import Covariance, DomainMoments, Part
 from unicorn_hf.representations.rows import in_shard
 from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id, load_image_statistics
-from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics, fit
+from unicorn_hf.representations.transfers import FirstPass, Transfer, TransferStatistics
 from unicorn_hf.representations.vectors import KIND, read_vectors, tensor_table, tensors_of, write_vectors
 from unicorn_hf.runtime.cluster import WorkerPool
 from unicorn_hf.runtime.files import read_table, take_rows, write_table
@@ -230,17 +229,16 @@ class RepresentationStage:
         """The transfer. The result of a training is stored, since a build that resumes needs the same one again."""
         kind = TRANSFERS.get(name)
         if not kind.is_trained:
-            return fit(name, statistics)
+            return kind.fit(statistics)
         identity = TRANSFERS.identity(name), statistics.identity(image=True), CODE
         step = Step.of(self.work_dir, FITTING, self.step.folder.name, *identity)
-
-        def train() -> pa.Table:
+        shard = step.shard(_MERGED, "tensors")
+        if not step.find(_MERGED, "", Record):
             progress.start(FITTING, 1, "transfers")
-            tensors = fit(name, statistics).tensors
+            write_table(shard, tensor_table(kind.fit(statistics).tensors), TENSORS)
+            step.finish(_MERGED, Record(inputs="", num_bytes=step.sizes(_MERGED, "tensors")))
             progress.finish()
-            return tensor_table(tensors)
-
-        return kind.restored(statistics, tensors_of(_stored(step, "tensors", TENSORS, train)))
+        return kind.restored(statistics, tensors_of(read_table(shard, TENSORS)))
 
     def _aligned(
         self, alignment: FirstPass, statistics: TransferStatistics, pool: WorkerPool, progress: Progress
@@ -279,21 +277,12 @@ class RepresentationStage:
         """Of all partitions together: a shard of its own, since a build that resumes has thousands of them to read."""
         step = Step.of(self.work_dir, "moments", self.step.folder.name)
         inputs = fingerprint(*(picked.identity for picked in self.captions))
-
-        def merge() -> pa.Table:
+        shard = step.shard(_MERGED, "moments")
+        if not step.find(_MERGED, inputs, Record):
             tables = (read_table(self.step.shard(picked.partition, "moments"), MOMENTS) for picked in self.captions)
-            return DomainMoments.merged(map(DomainMoments.from_table, tables)).to_table()
-
-        return DomainMoments.from_table(_stored(step, "moments", MOMENTS, merge, inputs))
-
-
-def _stored(step: Step, kind: str, schema: pa.Schema, make: Callable[[], pa.Table], inputs: str = "") -> pa.Table:
-    """A table about all partitions together; it is made and stored unless an earlier run did."""
-    shard = step.shard(_MERGED, kind)
-    if not step.find(_MERGED, inputs, Record):
-        write_table(shard, make(), schema)
-        step.finish(_MERGED, Record(inputs=inputs, num_bytes=step.sizes(_MERGED, kind)))
-    return read_table(shard, schema)
+            write_table(shard, DomainMoments.merged(map(DomainMoments.from_table, tables)).to_table(), MOMENTS)
+            step.finish(_MERGED, Record(inputs=inputs, num_bytes=step.sizes(_MERGED, "moments")))
+        return DomainMoments.from_table(read_table(shard, MOMENTS))
 
 
 def image_side(recipe: Recipe) -> ImageStatistics | None:

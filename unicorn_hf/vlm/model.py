@@ -25,7 +25,7 @@ from unicorn_hf.core.model_source import DEMO
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.models.folders import model_license
-from unicorn_hf.representations.pictures import on_white
+from unicorn_hf.representations.pictures import on_white, public_name
 from unicorn_hf.representations.transfer_file import TransferFile, add_images, transfer_path
 from unicorn_hf.representations.transfers import Transfer
 from unicorn_hf.torch import Collator, ConversationTokenizer, as_item, place_images
@@ -161,10 +161,10 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             embed_dim=file.text.dim,
             image_tokens=image_tokens,
             image_vectors=image_vectors or image_tokens,
-            language_model=_public(name),
+            language_model=public_name(name),
             license=model_license(name, options.get("revision")),
             encoder=file.facts.encoder,
-            datasets=[_public(dataset)],
+            datasets=[public_name(dataset)],
         )
         model = cls(config, language_model)
         model.generation_config = language_model.generation_config
@@ -263,7 +263,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
                 f"the vectors of {dataset} ({facts.encoder}, {facts.transfer}) are not in the model's space",
                 f"Its own are of {self.config.encoder}, {self.transfer.name}.",
             )
-        self.config.datasets = list(dict.fromkeys([*self.config.datasets, _public(dataset)]))
+        self.config.datasets = list(dict.fromkeys([*self.config.datasets, public_name(dataset)]))
 
     def add_image_statistics(self, file: str | Path) -> None:
         """Give a transfer without image side that of a file of `unicorn-hf calibrate`; see `encode_pictures`.
@@ -338,9 +338,3 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
     def _use_transfer(self, file: Path) -> None:
         read = TransferFile.read(file)
         self.transfer, self._transfer_file, self._encoder_id = read.transfer, file.read_bytes(), read.facts.encoder_id
-
-
-def _public(name: str | Path) -> str:
-    """The name of a folder without its path; other names as they are."""
-    folder = Path(name).expanduser()
-    return folder.resolve().name if folder.exists() else str(name)

@@ -124,20 +124,15 @@ def transformers_tokens(tokenizer: Any, context_length: int, *, whole: bool) -> 
     """Convert a tokenizer of transformers, with its own padding and truncation."""
     native = native_contents(tokenizer)
     framed, (bare,) = tokenizer("a").input_ids, native(["a"])
-    start = next(
-        (place for place in range(len(framed) - len(bare) + 1) if framed[place : place + len(bare)] == bare), None
-    )
+    places = range(len(framed) - len(bare) + 1)
+    start = next((place for place in places if framed[place : place + len(bare)] == bare), None)
     if start is None or tokenizer.truncation_side != "right":
         raise InputError("unicorn-hf does not support the special tokens or the truncation of the model's tokenizer")
-    frame = Frame(
-        context_length,
-        tuple(framed[:start]),
-        tuple(framed[start + len(bare) :]),
-        tokenizer.pad_token_id or 0,
-        pad_left=tokenizer.padding_side == "left",
-        # Fewer columns on the left would shift the text to other positions.
-        whole=whole or tokenizer.padding_side == "left",
-    )
+    prefix, suffix = tuple(framed[:start]), tuple(framed[start + len(bare) :])
+    pad_left = tokenizer.padding_side == "left"
+    # Fewer columns on the left would shift the text to other positions.
+    whole = whole or pad_left
+    frame = Frame(context_length, prefix, suffix, tokenizer.pad_token_id or 0, pad_left=pad_left, whole=whole)
     return Tokens(native, frame)
 
 
@@ -173,11 +168,8 @@ def _simple(tokenizer: Any) -> Contents:
     def contents(texts: Sequence[str]) -> list[list[int]]:
         cleaned = [clean(text) for text in texts]
         alike = [not _SPLIT_ALIKE.search(text) and not any(name in text for name in specials) for text in cleaned]
-        fast = iter(
-            native.encode_batch_fast(
-                [text for text, same in zip(cleaned, alike, strict=True) if same], add_special_tokens=False
-            )
-        )
+        quick = [text for text, same in zip(cleaned, alike, strict=True) if same]
+        fast = iter(native.encode_batch_fast(quick, add_special_tokens=False))
         return [next(fast).ids if same else tokenizer.encode(text) for text, same in zip(texts, alike, strict=True)]
 
     return contents

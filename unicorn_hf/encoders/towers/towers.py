@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -88,17 +89,14 @@ class TowerEncoder:
 
     def _rows(self, texts: Sequence[str]) -> "_Rows":
         contents = self._tokens.contents(texts)
-        room = self._tokens.frame.room
-        is_long = [len(content) > room for content in contents]
-        if not self._chunk:
-            return _Rows(contents, list(range(len(texts))), len(texts), sum(is_long))
-        windows: list[str] = []
-        owners: list[int] = []
-        for place, (text, long) in enumerate(zip(texts, is_long, strict=True)):
-            of_text = self._tokens.windows(text) if long else [text]
-            windows += of_text
-            owners += [place] * len(of_text)
-        return _Rows(self._tokens.contents(windows), owners, len(texts), sum(is_long))
+        is_long = [len(content) > self._tokens.frame.room for content in contents]
+        owners = list(range(len(texts)))
+        if self._chunk and any(is_long):
+            pairs = zip(texts, is_long, strict=True)
+            windows = [self._tokens.windows(text) if long else [text] for text, long in pairs]
+            owners = [place for place, of_text in enumerate(windows) for _ in of_text]
+            contents = self._tokens.contents([window for of_text in windows for window in of_text])
+        return _Rows(contents, owners, len(texts), sum(is_long))
 
     def _encoded(self, rows: "_Rows") -> Any:
         """Unit vectors of shape (texts, dim), float32, on the device; windows of a text are averaged by tokens."""
@@ -147,7 +145,7 @@ class TowerImageEncoder:
         with ThreadPoolExecutor(thread_name_prefix="preprocess") as threads:
             # The next batch is preprocessed while this one is encoded.
             scaled = threads.map(self._tower.preprocess, images)
-            while batch := [pixels for _, pixels in zip(range(self._batches.size), scaled, strict=False)]:
+            while batch := list(islice(scaled, self._batches.size)):
                 vectors[start : start + len(batch)] = self._encoded(batch)
                 start += len(batch)
         return vectors
