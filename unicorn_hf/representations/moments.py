@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -80,7 +81,10 @@ class Moments(Part):
         mean = total / max(1, len(vectors))
         scatter = squares - len(vectors) * np.square(mean)
         if (scatter < _CANCELLED * squares).any():
-            scatter = _scatter(vectors, mean)
+            scatter = np.zeros_like(mean)
+            for _, block in exact_blocks(vectors):
+                block -= mean
+                scatter += np.einsum("ij,ij->j", block, block)
         return cls(len(vectors), mean, scatter)
 
     @classmethod
@@ -195,10 +199,13 @@ class Covariance(Moments):
 
 @dataclass(frozen=True)
 class DomainMoments:
-    """Moments of a set by domain, in the order of the domains' names, and overall."""
+    """Moments of a set by domain, in the order of the domains' names."""
 
     domains: Mapping[str, Moments]
-    overall: Moments
+
+    @cached_property
+    def overall(self) -> Moments:
+        return Moments.merged(self.domains.values())
 
     @classmethod
     def of(cls, vectors: Vectors, domains: Sequence[str]) -> Self:
@@ -212,10 +219,10 @@ class DomainMoments:
             places = np.flatnonzero(codes == code)
             with at_rows(places):
                 parts[str(name)] = Moments.of(vectors if len(names) == 1 else vectors[places])
-        return cls._of_parts(parts, vectors.shape[1])
+        return cls(parts)
 
     @classmethod
-    def merged(cls, parts: "Iterable[DomainMoments]", dim: int = 0) -> Self:
+    def merged(cls, parts: "Iterable[DomainMoments]") -> Self:
         """The moments of all parts together; only a few parts are in memory at a time."""
         by_name: dict[str, list[Moments]] = {}
         for part in parts:
@@ -224,11 +231,7 @@ class DomainMoments:
                 waiting.append(moments)
                 if len(waiting) == _MERGED_AT_ONCE:
                     waiting[:] = [Moments.merged(waiting)]
-        return cls._of_parts({name: Moments.merged(by_name[name]) for name in sorted(by_name)}, dim)
-
-    @classmethod
-    def _of_parts(cls, domains: dict[str, Moments], dim: int) -> Self:
-        return cls(domains, Moments.merged(domains.values(), dim))
+        return cls({name: Moments.merged(by_name[name]) for name in sorted(by_name)})
 
     def to_table(self) -> pa.Table:
         parts = self.domains.values()
@@ -243,15 +246,7 @@ class DomainMoments:
             for name in ("mean", "scatter")
         )
         parts = zip(names, counts, means, scatters, strict=True)
-        return cls._of_parts({name: Moments(count, mean, scatter) for name, count, mean, scatter in parts}, 0)
-
-
-def _scatter(vectors: Vectors, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    scatter = np.zeros_like(mean)
-    for _, block in exact_blocks(vectors):
-        block -= mean
-        scatter += np.einsum("ij,ij->j", block, block)
-    return scatter
+        return cls({name: Moments(count, mean, scatter) for name, count, mean, scatter in parts})
 
 
 def _check(block: NDArray[np.float64], total: NDArray[np.float64], start: int) -> None:

@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +62,10 @@ class PictureSource:
         files = _files(folder)
         if not files and folder.is_dir() and not any(folder.rglob("*.parquet")):
             raise InputError(f"{self.path} contains no images ({', '.join(SUFFIXES)})")
-        number = 0
-        for picture in self._of_files(folder, files) if files else self._of_dataset():
-            yield picture
-            number += 1
-            if number == self.limit:
-                return
-        if not number:
+        pictures = islice(self._of_files(folder, files) if files else self._of_dataset(), self.limit)
+        if (first := next(pictures, None)) is None:
             raise InputError(f"{self.path} contains no images")
+        yield from chain([first], pictures)
 
     def _of_files(self, folder: Path, files: list[Path]) -> Iterator[Picture]:
         from PIL import Image, UnidentifiedImageError

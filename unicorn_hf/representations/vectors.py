@@ -22,9 +22,7 @@ KIND = "embeddings.arrow"
 
 def write_vectors(path: Path, ids: Sequence[str] | pa.ChunkedArray, vectors: NDArray[np.float32]) -> None:
     """Write vectors with the ids of their captions, as one shard."""
-    schema = embeddings(vectors.shape[1])
-    table = pa.table([ids, vector_column(vectors)], schema=schema)
-    write_arrow(path, table)
+    write_arrow(path, pa.table([ids, vector_column(vectors)], schema=embeddings(vectors.shape[1])))
 
 
 def read_vectors(path: Path) -> NDArray[np.float32]:
