@@ -6,11 +6,8 @@
 See docs/evaluate.md for details.
 """
 
-try:
-    import torch as _torch  # noqa: F401
-except ImportError as error:
-    raise ImportError("unicorn_hf.evaluation needs PyTorch: pip install 'unicorn-hf[torch]'") from error
-
+# It says what to install if there is no PyTorch.
+import unicorn_hf.torch  # noqa: F401  isort: skip
 from unicorn_hf.evaluation.evaluate import Asked, Source, evaluate_model, evaluate_set, evaluate_source, opened
 
 __all__ = ["Asked", "Source", "evaluate_model", "evaluate_set", "evaluate_source", "opened"]

@@ -20,16 +20,15 @@ class ChatText:
     """A rendered conversation."""
 
     text: str
-    turns: list[tuple[int, int]]
-    """Start and end of each turn's content in `text`."""
-    begins: list[int]
-    """For each answer, where the model begins to write: after the generation prompt.
+    start: int
+    """Start of the first turn's content in `text`."""
+    answers: list[tuple[int, int]]
+    """Of each answer: where the model begins to write, after the generation prompt, and the end of its closing token,
+    or of its content if no such token follows.
 
-    Usually that is the start of the content. Text of the template between the two, such as a space or an empty thought,
-    is also the model's output.
+    Usually the first is the start of the content. Text of the template between the two, such as a space or an empty
+    thought, is also the model's output.
     """
-    closes: list[int]
-    """For each turn, the end of its closing token, or of its content if no such token follows."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,8 @@ class _Frame:
 
     before: list[str]
     """The text before each turn's content, and the text after the last turn."""
-    leading: list[int]
-    """Number of characters before each turn's content that belong to the turn."""
-    closing: list[int]
-    """Number of characters after each turn's content that belong to the turn."""
+    answers: dict[int, tuple[int, int]]
+    """By an answer's turn: number of characters before and after its content that belong to it."""
 
 
 class ChatTexts:
@@ -78,9 +75,8 @@ class ChatTexts:
             if frame is None:
                 frame = self._frames[key] = self._frame(roles, prompt)
             if turns := _places(text, contents, frame):
-                begins = [start - leading for (start, _), leading in zip(turns, frame.leading, strict=True)]
-                closes = [end + closing for (_, end), closing in zip(turns, frame.closing, strict=True)]
-                return ChatText(text, turns, begins, closes)
+                answers = [(turns[at][0] - leading, turns[at][1] + end) for at, (leading, end) in frame.answers.items()]
+                return ChatText(text, turns[0][0], answers)
         raise InputError(
             "the chat template changes the conversation's text, so its answers cannot be located", _REFUSED
         )
@@ -95,18 +91,18 @@ class ChatTexts:
             text, _, rest = rest.partition(mark)
             before.append(text)
         before.append(rest)
-        leading = [
-            self._leading(roles[:number], marks[:number], text) if roles[number] == "assistant" else 0
-            for number, text in enumerate(before[:-1])
-        ]
-        closing = [self._closing(text) for text in before[1:]]
-        if roles[-1] == "assistant" and not closing[-1]:
+        answers = {
+            number: (self._leading(roles[:number], marks[:number], before[number]), self._closing(before[number + 1]))
+            for number, role in enumerate(roles)
+            if role == "assistant"
+        }
+        if roles[-1] == "assistant" and not answers[len(roles) - 1][1]:
             warnings.warn(
                 "the chat template writes no closing token after an answer: a model trained with it does not learn "
                 "to stop. Change the template to write the tokenizer's eos_token after each answer.",
                 stacklevel=2,
             )
-        return _Frame(before, leading, closing)
+        return _Frame(before, answers)
 
     def _leading(self, roles: Sequence[str], contents: Sequence[str], before: str) -> int:
         """Length of the template's text between the generation prompt and an answer.

@@ -115,16 +115,11 @@ class ConversationTokenizer:
             chat = self._texts.write(roles, [turn["value"] for turn in turns], prompt=prompt)
         except InputError as error:
             raise InputError(f"row {name}: {error.message}", error.advice) from error
-        image = chat.text.index(IMAGE, chat.turns[0][0])
+        image = chat.text.index(IMAGE, chat.start)
         # One token for now; `_tokenized` repeats it.
         text = chat.text[:image] + self.image_token + chat.text[image + len(IMAGE) :]
         moved = len(self.image_token) - len(IMAGE)
-        answers = [
-            (begins + moved, closes + moved)
-            for role, begins, closes in zip(roles, chat.begins, chat.closes, strict=True)
-            if role == "assistant"
-        ]
-        return _Written(text, image, answers)
+        return _Written(text, image, [(start + moved, end + moved) for start, end in chat.answers])
 
     def _tokens(self, written: Sequence["_Written"], names: Sequence[object]) -> list[Tokenized]:
         # Called directly: the wrapper of transformers would take a sixth of the time. It sets truncation and padding
