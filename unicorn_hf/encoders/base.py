@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unicorn_hf.core.encoder import AnyEncoder
+from unicorn_hf.core.model_source import is_hub_name
 from unicorn_hf.encoders.towers.transformers_models import loading
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class TowerPair(AnyEncoder):
         "A model that is not in the cache is downloaded from the Hub, which must be reachable; a folder needs no"
         " network.\nOnly safetensors are read, and no code from the model's repository is run."
     )
+
+    @property
+    def names_file(self) -> bool:
+        return not all(is_hub_name(model.name) for model in self.hub_models())
 
     @abstractmethod
     def load_text(self, device: str, dtype: Any) -> "tuple[TextFeatures, Tokens]":

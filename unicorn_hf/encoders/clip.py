@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import ModelSource, is_hub_name
+from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.encoders.base import TowerPair
 from unicorn_hf.encoders.towers.transformers_models import load_whole, model_folder
 from unicorn_hf.models.folders import source_identity
@@ -34,10 +34,6 @@ class Clip(TowerPair):
     @classmethod
     def parse(cls, rest: str) -> Self:
         return cls(ModelSource.parse(rest))
-
-    @property
-    def names_file(self) -> bool:
-        return not is_hub_name(self.model.name)
 
     def published(self, rest: str) -> str:
         return str(self.model.published)

@@ -20,7 +20,7 @@ from unicorn_hf.core.checkup import Finding, Machine
 from unicorn_hf.core.choices import ENCODERS
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.fingerprint import fingerprint
-from unicorn_hf.core.model_source import ModelSource, is_hub_name
+from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.encoders.base import TowerPair
 from unicorn_hf.encoders.towers.transformers_models import load_whole, model_folder
 from unicorn_hf.models.folders import source_identity
@@ -53,7 +53,6 @@ class Llm2Clip(TowerPair):
     clip: ModelSource
     """The model with the vision tower and the text adapter."""
     llm: ModelSource
-    """The language model."""
 
     def __str__(self) -> str:
         return f"llm2clip:{self.clip}+{self.llm}"
@@ -62,10 +61,6 @@ class Llm2Clip(TowerPair):
     def parse(cls, rest: str) -> Self:
         clip, plus, llm = rest.partition("+")
         return cls(ModelSource.parse(clip), ModelSource.parse(llm) if plus else LLM)
-
-    @property
-    def names_file(self) -> bool:
-        return not (is_hub_name(self.clip.name) and is_hub_name(self.llm.name))
 
     def published(self, rest: str) -> str:
         if not (self.clip.is_folder or self.llm.is_folder):

@@ -72,8 +72,6 @@ class Proxy:
 
 
 class Replying:
-    """A trained model."""
-
     num_seeds = 1
 
     def __init__(self, model: "UnicornForConditionalGeneration", name: str) -> None:

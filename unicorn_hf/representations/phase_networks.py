@@ -116,7 +116,6 @@ class Score:
 
 
 def _refinement(prior: Prior, score: Score, texts: Polar, settings: Settings) -> dict[str, Numbers]:
-    """The weights of the refinement g, for `AnisoAlign`."""
     known = _tensor(features(texts))
     mean, spread = known.mean(dim=0), known.std(dim=0)
     spread = torch.where(spread > 1e-6, spread, torch.ones_like(spread))

@@ -145,7 +145,6 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the folder's metadata by file."""
     rows: list[dict[str, Any]] = []
     try:
         if (path := folder / "metadata.csv").is_file():

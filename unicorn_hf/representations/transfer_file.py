@@ -31,8 +31,6 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Facts(BaseModel):
-    """The metadata of a file."""
-
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: int = 1
@@ -143,7 +141,6 @@ class TransferFile:
             raise InputError(f"{self.path} contains no whole {name}: {error}", _ADVICE) from None
 
     def _side(self, side: str, count: int) -> Moments | None:
-        """The moments of a side: a `Covariance` if the file has one."""
         mean, variance, matrix = (self.tensors.get(f"{side}_{name}") for name in ("mean", "variance", "covariance"))
         if not count or mean is None or variance is None:
             return None

@@ -12,7 +12,6 @@ _TEMPLATE = Path(__file__).with_name("card.md.j2")
 
 
 def model_card(config: Any) -> str:
-    """The text of the card of a model with this `UnicornConfig`."""
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(

@@ -133,7 +133,6 @@ class Unicorn(lmms):  # type: ignore[misc]
         return _Generation((until,) if isinstance(until, str) else tuple(until), tuple(options.items()))
 
     def _answer(self, questions: Sequence[_Question], generation: _Generation, answers: list[str]) -> None:
-        """Write the answers to a batch into their places."""
         options = dict(generation.options)
         texts = [question.text for question in questions]
         if pictures := [question.picture for question in questions if question.picture]:

@@ -34,8 +34,6 @@ _WAITING = 32
 
 @dataclass
 class TextTower:
-    """A text tower on its device."""
-
     features: TextFeatures
     tokens: Tokens
     device: str
@@ -43,8 +41,6 @@ class TextTower:
 
 @dataclass
 class ImageTower:
-    """An image tower on its device."""
-
     features: ImageFeatures
     preprocess: Preprocess
     device: str
@@ -62,7 +58,6 @@ class TowerEncoder:
         self.dim = int(self._encoded(self._rows(["a"])).shape[1])
 
     def encode(self, texts: Sequence[str], on_texts: Callable[[int], None] = lambda _: None) -> Encoded:
-        """See `TextEncoder.encode`."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         # Texts of similar length share a batch, to save padding.
         order = np.argsort([len(text) for text in texts], kind="stable")
@@ -83,7 +78,6 @@ class TowerEncoder:
         return Encoded(vectors, num_long)
 
     def close(self) -> None:
-        """Free the tower's memory."""
         self._tower = None
         free_memory()
 
@@ -151,7 +145,6 @@ class TowerImageEncoder:
         return vectors
 
     def close(self) -> None:
-        """Free the tower's memory."""
         self._tower = None
         free_memory()
 
