@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.torch.conversations import IGNORE_INDEX, Tokenized
@@ -47,15 +48,13 @@ class Collator:
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         longest = max(len(item["input_ids"]) for item in items)
         length = -(-longest // self._multiple) * self._multiple
-        batch = {name: self._padded([item[name] for item in items], length, name) for name in self._fill}
-        return {**batch, "embeddings": torch.stack([item["embeddings"] for item in items])}
 
-    def _padded(self, rows: Sequence[torch.Tensor], length: int, name: str) -> torch.Tensor:
-        batch = rows[0].new_full((len(rows), length), self._fill[name])
-        for into, row in zip(batch, rows, strict=True):
-            start = length - len(row) if self._left else 0
-            into[start : start + len(row)] = row
-        return batch
+        def padded(row: torch.Tensor, fill: int) -> torch.Tensor:
+            missing = length - len(row)
+            return functional.pad(row, (missing, 0) if self._left else (0, missing), value=fill)
+
+        batch = {name: torch.stack([padded(item[name], fill) for item in items]) for name, fill in self._fill.items()}
+        return {**batch, "embeddings": torch.stack([item["embeddings"] for item in items])}
 
 
 def place_images(inputs_embeds: torch.Tensor, image_mask: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
