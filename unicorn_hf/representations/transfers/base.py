@@ -59,6 +59,7 @@ class TransferStatistics:
 
     @property
     def image_covariance(self) -> Covariance | None:
+        """The image side, if it is a covariance."""
         return self.image if isinstance(self.image, Covariance) else None
 
     @property
