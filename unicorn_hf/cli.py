@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unicorn_hf.pipeline.run import BuildResult
     from unicorn_hf.representations.figures import GapFacts
     from unicorn_hf.runtime.progress import Progress
+    from unicorn_hf.views.compare import Comparison
 
 _DEMO_MODELS = """
 Small demonstration models made this set: it shows the steps, not the quality. Do not train on it.
@@ -732,27 +733,38 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("sources", type=FOLDER, metavar="DIR|ORG/NAME...", nargs=-1, required=True)
+@click.option(
+    "--against", type=click.Choice(["published"]),
+    help="Compare one set with the published sets on the Hub that share most of its captions.",
+)  # fmt: skip
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
 @click.option("--picture", type=_FILE, help="Also draw it, into this PNG file.")
-def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture: Path | None) -> None:
+def compare(
+    sources: tuple[str, ...], against: str | None, as_json: bool, as_markdown: bool, picture: Path | None
+) -> None:
     """Compare data sets.
 
-    Compares counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains, and counts captions
-    that the sets share. Figures come from each set's statistics, or from its rows if it has none.
+    Compares counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains, and the captions that
+    the sets share. Figures come from each set's statistics, or from its rows if it has none. More than four sets get a
+    row each, with their main figures.
 
     \b
     Example:
       unicorn-hf compare unicorn other ORG/NAME --picture sets.png
+      unicorn-hf compare unicorn --against published
     """
-    from unicorn_hf.hub.fetch import COMPARED, local_folder
     from unicorn_hf.views.compare import compare as run
-    from unicorn_hf.views.compare import markdown, show
+    from unicorn_hf.views.compare import set_folder
+    from unicorn_hf.views.compare_tables import markdown, show
 
     if as_json and as_markdown:
         raise InputError("--json and --markdown exclude each other", "Use one of them.")
-    with _progress() as progress:
-        comparison = run([local_folder(source, patterns=COMPARED) for source in sources], sources, progress)
+    if against:
+        comparison = _compared_with_published(sources)
+    else:
+        with _progress() as progress:
+            comparison = run([set_folder(source) for source in sources], sources, progress)
     if picture:
         from unicorn_hf.views.compare_picture import draw
 
@@ -761,6 +773,25 @@ def compare(sources: tuple[str, ...], as_json: bool, as_markdown: bool, picture:
         _echo(markdown(comparison), nl=False)
     else:
         _show(comparison, as_json, show)
+
+
+def _compared_with_published(sources: Sequence[str]) -> "Comparison":
+    from rich.console import Console
+
+    from unicorn_hf.hub.published import published_sets
+    from unicorn_hf.views.compare import compare_published, set_folder
+
+    if len(sources) > 1:
+        raise InputError("--against published takes one set", "Name one folder, or ORG/NAME.")
+    with Console(stderr=True).status("Reading the statistics of the published sets"):
+        found = published_sets()
+        comparison = compare_published(set_folder(sources[0]), sources[0], found.sets)
+    _echo(
+        f"{len(found.sets):,} published sets read, {len(found.unreadable):,} not readable,"
+        f" {len(comparison.sets) - 1} nearest ones shown",
+        err=True,
+    )
+    return comparison
 
 
 @main.command()
@@ -1150,6 +1181,14 @@ def _show_push(result: "PushResult") -> None:
     _echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
     if result.left_out:
         _echo(f"Skipped, because not part of the data set: {', '.join(result.left_out)}")
+    if result.pull_request is None:
+        owner = result.repo_id.partition("/")[0]
+        _echo(
+            f"Add it to a collection:  hf collections add-item {owner}/COLLECTION {result.repo_id} dataset\n"
+            f'Get a DOI:  "Generate DOI" in {result.page}/settings\n'
+            f"In the model cards of those who train on it:  datasets: [{result.repo_id}]\n"
+            f"Cite it:  {result.page}#citation"
+        )
 
 
 def _show_push_plan(planned: "PushPlan") -> None:
@@ -1162,6 +1201,8 @@ def _show_push_plan(planned: "PushPlan") -> None:
     for action, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("skip", planned.left_out)):
         for path in paths:
             _echo(f"{action:<7} {path}")
+    for copy in planned.near_copies:
+        _echo(f"warning: this is {copy.words}")
     num_bytes = sum(file.size for file in planned.to_send)
     _echo(
         f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"

@@ -181,6 +181,7 @@
       whole.append(card("Captions by their number of words", picture(row, "big"), axis));
     }
     if (row.parent || children.has(row.name)) whole.append(card("Lineage", lineage(row)));
+    if (row.shared.length) whole.append(card("The same captions in other sets", sharedList(row)));
     const facts = element("dl");
     for (const [label, value] of row.facts) {
       const fact = element("div");
@@ -192,6 +193,16 @@
     }
     whole.append(card("Figures", facts));
     return whole;
+  }
+
+  function sharedList(row) {
+    const list = element("ul", "shared");
+    for (const [name, words] of row.shared) {
+      const item = element("li");
+      item.append(button(name, () => showAlone(name)), element("span", "quiet", ` has ${words}`));
+      list.append(item);
+    }
+    return list;
   }
 
   // -- Lineage: recipes of `build --from` name their parent. Strangers' parents may form a circle, or a long line.

@@ -5,105 +5,85 @@ python examples/board/board.py                   # writes index.html beside this
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-from board_rows import BIN_WORDS, Row, check_numbers, read_recipe, row_of, short
-from huggingface_hub import DatasetInfo, HfApi
-from huggingface_hub.hf_api import RepoFile
+from board_rows import BIN_WORDS, MAX_ITEMS, Row, row_of, short
 from jinja2.utils import htmlsafe_json_dumps
 
-from unicorn_hf import InputError, UnicornError
-from unicorn_hf.builders.repository import RECIPE, STATISTICS
-from unicorn_hf.cards.statistics import read_statistics
-from unicorn_hf.hub.access import check_repo_id
-from unicorn_hf.hub.client import hub_requests
-from unicorn_hf.hub.failures import HubError, diagnose, hub_address
-from unicorn_hf.hub.regenerate import unreadable
-from unicorn_hf.runtime.files import write_text
-from unicorn_hf.views.pages import MAX_SHORT, hashes, page_script, page_style, page_template
+from unicorn_hf.boards import (
+    MAX_SHORT,
+    TAG,
+    InputError,
+    Listing,
+    PublishedSet,
+    UnicornError,
+    UnreadableSet,
+    common_words,
+    hashes,
+    hub_address,
+    page_script,
+    page_style,
+    page_template,
+    published_sets,
+    shared_between,
+    write_text,
+)
 
 HERE = Path(__file__).parent
-MAX_BYTES = {STATISTICS: 2 << 20, RECIPE: 256 << 10}
-"""Larger files stay unread."""
 MAX_ROW_BYTES = 15_000
 """A row is about 2,000 bytes. One with much more text is left out: it would make the page slow for all."""
-TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A set with the tag that is not in the table."""
-
-    name: str
-    why: str
-    may_pass: bool
-    """Whether the Hub or the network is the reason."""
+LEAST_SHARED = 0.1
+"""Smaller shares of captions, or of their runs of words, are not on the page."""
 
 
 def main() -> None:
     arguments = parsed()
     # No token: the page shows only what everybody may read.
-    api = HfApi(token=False, library_name="unicorn-hf-board")
-    with hub_requests(TIMEOUT_S):
-        found = list(
-            api.list_datasets(
-                filter=arguments.tag,
-                sort="last_modified",
-                limit=arguments.most,
-                expand=["gated", "lastModified", "sha", "tags"],
-            )
-        )
-        with ThreadPoolExecutor(8) as threads:
-            results = list(threads.map(partial(read_set, api), found))
-    left_out = [result for result in results if isinstance(result, Unreadable)]
-    if len(waiting := [one for one in left_out if one.may_pass]) > max(1, len(found) // 10):
-        sys.exit(f"error: the Hub did not answer for {len(waiting)} of {len(found)} sets: {waiting[0].why}")
-    rows = [result for result in results if isinstance(result, Row)]
+    found = published_sets(tag=arguments.tag, most=arguments.most, public=True)
+    if len(waiting := [one for one in found.unreadable if one.may_pass]) > max(1, found.num_found // 10):
+        sys.exit(f"error: the Hub did not answer for {len(waiting)} of {found.num_found} sets: {waiting[0].why}")
+    rows, left_out = rows_of(found)
     write_text(arguments.out, page_of(rows, left_out))
     print(f"{arguments.out}: {len(rows)} sets, and {len(left_out)} that cannot be read")
 
 
-def read_set(api: HfApi, info: DatasetInfo) -> Row | Unreadable:
-    """Read a stranger's set: two small files, as data."""
-    try:
-        check_repo_id(info.id)
-        folder = download(api, info)
+def rows_of(found: Listing) -> tuple[list[Row], list[UnreadableSet]]:
+    """The rows of the table, and the sets that cannot be in it, with short texts."""
+    left_out = [replace(one, name=short(one.name), why=short(one.why, MAX_SHORT)) for one in found.unreadable]
+    rows: dict[str, Row] = {}
+    for one in found.sets:
         try:
-            statistics, recipe = read_statistics(folder / STATISTICS), read_recipe(folder / RECIPE)
-        except InputError as error:
-            raise unreadable(info.id, folder, error) from error
-        check_numbers([statistics.model_dump(), recipe.model_dump()])
-        row = row_of(info, statistics, recipe)
-        if len(htmlsafe_json_dumps(asdict(row))) > MAX_ROW_BYTES:
-            raise InputError("it has too much text for a row")
-        return row
-    except Exception as error:  # noqa: BLE001 - no stranger's set may take the page from all others
-        problem = error if isinstance(error, UnicornError) else diagnose(error)
-        why = problem.message if problem else f"it cannot be read: {type(error).__name__}"
-        return Unreadable(short(info.id), short(why, MAX_SHORT), isinstance(problem, HubError) and problem.passes)
+            rows[one.name] = checked(row_of(one))
+        except Exception as error:  # noqa: BLE001 - no stranger's set may take the page from all others
+            why = error.message if isinstance(error, UnicornError) else f"it cannot be read: {type(error).__name__}"
+            left_out.append(UnreadableSet(short(one.name), short(why, MAX_SHORT), may_pass=False))
+    shared = shared_captions([one for one in found.sets if one.name in rows])
+    return [replace(row, shared=shared.get(name, ())) for name, row in rows.items()], left_out
 
 
-def download(api: HfApi, info: DatasetInfo) -> Path:
-    """Download statistics and recipe, unless they are cached; return their folder."""
-    if info.gated:
-        raise InputError("its files are gated")
-    found = api.get_paths_info(info.id, [*MAX_BYTES], repo_type="dataset", revision=info.sha)
-    sizes = {file.path: file.size for file in found if isinstance(file, RepoFile)}
-    for file, most in MAX_BYTES.items():
-        if file not in sizes:
-            raise InputError(f"it has no {file}")
-        if sizes[file] > most:
-            raise InputError(f"{file} has {sizes[file]:,} bytes; the board reads {most:,} at most")
-    paths = [api.hf_hub_download(info.id, file, repo_type="dataset", revision=info.sha) for file in MAX_BYTES]
-    return Path(paths[0]).parent
+def checked(row: Row) -> Row:
+    if len(htmlsafe_json_dumps(asdict(row))) > MAX_ROW_BYTES:
+        raise InputError("it has too much text for a row")
+    return row
 
 
-def page_of(rows: Sequence[Row], left_out: Sequence[Unreadable]) -> str:
+def shared_captions(sets: Sequence[PublishedSet]) -> dict[str, list[tuple[str, str]]]:
+    """For each set the others that have most of its captions, and in words how much."""
+    found = defaultdict(list)
+    for one, other, common in shared_between(sets):
+        if common.largest >= LEAST_SHARED:
+            found[one.name].append((common.largest, other.name, common_words(common)))
+    return {
+        name: [(other, words) for _, other, words in sorted(others, reverse=True)[:MAX_ITEMS]]
+        for name, others in found.items()
+    }
+
+
+def page_of(rows: Sequence[Row], left_out: Sequence[UnreadableSet]) -> str:
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("board.js", "board.css"))
     script, style = page_script() + script, page_style() + style
     return page_template(HERE / "board.html.j2").render(
@@ -120,7 +100,7 @@ def page_of(rows: Sequence[Row], left_out: Sequence[Unreadable]) -> str:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE / "index.html", help="by default index.html beside this file")
-    parser.add_argument("--tag", default="unicorn-hf", help="of the sets' cards (default: %(default)s)")
+    parser.add_argument("--tag", default=TAG, help="of the sets' cards (default: %(default)s)")
     parser.add_argument(
         "--most", type=int, default=1000, help="sets, those that changed last first (default: %(default)s)"
     )

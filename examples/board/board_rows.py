@@ -2,36 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from huggingface_hub import DatasetInfo
-from pydantic import BaseModel, ValidationError
+from unicorn_hf.boards import (
+    MAX_SHORT,
+    REHEARSAL_TAG,
+    Bin,
+    Counts,
+    PublishedSet,
+    RecipeFacts,
+    Statistics,
+    facts_of,
+    listed,
+    percent,
+    scores_of,
+    shown_text,
+)
 
-from unicorn_hf import InputError
-from unicorn_hf.builders.figures import Bin
-from unicorn_hf.cards.formats import percent
-from unicorn_hf.cards.metadata import REHEARSAL_TAG
-from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.core.recipe import Languages, Parent, Price
-from unicorn_hf.core.yaml_text import read_yaml_file
-from unicorn_hf.runtime.generation import Counts
-from unicorn_hf.views.facts import facts_of, listed, scores_of
-from unicorn_hf.views.pages import MAX_SHORT, shown_text
-
-MAX_NUMBER = 1e15
 MAX_NAME = 80
 MAX_ITEMS = 12
-"""Languages, seed sources and scores of a set in the page."""
+"""Languages, seed sources, scores and similar sets of a set in the page."""
 BINS, BIN_WORDS = 25, 10
-
-
-class Recipe(BaseModel):
-    """The part of a recipe that the page shows. The rest may name packages that are not installed here."""
-
-    title: str = ""
-    language: Languages
-    parent: Parent | None = None
-    price: Price = Price()
 
 
 @dataclass(frozen=True)
@@ -62,35 +52,12 @@ class Row:
     facts: Sequence[tuple[str, str]]
     parent: str
     changed: str
+    shared: Sequence[tuple[str, str]] = ()
+    """Names of other sets that have many of its captions, and in words how many."""
 
 
-def read_recipe(path: Path) -> Recipe:
-    """
-    Raises:
-        InputError: it is not a recipe.
-    """
-    try:
-        return Recipe.model_validate(read_yaml_file(path)[0])
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def check_numbers(value: object) -> None:
-    """
-    Raises:
-        InputError: a number is not finite, or larger than any count.
-    """
-    if isinstance(value, dict):
-        value = [*value.values()]
-    if isinstance(value, list | tuple):
-        for item in value:
-            check_numbers(item)
-    elif isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
-        raise InputError("a figure is not a plausible number")
-
-
-def row_of(info: DatasetInfo, statistics: Statistics, recipe: Recipe) -> Row:
+def row_of(published: PublishedSet) -> Row:
+    info, statistics, recipe = published.info, published.statistics, published.recipe
     vectors, diversity, gap = statistics.representations, statistics.diversity, statistics.gap
     stages = (statistics.captions, statistics.instructions)
     num_candidates = sum(stage.num_candidates for stage in stages)
@@ -120,7 +87,7 @@ def row_of(info: DatasetInfo, statistics: Statistics, recipe: Recipe) -> Row:
     )
 
 
-def facts(statistics: Statistics, recipe: Recipe) -> dict[str, str]:
+def facts(statistics: Statistics, recipe: RecipeFacts) -> dict[str, str]:
     """Labels and texts of an opened row; a text may be empty."""
     words, diversity, gap = statistics.caption_words, statistics.diversity, statistics.gap
     captions, conversations = statistics.captions, statistics.instructions

@@ -20,6 +20,7 @@ from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
+from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.builders.validate import Report, validate_folder
 
 NUM_CAPTIONS, NUM_INSTRUCTIONS, DIM = 60, 24, 16
@@ -377,6 +378,16 @@ def test_a_card_that_says_something_else_than_the_data(case: str, folder: Path) 
 def test_statistics_that_the_rows_do_not_bear_out(old: str, new: str, field: str, folder: Path) -> None:
     swap(folder / "statistics.json", old, new)
     assert found(validate_folder(folder)) == [("counts", "statistics.json", None, field)]
+
+
+def test_a_sketch_that_is_not_that_of_the_captions(folder: Path) -> None:
+    facts = json.loads((folder / "statistics.json").read_text())
+    sketch = Sketch.of(["captions of another set"])
+    (folder / "statistics.json").write_text(json.dumps(facts | {"sketch": sketch.model_dump(mode="json")}))
+    assert found(validate_folder(folder)) == [("counts", "statistics.json", None, "sketch")]
+    newer = sketch.model_copy(update={"form": 2}).model_dump(mode="json")
+    (folder / "statistics.json").write_text(json.dumps(facts | {"sketch": newer}))
+    assert found(validate_folder(folder)) == []
 
 
 def test_a_recipe_of_another_set(folder: Path) -> None:

@@ -4,11 +4,13 @@ import json
 from itertools import cycle, islice
 from random import Random
 
+import numpy as np
 import yaml
 
 from tests.cards.samples import HOSTILE, Texts, recipe, statistics
 from tests.hub.server import HubServer
 from tests.views.hostile import SCRIPTS
+from unicorn_hf.builders.sketch import NUM_KEPT, Sketch
 from unicorn_hf.cards.scores import Score
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.core.recipe import Recipe
@@ -54,8 +56,9 @@ def files_of(figures: Statistics, recipe: Recipe) -> dict[str, bytes]:
 
 
 def _families(hub: HubServer, number: int) -> list[str]:
-    """Sets of which two in three were made again from an earlier one."""
+    """Sets of which two in three were made again from an earlier one, and have half of its captions."""
     draw, names = Random(7), [f"maker-{at % 9}/unicorn-{at}" for at in range(number)]
+    sketches: dict[str, Sketch] = {}
     for at, name in enumerate(names):
         parent = names[draw.randrange(max(at - 6, 0), at)] if at and draw.random() < 0.66 else None
         changed = draw.sample(["representations.encoder", "representations.transfer", "engine.model"], 2)
@@ -65,8 +68,22 @@ def _families(hub: HubServer, number: int) -> list[str]:
             "price": {"per_million_output_tokens": 0.6},
             "parent": {"dataset": parent, "changed": changed, "text": "written"} if parent else None,
         }
-        hub.add_repository(name, files_of(_figures(draw), recipe(**text)))
+        sketches[name] = _sketch(at, sketches[parent] if parent else None)
+        figures = _figures(draw).model_copy(update={"sketch": sketches[name]})
+        hub.add_repository(name, files_of(figures, recipe(**text)))
     return names
+
+
+def _sketch(seed: int, parent: Sketch | None) -> Sketch:
+    """The sketch of many captions; every other hash is the parent's."""
+    draw = np.random.default_rng(seed)
+
+    def sample(inherited: bytes) -> bytes:
+        theirs = np.frombuffer(inherited, "<u8")[::2]
+        own = draw.integers(0, 1 << 50, NUM_KEPT - len(theirs), np.uint64)
+        return np.unique(np.concatenate([theirs, own])).astype("<u8").tobytes()
+
+    return Sketch(captions=sample(parent.captions if parent else b""), runs=sample(parent.runs if parent else b""))
 
 
 def _figures(draw: Random) -> Statistics:
@@ -152,6 +169,7 @@ def _broken() -> dict[str, dict[str, bytes]]:
         "no-recipe": {"statistics.json": well["statistics.json"]},
         "no-json": with_figures(b"\xff{ not json"),
         "other-json": with_figures([1, 2]),
+        "sketch": with_figures(figures | {"sketch": {"form": 1, "captions": "A" * 100_000, "runs": ""}}),
         "deep": with_figures(b"[" * 100_000),
         "not-a-number": with_figures(figures | {"caption_words": figures["caption_words"] | {"mean": float("nan")}}),
         "number": with_figures(figures | {"captions": figures["captions"] | {"num_requests": 10**400}}),

@@ -115,6 +115,7 @@ def test_a_set_that_cannot_be_read_is_named_with_the_reason(page: Page, board: B
         "number": "not a plausible number",
         "not-a-number": "not a plausible number",
         "gated": "its files are gated",
+        "sketch": "sketch.captions: Value error, a sample has 2,048 hashes at most",
         "text": "too much text",
         "recipe-code": "is damaged",
     }.items():
@@ -198,6 +199,19 @@ def test_a_row_opens_to_its_figures_load_line_and_lineage(page: Page, board: Boa
     expect(detail.locator("svg.big")).to_be_visible()
     page.locator(".tree").get_by_role("button", name=child["parent"], exact=True).click()
     expect(page.locator(".detail .tree strong")).to_have_text(child["parent"])
+
+
+def test_a_row_opens_to_the_sets_that_share_its_captions(page: Page, board: Board) -> None:
+    child = next(row for row in board.rows if row["parent"] in board.well and row["parent"].startswith("maker"))
+    words = dict(child["shared"])[child["parent"]]
+    share = re.match(r"([\d.]+) % \([\d.]+ to [\d.]+\) of the captions and [\d.]+ % ", words)
+    assert share
+    assert 40 < float(share[1]) < 60
+    page.get_by_label("Search").fill(child["name"])
+    page.locator("#table .open", has_text=re.compile(rf"^{child['name']}$")).click()
+    expect(page.locator(".shared li", has_text=child["parent"]).first).to_contain_text(f"{child['parent']} has {words}")
+    page.locator(".shared").get_by_role("button", name=child["parent"], exact=True).click()
+    expect(page.locator(".detail .open, .opened .open")).to_have_text(child["parent"])
 
 
 def test_on_a_phone_nothing_runs_over_the_side(chromium: Browser, board: Board) -> None:

@@ -117,7 +117,8 @@ def imported(names: tuple[str, ...], encoder: str | None, column: str | None, fo
 def compared(folder: Path, one: str = SET, other: str = "published/other") -> None:
     from rich.console import Console
 
-    from unicorn_hf.views.compare import compare, markdown, show
+    from unicorn_hf.views.compare import compare
+    from unicorn_hf.views.compare_tables import markdown, show
 
     found = compare([folder / one, folder / other], ["one", "other"], Progress())
     markdown(found)

@@ -16,8 +16,9 @@ from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.captions.step import digest_of
 from unicorn_hf.runtime.progress import Progress
-from unicorn_hf.views.compare import Comparison, compare, lines, markdown, show
+from unicorn_hf.views.compare import Comparison, compare
 from unicorn_hf.views.compare_picture import draw
+from unicorn_hf.views.compare_tables import lines, markdown, show
 
 HOSTILE = "</table><script>alert(1)</script> [bold]|`x` \x1b[31m\u202eevil $x^2$ _"
 
@@ -135,3 +136,36 @@ def test_with_a_set_of_the_hub(hub: HubServer, hub_client: HubClient, sets: tupl
     done = hub_client.command("compare", f"{hub.user}/unicorn", str(sets[0]), "--markdown")
     assert done.returncode == 0, done.stderr
     assert "| captions | 30 | 30 |" in done.stdout
+    assert hub.count("GET", "parquet") == 0
+    # Without a sketch, its rows are downloaded.
+    for name in (f"{hub.user}/earlier", f"{hub.user}/form"):
+        form = None if name.endswith("earlier") else {"form": 99, "captions": "", "runs": ""}
+        told = json.loads(files["statistics.json"]) | {"sketch": form}
+        hub.add_repository(name, files | {"statistics.json": json.dumps(told).encode()})
+        again = hub_client.command("compare", name, f"{hub.user}/unicorn", "--markdown")
+        assert again.returncode == 0, again.stderr
+        assert hub.count("GET", f"{name}/.*parquet") == 2
+        assert "| as in unicorn-maker/unicorn | 100.0 % | — |" in again.stdout
+
+
+def test_sketches_agree_with_rows(sets: tuple[Path, Path], tmp_path: Path) -> None:
+    bare = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in sets]
+    for folder in bare:
+        shutil.rmtree(folder / "pretrain")
+    (of_rows,), (of_sketches,), (mixed,) = (compared(*two).shared for two in (sets, bare, (sets[0], bare[1])))
+    assert of_sketches == mixed
+    assert (of_sketches.num_ids, of_sketches.num_captions) == (None, None)
+    assert (of_sketches.of_first, of_sketches.of_second) == (of_rows.of_first, of_rows.of_second)
+
+
+def test_many_sets_get_a_row_each(sets: tuple[Path, Path]) -> None:
+    names = tuple(f"org-{at}/a-set-of-captions-{at}" for at in range(20))
+    found = compared(*(sets[at % 2] for at in range(20)), names=names)
+    assert len(found.shared) == 190
+    output = StringIO()
+    show(found, Console(file=output, width=120))
+    drawn = output.getvalue().splitlines()
+    assert sum("30" in line and "100.0 %" in line for line in drawn) == 10, output.getvalue()
+    assert max(map(len, drawn)) <= 120
+    assert len(drawn) < 50
+    assert markdown(found).count(names[7]) > 10

@@ -1,6 +1,6 @@
 """The diversity of captions, and what they add to their seeds. Figures of parts can be merged."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Self
@@ -107,7 +107,7 @@ class Diversity(Figures):
                 count(added_words(seed, caption, language_of(caption, languages)))
                 for seed, caption in zip(seeds, captions, strict=True)
             ),
-            runs=tuple(Distinct.of(hashes) for hashes in _runs(found)),
+            runs=tuple(Distinct.of(hashes) for hashes in run_hashes(found, MAX_RUN)),
         )
 
     @property
@@ -132,13 +132,16 @@ class Diversity(Figures):
         return DiversityFacts(**self.variety.model_dump(), **shares)
 
 
-def _runs(found: Sequence[Sequence[str]]) -> Iterable[NDArray[np.uint64]]:
-    """Hashes of the 1-, 2- and 3-word sequences within each text."""
+def run_hashes(found: Sequence[Sequence[str]], longest: int) -> Iterator[NDArray[np.uint64]]:
+    """Hashes of the sequences of 1 to `longest` words within each text: an array for each length.
+
+    Sketches publish those of `sketch.RUN_WORDS` words: raise `sketch.FORM` if they change.
+    """
     lengths = [len(tokens) for tokens in found]
     tokens = np.array([_hash(token) for text in found for token in text], np.uint64)
     text = np.repeat(np.arange(len(found)), lengths)
     run = np.zeros(len(tokens), np.uint64)
-    for number in range(MAX_RUN):
+    for number in range(longest):
         run = _mixed(run[: len(tokens) - number] + tokens[number:])
         yield run[text[: len(run)] == text[number:]]
         run = run[: max(len(run) - 1, 0)]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from unicorn_hf.builders.diversity import Diversity
 from unicorn_hf.builders.figures import ConfigFacts, RowFigures, ShardFacts, ShardStatistics, WordFacts
+from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import language_of
@@ -30,7 +31,7 @@ from unicorn_hf.runtime.steps import PartitionJob, Record, Step
 from unicorn_hf.runtime.work import Work
 
 STAGE, _KIND = "packaging", "packaged"
-CODE = 6
+CODE = 7
 """Raise it when the published format changes: then builds write the shards again."""
 ConfigName = Literal["pretrain", "instruction"]
 REQUESTS = (
@@ -54,6 +55,8 @@ class PackagingRecord(Record):
     statistics: ShardStatistics
     diversity: Diversity
     """Of the captions; empty for `instruction`, whose captions are also in `pretrain`."""
+    sketch: Sketch
+    """Like `diversity`."""
 
     @property
     def num_file_bytes(self) -> int:
@@ -92,7 +95,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
 
     def run(self, work: Work) -> PackagingRecord:
         statistics: list[ShardStatistics] = []
-        diversity = Diversity()
+        diversity, sketch = Diversity(), Sketch()
         num_arrow_bytes = 0
         with atomic(self.path) as temporary:
             with _writer(temporary, self.schema) as writer:
@@ -102,6 +105,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
                     if self.config == "pretrain":
                         captions, seeds = (table.column(name).to_pylist() for name in ("caption", "seed"))
                         diversity = Diversity.merged([diversity, Diversity.of(captions, seeds, self.languages)])
+                        sketch = Sketch.merged([sketch, Sketch.of(captions)])
                     num_arrow_bytes += table.nbytes
                     work.rows(table.num_rows)
             sha256 = file_sha256(temporary)
@@ -112,6 +116,7 @@ class PackageJob(PartitionJob[PackagingRecord]):
             num_arrow_bytes=num_arrow_bytes,
             statistics=ShardStatistics.merged(statistics),
             diversity=diversity,
+            sketch=sketch,
         )
 
     @property
@@ -197,6 +202,10 @@ class PackagedConfig:
     @property
     def diversity(self) -> Diversity:
         return Diversity.merged(record.diversity for _, record in self.shards)
+
+    @property
+    def sketch(self) -> Sketch:
+        return Sketch.merged(record.sketch for _, record in self.shards)
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""`statistics.json`: every figure that the card prints."""
+"""`statistics.json`: every figure that the card prints, and the sketch of the captions."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.builders.diversity import DiversityFacts
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.overlap import OverlapFacts
+from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.cards.scores import Score
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.figures import Figures
@@ -28,6 +29,8 @@ class Statistics(Figures):
     captions: Counts
     caption_words: WordFacts
     diversity: DiversityFacts | None = None
+    sketch: Sketch | None = None
+    """Of the captions, to find sets that share them."""
     instructions: Counts
     left_out: tuple[LeftOut, ...] = ()
     """Rows and parts of rows that file readers skipped, by reason, each with its first example. `seeds.skipped` also

@@ -32,11 +32,15 @@ class Repository:
         return all(file.path in _EMPTY_REPOSITORY for file in self.files)
 
 
-def hub_api() -> "HfApi":
-    """Return the client of huggingface_hub (HF_ENDPOINT), always with the user's token, which writes require."""
+def hub_api(*, public: bool = False) -> "HfApi":
+    """Return the client of huggingface_hub (HF_ENDPOINT) with the user's token, which writes require.
+
+    Args:
+        public: use no token.
+    """
     from huggingface_hub import HfApi, get_token
 
-    return HfApi(token=get_token(), library_name="unicorn-hf")
+    return HfApi(token=False if public else get_token(), library_name="unicorn-hf")
 
 
 @contextmanager

@@ -13,6 +13,8 @@ _ANSWER_TIMEOUT_S = 60.0
 _SILENCE_TIMEOUT_S = 180.0
 PAPERS = ("README.md", "recipe.yaml", "statistics.json", "run.json", "transfer.safetensors")
 """The metadata files of a set."""
+FIGURES = ("recipe.yaml", "statistics.json", "run.json")
+"""Those that `compare` reads of a set with a sketch."""
 EVERYTHING = (*PAPERS, "pretrain/*.parquet", "instruction/*.parquet")
 COMPARED = (*EVERYTHING, *original.FILES.values())
 """With the original release."""

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, rights_problem, with_command
 from unicorn_hf.hub.client import Repository, Target, card_errors, find_target, hub_api, hub_requests, read_repository
+from unicorn_hf.hub.copies import NearCopy, near_copies
 from unicorn_hf.hub.failures import HubError, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
@@ -49,6 +50,13 @@ class PushResult:
     """Files of the folder that are not part of a published data set; they were not read."""
     pull_request: str | None = None
     """The URL of the pull request with the commit, if one was requested and anything differs."""
+    near_copies: tuple[NearCopy, ...] = ()
+    """Sets of other repositories that have most of the captions."""
+
+    @property
+    def page(self) -> str:
+        """The data set's page."""
+        return self.url.partition("/tree/")[0]
 
     @property
     def changed(self) -> bool:
@@ -68,6 +76,8 @@ class PushPlan:
     """Files of the repository that stay unchanged: existing files of the data set, and others' files."""
     left_out: tuple[str, ...]
     """Files of the folder that are not part of a published data set."""
+    near_copies: tuple[NearCopy, ...] = ()
+    """Sets of other repositories that have most of the captions."""
 
 
 def push_folder(
@@ -89,12 +99,17 @@ def push_folder(
     A repository with files of another origin is refused unless `options.overwrite`, which replaces the card and data
     and keeps the rest. Only the files of a published data set are sent: no work file, log, hidden file or link.
 
+    Before, it searches the published sets for near copies, and warns of them in `progress`.
+
     Raises:
         InputError: an invalid name, an unfinished build, others' repository, a card that the Hub refuses, or a tag on
             another commit; nothing was written.
         RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
     push = _opened(folder, repo_id, options, progress or Progress())
+    copies = near_copies(folder, repo_id, push.progress)
+    for copy in copies:
+        push.progress.note(f"warning: you are about to publish {copy.words}")
     commit = push.until_done(max_attempts, first_wait_s)
     push.progress.finish()
     url = f"{hub_address()}/datasets/{repo_id}"
@@ -111,6 +126,7 @@ def push_folder(
         num_bytes_sent=sum(push.sent.values()),
         left_out=push.left_out,
         pull_request=f"{url}/discussions/{push.proposed.rpartition('/')[2]}" if push.proposed else None,
+        near_copies=copies,
     )
 
 
@@ -123,9 +139,10 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
     push = _opened(folder, repo_id, options, Progress())
     try:
         with hub_requests(SILENCE_TIMEOUT_S):
-            return push.plan(hub_api())
+            planned = push.plan(hub_api())
     except HubError as failure:
         raise push.given_up(failure) from failure
+    return replace(planned, near_copies=near_copies(folder, repo_id, push.progress))
 
 
 def _opened(folder: Path, repo_id: str, options: PushOptions, progress: Progress) -> "_Push":

@@ -74,6 +74,7 @@ def _statistics(parts: Parts, text: Text, vectors: Representations, packaged: Se
         captions=text.captions.counts,
         caption_words=pretrain.words,
         diversity=pretrain.diversity.facts(text.captions.counts),
+        sketch=pretrain.sketch,
         instructions=text.instructions.counts,
         left_out=tuple(text.left_out),
         representations=vectors.facts(parts.encoder, text.recipe.representations.dtype),

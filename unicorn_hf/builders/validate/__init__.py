@@ -223,6 +223,9 @@ class _Check:
         if config == "pretrain" and self._facts:
             for into, words in ((said, self._facts.caption_words), (found, WordFacts.of(figures.caption_words))):
                 into |= {f"caption_words.{name}": getattr(words, name) for name in ("mean", "min", "median", "max")}
+            sketch = self._facts.sketch
+            if sketch and sketch.is_known and sketch != checks.sketch:
+                self.findings.add("counts", STATISTICS, "it is not that of the captions", field="sketch")
         for field, number in found.items():
             if number != said[field]:
                 message = f"{quoted(said[field])}, but the shards have {quoted(number)}"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.repository import CARD, RECIPE, STATISTICS
+from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.errors import InputError, MissingPackageError
 from unicorn_hf.core.recipe import Recipe
@@ -29,6 +30,7 @@ class Facts(BaseModel):
     """The checked part of `statistics.json`."""
 
     caption_words: WordFacts
+    sketch: Sketch | None = None
     representations: RepresentationFacts
     pretrain: ConfigFacts
     instruction: ConfigFacts

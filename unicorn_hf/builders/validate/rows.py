@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.messages import IMAGE, as_messages
@@ -38,6 +39,8 @@ class RowChecks:
     unit_norm: bool
     figures: ShardStatistics = field(default_factory=ShardStatistics)
     """Figures of the rows so far, if all had the counted columns."""
+    sketch: Sketch = field(default_factory=Sketch)
+    """Of the captions so far, like `figures`; empty for `instruction`."""
 
     def check(self, batch: pa.RecordBatch, file: str, start: int) -> None:
         """Check rows of a shard from row `start` on; columns may be missing."""
@@ -50,6 +53,9 @@ class RowChecks:
                     self._add("control", file, f"it contains {char}", row, name)
         if set(_COUNTED) <= set(columns):
             self.figures = ShardStatistics.merged([self.figures, ShardStatistics.of(batch)])
+            if self.config == "pretrain":
+                captions = [caption or "" for caption in columns["caption"]]
+                self.sketch = Sketch.merged([self.sketch, Sketch.of(captions)])
         for row, value in enumerate(columns.get("task", ()), start):
             if value not in self._tasks and not (self._imported and (value == UNKNOWN_TASK or value in TASKS)):
                 self._add("task", file, f"{quoted(value)} is not one of {', '.join(self._tasks)}", row, "task")
