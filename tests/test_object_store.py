@@ -93,6 +93,23 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_set(
     assert unicorn("clean", remote, cwd=tmp_path).returncode == 2
 
 
+def test_builds_share_stored_answers(remote: str, tmp_path: Path) -> None:
+    asked = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        done = unicorn("build", recipe(folder), "--answers", remote, "--workers", 1, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        asked.append(
+            [
+                stage["num_asked"]
+                for stage in json.loads(unicorn("status", "unicorn", "--json", cwd=folder).stdout)["build"]["stages"]
+            ]
+        )
+    assert asked[0][0] >= 100
+    assert not any(asked[1])
+
+
 def test_the_published_folder_is_one_of_this_machine(tmp_path: Path) -> None:
     done = unicorn("build", recipe(tmp_path), "--out", "s3://bucket/unicorn", cwd=tmp_path)
     assert done.returncode == 2

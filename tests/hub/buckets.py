@@ -48,6 +48,7 @@ class BucketHub(HubServer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.xet = XetStore(folder / "sets")
         self._uploads: list[XetStore] = []
         self._folders = (folder / str(number) for number in itertools.count())
         self.buckets: dict[str, Bucket] = {}

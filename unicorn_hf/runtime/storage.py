@@ -2,7 +2,7 @@
 
 Local folders are `pathlib.Path`. Remote ones are `UPath` of universal-pathlib, which has the same methods and can be
 sent to workers; they are typed as paths too. Only this module, `runtime.files` (atomic writes) and `runtime.locks`
-treat the two differently.
+treat the two differently. `runtime.hub_buckets` is the file system of `hf://`.
 """
 
 import shutil

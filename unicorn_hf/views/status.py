@@ -52,9 +52,10 @@ def status(folder: str | Path) -> Status:
     places = [folder / STATE] if is_remote(folder) else [folder / STATE, work_dir_of(folder) / STATE]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
+        rights = " Check that it can be read from here." if is_remote(folder) else ""
         raise InputError(
             f"no build has run in {folder}: there is no {' and no '.join(map(str, places))}",
-            "Name the folder of --out or --work-dir.",
+            f"Name the folder of --out or --work-dir.{rights}",
         )
     build = _read(path)
     ago = (datetime.now(UTC) - build.updated).total_seconds()
