@@ -99,8 +99,7 @@ def meeting(keys: Keys, order: NDArray[np.int64]) -> Pairs:
     """
     by_key = order[np.argsort(keys[order], kind="stable")]
     sorted_keys = keys[by_key]
-    first = np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]) if len(by_key) else np.zeros(0, bool)
-    place = np.arange(len(by_key)) - np.maximum.accumulate(np.where(first, np.arange(len(by_key)), 0))
+    place = np.arange(len(by_key)) - np.searchsorted(sorted_keys, sorted_keys)
     found = [
         np.stack([by_key[at - place[at] + better], by_key[at]], axis=1)
         for better in range(MAX_PARTNERS)

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -367,18 +367,15 @@ class Batches:
 @contextmanager
 def batches_of(
     generator: GeneratorSpec, work_dir: Path, store: Path, progress: Progress, until: float
-) -> Iterator[Callable[[WorkerPool], WorkerPool]]:
-    """Yield a function that adds the engine's batches to a pool, if the engine asks in batches."""
+) -> Iterator[Batches | None]:
+    """The engine's batches, if it asks in batches: first those that have ended are collected."""
     engine = generator.engine
     if not isinstance(engine, BatchEngine):
-        yield lambda pool: pool
+        yield None
         return
-    batches = Batches(engine, BatchFolder(work_dir, generator.identity), store, progress, until)
-    try:
+    with closing(Batches(engine, BatchFolder(work_dir, generator.identity), store, progress, until)) as batches:
         batches.collect()
-        yield lambda pool: BatchPool(pool, batches)
-    finally:
-        batches.close()
+        yield batches
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Runs the jobs of a wave in this process until they need an answer that is not stored, and collects the requests."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,19 +39,15 @@ def jobs_that_wait(jobs: Sequence[PartitionJob[Any]], take: Take) -> Iterator[Pa
     work = Work()
     try:
         for job in jobs:
-            if isinstance(job, AskingJob) and not job.find() and _waits(job, take, work):
-                yield job
+            if not isinstance(job, AskingJob) or job.find():
+                continue
+            spec = job.generator
+            with suppress(_AnswersMissingError):
+                replace(job, generator=_Collecting(spec.engine, spec.identity, spec.model, take=take)).run(work)
+                continue
+            yield job
     finally:
         work.slot.let_go(work.terms.build)
-
-
-def _waits(job: AskingJob, take: Take, work: Work) -> bool:
-    spec = job.generator
-    try:
-        replace(job, generator=_Collecting(spec.engine, spec.identity, spec.model, take=take)).run(work)
-    except _AnswersMissingError:
-        return True
-    return False
 
 
 class PoolHere:

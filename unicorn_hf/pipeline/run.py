@@ -15,7 +15,7 @@ from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.hub.access import check_access
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushResult
-from unicorn_hf.pipeline.batches import batches_of
+from unicorn_hf.pipeline.batches import BatchPool, batches_of
 from unicorn_hf.pipeline.earlier import earlier_work, remember
 from unicorn_hf.pipeline.events import EngineBuilt, Events
 from unicorn_hf.pipeline.parts import Parts, resolve
@@ -163,8 +163,8 @@ def _with_workers(
         count=budget.add,
     )
     until = time.monotonic() + (max_hours or math.inf) * _HOUR_S if wait else 0.0
-    with batches_of(generator, parts.work_dir, parts.answers, journal, until) as with_batches, opened as workers:
-        pool = with_batches(workers)
+    with batches_of(generator, parts.work_dir, parts.answers, journal, until) as batches, opened as workers:
+        pool = BatchPool(workers, batches) if batches else workers
         result = _undamaged(lambda: _stages(parts, pool, journal), budget, journal)
     return replace(result, engines=tuple(events.engines))
 

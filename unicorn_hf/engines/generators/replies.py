@@ -289,7 +289,8 @@ def _completion(choice: dict[str, Any], usage: object, prompt: Sequence[str]) ->
 
     if ending == "failed":
         raise PassingError(f"the server aborted the answer (finish_reason {word!r})", is_of_request=True)
-    if refusal := _text(message.get("refusal")) or _refusal_part(message.get("content")):
+    parts = _objects_in(message.get("content"))
+    if refusal := _text(message.get("refusal")) or next((part["refusal"] for part in parts if part.get("refusal")), ""):
         return reply("moderated", shown(f"the model refuses: {refusal}"), _MODERATED_ADVICE)
     if ending in ("moderated", "tool_call", "unknown"):
         advice = _MODERATED_ADVICE if ending == "moderated" else f"Its answers end with finish_reason {word!r}."
@@ -322,19 +323,16 @@ def _part(part: object) -> str:
     return next((_text(part[key]) for key in _TEXT_KEYS if isinstance(part.get(key), str | list | dict)), "")
 
 
-def _refusal_part(content: object) -> str:
-    parts = content if isinstance(content, list) else []
-    return next((str(part["refusal"]) for part in parts if isinstance(part, dict) and part.get("refusal")), "")
+def _objects_in(content: object) -> list[dict[str, Any]]:
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
 def _reasoning(message: dict[str, Any]) -> tuple[str, str]:
     """The field with the model's reasoning, and its text; both empty if there is none."""
     fields = [(key, message.get(key)) for key in _REASONING_KEYS]
-    content = message.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    fields += [
-        (f"its part {kind}", part) for part in parts if re.search(r"think|reason", kind := str(part.get("type")))
-    ]
+    for part in _objects_in(message.get("content")):
+        if re.search(r"think|reason", kind := str(part.get("type"))):
+            fields.append((f"its part {kind}", part))
     texts = ((name, " ".join(_strings(field))) for name, field in fields)
     return next(((name, text) for name, text in texts if text), ("", ""))
 
