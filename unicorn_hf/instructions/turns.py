@@ -20,11 +20,6 @@ class Turn:
     def texts(self) -> tuple[str, ...]:
         return (self.question, self.answer, *self.options)
 
-    @cached_property
-    def whole(self) -> str:
-        """All texts, a line each, for a fast search before searching each text."""
-        return "\n".join(self.texts)
-
     @property
     def right_answer(self) -> str:
         """The answer as text: the right option of multiple choice."""

@@ -79,7 +79,7 @@ def _empty_text(turn: Turn, scene: Scene) -> str | None:
 @conversation_filter
 def _unsafe(turn: Turn, scene: Scene) -> str | None:
     """No text may contain a word from the list of unsafe content."""
-    return first_found(partial(unsafe, language=scene.language), turn.texts, turn.whole)
+    return first_found(partial(unsafe, language=scene.language), turn.texts)
 
 
 @conversation_filter
@@ -91,13 +91,13 @@ def _caption_talk(turn: Turn, scene: Scene) -> str | None:
 @conversation_filter
 def _refusal(turn: Turn, scene: Scene) -> str | None:
     """No text may refuse."""
-    return first_found(partial(refusal, language=scene.language), turn.texts, turn.whole)
+    return first_found(partial(refusal, language=scene.language), turn.texts)
 
 
 @conversation_filter
 def _markup(turn: Turn, scene: Scene) -> str | None:
     """No text may contain markup, braces, tags, or remains of reasoning or a chat template."""
-    return next(filter(None, map(leftover, turn.texts)), None) or first_found(_MARKUP.search, turn.texts, turn.whole)
+    return next(filter(None, map(leftover, turn.texts)), None) or first_found(_MARKUP.search, turn.texts)
 
 
 @conversation_filter
@@ -105,7 +105,7 @@ def _garbled(turn: Turn, scene: Scene) -> str | None:
     """No text may contain runs of letters or digits, or meaningless punctuation."""
     # A question may end with a colon before its options.
     texts = (turn.question.rstrip(":"), turn.answer, *turn.options)
-    return first_found(_GARBLED.search, texts, "\n".join(texts))
+    return first_found(_GARBLED.search, texts)
 
 
 @conversation_filter

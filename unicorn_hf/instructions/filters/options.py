@@ -30,11 +30,7 @@ _LISTED = re.compile(
 @conversation_filter
 def _other_options(turn: Turn, scene: Scene) -> str | None:
     """An option must not refer to other options."""
-    return first_found(
-        partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS),
-        turn.options,
-        "\n".join(turn.options),
-    )
+    return first_found(partial(found_in, scene.language, "other_options", english=_OTHER_OPTIONS), turn.options)
 
 
 @conversation_filter
