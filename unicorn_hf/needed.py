@@ -85,14 +85,9 @@ def _replayed(planned: Plan, generator: GeneratorSpec, num_answers: int, scratch
 
 
 def _sampled(recipe: Recipe, seeds: SeedShards) -> tuple[Recipe, SeedShards, int]:
-    """Every n-th shard of seeds with an n-th of the counts, and n; without semantic deduplication, which encodes."""
+    """Every n-th shard of seeds with an n-th of the counts, and n."""
     share = min(-(-recipe.captions.num // _MOST_CANDIDATES), len(seeds.paths))
-    captions = recipe.captions.model_copy(
-        update={
-            "num": -(-recipe.captions.num // share),
-            "near_duplicates": recipe.captions.near_duplicates.model_copy(update={"semantic_threshold": None}),
-        }
-    )
+    captions = recipe.captions.model_copy(update={"num": -(-recipe.captions.num // share)})
     num_instructions = min(-(-recipe.instructions.num // share), captions.num)
     instructions = recipe.instructions.model_copy(update={"num": num_instructions})
     paths = seeds.paths[::share]

@@ -49,10 +49,10 @@ class Rehearsed:
 def rehearse(
     recipe: Recipe, seeds: SeedShards, scratch: Path, *, identity: str = "rehearsal", answers: Path | None = None
 ) -> tuple[Rehearsed, Rehearsed]:
-    """Make captions, then conversations. Sends no requests.
+    """Make captions, without semantic deduplication, which encodes; then conversations. Sends no requests.
 
     Args:
-        recipe: without semantic deduplication, which encodes.
+        recipe: the recipe.
         seeds: the seeds.
         scratch: the work folder.
         identity: that of the engine whose stored answers are used.
@@ -61,6 +61,8 @@ def rehearse(
     Raises:
         RunError: the seeds do not suffice.
     """
+    near = recipe.captions.near_duplicates.model_copy(update={"semantic_threshold": None})
+    recipe = recipe.model_copy(update={"captions": recipe.captions.model_copy(update={"near_duplicates": near})})
     spec = _Rehearsal(EchoEngine(), identity, deterministic=True, keeps_answers=False)
     store, pool, progress = answers or scratch / "answers", PoolHere(), Progress()
     try:

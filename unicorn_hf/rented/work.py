@@ -152,15 +152,14 @@ def _rehearsed(recipe: Recipe) -> tuple[StageWork, StageWork]:
 
 
 def _rehearsal_of(recipe: Recipe) -> Recipe:
-    """Without the encoder; scores reject nothing, since those of `echo` are drawn."""
-    near = recipe.captions.near_duplicates.model_copy(update={"semantic_threshold": None})
+    """Scores reject nothing, since those of `echo` are drawn."""
     screen, judge = (
         scoring.model_copy(update={"min_score": 1}) if scoring else None
         for scoring in (recipe.captions.screen, recipe.instructions.judge)
     )
     return recipe.model_copy(
         update={
-            "captions": recipe.captions.model_copy(update={"near_duplicates": near, "screen": screen}),
+            "captions": recipe.captions.model_copy(update={"screen": screen}),
             "instructions": recipe.instructions.model_copy(update={"judge": judge}),
         }
     )
