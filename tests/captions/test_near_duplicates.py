@@ -230,3 +230,10 @@ def test_captions_of_one_meaning_are_near_duplicates(
     assert sorted(int(texts[at].split()[1].rstrip(".")) for at in chosen) == list(range(1, 90, 3))
     without = kept(candidates_of(tmp_path, texts, sizes, NearDuplicates(), waves, PlaceEncoder()), 90)
     assert len(without) == 90
+
+
+def test_meanings_are_compared_after_a_wave_without_captions(tmp_path: Path) -> None:
+    candidates = Candidates(NearDuplicates(semantic_threshold=0.99), tmp_path / "work", PlaceEncoder())
+    for name, texts in {"none": [], "two": ["Text 7.", "Text 8."]}.items():
+        candidates.add([write_captions(tmp_path / f"{name}.parquet", texts)], SerialPool())
+    assert kept(candidates, 9) == [0]
