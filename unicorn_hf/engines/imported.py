@@ -1,13 +1,9 @@
 """Existing text."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from unicorn_hf.core.choices import ENGINES
-from unicorn_hf.core.engine import AnyEngine, Author, GeneratorSpec
-from unicorn_hf.core.errors import InputError
-
-if TYPE_CHECKING:
-    from unicorn_hf.core.generation import TextGenerator
+from unicorn_hf.core.engine import AnyEngine, Author
 
 UNKNOWN_MODEL = "unknown"
 
@@ -28,13 +24,3 @@ class ImportedEngine(AnyEngine):
     @property
     def author(self) -> Author:
         return "unknown" if self.model == UNKNOWN_MODEL else "model"
-
-    def resolve(self) -> GeneratorSpec:
-        raise _nothing_to_write_with()
-
-    def open(self, model: str) -> "TextGenerator":
-        raise _nothing_to_write_with()
-
-
-def _nothing_to_write_with() -> InputError:
-    return InputError("captions are imported: the recipe has no text generator", "Choose one with --llm MODEL.")
