@@ -179,27 +179,22 @@ class Reply:
         return not self.advice
 
 
+@dataclass(eq=False)
 class NoReplyError(Exception):
     """A request has no answer; the message is for the user."""
 
-    def __init__(
-        self,
-        message: str,
-        advice: str = "",
-        *,
-        wait_s: float | None = None,
-        is_of_request: bool = False,
-        pauses_all: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.advice = advice
-        self.wait_s = wait_s
-        self.is_of_request = is_of_request
-        """Whether this request may be the cause; others may be answered."""
-        self.pauses_all = pauses_all
-        """Whether the server wants no request at all for `wait_s` (429)."""
-        self.address = ""
-        """Address of the server that failed, if known."""
+    message: str
+    advice: str = ""
+    wait_s: float | None = None
+    is_of_request: bool = False
+    """Whether this request may be the cause; others may be answered."""
+    pauses_all: bool = False
+    """Whether the server wants no request at all for `wait_s` (429)."""
+    address: str = ""
+    """Address of the server that failed, if known."""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class PassingError(NoReplyError):
