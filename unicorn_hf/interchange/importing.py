@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ class _Import:
         what = [holds(file) for file in self.files]
         counts: dict[int, FileCount] = {}
         self.progress.start("import", len(self.files), unit="files")
-        with scratch(self.step.folder, "spool") as folder, _Spool(folder / "spool.sqlite") as self._spool:
+        with scratch(self.step.folder, "spool") as folder, closing(_Spool(folder / "spool.sqlite")) as self._spool:
             for at in sorted(range(len(what)), key=lambda at: what[at] != "captions"):
                 counts[at] = self._read(self.files[at], what[at])
                 self.progress.known(len(counts), 0)
@@ -433,10 +434,7 @@ class _Spool:
         ):
             self._database.execute(command)
 
-    def __enter__(self) -> "_Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._database.close()
 
     def find(self, row_id: str) -> _Known | None:
