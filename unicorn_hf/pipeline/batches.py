@@ -57,9 +57,7 @@ class Batches:
         until: when waiting ends, by the monotonic clock; a time that has passed: submit, and do not wait.
     """
 
-    def __init__(
-        self, engine: BatchEngine, folder: BatchFolder, store: Path, progress: Progress, until: float = math.inf
-    ) -> None:
+    def __init__(self, engine: BatchEngine, folder: BatchFolder, store: Path, progress: Progress, until: float) -> None:
         self._engine, self._folder, self._store, self._progress, self._until = engine, folder, store, progress, until
         self._entries = {entry.name: entry for entry in folder.entries()}
         self._in_flight: set[str] = set()

@@ -394,7 +394,6 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, engine: Serve
     words = _words(value) if value is not None else _line(body)
     message = _line_of(value, body)
     said = _said(status, message)
-    is_passing = status in _PASSING_STATUSES or status >= 500
     if 300 <= status < 400:
         to = headers.get("location", "")
         raise FinalError(
@@ -412,7 +411,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, engine: Serve
         return _no_text("moderated", said, advice)
     if status not in _PASSING_STATUSES and _TOO_LONG.search(words):
         return _no_text("context", said, _TOO_LONG_ADVICE)
-    if is_passing:
+    if status in _PASSING_STATUSES or status >= 500:
         wait_s = wait_asked(headers)
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
             raise NoReplyError(f"status {status}: it asks for a pause of {wait_s:,.0f} s")
