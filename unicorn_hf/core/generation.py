@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from unicorn_hf.core.recipe import Sampling
 
-_BYTES_PER_TOKEN = 3
-_TOKENS_PER_TEXT = 8
-
 FinishReason = Literal[
     "stop", "length", "context", "refused", "moderated", "thought", "tool_call", "unknown", "fatal", "failed"
 ]
@@ -105,7 +102,7 @@ def estimate_tokens(*texts: str) -> int:
 
     English has four or more bytes per token, Chinese two to five.
     """
-    return sum(len(text.encode(errors="replace")) // _BYTES_PER_TOKEN + _TOKENS_PER_TEXT for text in texts if text)
+    return sum(len(text.encode(errors="replace")) // 3 + 8 for text in texts if text)
 
 
 class TextGenerator(Protocol):
