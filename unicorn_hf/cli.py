@@ -281,8 +281,9 @@ def main() -> None:
     "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
 )
 def build(
-    chosen: _Chosen, repo_id: str | None, private: bool, overwrite: bool, no_wait: bool, dry_run: bool, **limits: Any
-) -> None:
+    chosen: _Chosen, repo_id: str | None, private: bool, overwrite: bool, max_cost: float | None,
+    max_hours: float | None, no_wait: bool, dry_run: bool,
+) -> None:  # fmt: skip
     """Build the data set that RECIPE describes.
 
     RECIPE is a YAML file or a bundled recipe: `demo`, `parti` or `unicorn-1.2m`. Options override its keys. If a build
@@ -301,7 +302,8 @@ def build(
         return
     chosen.ask()
     push = PushOptions(private=private, overwrite=overwrite)
-    _build(planned, chosen.out, push=repo_id, options=push, **limits, wait=not no_wait)
+    limits = {"max_cost": max_cost, "max_hours": max_hours, "wait": not no_wait}
+    _build(planned, chosen.out, push=repo_id, options=push, **limits)
 
 
 _Found = tuple["Recipe", frozenset[str], str]
