@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from unicorn_hf.core.content import is_plainly_english
-from unicorn_hf.core.languages import ENGLISH, base, has_name
+from unicorn_hf.core.languages import ENGLISH, base, english_name
 from unicorn_hf.core.words import has_other_letters
 
 _SURE = 0.8
@@ -80,7 +80,7 @@ def in_latin_letters(text: str) -> bool:
 
 def likeliest(text: str) -> str:
     """The most likely language of a text, among those with a name here."""
-    return next(code for code, _ in _shares(text) if has_name(code))
+    return next(code for code, _ in _shares(text) if english_name(code) != code)
 
 
 def _codes(languages: Sequence[str]) -> set[str]:

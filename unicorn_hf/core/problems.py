@@ -75,15 +75,11 @@ def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
 
 def _of_a_plugin(key: str, location: Location, detail: ErrorDetails) -> Problem | None:
     """The problem of an unknown name `PACKAGE:NAME`."""
-    match detail["type"]:
-        case "union_tag_invalid":
-            name = detail["ctx"]["tag"]
-        case "extra_forbidden":
-            name = location[-1]
-        case "literal_error":
-            name = detail["input"]
-        case _:
-            return None
+    name: Any = {
+        "union_tag_invalid": detail.get("ctx", {}).get("tag"),
+        "extra_forbidden": location and location[-1],
+        "literal_error": detail["input"],
+    }.get(detail["type"])
     if (package := package_of(name)) is None:
         return None
     given = "" if key.endswith(f"{name}") else f" {name!r}"

@@ -16,7 +16,6 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.reading.text import Text
 
 _SEPARATORS = (",", ";", "\t", "|")
-_WORDS = {"\t": "tab"}
 _SAMPLE_LINES = 200
 _SEP_LINE = re.compile(r"sep=(?P<separator>.)\r?\n?", re.IGNORECASE)
 """The first line of Excel files whose separator is not the locale's."""
@@ -45,7 +44,7 @@ class Dialect:
         )
 
     def __str__(self) -> str:
-        separator = _WORDS.get(self.separator, repr(self.separator))
+        separator = "tab" if self.separator == "\t" else repr(self.separator)
         quote = f", quotation mark {self.quote}" if self.quote == "'" else ""
         return f"separator {separator}{quote}"
 

@@ -98,10 +98,6 @@ def english_name(code: str) -> str:
     return _names().get(base(code), (code, ""))[0]
 
 
-def has_name(code: str) -> bool:
-    return base(code) in _names()
-
-
 def script_of(code: str) -> str:
     """A letter in the language's script: the first one of its own name."""
     return _names().get(base(code), ("", "a"))[1][0]
