@@ -789,8 +789,8 @@ def _compared_with_published(sources: Sequence[str]) -> "Comparison":
         found = published_sets()
         comparison = compare_published(set_folder(sources[0]), sources[0], found.sets)
     _echo(
-        f"{len(found.sets):,} published sets read, {len(found.unreadable):,} not readable,"
-        f" {len(comparison.sets) - 1} nearest ones shown",
+        f"Published sets read: {len(found.sets):,}; not readable: {len(found.unreadable):,};"
+        f" with captions in common, shown: {len(comparison.sets) - 1}",
         err=True,
     )
     return comparison
