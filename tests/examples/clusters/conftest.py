@@ -12,6 +12,7 @@ from distributed import Client, Security
 
 from tests.builds import SHARED, rows, unicorn, write_seeds
 from tests.docs.blocks import ROOT
+from tests.runtime.dask_cluster import PATIENCE_S
 
 EXAMPLES = ROOT / "examples" / "clusters"
 UV = [sys.executable, "-m", "uv", "--quiet"]
@@ -59,7 +60,8 @@ def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def gpus_of_workers(scheduler: str, tls: Path) -> list[str]:
     """`CUDA_VISIBLE_DEVICES` of the two workers of a scheduler; certificate and key are in one file."""
     names = dict.fromkeys(["tls_ca_file", "tls_client_cert", "tls_client_key"], str(tls))
-    with Client(scheduler, security=Security(**names, require_encryption=True), set_as_default=False) as client:
+    security = Security(**names, require_encryption=True)
+    with Client(scheduler, security=security, set_as_default=False, timeout=PATIENCE_S) as client:
         client.wait_for_workers(2)
         return list(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
 

@@ -15,7 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_S = 240
+from tests.runtime.dask_cluster import PATIENCE_S
+
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 IS_INSTALLED = all(shutil.which(name, path=PATH) for name in ("munged", "slurmctld", "slurmd", "sbatch"))
 _SETTINGS = """\

@@ -11,18 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import yaml
 
 from tests.docs.blocks import ROOT
-from tests.examples.clusters.conftest import EXAMPLES, add_environment, gpus_of_workers, rows_of, run
+from tests.examples.clusters.conftest import EXAMPLES, UV, add_environment, gpus_of_workers, rows_of, run
+from tests.runtime.dask_cluster import PATIENCE_S
 from tests.test_release import source_files
 from unicorn_hf.runtime.storage import place
 
 pytestmark = pytest.mark.slow
 
 FILE = EXAMPLES / "skypilot.yaml"
-PATIENCE_S = 240
 READ = """
 import json, sys
 import sky
@@ -119,9 +120,11 @@ def test_machines_that_are_taken_away_cost_no_row(
         if name.startswith("unicorn_hf/") or "/" not in name:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
-    # The setup installs the package alone, on top of the tests' own packages.
+    # The setup installs the package alone, on top of the tests' own packages. The program `dask` comes with Dask.
     (tmp_path / "uv.toml").write_text("[pip]\nno-deps = true\nno-build-isolation = true\n")
-    add_environment(tmp_path / "home" / "unicorn")
+    own = tmp_path / "home" / "unicorn"
+    add_environment(own)
+    run([*UV, "pip", "install", "--python", own / "bin" / "python", "--no-deps", f"dask=={dask.__version__}"])
     variables = {
         "BUILD": str(recipe),
         "WORK": s3,
@@ -133,13 +136,13 @@ def test_machines_that_are_taken_away_cost_no_row(
     assert machines.start("setup", 0).wait(PATIENCE_S) == 0, machines.log
 
     first = [machines.start("run", rank, num_gpus=4) for rank in range(2)]
+    (tmp_path / "tls.pem").write_text(variables["TLS"])
+    assert gpus_of_workers(machines.scheduler, tmp_path / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
     deadline = time.monotonic() + PATIENCE_S
     while len(list(place(s3).glob("captions-*/*.json"))) < 3:
         assert time.monotonic() < deadline, machines.log
         assert all(process.poll() is None for process in first), machines.log
         time.sleep(0.1)
-    (tmp_path / "tls.pem").write_text(variables["TLS"])
-    assert gpus_of_workers(machines.scheduler, tmp_path / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
     for process in first:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -40,10 +40,12 @@ def test_a_job_that_is_stopped_before_its_time_limit_is_queued_again_and_makes_t
     options = ["--parsable", "--nodes", 2, "--ntasks-per-node", 1, "--gpus-per-task", 4, "--cpus-per-task", 16]
     job = cluster.run("sbatch", *options, EXAMPLES / "slurm.sh", recipe, "--out", "set", cwd=tmp_path, **VARIABLES)
     log = tmp_path / f"slurm-{job}.out"
-    cluster.wait_until(lambda: len(list(tmp_path.glob("set.work/captions-*/*.json"))) >= 3, "no captions\n", log)
-    [folder] = tmp_path.glob(f".unicorn-{job}")
+    folder = tmp_path / f".unicorn-{job}"
+    scheduler = folder / "scheduler.json"
+    cluster.wait_until(lambda: scheduler.exists() and scheduler.stat().st_size > 0, "no scheduler\n", log)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert gpus_of_workers(address_of(str(folder / "scheduler.json")), folder / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
+    assert gpus_of_workers(address_of(str(scheduler)), folder / "tls.pem") == ["0,1,2,3", "0,1,2,3"]
+    cluster.wait_until(lambda: len(list(tmp_path.glob("set.work/captions-*/*.json"))) >= 3, "no captions\n", log)
 
     cluster.run("scancel", "--signal", "USR1", "--batch", job)  # As Slurm does two minutes before the time limit.
     cluster.wait_until(lambda: cluster.job(job)["JobState"] == "PENDING", "not queued again\n", log)
