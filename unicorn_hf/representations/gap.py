@@ -59,7 +59,10 @@ def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 def mmd(one: Cloud, other: Cloud) -> float:
     """See `Gap.mmd`. Gretton et al., A Kernel Two-Sample Test (JMLR 2012), equation 3."""
-    squared = _squared_distances(np.concatenate([one, other]))
+    cloud = np.concatenate([one, other])
+    squares = np.square(cloud).sum(axis=1)
+    squared = (squares[:, None] + squares[None, :] - 2 * cloud @ cloud.T).clip(0)
+    np.fill_diagonal(squared, 0)
     bandwidth = float(np.median(squared[np.triu_indices_from(squared, 1)]))
     if bandwidth <= 0:
         return 0.0
@@ -154,13 +157,6 @@ def _nearest(cloud: Cloud, number: int, num_rows: int | None = None) -> NDArray[
         near[np.arange(len(near)), np.arange(start, start + len(near))] = -np.inf
         found[start : start + len(near)] = np.argpartition(-near, number - 1, axis=1)[:, :number]
     return found
-
-
-def _squared_distances(cloud: Cloud) -> NDArray[np.float64]:
-    squares = np.square(cloud).sum(axis=1)
-    distances: NDArray[np.float64] = (squares[:, None] + squares[None, :] - 2 * cloud @ cloud.T).clip(0)
-    np.fill_diagonal(distances, 0)
-    return distances
 
 
 def _unit(cloud: Cloud) -> Cloud:
