@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pydantic import BaseModel, computed_field
 
@@ -122,23 +122,22 @@ class Rental:
         return Quotes(work=work, model=name, machines=[self._quote(offer, work) for offer in self.offers])
 
     def _quote(self, offer: Offer, work: Work) -> Quote:
-        facts = {name: getattr(offer, name) for name in ("name", "num_gpus", "is_flavor", "per_hour", "currency")}
+        facts = asdict(offer) | {"gpu": offer.gpu.name}
         engine = Engine(self.model, offer.gpu, self.settings) if self.model else None
         if problem := self._problem(offer, engine):
-            return Quote(gpu=offer.gpu.name, problem=problem[0], advice=problem[1], **facts)
+            return Quote(**facts, problem=problem[0], advice=problem[1])
         workers = offer.num_gpus // (engine.num_gpus if engine else 1)
         loads = [stage.load for stage in (work.captions, work.instructions)]
         engine_s = sum(map(engine.seconds, loads)) / workers if engine else 0.0
         tokens = work.captions.output_tokens + work.instructions.output_tokens
         return Quote(
-            gpu=offer.gpu.name,
+            **facts,
             workers=workers,
             start_hours=self._start_s() / _HOUR_S,
             engine_hours=engine_s / _HOUR_S,
             encoder_hours=self._encoder_hours(offer.gpu, work, workers),
             in_flight=int(engine.num_in_flight(loads[0])) if engine else 0,
             output_tokens_per_s=tokens / engine_s if engine_s else 0.0,
-            **facts,
         )
 
     def _problem(self, offer: Offer, engine: Engine | None) -> tuple[str, str] | None:
@@ -187,7 +186,7 @@ def lines(found: Quotes) -> list[str]:
     told.append("")
     width = max(len(one.name) for one in found.machines)
     for one in found.machines:
-        first, *more = [_refused(one)] if one.problem else _offered(one)
+        first, *more = _told(one)
         told += [f"{one.name:>{width}}  {first}", *(f"{'':{width}}  {text}" for text in more)]
     if rented := [one for one in found.machines if one.is_flavor and not one.problem]:
         best = min(rented, key=lambda one: math.inf if one.cost is None else one.cost)
@@ -203,22 +202,17 @@ def _work(stage: StageWork) -> str:
     )
 
 
-def _refused(one: Quote) -> str:
-    return f"{_hardware(one)}: {one.problem}; {one.advice}"
-
-
-def _offered(one: Quote) -> list[str]:
+def _told(one: Quote) -> list[str]:
+    hardware = f"{one.num_gpus} × {one.gpu}"
+    if one.problem:
+        return [f"{hardware}: {one.problem}; {one.advice}"]
     price = f"{one.cost:,.2f} {one.currency}" if one.cost is not None else "no price given"
     encoder = "unknown" if one.encoder_hours is None else f"{one.encoder_hours:,.2f}"
     return [
-        f"{_hardware(one)}: {one.hours:,.2f} hours, {price}",
+        f"{hardware}: {one.hours:,.2f} hours, {price}",
         f"start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder} hours",
         f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests at once in each of {one.workers} workers",
     ]
-
-
-def _hardware(one: Quote) -> str:
-    return f"{one.num_gpus} × {one.gpu}"
 
 
 def _command(one: Quote) -> str:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
+from os.path import commonprefix
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -27,6 +28,7 @@ _REHEARSED = 128
 _BYTES_PER_TOKEN = 4
 """Of English, in UTF-8."""
 _TOKENS_PER_WORD = 1.3
+_COUNTED = ("candidates", "requests", "prompt_tokens", "output_tokens")
 
 
 class StageWork(BaseModel):
@@ -190,30 +192,17 @@ def _tokens(text: str) -> float:
 
 def _shared(prompts: Sequence[str]) -> float:
     """Tokens that each of the sorted prompts shares with another one, which is then beside it."""
-    with_next = [_tokens(_common(*pair)) for pair in pairwise(prompts)]
+    with_next = [_tokens(commonprefix(pair)) for pair in pairwise(prompts)]
     return sum(map(max, [0.0, *with_next], [*with_next, 0.0])) if prompts else 0.0
 
 
-def _common(one: str, other: str) -> str:
-    """The text with which both begin."""
-    length = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-    return min(one, other, key=len) if length is None else one[:length]
-
-
 def _of_estimate(stage: StageEstimate) -> StageWork:
-    names = ("candidates", "requests", "prompt_tokens", "output_tokens")
-    return StageWork(rows=stage.rows, **{name: getattr(stage, name).value for name in names})
+    return StageWork(rows=stage.rows, **{name: getattr(stage, name).value for name in _COUNTED})
 
 
 def _of_counts(rows: int, counts: Counts) -> StageWork:
     scale = rows / max(counts.num_kept, 1)
-    return StageWork(
-        rows=rows,
-        candidates=counts.num_candidates * scale,
-        requests=counts.num_requests * scale,
-        prompt_tokens=counts.num_prompt_tokens * scale,
-        output_tokens=counts.num_output_tokens * scale,
-    )
+    return StageWork(rows=rows, **{name: getattr(counts, f"num_{name}") * scale for name in _COUNTED})
 
 
 def _with_shares(counted: StageWork, rehearsed: StageWork) -> StageWork:

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from unicorn_hf.core.visible import visible_lines
@@ -39,30 +38,36 @@ class Progress:
         return add
 
 
-class PlainProgress(Progress):
-    """Prints a line when a stage begins and ends, and one every ten seconds between."""
-
-    _EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        self._stage, self._unit = "", "rows"
-        self._total = self._rows = self._kept = self._rejected = 0
-        self._started = self._shown = time.monotonic()
+class _Counting(Progress):
+    """Keeps the figures of the current stage."""
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
         self._stage, self._total, self._unit = stage, total, unit
         self._rows = self._kept = self._rejected = 0
-        self._started = self._shown = time.monotonic()
-        self.note(f"{stage}: 0 of {total:,} {unit}")
+        self._started = time.monotonic()
 
     def working(self, rows: int) -> None:
         self._rows += rows
-        if time.monotonic() - self._shown > self._EVERY_S:
-            self._shown = time.monotonic()
-            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} processed")
 
     def known(self, kept: int, rejected: int) -> None:
         self._kept, self._rejected = kept, rejected
+
+
+class PlainProgress(_Counting):
+    """Prints a line when a stage begins and ends, and one every ten seconds between."""
+
+    _EVERY_S = 10.0
+
+    def start(self, stage: str, total: int, unit: str = "rows") -> None:
+        super().start(stage, total, unit)
+        self._shown = self._started
+        self.note(f"{stage}: 0 of {total:,} {unit}")
+
+    def working(self, rows: int) -> None:
+        super().working(rows)
+        if time.monotonic() - self._shown > self._EVERY_S:
+            self._shown = time.monotonic()
+            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} processed")
 
     def note(self, message: str) -> None:
         sys.stderr.write(visible_lines(message) + "\n")
@@ -76,7 +81,7 @@ class PlainProgress(Progress):
         return f"{min(self._kept, self._total):,} of {self._total:,} {self._unit}{rejected}"
 
 
-class LiveProgress(Progress):
+class LiveProgress(_Counting):
     """One bar per stage (rich): rows, rate, time left, rejected."""
 
     def __init__(self) -> None:
@@ -84,7 +89,7 @@ class LiveProgress(Progress):
         from rich.progress import BarColumn, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        self._progress = Bars(
+        self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
             "[bold]{task.description:<16}",
             BarColumn(bar_width=30),
@@ -96,42 +101,36 @@ class LiveProgress(Progress):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._total = self._rows = self._kept = self._rejected = 0
-        self._started = time.monotonic()
-        self._task = self._progress.add_task("", visible=False)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
 
     def start(self, stage: str, total: int, unit: str = "rows") -> None:
-        self._total, self._rows, self._kept, self._rejected = total, 0, 0, 0
-        self._started = time.monotonic()
-        self._task = self._progress.add_task(stage, total=total, rate="", rejected="")
+        super().start(stage, total, unit)
+        self._task = self._bars.add_task(stage, total=total, rate="", rejected="")
 
     def working(self, rows: int) -> None:
-        self._rows += rows
+        super().working(rows)
         self._show(self._rows)
 
     def known(self, kept: int, rejected: int) -> None:
-        self._kept, self._rejected = kept, rejected
+        super().known(kept, rejected)
         self._show(max(kept, self._rows - rejected))
 
     def note(self, message: str) -> None:
-        self._progress.console.print(visible_lines(message), highlight=False, markup=False)
+        self._bars.console.print(visible_lines(message), highlight=False, markup=False)
 
     def finish(self) -> None:
         self._show(self._total)
-        self._progress.stop_task(self._task)
+        self._bars.stop_task(self._task)
 
     def _show(self, completed: int) -> None:
         seconds = time.monotonic() - self._started
-        self._progress.update(
+        self._bars.update(
             self._task,
             completed=min(completed, self._total),
             rate=f"{self._rows / seconds:,.1f} rows/s" if self._rows and seconds else "",
