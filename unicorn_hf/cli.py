@@ -38,14 +38,12 @@ A real run needs a GPU, an instruction model with at least 7 B parameters, and a
     --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
 _ENGINE_OPTIONS = {"model": "--llm", "base_url": "--base-url"}
 """Engine key: the option that sets it."""
-_IMPORT_KEYS = {
+_KEYS = {
     "captions": "captions.num",
     "instructions": "instructions.num",
     "transfer": "representations.transfer",
     "image_statistics": "representations.image_statistics",
     "workers": "cluster.workers",
-}
-_BUILD_KEYS = {
     "encoder": "representations.encoder",
     "cluster": "cluster.kind",
     "dashboard": "cluster.dashboard",
@@ -62,6 +60,11 @@ _image_statistics = click.option(
     "--image-statistics", type=_FILE, help="Image statistics for the transfer: a file that `calibrate` wrote."
 )
 _workers = click.option("--workers", type=_FROM_1, help="Number of worker processes.")
+_config = click.option("--config", help="The config of a data set.")
+_split = click.option("--split", default="test", show_default=True, help="The split of a data set.")
+_encoder = click.option(
+    "--encoder", type=ENCODER, metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
+)
 
 _RECIPE_OPTIONS = (
     click.option(
@@ -513,7 +516,7 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
     show_default=True, help="The file to write.",
 )  # fmt: skip
 @click.option(
-    "--keep-vectors", type=click.IntRange(min=0), metavar="N", default=0, show_default=True,
+    "--keep-vectors", type=_FROM_0, metavar="N", default=0, show_default=True,
     help="Write N of the pictures' vectors too: the transfers barycentric and aniso_align need them, up to 10,000.",
 )  # fmt: skip
 @_json
@@ -544,9 +547,7 @@ def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictu
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @_with(_pictures(2000))
-@click.option(
-    "--encoder", type=ENCODER, metavar="ENCODER", help="The set's encoder, if it is not where the recipe says."
-)
+@_encoder
 @click.option("--num-texts", type=click.IntRange(min=10), default=2000, show_default=True, help="Rows to compare.")
 @click.option("--plot/--no-plot", default=True, help="Draw the plot.")
 @_yes
@@ -580,10 +581,10 @@ def gap(
 @click.option(
     "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real pictures with labels, or with questions."
 )
-@click.option("--config", help="The config of a data set.")
-@click.option("--split", default="test", show_default=True, help="The split of a data set.")
+@_config
+@_split
 @click.option("--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number.")
-@click.option("--encoder", type=ENCODER, metavar="ENCODER", help="The encoder, if it is not where the set says.")
+@_encoder
 @click.option(
     "--image-statistics", type=_FILE, metavar="FILE", help="A file of `calibrate`, for a model whose set has none."
 )
@@ -630,8 +631,8 @@ def evaluate(
     help="The evaluation set's texts: a .txt, .csv, .tsv, .jsonl, .json or .parquet file, or a Hub data set.",
 )
 @click.option("--column", help="The text column; required for a data set and for a file with several columns.")
-@click.option("--config", help="The config of a data set.")
-@click.option("--split", default="test", show_default=True, help="The split of a data set.")
+@_config
+@_split
 @click.option("--name", help="The name in the card.  [default: the name of the file or data set]")
 @_json
 def overlap(
@@ -728,7 +729,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
     from unicorn_hf.pipeline.planning import plan
 
     told = ("encoder", "column", "domain", "license", "model", "title", "languages")
-    recipe = import_recipe(files, overrides=_given(options, _IMPORT_KEYS), **{name: options[name] for name in told})
+    recipe = import_recipe(files, **{name: options.pop(name) for name in told}, overrides=_given(options))
     push = PushOptions(private=options["private"], overwrite=options["overwrite"])
     _build(plan(recipe, out, options["work_dir"]), out, push=options["repo_id"], options=push)
 
@@ -1006,7 +1007,7 @@ def _overrides(recipe: str, kind: str, options: dict[str, Any]) -> dict[str, obj
     """Dotted recipe keys for the options given; `kind` is the kind of the recipe's engine."""
     names_engine = any(options.get(name) not in (None, ()) for name in ("engine", "llm", "base_url"))
     engine = _engine_overrides(recipe, kind, options) if names_engine else {}
-    given = _given(options, _IMPORT_KEYS | _BUILD_KEYS) | engine | _seed_overrides(options)
+    given = _given(options) | engine | _seed_overrides(options)
     return given | dict(map(_setting, options.get("settings", ())))
 
 
@@ -1021,8 +1022,8 @@ def _setting(text: str) -> tuple[str, object]:
     raise InputError(f"--set {text}: expected KEY=VALUE", "For example: --set captions.sampling.temperature=0.9")
 
 
-def _given(options: dict[str, Any], keys: dict[str, str]) -> dict[str, object]:
-    given = {key: options[name] for name, key in keys.items() if options.get(name) not in (None, ())}
+def _given(options: dict[str, Any]) -> dict[str, object]:
+    given = {key: options[name] for name, key in _KEYS.items() if options.get(name) not in (None, ())}
     return {
         key: str(value.expanduser().absolute()) if isinstance(value, Path) else value for key, value in given.items()
     }

@@ -1,7 +1,8 @@
 """Read a published folder's rows in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,25 @@ def batches(folder: Path, config: str, columns: list[str]) -> Iterator[pa.Record
     Raises:
         InputError: there is no set, a file cannot be read, or its columns differ from those that a build writes.
     """
+    yield from _read(folder, config, columns, partial(by_group, batch_size=BATCH_ROWS, columns=columns))
+
+
+def _read(
+    folder: Path, config: str, columns: list[str], read: Callable[[pq.ParquetFile], Iterator[pa.RecordBatch]]
+) -> Iterator[pa.RecordBatch]:
+    """Check the batches that `read` yields of each file."""
     vectors: pa.DataType | None = None
     for name in _shards(folder, config):
         start = 0
         with _opened(folder, name) as file:
-            for batch in by_group(file, batch_size=BATCH_ROWS, columns=columns):
+            for batch in read(file):
                 found = fitting(batch, columns, str(folder / name), start)
-                vectors = _same_vectors(found, vectors, folder / name)
+                if _VECTORS in columns:
+                    kind = found.schema.field(_VECTORS).type
+                    if vectors not in (None, kind):
+                        message = f"{folder / name}: {_VECTORS} has the type {kind}, but earlier files have {vectors}"
+                        raise InputError(message, _ADVICE)
+                    vectors = kind
                 yield found
                 start += batch.num_rows
 
@@ -96,15 +109,6 @@ def _has_null(array: pa.Array) -> bool:
     return False
 
 
-def _same_vectors(batch: pa.RecordBatch, before: pa.DataType | None, path: Path) -> pa.DataType | None:
-    if _VECTORS not in batch.schema.names:
-        return None
-    kind = batch.schema.field(_VECTORS).type
-    if before not in (None, kind):
-        raise InputError(f"{path}: {_VECTORS} has the type {kind}, but earlier files have {before}", _ADVICE)
-    return kind
-
-
 def num_rows(folder: Path, config: str) -> int:
     """Count the rows of a config.
 
@@ -128,18 +132,18 @@ def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Tab
     """
     total = num_rows(folder, config)
     wanted = np.unique(np.linspace(0, total - 1, min(number, total)).astype(np.int64))
-    found: list[pa.RecordBatch] = []
-    vectors: pa.DataType | None = None
     start = 0
-    for name in _shards(folder, config):
-        with _opened(folder, name) as file:
-            for group in range(file.num_row_groups):
-                end = start + file.metadata.row_group(group).num_rows
-                here = wanted[(wanted >= start) & (wanted < end)] - start
-                for batch in _taken(file, group, columns, here) if len(here) else ():
-                    found.append(fitting(batch, columns, str(folder / name)))
-                    vectors = _same_vectors(found[-1], vectors, folder / name)
-                start = end
+
+    def taken(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        nonlocal start
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            here = wanted[(wanted >= start) & (wanted < end)] - start
+            if len(here):
+                yield from _taken(file, group, columns, here)
+            start = end
+
+    found = list(_read(folder, config, columns, taken))
     return pa.Table.from_batches(found).combine_chunks() if found else pa.table({name: [] for name in columns})
 
 
@@ -162,8 +166,13 @@ def vectors_of(rows: pa.RecordBatch | pa.Table) -> NDArray[Any]:
     if column.null_count:
         raise InputError(f"{column.null_count:,} rows have no vector: {_VECTORS} is null", _ADVICE)
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(flat.reshape(len(column), -1))
+    return np.ascontiguousarray(found_vectors(column)[0])
+
+
+def found_vectors(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The vectors of a column that are not null, (rows, dim), and their rows."""
+    rows = np.flatnonzero(np.asarray(column.is_valid()))
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), column.type.list_size), rows
 
 
 def _shards(folder: Path, config: str) -> list[str]:

@@ -192,7 +192,7 @@ def _tokens(text: str) -> float:
 
 def _shared(prompts: Sequence[str]) -> float:
     """Tokens that each of the sorted prompts shares with another one, which is then beside it."""
-    with_next = [_tokens(commonprefix(pair)) for pair in pairwise(prompts)]
+    with_next = [_tokens(commonprefix(pair)) for pair in pairwise(prompts)]  # noqa: RUF071 - these are no paths
     return sum(map(max, [0.0, *with_next], [*with_next, 0.0])) if prompts else 0.0
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.runtime.machine import gpus
 
 Group = tuple[str, ...]
 """Devices of one worker, as `CUDA_VISIBLE_DEVICES` names them."""
@@ -14,32 +15,23 @@ _NONE = ("", "-1", "NoDevFiles")
 
 
 def visible_gpus() -> list[str]:
-    """The devices in `CUDA_VISIBLE_DEVICES`, or else all of this machine; none without NVML."""
+    """The devices in `CUDA_VISIBLE_DEVICES`, or else all of this machine; none without nvidia-smi."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in _NONE]
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no module, no driver and no device raise different errors
-        return []
-    try:
-        return [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
-    finally:
-        pynvml.nvmlShutdown()
+    return [str(number) for number in range(len(gpus()))]
 
 
-def grouped(gpus: Sequence[str], size: int) -> list[Group]:
+def grouped(devices: Sequence[str], size: int) -> list[Group]:
     """Group neighbouring GPUs, `size` per group; a remainder stays unused.
 
     Raises:
         InputError: there are too few for one group.
     """
-    if len(gpus) < size:
+    if len(devices) < size:
         raise InputError(
-            f"a worker needs {size} GPUs (engine.tensor_parallel_size), but only {len(gpus)} are visible",
+            f"a worker needs {size} GPUs (engine.tensor_parallel_size), but only {len(devices)} are visible",
             "Use a smaller model, a smaller tensor_parallel_size or a machine with more GPUs, or set"
             " CUDA_VISIBLE_DEVICES.",
         )
-    return [tuple(gpus[start : start + size]) for start in range(0, len(gpus) - size + 1, size)]
+    return [tuple(devices[start : start + size]) for start in range(0, len(devices) - size + 1, size)]

@@ -16,12 +16,11 @@ from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
 from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.statistics import Statistics, read_statistics
-from unicorn_hf.cards.text import shortened
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
-from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.views.facts import facts_of
+from unicorn_hf.views.pages import shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -166,5 +165,4 @@ def _plain(text: str, style: str = "", *, limit: int = _MAX_TEXT) -> "Text":
     """Text without interpretation of rich's markup and the terminal's escape sequences."""
     from rich.text import Text
 
-    lines = shortened(text, limit).splitlines() or [""]
-    return Text("\n".join(map(visible, lines)), style)
+    return Text(shown_text(text, limit), style)

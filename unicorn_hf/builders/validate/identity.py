@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from unicorn_hf.builders.rows import found_vectors
 from unicorn_hf.builders.validate.report import Findings
-from unicorn_hf.builders.validate.rows import vectors_of
 
 SHARED = ("caption", "seed", "domain", "image_embedding")
 """Columns that must be equal in both configs."""
@@ -95,7 +95,7 @@ def _check_unique(ledger: Ledger, ids: NDArray[np.bytes_], order: NDArray[np.int
 
 def _contents(column: pa.Array) -> NDArray[np.uint64]:
     if isinstance(column, pa.FixedSizeListArray):
-        vectors, rows = vectors_of(column)
+        vectors, rows = found_vectors(column)
         digests = np.zeros(len(column), np.uint64)
         digests[rows] = [_number(vector.tobytes()) for vector in vectors]
         return digests

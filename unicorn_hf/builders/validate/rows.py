@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from unicorn_hf.builders.figures import ShardStatistics
+from unicorn_hf.builders.rows import found_vectors
 from unicorn_hf.builders.sketch import Sketch
 from unicorn_hf.builders.validate.report import Findings, quoted
 from unicorn_hf.core.choices import TASKS
@@ -103,7 +103,7 @@ class RowChecks:
                     yield "choices", f"turn {number}: {message}"
 
     def _check_vectors(self, column: pa.FixedSizeListArray, file: str, start: int) -> None:
-        vectors, rows = vectors_of(column)
+        vectors, rows = found_vectors(column)
         for row in np.flatnonzero(np.asarray(column.is_null())):
             self._add("empty", file, "null", start + int(row), "image_embedding")
         wide = vectors.astype(np.float64)
@@ -131,13 +131,6 @@ class RowChecks:
 
     def _add(self, kind: str, file: str, message: str, row: int, field: str) -> None:
         self.findings.add(kind, file, message, row=row, field=field)
-
-
-def vectors_of(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The vectors that are not null, and their rows."""
-    rows = np.flatnonzero(np.asarray(column.is_valid()))
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(len(rows), column.type.list_size), rows
 
 
 def problems_of_choice(question: str, answer: str) -> Iterator[str]:

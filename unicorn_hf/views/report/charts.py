@@ -5,6 +5,7 @@ Names go into text glyphs and hover fields, never into titles, axes or legends, 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from unicorn_hf.builders.figures import Bin
@@ -103,39 +104,35 @@ def _bars(
 ) -> Chart:
     """Draw horizontal bars with a name above each; several `series` are drawn side by side, as shares."""
     names = list(dict.fromkeys(name for counts in series.values() for name, _ in ranked(counts)))
-    wholes = {each: whole or sum(counts.values()) or 1 for each, counts in series.items()}
-    table = [
-        (
-            shown_text(name),
-            *(
-                cell
-                for each, counts in series.items()
-                for cell in (f"{counts.get(name, 0):,}", percent(counts.get(name, 0), wholes[each]))
-            ),
-        )
-        for name in names
-    ]
-    head = (of, *(cell for each in series for cell in (each, "share")))
     drawn = names[:_MAX_BARS]
     figure = empty_figure(height=46 * len(drawn) + 10 * len(drawn) * (len(series) - 1) + 12)
-    thickness = 0.4 / len(series)
-    longest = max(counts.get(name, 0) / wholes[each] for each, counts in series.items() for name in drawn) or 1
+    thickness, longest = 0.4 / len(series), 0.0
+    cells: list[tuple[list[str], list[str]]] = []
     for place, (each, counts) in enumerate(series.items()):
-        numbers = [counts.get(name, 0) for name in drawn]
-        shares = [value / wholes[each] for value in numbers]
+        total = whole or sum(counts.values()) or 1
+        numbers = [counts.get(name, 0) for name in names]
+        cells.append(([f"{number:,}" for number in numbers], [percent(number, total) for number in numbers]))
+        shares = [number / total for number in numbers[:_MAX_BARS]]
+        longest = max([longest, *shares])
         bars = figure.hbar(
             y="y", right="share", height=thickness * 0.92, color=colours[place], line_color=None,
             source=source(
                 y=[row + 0.02 + thickness * (place + 0.5) for row in range(len(drawn))],
                 share=shares,
-                num=[f"{value:,}" for value in numbers],
-                percent=[percent(value, wholes[each]) for value in numbers],
+                num=cells[-1][0][:_MAX_BARS],
+                percent=cells[-1][1][:_MAX_BARS],
                 name=[short(name, 48) for name in drawn],
             ),
         )  # fmt: skip
         figure.add_tools(hover([("", "@name"), (each, "@num"), ("share", "@percent")], bars))
+    # The text at the right of each bar.
+    if len(cells) > 1:
+        beside = [" · ".join(of_name) for of_name in zip(*(percents for _, percents in cells), strict=True)]
+    else:
+        beside = [f"{number}  ({share})" for number, share in zip(*cells[0], strict=True)]
     labels = [short(name, _MAX_LABEL) for name in drawn]
-    for x, align, texts in ((0, "left", labels), (longest, "right", _beside(drawn, series, wholes))):
+    longest = longest or 1
+    for x, align, texts in ((0, "left", labels), (longest, "right", beside[:_MAX_BARS])):
         figure.text(
             x=x, y="y", text="text", text_baseline="middle", text_align=align, text_font_size="13px", text_color=_INK,
             source=source(y=[row - 0.2 for row in range(len(drawn))], text=texts),
@@ -146,7 +143,9 @@ def _bars(
     figure.grid.visible = False
     if len(names) > _MAX_BARS:
         subtitle += f"; the {_MAX_BARS} largest of {len(names):,}"
-    return Chart(key, title, subtitle, head, table[:_MAX_TABLE], figure)
+    head = (of, *(cell for each in series for cell in (each, "share")))
+    table = list(zip(map(shown_text, names), *chain.from_iterable(cells), strict=True))[:_MAX_TABLE]
+    return Chart(key, title, subtitle, head, table, figure)
 
 
 def _columns(
@@ -209,14 +208,6 @@ def source(**columns: Sequence[object]) -> object:
     from bokeh.models import ColumnDataSource
 
     return ColumnDataSource({name: list(values) for name, values in columns.items()})
-
-
-def _beside(names: Sequence[str], series: Mapping[str, Mapping[str, int]], wholes: Mapping[str, int]) -> list[str]:
-    """The text at the right of each bar."""
-    if len(series) > 1:
-        return [" · ".join(percent(counts.get(n, 0), wholes[each]) for each, counts in series.items()) for n in names]
-    ((each, counts),) = series.items()
-    return [f"{counts[name]:,}  ({percent(counts[name], wholes[each])})" for name in names]
 
 
 def short(name: str, limit: int) -> str:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jinja2.utils import htmlsafe_json_dumps
 from numpy.typing import NDArray
 
 from unicorn_hf.builders.places import CONFIGS
-from unicorn_hf.builders.rows import spread, vectors_of
+from unicorn_hf.builders.rows import found_vectors, spread
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.views.pages import shown_text
 
@@ -68,7 +67,10 @@ def _of_config(folder: Path, config: str, number: int) -> Sample | None:
     table = spread(folder, config, columns, number)
     if not table.num_rows:
         return None
-    vectors = _vectors(table)
+    column = table.column("image_embedding").combine_chunks()
+    vectors = np.full((len(column), column.type.list_size), np.nan)
+    there, places = found_vectors(column)
+    vectors[places] = there
     found = table.drop_columns("image_embedding").to_pylist()
     rows = [_shown(config, row) for row in found]
     sizes = np.array([len(htmlsafe_json_dumps(asdict(row))) for row in rows])
@@ -76,15 +78,6 @@ def _of_config(folder: Path, config: str, number: int) -> Sample | None:
     while sizes[::step].sum() > _MAX_BYTES:
         step *= 2
     return Sample(rows[::step], [row["id"] for row in found[::step]], vectors[::step])
-
-
-def _vectors(table: pa.Table) -> NDArray[np.float64]:
-    column = table.column("image_embedding").combine_chunks()
-    there = np.asarray(column.is_valid())
-    vectors = np.full((len(column), column.type.list_size), np.nan)
-    for batch in table.filter(pa.array(there)).combine_chunks().to_batches():
-        vectors[there] = vectors_of(batch)
-    return vectors
 
 
 def _shown(config: str, row: dict[str, Any]) -> SampledRow:
