@@ -80,23 +80,21 @@ def fitting(
 
 
 def _cast(array: pa.Array, column: str, name: str) -> pa.Array:
+    kind = array.type
     if column == _VECTORS:
-        if not _are_vectors(array.type):
-            raise InputError(f"{name}: {column} has the type {array.type}, not vectors of one size", _ADVICE)
+        sized = pa.types.is_fixed_size_list(kind) and kind.list_size > 0
+        if not sized or kind.value_type not in (pa.float16(), pa.float32()):
+            raise InputError(f"{name}: {column} has the type {kind}, not vectors of one size", _ADVICE)
         return array
-    wanted = _TYPES.get(column, array.type)
+    wanted = _TYPES.get(column, kind)
     try:
         found = array.cast(wanted)
         found.validate(full=True)
     except pa.ArrowException as error:
         raise InputError(
-            f"{name}: {column} has the type {array.type}, but a build writes {wanted}: {error}", _ADVICE
+            f"{name}: {column} has the type {kind}, but a build writes {wanted}: {error}", _ADVICE
         ) from error
     return found
-
-
-def _are_vectors(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) and kind.list_size > 0 and kind.value_type in (pa.float16(), pa.float32())
 
 
 def _has_null(array: pa.Array) -> bool:
@@ -134,26 +132,23 @@ def spread(folder: Path, config: str, columns: list[str], number: int) -> pa.Tab
     wanted = np.unique(np.linspace(0, total - 1, min(number, total)).astype(np.int64))
     start = 0
 
+    def here(num_rows: int) -> NDArray[np.int64]:
+        """Which of the next rows are wanted."""
+        first, last = np.searchsorted(wanted, (start, start + num_rows))
+        return wanted[first:last] - start
+
     def taken(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
         nonlocal start
         for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            here = wanted[(wanted >= start) & (wanted < end)] - start
-            if len(here):
-                yield from _taken(file, group, columns, here)
-            start = end
+            if not len(here(num_rows := file.metadata.row_group(group).num_rows)):
+                start += num_rows
+                continue
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns):
+                yield batch.take(pa.array(here(batch.num_rows)))
+                start += batch.num_rows
 
     found = list(_read(folder, config, columns, taken))
     return pa.Table.from_batches(found).combine_chunks() if found else pa.table({name: [] for name in columns})
-
-
-def _taken(file: pq.ParquetFile, group: int, columns: list[str], rows: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """Read rows of a row group by their ascending numbers in it."""
-    start = 0
-    for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns):
-        here = rows[(rows >= start) & (rows < start + batch.num_rows)] - start
-        yield batch.take(pa.array(here))
-        start += batch.num_rows
 
 
 def vectors_of(rows: pa.RecordBatch | pa.Table) -> NDArray[Any]:

@@ -72,23 +72,20 @@ class DataFile:
     def tables(self) -> Iterator[pa.Table]:
         try:
             with _open(self.file) as stream:
-                yield from self._published(stream) if self._is_parquet else self._original(stream)
+                if not self._is_parquet:
+                    for table in original.tables(stream, Path(self.name).name, self.config):
+                        yield table.select(self.columns or table.column_names)
+                    return
+                with reading_parquet(self.name, _GET_AGAIN):
+                    for batch in by_group(pq.ParquetFile(stream), columns=self.columns):
+                        found = batch if self.columns is None else fitting(batch, self.columns, self.name, nulls=True)
+                        yield pa.Table.from_batches([found])
         except InputError as error:
             raise UnreadableError(error.message, error.advice) from error
 
     @property
     def _is_parquet(self) -> bool:
         return self.name.endswith(".parquet")
-
-    def _published(self, stream: IO[bytes]) -> Iterator[pa.Table]:
-        with reading_parquet(self.name, _GET_AGAIN):
-            for batch in by_group(pq.ParquetFile(stream), columns=self.columns):
-                found = batch if self.columns is None else fitting(batch, self.columns, self.name, nulls=True)
-                yield pa.Table.from_batches([found])
-
-    def _original(self, stream: IO[bytes]) -> Iterator[pa.Table]:
-        for table in original.tables(stream, Path(self.name).name, self.config):
-            yield table.select(self.columns or table.column_names)
 
 
 class Unicorn(datasets.ArrowBasedBuilder):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from unicorn_hf.rented.hardware import Gpu
 from unicorn_hf.rented.offers import Offer, find_offers
 from unicorn_hf.rented.shapes import Shape, language_model, text_encoder
 from unicorn_hf.rented.speed import WITHIN, Engine, encoding_seconds
-from unicorn_hf.rented.work import StageWork, Work
+from unicorn_hf.rented.work import Work
 
 _HOUR_S = 3600
 _ENGINE_START_S = 90
@@ -130,10 +130,11 @@ class Rental:
         loads = [stage.load for stage in (work.captions, work.instructions)]
         engine_s = sum(map(engine.seconds, loads)) / workers if engine else 0.0
         tokens = work.captions.output_tokens + work.instructions.output_tokens
+        loaded = sum(shape.num_bytes for shape in (self.model, self.encoder) if shape)
         return Quote(
             **facts,
             workers=workers,
-            start_hours=self._start_s() / _HOUR_S,
+            start_hours=(_INSTALL_S + loaded / _DOWNLOAD_BYTES_PER_S + (_ENGINE_START_S if engine else 0)) / _HOUR_S,
             engine_hours=engine_s / _HOUR_S,
             encoder_hours=self._encoder_hours(offer.gpu, work, workers),
             in_flight=int(engine.num_in_flight(loads[0])) if engine else 0,
@@ -150,10 +151,6 @@ class Rental:
             size = f"the encoder's weights take {self.encoder.num_bytes / 1e9:,.1f} GB"
             return f"{size}, a {offer.gpu.name} has {offer.gpu.num_bytes / 1e9:,.0f}", "choose another --encoder"
         return None
-
-    def _start_s(self) -> float:
-        loaded = sum(shape.num_bytes for shape in (self.model, self.encoder) if shape)
-        return _INSTALL_S + loaded / _DOWNLOAD_BYTES_PER_S + (_ENGINE_START_S if self.model else 0)
 
     def _encoder_hours(self, gpu: Gpu, work: Work, workers: int) -> float | None:
         asked = self.recipe.representations
@@ -182,7 +179,13 @@ def lines(found: Quotes) -> list[str]:
     work = found.work
     told = [f"On rented GPUs: calculated, within a factor of {found.within:g}. The work is from {work.source}."]
     for name, stage in (("captions", work.captions), ("conversations", work.instructions)):
-        told += [f"{name:>15}  {_work(stage)}"] if stage.requests else []
+        if stage.requests:
+            load = stage.load
+            told.append(
+                f"{name:>15}  {stage.rows:,} rows from {stage.candidates:,.0f} candidates: {stage.requests:,.0f}"
+                f" requests, {load.prompt_tokens:,.0f} tokens in ({load.shared_tokens:,.0f} shared),"
+                f" {load.output_tokens:,.0f} out"
+            )
     told.append("")
     width = max(len(one.name) for one in found.machines)
     for one in found.machines:
@@ -190,16 +193,9 @@ def lines(found: Quotes) -> list[str]:
         told += [f"{one.name:>{width}}  {first}", *(f"{'':{width}}  {text}" for text in more)]
     if rented := [one for one in found.machines if one.is_flavor and not one.problem]:
         best = min(rented, key=lambda one: math.inf if one.cost is None else one.cost)
-        told += ["", "To rent the cheapest (docs/rent.md):", f"  {_command(best)}"]
+        rent = ["hf", "jobs", "uv", "run", "--flavor", best.name, "--timeout", f"{best.timeout_hours}h"]
+        told += ["", "To rent the cheapest (docs/rent.md):", f"  {shlex.join(rent)} build.py RECIPE --push ORG/NAME"]
     return told
-
-
-def _work(stage: StageWork) -> str:
-    load = stage.load
-    return (
-        f"{stage.rows:,} rows from {stage.candidates:,.0f} candidates: {stage.requests:,.0f} requests,"
-        f" {load.prompt_tokens:,.0f} tokens in ({load.shared_tokens:,.0f} shared), {load.output_tokens:,.0f} out"
-    )
 
 
 def _told(one: Quote) -> list[str]:
@@ -213,8 +209,3 @@ def _told(one: Quote) -> list[str]:
         f"start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder} hours",
         f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests at once in each of {one.workers} workers",
     ]
-
-
-def _command(one: Quote) -> str:
-    words = ["hf", "jobs", "uv", "run", "--flavor", one.name, "--timeout", f"{one.timeout_hours}h"]
-    return f"{shlex.join(words)} build.py RECIPE --push ORG/NAME"

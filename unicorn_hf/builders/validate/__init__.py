@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unicorn_hf.builders.figures import ConfigFacts, ShardFacts, WordFacts
+from unicorn_hf.builders.figures import ConfigFacts, WordFacts
 from unicorn_hf.builders.places import CONFIGS, data_files, file_names
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
@@ -137,8 +137,12 @@ class _Check:
         facts = self._facts.by_config()[config] if self._facts else None
         self._check_listing(config, shards, facts)
         # Imported vectors may have any norm.
-        imported = self._recipe is not None and not parse_encoder(self._recipe.representations.encoder).encodes
-        unit = not imported and (not self._facts or _has_unit_norm(self._facts.representations.transfer))
+        unit = self._recipe is None or parse_encoder(self._recipe.representations.encoder).encodes
+        if self._facts and unit:
+            transfer = self._facts.representations.transfer
+            known = TRANSFERS.loadable().get(transfer)
+            # One that is not installed may give any norm too.
+            unit = known.unit_norm if known else ":" not in transfer
         checks, ledger = RowChecks(self.findings, config, self._recipe, unit), Ledger()
         said = {shard.file: shard for shard in facts.shards} if facts else {}
         for name in shards:
@@ -151,15 +155,11 @@ class _Check:
                 message = f"{ledger.num_rows - before:,} rows, but {STATISTICS} says {shard.num_rows:,}"
                 self.findings.add("counts", name, message)
             path = self.folder / name
-            if shard and not self._is(path, shard):
+            if shard and (path.stat().st_size != shard.num_bytes or (self.whole and file_sha256(path) != shard.sha256)):
                 self.findings.add("hash", name, f"size or sha256 differs from {STATISTICS}")
         if facts and self.whole:
             self._check_sums(config, facts, checks, ledger)
         return ledger
-
-    def _is(self, path: Path, shard: ShardFacts) -> bool:
-        same_size = path.stat().st_size == shard.num_bytes
-        return same_size and (not self.whole or file_sha256(path) == shard.sha256)
 
     def _check_listing(self, config: str, shards: list[str], facts: ConfigFacts | None) -> None:
         if not shards and (facts is None or facts.num_rows):
@@ -245,9 +245,3 @@ class _Check:
                         self.findings.add("not_finite", TRANSFER, "it contains infinity or NaN", field=key)
         except (SafetensorError, OSError, TypeError) as error:
             self.findings.add("unreadable", TRANSFER, f"not readable as safetensors: {quoted(str(error))}")
-
-
-def _has_unit_norm(transfer: str) -> bool:
-    """Whether a transfer's vectors have unit norm; unknown for a transfer that is not installed."""
-    known = TRANSFERS.loadable().get(transfer)
-    return known.unit_norm if known else ":" not in transfer
