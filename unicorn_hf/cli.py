@@ -398,12 +398,12 @@ def _plan(
     planned: "Plan", *, sample: int, workers: int | None = None, as_json: bool = False, gpus: Sequence[str] = (),
     ask: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
-    from unicorn_hf import rented
     from unicorn_hf.estimate import estimate, lines
     from unicorn_hf.needed import requests_needed
+    from unicorn_hf.rented import quotes, work
 
-    rental = rented.Rental.of(planned.recipe, gpus, workers) if gpus else None
-    samples = sample > 0 and (rental is None or rented.can_sample(planned.recipe))
+    rental = quotes.Rental.of(planned.recipe, gpus, workers) if gpus else None
+    samples = sample > 0 and (rental is None or work.can_sample(planned.recipe))
     if samples:
         ask()
     need = requests_needed(planned)
@@ -416,8 +416,8 @@ def _plan(
     told = ["", *lines(found)] if found else ["No requests were sent, and nothing was written."]
     document: dict[str, object] = {"needed": need, **dict(found or ())}
     if rental:
-        document["rented"] = quotes = rental.quotes(rented.work_of(planned.recipe, found))
-        told += ["", *rented.lines(quotes)]
+        document["rented"] = on_gpus = rental.quotes(work.work_of(planned.recipe, found))
+        told += ["", *quotes.lines(on_gpus)]
     _print_json(document) if as_json else _echo("\n".join(told))
 
 

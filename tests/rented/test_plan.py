@@ -12,7 +12,8 @@ from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from tests.rented.configs import CLIP, OPEN_CLIP, QWEN_7B, QWEN_7B_AWQ
 from unicorn_hf import load_recipe
-from unicorn_hf.rented import Quote, Rental, work_of
+from unicorn_hf.rented.quotes import Quote, Rental
+from unicorn_hf.rented.work import work_of
 
 MODEL = "maker/seven"
 CLOSED = {"HF_ENDPOINT": "http://127.0.0.1:9"}

@@ -9,7 +9,7 @@ from tests.builds import write_seeds
 from unicorn_hf import InputError, Recipe, load_recipe
 from unicorn_hf.estimate import Amount, Estimate, StageEstimate
 from unicorn_hf.hub.regenerate import child_recipe, read_published
-from unicorn_hf.rented import can_sample, work_of
+from unicorn_hf.rented.work import can_sample, work_of
 
 PUBLISHED = Path(__file__).parents[1] / "golden" / "published" / "form-3"
 

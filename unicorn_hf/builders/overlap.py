@@ -1,6 +1,6 @@
 """Find rows that share text with an evaluation set, and so would contaminate the evaluation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from unicorn_hf.builders.places import CONFIGS
@@ -14,7 +14,6 @@ RUN_WORDS = 8
 
 PaLM (2204.02311, section 8) and others use 8; GPT-3 (2005.14165, appendix C) 8 to 13.
 """
-_COLUMNS = ("caption", "seed", "conversations")
 _NUM_EXAMPLES = 3
 
 
@@ -65,12 +64,13 @@ def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progr
     progress.start("overlap", sum(num_rows(folder, config) for config in CONFIGS))
     numbers, examples, add = dict.fromkeys(CONFIGS, 0), list[str](), progress.counter()
     for config in CONFIGS:
-        columns = _COLUMNS if config == "instruction" else _COLUMNS[:2]
-        for row_id, own in _rows(folder, config, columns):
+        columns = ["id", "caption", "seed", *(["conversations"] if config == "instruction" else [])]
+        for row in (row for batch in batches(folder, config, columns) for row in batch.to_pylist()):
+            own = [row["caption"], row["seed"], *(turn["value"] for turn in row.get("conversations", ()))]
             if any(map(texts.overlap, own)):
                 numbers[config] += 1
-                if len(examples) < _NUM_EXAMPLES and row_id not in examples:
-                    examples.append(row_id)
+                if len(examples) < _NUM_EXAMPLES and row["id"] not in examples:
+                    examples.append(row["id"])
             add(1)
     progress.finish()
     facts = OverlapFacts(
@@ -81,11 +81,3 @@ def overlapping(folder: Path, name: str, texts: EvaluationTexts, progress: Progr
         num_instruction=numbers["instruction"],
     )
     return facts, examples
-
-
-def _rows(folder: Path, config: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each row's id and texts."""
-    for batch in batches(folder, config, ["id", *columns]):
-        for row in batch.to_pylist():
-            turns = [turn["value"] for turn in row.get("conversations") or ()]
-            yield row["id"], [text for text in (row["caption"], row["seed"], *turns) if text]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from unicorn_hf.builders.original import COLUMNS
 from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _MAX_RAW = 400
 _MAX_TEXT = 3_000
 
@@ -81,7 +81,7 @@ def look(
 
 
 def _rows(folder: Path, config: str, number: int, having: str | None) -> list[dict[str, Any]]:
-    columns = [*_COLUMNS, *(["task"] if config == "instruction" else [])]
+    columns = list(COLUMNS[config])
     if not having:
         rows: list[dict[str, Any]] = spread(folder, config, columns, number).to_pylist()
         return rows

@@ -1,61 +1,78 @@
-"""The page's charts, drawn by Bokeh from the statistics; each has a table with the same figures.
+"""The page's charts from the statistics: tables with a bar for each count, and histograms drawn by Bokeh.
 
-Names go into text glyphs and hover fields, never into titles, axes or legends, where Bokeh interprets TeX.
+Names go into the page, text glyphs and hover fields, never into titles, axes or legends, where Bokeh interprets TeX.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from unicorn_hf.builders.figures import Bin
-from unicorn_hf.cards.formats import percent, ranked
+from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.views.pages import shown_text
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class with the name of a function
 
-FIRST, SECOND, _LEFT_OUT = "#4c6ef5", "#f59f00", "#e8590c"
+FIRST, SECOND = "#4c6ef5", "#f59f00"
 _INK = "#5b6472"
-_MAX_BARS = 12
-_MAX_LABEL = 30
+_MAX_TICKS = 12
 _MAX_TABLE = 200
 
 
 @dataclass(frozen=True)
+class Bars:
+    """A table with a bar for each count."""
+
+    title: str
+    subtitle: str
+    of: str
+    """What the rows are."""
+    series: Mapping[str, Mapping[str, int]]
+    whole: int | None = None
+    """What the shares are of; by default the sum of a series."""
+
+    def rows(self) -> Iterator[tuple[str, list[tuple[int, int, float]]]]:
+        """Each name, the largest counts first, with its count, whole and length of the bar (0 to 100) by series."""
+        names = list(dict.fromkeys(name for counts in self.series.values() for name, _ in ranked(counts)))
+        wholes = [self.whole or sum(counts.values()) or 1 for counts in self.series.values()]
+        found = [[counts.get(name, 0) for counts in self.series.values()] for name in names[:_MAX_TABLE]]
+        longest = max((num / of for row in found for num, of in zip(row, wholes, strict=True)), default=0) or 1
+        for name, row in zip(names, found, strict=False):
+            yield name, [(num, of, round(100 * num / of / longest, 1)) for num, of in zip(row, wholes, strict=True)]
+
+
+@dataclass(frozen=True)
 class Chart:
-    """A chart and its table."""
+    """A histogram and its table."""
 
     key: str
     title: str
     subtitle: str
     head: tuple[str, ...]
     table: Sequence[tuple[str, ...]]
-    """Label and figures of each bar, in the order of `head`."""
+    """Label and figures of each column, in the order of `head`."""
     figure: "Figure"
 
 
-def rejection_charts(facts: Statistics) -> dict[str, Chart]:
-    """Draw a chart for each stage with rejections."""
+def rejection_charts(facts: Statistics) -> dict[str, Bars]:
+    """A table for each stage with rejections."""
     stages = {"captions": ("captions", facts.captions), "instructions": ("conversations", facts.instructions)}
     return {
-        stage: _bars(
-            f"rejected-{stage}",
+        stage: Bars(
             f"Rejected {what}",
             f"{of.num_rejected:,} of {of.num_candidates:,} candidates were rejected",
             "reason",
             {"rejected": of.rejected},
             of.num_candidates,
-            colours=(_LEFT_OUT,),
         )
         for stage, (what, of) in stages.items()
         if of.rejected
     }
 
 
-def charts_of(facts: Statistics) -> Iterator[Chart]:
-    """Draw the charts, without empty ones."""
+def charts_of(facts: Statistics) -> Iterator[Bars | Chart]:
+    """The charts, without empty ones."""
     rows, conversations = facts.pretrain.num_rows, facts.instruction.num_rows
     yield _columns(
         "caption-lengths",
@@ -67,9 +84,8 @@ def charts_of(facts: Statistics) -> Iterator[Chart]:
     )
     if facts.instruction.per_task:
         tasks = {name.replace("_", " "): value for name, value in facts.instruction.per_task.items()}
-        yield _bars("tasks", "Tasks", f"{conversations:,} conversations", "task", {"conversations": tasks})
-    yield _bars(
-        "domains",
+        yield Bars("Tasks", f"{conversations:,} conversations", "task", {"conversations": tasks})
+    yield Bars(
         "Domains",
         "rows of pretrain (blue) and of instruction (amber), as shares of each",
         "domain",
@@ -78,7 +94,7 @@ def charts_of(facts: Statistics) -> Iterator[Chart]:
     if facts.instruction.question_words:
         words = facts.instruction.question_words
         subtitle = f"{sum(words.values()):,} questions of the conversations"
-        yield _bars("question-words", "First words of questions", subtitle, "word", {"questions": words})
+        yield Bars("First words of questions", subtitle, "word", {"questions": words})
     if turns := facts.instruction.turns:
         bins = [Bin(first=pairs, last=pairs, num=turns.get(pairs, 0)) for pairs in range(min(turns), max(turns) + 1)]
         yield _columns(
@@ -90,62 +106,7 @@ def charts_of(facts: Statistics) -> Iterator[Chart]:
         )
     if letters := facts.instruction.answer_letters:
         subtitle = f"{sum(letters.values()):,} multiple-choice questions, by the letter of the correct option"
-        yield _bars("letters", "Correct options", subtitle, "letter", {"questions": letters})
-
-
-def _bars(
-    key: str,
-    title: str,
-    subtitle: str,
-    of: str,
-    series: Mapping[str, Mapping[str, int]],
-    whole: int | None = None,
-    colours: Sequence[str] = (FIRST, SECOND),
-) -> Chart:
-    """Draw horizontal bars with a name above each; several `series` are drawn side by side, as shares."""
-    names = list(dict.fromkeys(name for counts in series.values() for name, _ in ranked(counts)))
-    drawn = names[:_MAX_BARS]
-    figure = empty_figure(height=46 * len(drawn) + 10 * len(drawn) * (len(series) - 1) + 12)
-    thickness, longest = 0.4 / len(series), 0.0
-    cells: list[tuple[list[str], list[str]]] = []
-    for place, (each, counts) in enumerate(series.items()):
-        total = whole or sum(counts.values()) or 1
-        numbers = [counts.get(name, 0) for name in names]
-        cells.append(([f"{number:,}" for number in numbers], [percent(number, total) for number in numbers]))
-        shares = [number / total for number in numbers[:_MAX_BARS]]
-        longest = max([longest, *shares])
-        bars = figure.hbar(
-            y="y", right="share", height=thickness * 0.92, color=colours[place], line_color=None,
-            source=source(
-                y=[row + 0.02 + thickness * (place + 0.5) for row in range(len(drawn))],
-                share=shares,
-                num=cells[-1][0][:_MAX_BARS],
-                percent=cells[-1][1][:_MAX_BARS],
-                name=[short(name, 48) for name in drawn],
-            ),
-        )  # fmt: skip
-        figure.add_tools(hover([("", "@name"), (each, "@num"), ("share", "@percent")], bars))
-    # The text at the right of each bar.
-    if len(cells) > 1:
-        beside = [" · ".join(of_name) for of_name in zip(*(percents for _, percents in cells), strict=True)]
-    else:
-        beside = [f"{number}  ({share})" for number, share in zip(*cells[0], strict=True)]
-    labels = [short(name, _MAX_LABEL) for name in drawn]
-    longest = longest or 1
-    for x, align, texts in ((0, "left", labels), (longest, "right", beside[:_MAX_BARS])):
-        figure.text(
-            x=x, y="y", text="text", text_baseline="middle", text_align=align, text_font_size="13px", text_color=_INK,
-            source=source(y=[row - 0.2 for row in range(len(drawn))], text=texts),
-        )  # fmt: skip
-    figure.x_range.update(start=0, end=longest)
-    figure.y_range.update(start=len(drawn) - 0.5, end=-0.5)
-    figure.axis.visible = False
-    figure.grid.visible = False
-    if len(names) > _MAX_BARS:
-        subtitle += f"; the {_MAX_BARS} largest of {len(names):,}"
-    head = (of, *(cell for each in series for cell in (each, "share")))
-    table = list(zip(map(shown_text, names), *chain.from_iterable(cells), strict=True))[:_MAX_TABLE]
-    return Chart(key, title, subtitle, head, table, figure)
+        yield Bars("Correct options", subtitle, "letter", {"questions": letters})
 
 
 def _columns(
@@ -175,7 +136,7 @@ def _columns(
     figure.xgrid.visible = False
     for axis in (figure.xaxis, figure.yaxis):
         axis.formatter = NumeralTickFormatter(format="0,0")
-    if len(bins) <= _MAX_BARS and all(one.first == one.last for one in bins):
+    if len(bins) <= _MAX_TICKS and all(one.first == one.last for one in bins):
         figure.xaxis.ticker = FixedTicker(ticks=[one.first for one in bins])
     table = [(label, f"{one.num:,}") for label, one in zip(labels, bins, strict=True)]
     return Chart(key, title, subtitle, head, table, figure)
@@ -208,8 +169,3 @@ def source(**columns: Sequence[object]) -> object:
     from bokeh.models import ColumnDataSource
 
     return ColumnDataSource({name: list(values) for name, values in columns.items()})
-
-
-def short(name: str, limit: int) -> str:
-    line = " ".join(name.split())
-    return shown_text(line if len(line) <= limit else f"{line[: limit - 1]}…")

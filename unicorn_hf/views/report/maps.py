@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unicorn_hf.views.report.charts import FIRST, SECOND, Chart, empty_figure, hover, short, source
+from unicorn_hf.views.pages import shown_text
+from unicorn_hf.views.report.charts import FIRST, SECOND, Chart, empty_figure, hover, source
 from unicorn_hf.views.report.plane import COSINE_BINS, Plane, Side
 from unicorn_hf.views.report.rows import SampledRow
 
@@ -68,7 +69,7 @@ def map_of(plane: Plane, rows: Sequence[SampledRow]) -> Map:
         colour=[groups[number_of[row.domain]].colour for row in shown],
         marker=[groups[number_of[row.domain]].marker for row in shown],
         alpha=[0.7] * len(shown),
-        domain=[short(row.domain, _TIP_WIDTH) for row in shown],
+        domain=[_short(row.domain, _TIP_WIDTH) for row in shown],
         **_tip_columns(shown),
         **{
             f"{axis}_{key}": [round(float(value), 5) for value in side.points[:, column]]
@@ -133,7 +134,7 @@ def _groups(domains: list[str]) -> tuple[list[Group], dict[str, int]]:
     """The groups, and the index of each domain's group."""
     ranked = sorted(Counter(domains).items(), key=lambda item: (-item[1], item[0]))
     own = ranked if len(ranked) <= len(_LOOKS) else ranked[: len(_LOOKS) - 1]
-    groups = [Group(short(name, 40), name, number, *look) for (name, number), look in zip(own, _LOOKS, strict=False)]
+    groups = [Group(_short(name, 40), name, number, *look) for (name, number), look in zip(own, _LOOKS, strict=False)]
     if rest := ranked[len(own) :]:
         groups.append(Group(f"{len(rest)} other domains", None, sum(number for _, number in rest), *_LOOKS[-1]))
     return groups, {name: min(place, len(groups) - 1) for place, (name, _) in enumerate(ranked)}
@@ -165,3 +166,8 @@ def _figure(key: str, points: object) -> "Figure":
     )
     figure.add_tools(HoverTool(tooltips=_TIP, renderers=[drawn], point_policy="snap_to_data", limit=1))
     return figure
+
+
+def _short(name: str, limit: int) -> str:
+    line = " ".join(name.split())
+    return shown_text(line if len(line) <= limit else f"{line[: limit - 1]}…")

@@ -18,7 +18,7 @@ from unicorn_hf.runtime.files import write_text
 from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of, scores_of
 from unicorn_hf.views.inspect import look
 from unicorn_hf.views.pages import hashes, page_script, page_style, page_template
-from unicorn_hf.views.report.charts import charts_of, rejection_charts
+from unicorn_hf.views.report.charts import Chart, charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
 from unicorn_hf.views.report.plane import laid_out
 from unicorn_hf.views.report.rows import Sample, sample
@@ -67,7 +67,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     plane_map = map_of(plane, sampled.rows) if plane else None
     charts, rejected = list(charts_of(view.statistics)), rejection_charts(view.statistics)
     on_map = [*plane_map.panels, plane_map.cosines] if plane_map else []
-    figures = {chart.key: chart.figure for chart in (*charts, *rejected.values(), *on_map)}
+    figures = {chart.key: chart.figure for chart in (*charts, *on_map) if isinstance(chart, Chart)}
     scripts = [_bokeh_script(), page_script() + (_HERE / "page.js").read_text(encoding="utf-8")]
     return page_template(_HERE / "page.html.j2").render(
         view=view,

@@ -8,12 +8,12 @@ import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
 from numpy.typing import NDArray
 
+from unicorn_hf.builders.original import COLUMNS
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.rows import found_vectors, spread
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.views.pages import shown_text
 
-_COLUMNS = ["id", "caption", "conversations", "image_embedding", "seed", "domain"]
 _MAX_CAPTION, _MAX_TURN = 6_000, 3_000
 _MAX_TURNS = 40
 _MAX_BYTES = 4_000_000
@@ -63,8 +63,7 @@ def sample(folder: Path, number: int) -> Sample:
 
 def _of_config(folder: Path, config: str, number: int) -> Sample | None:
     """Sample one config; None if it has no rows."""
-    columns = [*_COLUMNS, *(["task"] if config == "instruction" else [])]
-    table = spread(folder, config, columns, number)
+    table = spread(folder, config, [*COLUMNS[config], "image_embedding"], number)
     if not table.num_rows:
         return None
     column = table.column("image_embedding").combine_chunks()
