@@ -28,6 +28,7 @@ _REHEARSED = 128
 _BYTES_PER_TOKEN = 4
 """Of English, in UTF-8."""
 _TOKENS_PER_WORD = 1.3
+_STAGES = ("captions", "instructions")
 _COUNTED = ("candidates", "requests", "prompt_tokens", "output_tokens")
 
 
@@ -91,34 +92,25 @@ def work_of(recipe: Recipe, sampled: Estimate | None = None) -> Work:
         return _encoding_only(recipe, parent)
     unknown = [code for code in recipe.language if base(code) not in listed()]
     rehearsed = None if unknown else _rehearsed(recipe)
-    counted = None
     if sampled:
-        counted = (_of_estimate(sampled.captions), _of_estimate(sampled.instructions))
+        counted = {stage: _of_estimate(getattr(sampled, stage)) for stage in _STAGES}
         source = f"a sample of {sampled.num_sample:,} captions by the recipe's engine"
     elif parent and recipe.parent and parent.captions.num_requests and not parent.captions.num_estimated:
-        counted = (
-            _of_counts(recipe.captions.num, parent.captions),
-            _of_counts(recipe.instructions.num, parent.instructions),
-        )
+        counted = {stage: _of_counts(getattr(recipe, stage).num, getattr(parent, stage)) for stage in _STAGES}
         source = f"the statistics of {recipe.parent.dataset}, by {parent.engine}"
     elif rehearsed:
+        counted = rehearsed
         number = min(_REHEARSED, recipe.captions.num)
         source = f"a rehearsal of {number:,} captions: real seeds and prompts, answers by `echo`"
-    if counted and rehearsed:
-        counted = (_with_shares(counted[0], rehearsed[0]), _with_shares(counted[1], rehearsed[1]))
-    counted = counted or rehearsed
-    if counted is None:
+    else:
         raise InputError(
             f"the work of this recipe is not known: `echo` cannot rehearse it in {english_name(unknown[0])}",
             "Run `unicorn-hf plan` with --gpu where the recipe's engine can write a sample.",
         )
-    captions, instructions = counted
-    return Work(
-        source=source,
-        captions=captions,
-        instructions=instructions,
-        caption_tokens=captions.output_tokens / max(captions.requests, 1),
-    )
+    if rehearsed:
+        counted = {stage: _with_shares(counted[stage], rehearsed[stage]) for stage in _STAGES}
+    captions = counted["captions"]
+    return Work(source=source, **counted, caption_tokens=captions.output_tokens / max(captions.requests, 1))
 
 
 def _parent(recipe: Recipe) -> Statistics | None:
@@ -142,15 +134,15 @@ def _encoding_only(recipe: Recipe, parent: Statistics | None) -> Work:
     )
 
 
-def _rehearsed(recipe: Recipe) -> tuple[StageWork, StageWork]:
+def _rehearsed(recipe: Recipe) -> dict[str, StageWork]:
     small = _rehearsal_of(sample_of(recipe, _REHEARSED))
     with tempfile.TemporaryDirectory(prefix="unicorn-hf-plan-") as name, disk_errors():
         seeds, _ = prepare_seeds(small, Path(name))
-        captions, instructions = rehearse(small, seeds, Path(name))
-    return (
-        _of_rehearsal(recipe.captions.num, small.captions.num, captions),
-        _of_rehearsal(recipe.instructions.num, small.instructions.num, instructions),
-    )
+        found = dict(zip(_STAGES, rehearse(small, seeds, Path(name)), strict=True))
+    return {
+        stage: _of_rehearsal(getattr(recipe, stage).num, getattr(small, stage).num, rehearsed)
+        for stage, rehearsed in found.items()
+    }
 
 
 def _rehearsal_of(recipe: Recipe) -> Recipe:

@@ -88,9 +88,6 @@ class _Check:
             for config in CONFIGS
             if self._has_rows(config) and (schema := self._schema(config, shards["pretrain"]))
         }
-        card = Card(self.folder, self.findings)
-        expected = {config: files for config, files in shards.items() if files or self._has_rows(config)}
-        card.check(expected, self._facts, schemas)
         self._check_transfer()
         facts = self._facts.by_config().values() if self._facts else ()
         self.progress.start("validate", sum(fact.num_rows for fact in facts))
@@ -99,7 +96,8 @@ class _Check:
         if self.whole:
             check_identity(ledgers["pretrain"], ledgers["instruction"], self.findings)
         num_rows = {config: ledger.num_rows for config, ledger in ledgers.items()}
-        card.check_counts(num_rows)
+        expected = {config: files for config, files in shards.items() if files or self._has_rows(config)}
+        Card(self.folder, self.findings).check(expected, self._facts, schemas, num_rows)
         if self._recipe:
             check_recipe(self._recipe, self._facts, num_rows, self.findings)
         return num_rows

@@ -3,7 +3,6 @@
 import fnmatch
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +85,26 @@ class Card:
     """Check the card's metadata against the files. The body is not checked."""
 
     def __init__(self, folder: Path, findings: Findings) -> None:
-        self._findings = findings
-        self._metadata = self._read(_text(folder, CARD, findings))
+        self._folder, self._findings = folder, findings
 
-    def check(self, shards: Mapping[str, list[str]], facts: Facts | None, schemas: Mapping[str, pa.Schema]) -> None:
-        if self._metadata is None:
+    def check(
+        self,
+        shards: Mapping[str, list[str]],
+        facts: Facts | None,
+        schemas: Mapping[str, pa.Schema],
+        num_rows: Mapping[str, int],
+    ) -> None:
+        from datasets.info import DatasetInfosDict
+        from huggingface_hub import DatasetCardData
+
+        metadata = self._read(_text(self._folder, CARD, self._findings))
+        if metadata is None:
             return
-        self._check_configs(self._metadata.get("configs"), shards)
-        infos = self._infos
-        if infos is None:
+        self._check_configs(metadata.get("configs"), shards)
+        try:
+            infos = DatasetInfosDict.from_dataset_card_data(DatasetCardData(dataset_info=metadata.get("dataset_info")))
+        except _UNREADABLE as error:
+            self._add(f"not readable by datasets: {quoted(str(error))}", "dataset_info")
             return
         for config, schema in schemas.items():
             if config not in infos:
@@ -103,10 +113,8 @@ class Card:
             self._check_features(config, infos[config], schema)
             if facts:
                 self._check_sizes(config, infos[config], facts.by_config()[config])
-
-    def check_counts(self, num_rows: Mapping[str, int]) -> None:
-        """Check the number of rows, which `datasets` requires to match."""
-        for config, info in (self._infos or {}).items():
+        for config, info in infos.items():
+            # `datasets` requires the numbers to match.
             split = (info.splits or {}).get("train")
             if config in num_rows and (split is None or split.num_examples != num_rows[config]):
                 said = "nothing" if split is None else f"{split.num_examples:,}"
@@ -147,22 +155,6 @@ class Card:
                 self._add("the config is missing", field)
             elif missing := [f for f in files if not any(fnmatch.fnmatch(f, p) for p in _patterns(configs[config]))]:
                 self._add(f"its data_files omit {len(missing)} files, first {quoted(missing[0])}", field)
-
-    @cached_property
-    def _infos(self) -> Mapping[str, Any] | None:
-        if self._metadata is None:
-            return None
-        from datasets.info import DatasetInfosDict
-        from huggingface_hub import DatasetCardData
-
-        try:
-            infos: Mapping[str, Any] = DatasetInfosDict.from_dataset_card_data(
-                DatasetCardData(dataset_info=self._metadata.get("dataset_info"))
-            )
-        except _UNREADABLE as error:
-            self._add(f"not readable by datasets: {quoted(str(error))}", "dataset_info")
-            return None
-        return infos
 
     def _check_features(self, config: str, info: Any, schema: pa.Schema) -> None:
         try:

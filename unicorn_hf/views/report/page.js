@@ -189,9 +189,6 @@
         if ("grid_line_color" in part) part.setv({ grid_line_color: line });
         if ("line_dash" in part && "location" in part) part.setv({ line_color: ink });
       }
-      for (const renderer of figure.renderers) {
-        if (renderer.glyph && "text_color" in renderer.glyph) renderer.glyph.setv({ text_color: ink });
-      }
     }
   }
 
