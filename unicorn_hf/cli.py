@@ -164,8 +164,8 @@ _PLACES = (
 )
 _PUSH_OPTIONS = (
     click.option("--push", "repo_id", metavar="ORG/NAME", help="Push the finished set to this Hub repository."),
-    click.option("--private", is_flag=True, help="Make the repository private if --push creates it."),
-    click.option("--overwrite", is_flag=True, help="Let --push replace files that unicorn-hf did not make."),
+    click.option("--private", is_flag=True, help="Make the repository private if the push creates it."),
+    click.option("--overwrite", is_flag=True, help="Let the push replace files that unicorn-hf did not make."),
 )
 """Options of commands that build a set and can push it."""
 
@@ -352,12 +352,14 @@ def _ask(source: str, models: Sequence[str]) -> None:
 
 
 def _build(planned: "Plan", out: str, **options: Any) -> None:
+    from unicorn_hf.core.encoder import parse_encoder
     from unicorn_hf.pipeline.run import execute
 
     with _progress() as progress, _stopped_by_sigterm():
         result = execute(planned, progress=progress, **options)
     _show_result(result, Path(out))
-    if _uses_demo_models(planned.recipe):
+    recipe = planned.recipe
+    if recipe.engine.is_demo or parse_encoder(recipe.representations.encoder).is_demo:
         _echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
@@ -424,8 +426,7 @@ def _plan(
 @main.command()
 @click.argument("folder", metavar="DIR", type=_DIR)
 @click.argument("repo_id", metavar="ORG/NAME")
-@click.option("--private", is_flag=True, help="Make the repository private if it is created.")
-@click.option("--overwrite", is_flag=True, help="Replace card and data of a repository that unicorn-hf did not make.")
+@_with(_PUSH_OPTIONS[1:])
 @click.option("--branch", metavar="NAME", help="Push to this branch; create it from main if needed.  [default: main]")
 @click.option("--tag", metavar="NAME", help="Tag the commit that holds the data set.")
 @click.option("--pr", is_flag=True, help="Open a pull request instead of writing to main.")
@@ -1170,12 +1171,6 @@ def _show_scores(sources: Sequence[str], scores: Sequence["Score"]) -> None:
     _echo(f"{first.num_questions:,} questions about {first.num_pictures:,} pictures of {first.on} ({first.on_id[:6]})")
     if len({score.setting for score in scores}) > 1:
         _echo("The scores are of different settings (encoder, or what was trained), and are not comparable.")
-
-
-def _uses_demo_models(recipe: "Recipe") -> bool:
-    from unicorn_hf.core.encoder import parse_encoder
-
-    return recipe.engine.is_demo or parse_encoder(recipe.representations.encoder).is_demo
 
 
 def _show_push(result: "PushResult") -> None:
