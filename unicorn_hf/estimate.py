@@ -4,8 +4,9 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -140,8 +141,8 @@ def estimate(
     generator = resolve_generator(recipe.engine).identity
     start = sum(engine.seconds for engine in made.engines if engine.identity != generator)
     encoder_hours = max(0.0, run.representations.seconds - start) / num * recipe.captions.num / _HOUR_S
-    if own.encoding_s is not None:
-        encoder_hours = own.encoding_s * recipe.captions.num / _HOUR_S
+    if own.row_s and not parse_encoder(recipe.representations.encoder).uses_gpu:
+        encoder_hours = own.row_s[REPRESENTATIONS] * recipe.captions.num / _HOUR_S
     engine_hours = Amount.total([captions.engine_hours, instructions.engine_hours])
     asking_hours = own.asking_hours(captions, instructions)
     # A rehearsal's engine runs inside the workers: its time is part of theirs.
@@ -192,29 +193,23 @@ class _OwnWork:
     """Time of everything but the models, in worker seconds."""
 
     start_s: float = 0.0
-    caption_s: float = 0.0
-    """Per candidate."""
-    conversation_s: float = 0.0
-    packaging_s: float = 0.0
-    """Per row of either config."""
     seed_s: float = 0.0
     """Per seed, in the main process."""
-    encoding_s: float | None = None
-    """Per caption; None if the recipe's encoder is a model."""
+    row_s: Mapping[str, float] = field(default_factory=Counter)
+    """By stage: per candidate of a generating one, per caption of the others, per row of either config of packaging."""
 
     def asking_hours(self, captions: StageEstimate, instructions: StageEstimate) -> float:
         """Worker hours for processing answers."""
-        return (
-            captions.candidates.value * self.caption_s + instructions.candidates.value * self.conversation_s
-        ) / _HOUR_S
+        stages = {"captions": captions, "instructions": instructions}
+        return sum(stage.candidates.value * self.row_s[name] for name, stage in stages.items()) / _HOUR_S
 
     def packaging_hours(self, recipe: Recipe) -> float:
         """Worker hours."""
-        return (recipe.captions.num + recipe.instructions.num) * self.packaging_s / _HOUR_S
+        return (recipe.captions.num + recipe.instructions.num) * self.row_s[PACKAGING] / _HOUR_S
 
     def wall_hours(self, recipe: Recipe, num_workers: int) -> float:
         """Hours of the work that workers do not share, and of packaging, where one worker writes each shard."""
-        shard = min(recipe.captions.num, recipe.packaging.rows_per_shard) * self.packaging_s
+        shard = min(recipe.captions.num, recipe.packaging.rows_per_shard) * self.row_s[PACKAGING]
         packaging = max(shard / _HOUR_S, self.packaging_hours(recipe) / num_workers)
         return packaging + (self.start_s + recipe.captions.num * self.seed_s) / _HOUR_S
 
@@ -264,14 +259,8 @@ def _rehearsed(recipe: Recipe, folder: Path, dim: int, num_workers: int) -> _Own
     began = time.monotonic()
     prepare_seeds(rehearsal, folder / "seeds-again")
     seeds_s = time.monotonic() - began
-    return _OwnWork(
-        start_s=max(0.0, wall_s - worked_s / num_workers - seeds_s),
-        seed_s=seeds_s / len(seeds),
-        caption_s=row_s["captions"] + compared_s / sum(num_rows for num_rows, _ in stages["captions"]),
-        conversation_s=row_s["instructions"],
-        packaging_s=row_s[PACKAGING],
-        encoding_s=None if encodes else row_s[REPRESENTATIONS],
-    )
+    row_s["captions"] += compared_s / sum(num_rows for num_rows, _ in stages["captions"])
+    return _OwnWork(max(0.0, wall_s - worked_s / num_workers - seeds_s), seeds_s / len(seeds), row_s)
 
 
 def _per_row(partitions: Sequence[tuple[int, float]]) -> float:
