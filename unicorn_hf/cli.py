@@ -1149,10 +1149,8 @@ def _evaluation_source(path: str, column: str | None, config: str | None, split:
 
 
 def _show_gap(facts: "GapFacts") -> None:
-    from unicorn_hf.views.facts import gap_of
-
     _echo(f"{'':50}{'before':>9}{'after':>9}")
-    for name, before, after in gap_of(facts):
+    for name, before, after in facts.rows():
         _echo(f"{name:50}{before:>9.4f}{after:>9.4f}")
     _echo(f"{'cosine of the gap before and after':50}{facts.direction_kept:>18.4f}")
     if facts.instances_kept is not None and facts.similarities_kept is not None:

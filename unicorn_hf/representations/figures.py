@@ -92,3 +92,21 @@ class GapFacts(Figures):
     num_neighbours: int
     picture: str | None = None
     """Path of the chart in the folder."""
+
+    def rows(self) -> list[tuple[str, float, float]]:
+        """Label, value before and value after the transfer of each measure that was taken."""
+        measures = {
+            "norm of the gap between the means": "mean_gap",
+            "its cosine with the texts' mean": "cosine_to_text_mean",
+            "its cosine with the images' mean": "cosine_to_image_mean",
+            "the means' share of the gap's energy": "mean_share",
+            "maximum mean discrepancy": "mmd",
+            "Fréchet distance": "frechet",
+            "mixing around a text": "text_mixing",
+            "mixing around an image": "image_mixing",
+            f"cosine of an image and its text ({self.num_pairs:,} pairs)": "paired_cosine",
+            "anisotropy of their difference": "residual_anisotropy",
+            "effective dimension of their difference": "residual_dimension",
+        }
+        found = [(label, getattr(self.before, name), getattr(self.after, name)) for label, name in measures.items()]
+        return [(label, before, after) for label, before, after in found if before is not None and after is not None]

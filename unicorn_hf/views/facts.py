@@ -4,22 +4,8 @@ from unicorn_hf.builders.overlap import OverlapFacts
 from unicorn_hf.cards.formats import ranked
 from unicorn_hf.cards.scores import Score
 from unicorn_hf.cards.statistics import Statistics
-from unicorn_hf.representations.figures import GapFacts
 
 _MOST = 6
-_GAP = {
-    "mean_gap": "norm of the gap between the means",
-    "cosine_to_text_mean": "its cosine with the texts' mean",
-    "cosine_to_image_mean": "its cosine with the images' mean",
-    "mean_share": "the means' share of the gap's energy",
-    "mmd": "maximum mean discrepancy",
-    "frechet": "Fréchet distance",
-    "text_mixing": "mixing around a text",
-    "image_mixing": "mixing around an image",
-    "paired_cosine": "cosine of an image and its text",
-    "residual_anisotropy": "anisotropy of their difference",
-    "residual_dimension": "effective dimension of their difference",
-}
 
 
 def facts_of(statistics: Statistics) -> dict[str, str]:
@@ -35,13 +21,6 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
         "encoder": f"{statistics.representations.encoder}, {statistics.representations.dim:,} dimensions",
         "transfer": statistics.representations.transfer,
     }
-
-
-def gap_of(facts: GapFacts) -> list[tuple[str, float, float]]:
-    """Label, value before and value after the transfer of each measure of the gap to real images."""
-    before, after = facts.before.model_dump(), facts.after.model_dump()
-    pairs = [(name, before[key], after[key]) for key, name in _GAP.items()]
-    return [(name, one, other) for name, one, other in pairs if one is not None and other is not None]
 
 
 def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:

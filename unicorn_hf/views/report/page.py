@@ -15,7 +15,7 @@ from unicorn_hf.cards.provenance import rehearsal
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
-from unicorn_hf.views.facts import facts_of, gap_of, overlaps_of, scores_of
+from unicorn_hf.views.facts import facts_of, overlaps_of, scores_of
 from unicorn_hf.views.inspect import look
 from unicorn_hf.views.pages import hashes, page_script, page_style, page_template
 from unicorn_hf.views.report.charts import Chart, charts_of, rejection_charts
@@ -77,7 +77,6 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
         facts=facts_of(view.statistics),
         overlaps=overlaps_of(view.statistics.overlaps),
         scores=scores_of(view.statistics.proof),
-        gap_rows=gap_of(view.statistics.gap) if view.statistics.gap else [],
         run=run,
         rate=rate,
         costs=costs(recipe.engine_price, view.statistics, run) if run else {},
