@@ -52,6 +52,7 @@ _KEYS = {
     "exclude_benchmarks": "seeds.exclude_benchmarks",
 }
 """Option: the recipe key that it sets."""
+_OVERRIDES = {*_KEYS, "seed_files", "seed_column", "engine", "llm", "base_url", "settings"}
 _DIR, _FILE = click.Path(path_type=Path, file_okay=False), click.Path(path_type=Path, dir_okay=False)
 _FROM_0, _FROM_1 = click.IntRange(min=0), click.IntRange(min=1)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
@@ -227,6 +228,7 @@ def _of_recipe(*groups: Sequence[Callable[[_Command], _Command]]) -> Callable[[_
             answers: str | None = None, yes: bool = False, **options: Any,
         ) -> None:  # fmt: skip
             own = {name: options.pop(name) for name in signature(command).parameters if name in options}
+            assert options.keys() <= _OVERRIDES, "a command without a parameter for its own option"
             found = _child(parent, revision, options) if parent else _named(recipe, revision, options)
             command(_Chosen(*found, yes, out, (work_dir, answers)), **own)
 

@@ -77,8 +77,9 @@ def _of_flavor(flavor: "JobHardwareInfo") -> Offer:
     accelerator = flavor.accelerator
     assert accelerator
     num_gpus = int(accelerator.quantity)
-    # The Hub gives the memory of all GPUs together.
-    memory = _bytes(accelerator.vram)
+    # The Hub gives the memory of all GPUs together, as `80 GB`.
+    found = re.match(r"\s*([\d.]+)", accelerator.vram)
+    memory = float(found[1]) * 1e9 if found else 0.0
     gpu = gpu_of_size(accelerator.model, memory / num_gpus, memory)
     if gpu is None:
         raise InputError(
@@ -87,12 +88,6 @@ def _of_flavor(flavor: "JobHardwareInfo") -> Offer:
         )
     hours = _PER_HOUR.get(flavor.unit_label)
     return Offer(flavor.name, gpu, num_gpus, flavor.unit_cost_usd * hours if hours else None, _USD, is_flavor=True)
-
-
-def _bytes(size: str) -> float:
-    """The bytes of `80 GB`."""
-    found = re.match(r"\s*([\d.]+)", size)
-    return float(found[1]) * 1e9 if found else 0.0
 
 
 def _unknown(name: str, flavors: "dict[str, JobHardwareInfo]", unreachable: RunError | None) -> InputError | RunError:

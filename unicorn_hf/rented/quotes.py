@@ -109,7 +109,14 @@ class Rental:
             InputError: there is no such machine or model, or the recipe's engine has no model.
             RunError: the Hub cannot be reached.
         """
-        settings, model = _settings(recipe), None
+        settings, model = recipe.engine, None
+        if not recipe.takes_text and not settings.model_name:
+            raise InputError(
+                f"the recipe's engine {settings.kind} has no model whose speed could be calculated",
+                "Name one: --llm MODEL.",
+            )
+        if not isinstance(settings, VllmEngine):
+            settings = VllmEngine(model=settings.model_name)
         if not recipe.takes_text:
             model = language_model(settings.model, settings.revision, settings.dtype)
         size = settings.tensor_parallel_size if model else 1
@@ -161,17 +168,6 @@ class Rental:
         cut = asked.long_captions == "truncate" and self.encoder.max_tokens
         tokens = min(work.caption_tokens, self.encoder.max_tokens) if cut else work.caption_tokens
         return encoding_seconds(self.encoder, gpu, self.recipe.captions.num * tokens) / workers / _HOUR_S
-
-
-def _settings(recipe: Recipe) -> VllmEngine:
-    engine = recipe.engine
-    if isinstance(engine, VllmEngine):
-        return engine
-    if not engine.model_name and not recipe.takes_text:
-        raise InputError(
-            f"the recipe's engine {engine.kind} has no model whose speed could be calculated", "Name one: --llm MODEL."
-        )
-    return VllmEngine(model=engine.model_name)
 
 
 def lines(found: Quotes) -> list[str]:

@@ -189,17 +189,16 @@ def _of_models(recipe: Recipe, used: Sequence[AnyEncoder | AnyEngine]) -> Iterat
 
 
 def _of_gpus(checkup: Checkup, loaded: Loaded) -> Iterator[Finding]:
-    torch = loaded.torch
+    torch, reinstall = loaded.torch, "pip install --force-reinstall torch torchvision"
     if torch and checkup.gpus and not torch.cuda:
-        fix = "pip install --force-reinstall torch torchvision"
-        yield _warning("torch is a CPU build and does not use the GPU", fix)
-    if torch and checkup.gpus and torch.cuda and not torch.gpus:
+        yield _warning("torch is a CPU build and does not use the GPU", reinstall)
+    elif torch and checkup.gpus and not torch.gpus:
         message = f"torch, built for CUDA {torch.cuda}, finds none of the GPUs that nvidia-smi lists"
         fix = "Update the driver, and check CUDA_VISIBLE_DEVICES: nvidia-smi; echo $CUDA_VISIBLE_DEVICES"
         yield _error(message, fix)
-    if torch and torch.cuda and not checkup.gpus:
+    elif torch and torch.cuda and not checkup.gpus:
         message = f"torch is built for CUDA {torch.cuda}, and there is no GPU: it works, but takes gigabytes"
-        yield _warning(message, f"pip install --force-reinstall torch torchvision --index-url {_CPU_INDEX}")
+        yield _warning(message, f"{reinstall} --index-url {_CPU_INDEX}")
 
 
 def _of_environment(checkup: Checkup, found: list[Mismatch], refused: Finding | None) -> Iterator[Finding]:
