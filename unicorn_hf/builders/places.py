@@ -1,6 +1,5 @@
 """Find the files of a set in a folder or a repository by their names."""
 
-from collections.abc import Collection
 from pathlib import Path
 
 from unicorn_hf.builders import original
@@ -31,10 +30,12 @@ def file_names(folder: Path) -> set[str]:
     }
 
 
-def data_files(names: Collection[str], config: str) -> list[str]:
+def shards_of(folder: Path, config: str) -> list[str]:
+    """The names of a config's Parquet files, in order."""
+    return sorted(n for n in file_names(folder) if n.startswith(f"{config}/") and n.endswith(".parquet"))
+
+
+def data_files(folder: Path, config: str) -> list[str]:
     """The names of a config's files, in order: a build's shards, else the original's file, else none."""
-    shards = sorted(n for n in names if n.startswith(f"{config}/") and n.endswith(".parquet"))
-    if shards:
-        return shards
-    release = original.found_in(names).get(config)
-    return [release] if release else []
+    release = original.found_in(file_names(folder)).get(config)
+    return shards_of(folder, config) or ([release] if release else [])

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unicorn_hf.builders.places import data_files, file_names
+from unicorn_hf.builders.places import data_files, shards_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import CONVERSATIONS, MESSAGES
 from unicorn_hf.reading.errors import reading_parquet
@@ -172,8 +172,8 @@ def found_vectors(column: pa.FixedSizeListArray) -> tuple[NDArray[Any], NDArray[
 
 def _shards(folder: Path, config: str) -> list[str]:
     """The config's files; a set without conversations has none for `instruction`."""
-    names = [name for name in data_files(file_names(folder), config) if name.endswith(".parquet")]
-    if not names and not (config == "instruction" and data_files(file_names(folder), "pretrain")):
+    names = shards_of(folder, config)
+    if not names and not (config == "instruction" and data_files(folder, "pretrain")):
         raise InputError(f"{folder} contains no rows of {config}", "Name the folder that `unicorn-hf build` made.")
     return names
 

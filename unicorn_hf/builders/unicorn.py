@@ -137,7 +137,7 @@ def _open(file: str) -> IO[bytes]:
 def _found(folder: Path, config: str) -> dict[str, list[str]]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    if names := places.data_files(places.file_names(folder), config):
+    if names := places.data_files(folder, config):
         return {"train": [str((folder / name).resolve()) for name in names]}
     raise InputError(
         f"{folder} contains nothing of the config {config}",

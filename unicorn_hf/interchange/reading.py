@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.builders import original
-from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.places import CONFIGS, data_files
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.published import published_file
@@ -97,7 +97,7 @@ def _expanded(path: Path, column: str | None, name: str | None = None) -> list[D
         return [DataFile(path, name, column, keys=_KEYS)]
     if not path.is_dir():
         raise InputError(f"there is no file or folder {path}")
-    names = [found for config in CONFIGS for found in data_files(file_names(path), config)]
+    names = [found for config in CONFIGS for found in data_files(path, config)]
     if not names:
         tars = (f"{config}/{tar.name}" for config in CONFIGS for tar in sorted((path / config).glob("*.tar")))
         names = [*(f"{config}.json" for config in CONFIGS if (path / f"{config}.json").is_file()), *tars]

@@ -211,14 +211,14 @@ def _reading(source: object) -> Iterator[None]:
 def _found(source: str | Path, config: str, revision: str | None, streaming: bool) -> Rows:
     from datasets import load_dataset
 
-    from unicorn_hf.builders import places
+    from unicorn_hf.builders.places import shards_of
     from unicorn_hf.hub import check_repo_id
 
     folder = Path(source).expanduser()
     # A stream downloads only these columns.
     options: dict[str, Any] = {"split": "train", "streaming": streaming, **({"columns": _COLUMNS} if streaming else {})}
     if folder.is_dir():
-        names = [name for name in places.data_files(places.file_names(folder), config) if name.endswith(".parquet")]
+        names = shards_of(folder, config)
         if not names:
             raise InputError(f"{folder} has no rows of the config {config}", "Give the folder of a build.")
         # Not by the folder's name: `datasets` would open any path that the card names.

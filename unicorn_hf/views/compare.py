@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from unicorn_hf.builders.diversity import Diversity, Variety
 from unicorn_hf.builders.figures import RowFigures, ShardStatistics, WordFacts
-from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.places import CONFIGS, data_files
 from unicorn_hf.builders.repository import RECIPE, RUN, STATISTICS
 from unicorn_hf.builders.sketch import Common, Hashes, Overlaps, Share, Sketch, num_shared
 from unicorn_hf.builders.unicorn import DataFile
@@ -215,7 +215,7 @@ def _sketch_of(statistics: Statistics | None) -> Sketch | None:
 def _read(folder: Path, name: str) -> _Set:
     statistics = _statistics(folder)
     sketch = _sketch_of(statistics)
-    if statistics and sketch and not data_files(file_names(folder), "pretrain"):
+    if statistics and sketch and not data_files(folder, "pretrain"):
         return _Set(_figures(folder, name, statistics), sketch)
     counted, ids, texts = Sketch(), list[Hashes](), list[Hashes]()
     for table in _tables(folder, name, "pretrain", ["id", "caption"]):
@@ -231,7 +231,7 @@ def _read(folder: Path, name: str) -> _Set:
 
 
 def _tables(folder: Path, name: str, config: str, columns: list[str]) -> Iterator[pa.Table]:
-    files = data_files(file_names(folder), config) if folder.is_dir() else []
+    files = data_files(folder, config) if folder.is_dir() else []
     if not files and config == "pretrain":
         raise InputError(f"{name} contains no set", "Name a folder that `unicorn-hf build` made, or ORG/NAME.")
     for file in files:

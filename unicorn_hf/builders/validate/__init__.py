@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unicorn_hf.builders.figures import ConfigFacts, WordFacts
-from unicorn_hf.builders.places import CONFIGS, data_files, file_names
+from unicorn_hf.builders.places import CONFIGS, shards_of
 from unicorn_hf.builders.repository import STATISTICS, TRANSFER
 from unicorn_hf.builders.validate.identity import Ledger, check_identity
 from unicorn_hf.builders.validate.papers import Card, check_recipe, checked_recipe, read_facts
@@ -79,10 +79,7 @@ class _Check:
         self._count = self.progress.counter()
         self._facts = read_facts(self.folder, self.findings)
         self._recipe = checked_recipe(self.folder, self.findings)
-        names = file_names(self.folder)
-        shards = {
-            config: [name for name in data_files(names, config) if name.endswith(".parquet")] for config in CONFIGS
-        }
+        shards = {config: shards_of(self.folder, config) for config in CONFIGS}
         schemas = {
             config: schema
             for config in CONFIGS
