@@ -6,6 +6,7 @@ and the field. Memory is bounded by the longest item that `list_items` accepts, 
 
 import io
 from collections.abc import Collection, Iterator
+from functools import partial
 from typing import IO, Any
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ COLUMNS = {
 """Our configs' columns without `image_embedding`. The release says nothing of seed, domain and task: they are null."""
 _BATCH_ROWS = 1000
 _BATCH_CHARS = 8 << 20
+_string = partial(string_of, advice=GET_AGAIN)
 
 
 def found_in(names: Collection[str]) -> dict[str, str]:
@@ -100,7 +102,3 @@ def _turn(turn: Any, where: str) -> dict[str, str]:
     if not isinstance(turn, dict):
         raise wrong(where, "an object with from and value", turn, GET_AGAIN)
     return {key: _string(turn.get(key), f'{where}, "{key}"') for key in ("from", "value")}
-
-
-def _string(value: Any, where: str, expected: str = "a string") -> str:
-    return string_of(value, where, expected, GET_AGAIN)

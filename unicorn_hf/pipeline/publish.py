@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from unicorn_hf.builders.original import COLUMNS
 from unicorn_hf.builders.package import ConfigName, PackagedConfig
 from unicorn_hf.builders.places import CONFIGS
 from unicorn_hf.builders.repository import CARD, RECIPE, RUN, STATISTICS, TRANSFER, add_shards, is_build, replaced
@@ -31,7 +32,6 @@ from unicorn_hf.runtime.files import write_bytes, write_json, write_text
 from unicorn_hf.runtime.installed import installed_version
 from unicorn_hf.runtime.progress import Progress
 
-_EXAMPLE_COLUMNS = ["id", "caption", "conversations", "seed", "domain"]
 _ALWAYS_USED = ("unicorn-hf", "numpy", "pyarrow")
 
 Examples = dict[ConfigName, list[dict[str, object]]]
@@ -141,8 +141,7 @@ def check_build(folder: Path) -> None:
 
 
 def first_rows(folder: Path, config: str, number: int = 3) -> list[dict[str, object]]:
-    columns = [*_EXAMPLE_COLUMNS, *(["task"] if config == "instruction" else [])]
-    first = next(batches(folder, config, columns), None)
+    first = next(batches(folder, config, list(COLUMNS[config])), None)
     rows: list[dict[str, object]] = first.slice(0, number).to_pylist() if first else []
     return rows
 
