@@ -9,7 +9,8 @@ from tests.builds import ECHO, published_bytes, rows, unicorn, write_seeds
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from tests.runtime.dask_cluster import share_workers
-from unicorn_hf import InputError, RunError, build, load_recipe, pipeline
+from unicorn_hf import InputError, RunError, build, load_recipe
+from unicorn_hf.pipeline.publish import write_card
 
 SMALL = ["build", *ECHO, "--captions", "9", "--instructions", "4"]
 LOAD = """
@@ -99,7 +100,7 @@ def test_no_card_of_a_damaged_build(damage: str, content: bytes | None, tmp_path
     if content is not None:
         (folder / damage).write_bytes(content)
     with pytest.raises(InputError):
-        pipeline.write_card(folder)
+        write_card(folder)
     assert (folder / "README.md").read_bytes() == card
 
 
