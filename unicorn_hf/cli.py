@@ -365,6 +365,8 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
         _echo(_DEMO_MODELS)
     if result.pushed:
         _show_push(result.pushed)
+    else:
+        _echo(f"\nLook at it:  unicorn-hf report {out}\nPublish it:  unicorn-hf push {out} ORG/NAME")
 
 
 @main.command()
@@ -407,7 +409,7 @@ def _plan(
     from unicorn_hf.rented import quotes, work
 
     rental = quotes.Rental.of(planned.recipe, gpus, workers) if gpus else None
-    samples = sample > 0 and (rental is None or work.can_sample(planned.recipe))
+    samples = sample > 0 and not planned.recipe.takes_text and (rental is None or work.can_sample(planned.recipe))
     if samples:
         ask()
     need = requests_needed(planned)
@@ -793,8 +795,8 @@ def _compared_with_published(sources: Sequence[str]) -> "Comparison":
         found = published_sets()
         comparison = compare_published(set_folder(sources[0]), sources[0], found.sets)
     _echo(
-        f"Published sets read: {len(found.sets):,}; not readable: {len(found.unreadable):,};"
-        f" with captions in common, shown: {len(comparison.sets) - 1}",
+        f"Published sets read: {len(found.sets):,}; not readable: {len(found.unreadable):,}; without a sketch, so"
+        f" unknown: {found.num_without_sketch:,}; with captions in common, shown: {len(comparison.sets) - 1}",
         err=True,
     )
     return comparison
@@ -1096,9 +1098,12 @@ def _progress() -> Iterator["Progress"]:
 
 
 def _show_plan(planned: "Plan", need: "Need") -> None:
+    from unicorn_hf.core.choices import TRANSFERS
     from unicorn_hf.core.languages import english_name
 
-    recipe = planned.recipe
+    recipe, vectors = planned.recipe, planned.recipe.representations
+    transfer = TRANSFERS.get(vectors.transfer)
+    has_images = bool(vectors.image_statistics) or not transfer.needs_images
     lines = {
         "recipe": recipe.name,
         **({"from": f"{recipe.parent.dataset} (text {recipe.parent.text})"} if recipe.parent else {}),
@@ -1107,8 +1112,10 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "instructions": f"{recipe.instructions.num:,}",
         "language": ", ".join(map(english_name, recipe.language)),
         "engine": f"{recipe.engine.kind} {recipe.engine.model_name}".strip(),
-        "encoder": recipe.representations.encoder,
-        "transfer": recipe.representations.transfer,
+        "encoder": vectors.encoder,
+        "transfer": vectors.transfer
+        if has_images
+        else f"{transfer.fallback}: {vectors.transfer} needs image statistics",
         "workers": planned.place.words,
         "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
         "requests": need.words,
@@ -1117,6 +1124,9 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "data set": str(planned.out),
         **({"warning": planned.place.warning} if planned.place.warning else {}),
     }
+    if recipe.takes_text:
+        lines["engine"] = "none: the text exists"
+        del lines["requests"], lines["answers"]
     for name, value in lines.items():
         _echo(f"{name:>13}  {value}")
 

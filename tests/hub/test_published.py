@@ -82,7 +82,8 @@ def test_what_is_no_near_copy(hub: HubServer, hub_client: HubClient, made: Path,
     publish(hub, built, "other/broken", sketch={"form": 1, "captions": "AAAA", "runs": ""})
     done = hub_client.command("push", str(built), REPO)
     assert done.returncode == 0, done.stderr
-    assert "near cop" not in done.stderr
+    assert NEAR not in done.stderr
+    assert "published sets without a sketch that this version knows, not searched for near copies: 2" in done.stderr
     # Its parent, whose text it keeps; a set that writes other text has no reason to be one.
     recipe = yaml.safe_load((built / "recipe.yaml").read_text())
     for text, is_told in (("kept", False), ("written", True)):
@@ -133,7 +134,8 @@ def test_compare_against_published(hub: HubServer, hub_client: HubClient, made: 
     assert re.findall(r"other/\w+", done.stdout) == ["other/copy", "other/small"]
     assert re.search(r"other/copy .* 100\.0 % +100\.0 %", done.stdout)
     assert re.search(r"other/small .* 25\.0 %", done.stdout)
-    assert "Published sets read: 3; not readable: 1; with captions in common, shown: 2" in done.stderr
+    assert "Published sets read: 3; not readable: 1; without a sketch, so unknown: 0;" in done.stderr
+    assert "with captions in common, shown: 2" in done.stderr
     assert not any(rows_asked(hub, name) for name in hub.repositories)
     again = json.loads(hub_client.command("compare", "other/small", "--against", "published", "--json").stdout)
     assert [one["name"] for one in again["sets"]] == ["other/small", "other/copy"]

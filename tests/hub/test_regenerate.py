@@ -46,6 +46,14 @@ def recipe_of(folder: Path) -> dict[str, Any]:
     return value
 
 
+def test_a_plan_of_kept_text_needs_no_engine(hub: HubServer, hub_client: HubClient, parent: Path) -> None:
+    done = hub_client.command("plan", "--from", published(hub, parent), "--transfer", "mean_shift_to_image")
+    assert done.returncode == 0, done.stderr
+    assert "engine  none: the text exists\n" in done.stdout
+    assert "transfer  mean_shift: mean_shift_to_image needs image statistics\n" in done.stdout
+    assert "requests  " not in done.stdout
+
+
 def test_another_transfer_keeps_the_text(hub: HubServer, hub_client: HubClient, parent: Path) -> None:
     repo_id = published(hub, parent)
     child_id = f"{hub.user}/child"

@@ -63,6 +63,9 @@ def near_copies(folder: Path, repo_id: str, progress: Progress) -> tuple[NearCop
     except InputError:
         return ()
     if sketch is None:
+        progress.note(
+            f"near copies were not searched: {STATISTICS} of an earlier version has no sketch of the captions"
+        )
         return ()
     known = {repo_id.lower()}
     if recipe.parent and recipe.parent.text == "kept":
@@ -73,6 +76,10 @@ def near_copies(folder: Path, repo_id: str, progress: Progress) -> tuple[NearCop
         why = error.message if isinstance(error, UnicornError) else type(error).__name__
         progress.note(f"the published sets were not searched for near copies: {why}")
         return ()
+    if unknown := found.num_without_sketch:
+        progress.note(
+            f"published sets without a sketch that this version knows, not searched for near copies: {unknown:,}"
+        )
     others = [one for one in found.sets if one.name.lower() not in known]
     near = [(one, common) for one, common in nearest(sketch, others) if common.largest > NEAR_SHARE]
     return tuple(NearCopy(one.name, common) for one, common in near[:_MOST_COPIES])

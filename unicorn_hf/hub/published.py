@@ -78,6 +78,12 @@ class Listing:
     """Sets that were not read for lack of time."""
 
     @property
+    def num_without_sketch(self) -> int:
+        """Sets of earlier or later versions, whose captions this version knows by their rows alone."""
+        sketches = (one.statistics.sketch for one in self.sets)
+        return sum(not (sketch and sketch.is_known) for sketch in sketches)
+
+    @property
     def num_found(self) -> int:
         return len(self.sets) + len(self.unreadable) + self.num_left
 

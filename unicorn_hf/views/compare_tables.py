@@ -79,18 +79,16 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
         },
         "the same ids": {f"as in {other.name}": _same_ids(comparison, one, other) for other in comparison.sets},
         "rejected": {
-            "caption candidates": _share(captions.num_rejected, captions.num_candidates) if captions else "",
-            "conversation candidates": _share(instructions.num_rejected, instructions.num_candidates)
-            if instructions
-            else "",
+            "caption candidates": _rejected(captions),
+            "conversation candidates": _rejected(instructions),
         },
         "score on real pictures": {},
         "rejected captions": {},
         "rejected conversations": {},
         "cost": {
             "worker hours": f"{cost.seconds / 3600:,.3f}" if cost else "",
-            "requests answered": f"{sum(stage.num_requests for stage in stages):,}" if stages else "",
-            "tokens": f"{sum(stage.num_tokens for stage in stages):,}" if stages else "",
+            "requests answered": _number(sum(stage.num_requests for stage in stages)),
+            "tokens": _number(sum(stage.num_tokens for stage in stages)),
             "by the recipe's prices": f"{cost.currency} {cost.amount:,.2f}" if cost and cost.amount else "",
             "machines": ", ".join(cost.machines) if cost else "",
         },
@@ -124,6 +122,17 @@ def _shares(found: Sequence[tuple[dict[str, int], int]]) -> dict[str, list[str]]
         label: [_share(sum(counts.get(name, 0) for name in group), whole) for counts, whole in found]
         for label, group in groups.items()
     }
+
+
+def _rejected(stage: Counts | None) -> str:
+    """Rejected candidates; empty if the text came from elsewhere and was taken as it was."""
+    return (
+        _share(stage.num_rejected, stage.num_candidates) if stage and (stage.num_requests or stage.num_rejected) else ""
+    )
+
+
+def _number(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
 def _reasons(stage: Counts | None) -> tuple[dict[str, int], int]:
@@ -200,7 +209,7 @@ def _varied(one: SetFigures, comparison: Comparison) -> dict[str, Cell]:
     """Diversity, rejections, and the set that has most of this one's captions."""
     others = {number: comparison.common(one, other).largest for number, other in enumerate(comparison.sets, 1)}
     number = max(others, key=lambda number: others[number])
-    rejected = _percent(one.captions.num_rejected, one.captions.num_candidates) if one.captions else ""
+    rejected = _rejected(one.captions).partition("(")[2].removesuffix(")")
     return {
         "distinct\n-2": (f"{one.diversity.distinct_2:.3f}" if one.diversity else "", ""),
         "rejected": (rejected, ""),
@@ -223,10 +232,6 @@ def _below(text: str) -> "Text":
     found = _plain(text, "dim")
     found.no_wrap, found.overflow = True, "ellipsis"
     return found
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else ""
 
 
 def _show_columns(comparison: Comparison, console: "Console") -> None:
