@@ -190,6 +190,9 @@ def test_what_a_child_can_be(parent: Path) -> None:
     assert (otherwise.captions.num, otherwise.takes_text) == (10, False)
     assert otherwise.parent
     assert "captions.sampling.temperature" in otherwise.parent.changed
+    served = child_recipe(published, {"engine": {"kind": "endpoint", "base_url": "http://127.0.0.1/v1", "model": "m"}})
+    assert served.parent
+    assert served.parent.changed == ("engine",)
     same = child_recipe(published, {})
     assert same.parent
     assert same.parent.changed == ()

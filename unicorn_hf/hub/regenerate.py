@@ -130,7 +130,7 @@ def child_recipe(parent: Published, overrides: Mapping[str, object]) -> Recipe:
     refuse_files(parent.taken, recipe, changes.keys(), parent.name)
     assert recipe.parent
     changed = _changed(parent.recipe, recipe)
-    if writes:
+    if writes and "engine" not in changed:
         shape_text = [f"engine.{key}" for key in parent.recipe.engine.text_keys]
         changed += tuple(key for key in parent.taken.left if key in shape_text and key not in changed)
     return recipe.model_copy(update={"parent": recipe.parent.model_copy(update={"changed": changed})})
@@ -194,7 +194,12 @@ def _known(sources: tuple[SourceFacts, ...], domain: str) -> dict[str, object]:
 
 
 def _changed(parent: Recipe, child: Recipe) -> tuple[str, ...]:
-    """The dotted keys whose values differ, except those of cluster, price and origin of the rows."""
+    """The dotted keys whose values differ, except those of cluster, price and origin of the rows.
+
+    Engines of different kinds have different keys: then `engine` is named alone.
+    """
     before, after = (flat(recipe.model_dump(mode="json")) for recipe in (parent, child))
     keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+    if parent.engine.kind != child.engine.kind:
+        keys = list(dict.fromkeys(key.partition(".")[0] if key.startswith("engine.") else key for key in keys))
     return tuple(key for key in keys if not any(key == left or key.startswith(f"{left}.") for left in _NOT_CHANGES))
