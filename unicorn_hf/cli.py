@@ -372,8 +372,9 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
 @main.command()
 @_of_recipe(_SET_OPTIONS, _PLACES, _RECIPE_OPTIONS)
 @click.option(
-    "--sample", type=_FROM_0, default=64, show_default=True,
-    help="Captions to generate for the estimate; 0 sends no requests.",
+    "--sample", type=_FROM_0,
+    help="Captions to generate with the recipe's own engine, to measure lengths and rejections; 0 sends no requests."
+    "  [default: 64; 0 with --gpu]",
 )  # fmt: skip
 @click.option(
     "--gpu", "gpus", multiple=True, metavar="NAME",
@@ -381,23 +382,49 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     " the Hub's price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
 )  # fmt: skip
 @_json
-def plan(chosen: _Chosen, sample: int, workers: int | None, gpus: tuple[str, ...], as_json: bool) -> None:
+def plan(chosen: _Chosen, sample: int | None, workers: int | None, gpus: tuple[str, ...], as_json: bool) -> None:
     """Show the plan and the estimated cost of a build of RECIPE.
 
     First the plan, with the number of requests that have no stored answer. Then requests, tokens, hours, price, disk
     and upload, with error bounds: the command generates a sample with the recipe's engine and encoder, and deletes it.
     --workers is the number of workers to assume for the wall time.
 
-    --gpu needs no GPU here: it calculates the times from data sheets and the model's sizes. If the recipe's engine
-    cannot run here, no sample is generated: the counts then come from the parent's statistics, or from a rehearsal
-    with `echo`.
+    --gpu needs no GPU here and generates no sample: it calculates the times from data sheets and the model's sizes,
+    and takes the counts from the parent's statistics, or from a rehearsal with `echo`. With --sample N, the recipe's
+    own engine measures the counts; it must run here.
 
     \b
     Example:
       unicorn-hf plan my.yaml --sample 256 --workers 8
       unicorn-hf plan unicorn-1.2m --gpu a100x4 --gpu h200x4
     """
+    if sample is None:
+        sample = 0 if gpus else 64
     _plan(chosen.plan(), sample=sample, workers=workers, as_json=as_json, gpus=gpus, ask=chosen.ask)
+
+
+def _given_for_build() -> list[str]:
+    """The arguments of the current command that `build` has too, for a build on a flavor.
+
+    Without the workers, which are as many as its GPUs serve, and without folders for work files on this machine.
+    """
+    context, words = click.get_current_context(), list[str]()
+    of_build = {parameter.name for parameter in build.params} - {"workers"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params[name]
+        if name not in of_build or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if name in ("work_dir", "answers") and "://" not in value:
+            continue
+        if isinstance(parameter, click.Argument):
+            words.append(value)
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            words.append(parameter.opts[0])
+        else:
+            values = value if parameter.multiple else [value]
+            words += [word for one in values for word in (parameter.opts[0], str(one))]
+    return words
 
 
 def _plan(
@@ -409,7 +436,7 @@ def _plan(
     from unicorn_hf.rented import quotes, work
 
     rental = quotes.Rental.of(planned.recipe, gpus, workers) if gpus else None
-    samples = sample > 0 and not planned.recipe.takes_text and (rental is None or work.can_sample(planned.recipe))
+    samples = sample > 0 and not planned.recipe.takes_text
     if samples:
         ask()
     need = requests_needed(planned)
@@ -423,7 +450,7 @@ def _plan(
     document: dict[str, object] = {"needed": need, **dict(found or ())}
     if rental:
         document["rented"] = on_gpus = rental.quotes(work.work_of(planned.recipe, found))
-        told += ["", *quotes.lines(on_gpus)]
+        told += ["", *quotes.lines(on_gpus, _given_for_build())]
     _print_json(document) if as_json else _echo("\n".join(told))
 
 

@@ -1,6 +1,7 @@
 """`plan --gpu`: hours and prices of machines, from the Hub's list and the recipe."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.engines.chat_server import ChatServer
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
 from tests.rented.configs import CLIP, OPEN_CLIP, QWEN_7B, QWEN_7B_AWQ
+from tests.rented.test_work import PUBLISHED
 from unicorn_hf import load_recipe
 from unicorn_hf.rented.quotes import Quote, Rental
 from unicorn_hf.rented.work import work_of
@@ -60,11 +62,37 @@ def test_machines_are_compared(hub_client: HubClient, options: list[str]) -> Non
 
 
 def test_it_is_told_in_words_with_the_command_that_rents(hub_client: HubClient, options: list[str]) -> None:
-    done = hub_client.command(*options, "--gpu", "a100-large", "--gpu", "t4-small")
+    more = ["--encoder", "clip:maker/none", "--gpu", "a100-large", "--gpu=t4-small", "--gpu=H100"]
+    done = hub_client.command(*options, *more)
     assert done.returncode == 0, done.stderr
-    for words in ("within a factor of 2", "1 × A100-80GB", "USD", "15.2 GB", "flavor a100-large --timeout"):
+    for words in ("within a factor of 2", "1 × A100-80GB", "USD; without the encoder", "15.2 GB"):
         assert words in done.stdout
+    assert "no price given (--set price.per_worker_hour=PRICE)" in done.stdout
+    assert "100,000 rows: " in done.stdout
+    assert "rejections and lengths are not known" in done.stdout
     assert "No requests were sent" in done.stdout
+
+
+def test_the_command_that_rents_has_the_arguments_of_plan(hub_client: HubClient, options: list[str]) -> None:
+    title, work = "title=Two words", "hf://buckets/unicorn-lab/work/set"
+    shared = ["demo", *options[1:], "--work-dir", work, "--exclude-benchmarks", "--language", "en", "--set", title]
+    done = hub_client.command("plan", "--gpu=a100x4", *shared, "--answers=here", "--workers=2", "--sample=0")
+    assert done.returncode == 0, done.stderr
+    *rents, last = done.stdout.splitlines()[-1].strip().partition(" build.py ")
+    assert rents[0].startswith("hf jobs uv run --flavor a100x4 --timeout ")
+    given = shlex.split(last)
+    assert given[0] == "demo"
+    assert given[-2:] == ["--push", "ORG/NAME"]
+    assert sorted(given[:-2]) == sorted(shared)
+
+
+def test_nothing_is_rented_for_a_language_model_if_the_text_is_kept(hub_client: HubClient) -> None:
+    child = ["--from", str(PUBLISHED), "--captions", "4", "--transfer", "none"]
+    done = hub_client.command("plan", *child, "--gpu", "l4x1")
+    assert done.returncode == 0, done.stderr
+    assert "start 0.05, encoder 0.00 hours" in done.stdout
+    assert "tokens/s" not in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(f" build.py {shlex.join(child)} --push ORG/NAME")
 
 
 def test_a_gpu_has_the_recipes_price(hub_client: HubClient, options: list[str]) -> None:

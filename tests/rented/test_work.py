@@ -9,7 +9,7 @@ from tests.builds import write_seeds
 from unicorn_hf import InputError, Recipe, load_recipe
 from unicorn_hf.estimate import Amount, Estimate, StageEstimate
 from unicorn_hf.hub.regenerate import child_recipe, read_published
-from unicorn_hf.rented.work import can_sample, work_of
+from unicorn_hf.rented.work import work_of
 
 PUBLISHED = Path(__file__).parents[1] / "golden" / "published" / "form-3"
 
@@ -31,6 +31,7 @@ def recipe(folder: Path, **more: Any) -> Recipe:
 def test_a_rehearsal_has_the_real_prompts(tmp_path: Path) -> None:
     work = work_of(recipe(tmp_path))
     assert "rehearsal" in work.source
+    assert not work.knows_rejections
     captions, instructions = work.captions, work.instructions
     assert captions.rows == 10_000
     assert captions.requests == pytest.approx(captions.candidates)
@@ -66,6 +67,7 @@ def test_a_sample_is_better_than_a_rehearsal(tmp_path: Path) -> None:
     )  # fmt: skip
     work, rehearsed = work_of(recipe(tmp_path), sampled), work_of(recipe(tmp_path))
     assert "a sample of 32 captions" in work.source
+    assert work.knows_rejections
     assert (work.captions.requests, work.captions.output_tokens) == (20_000, 3e6)
     assert work.caption_tokens == 150
     share = rehearsed.captions.shared_tokens / rehearsed.captions.prompt_tokens
@@ -78,6 +80,7 @@ def test_a_parents_statistics_are_better_than_a_rehearsal() -> None:
     child = child_recipe(parent, {"random_seed": 99, "captions.num": 2 * counts.num_kept})
     work = work_of(child)
     assert str(PUBLISHED) in work.source
+    assert work.knows_rejections
     assert work.captions.requests == pytest.approx(2 * counts.num_requests)
     assert work.captions.output_tokens == pytest.approx(2 * counts.num_output_tokens)
     assert 0 < work.captions.shared_tokens <= work.captions.prompt_tokens
@@ -93,11 +96,3 @@ def test_captions_that_exist_are_only_encoded() -> None:
 def test_what_nothing_is_known_of_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot rehearse"):
         work_of(recipe(tmp_path, **{"language": ["xx"], "captions.filters.check_language": False}))
-
-
-def test_only_an_engine_that_runs_here_writes_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    endpoint = {"kind": "endpoint", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
-    assert can_sample(recipe(tmp_path, engine=endpoint))
-    assert not can_sample(recipe(tmp_path))
-    assert not can_sample(recipe(tmp_path, engine={"kind": "echo"}))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, computed_field
 
 from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.model_source import DEMO
 from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.engines.vllm import VllmEngine
 from unicorn_hf.rented.hardware import Gpu
@@ -57,7 +58,7 @@ class Quote(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def hours(self) -> float:
-        """Wall time, with the start."""
+        """Wall time, with the start; without the encoder if its time is not known."""
         return self.start_hours + self.engine_hours + (self.encoder_hours or 0)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -170,18 +171,21 @@ class Rental:
         return encoding_seconds(self.encoder, gpu, self.recipe.captions.num * tokens) / workers / _HOUR_S
 
 
-def lines(found: Quotes) -> list[str]:
-    """The quotes as text for the terminal."""
+def lines(found: Quotes, build: Sequence[str]) -> list[str]:
+    """The quotes as text for the terminal, with the command that rents the cheapest flavor; `build`: its arguments."""
     work = found.work
     told = [f"On rented GPUs: calculated, within a factor of {found.within:g}. The work is from {work.source}."]
     for name, stage in (("captions", work.captions), ("conversations", work.instructions)):
         if stage.requests:
             load = stage.load
+            candidates = f" from {stage.candidates:,.0f} candidates" if work.knows_rejections else ""
             told.append(
-                f"{name:>15}  {stage.rows:,} rows from {stage.candidates:,.0f} candidates: {stage.requests:,.0f}"
+                f"{name:>15}  {stage.rows:,} rows{candidates}: {stage.requests:,.0f}"
                 f" requests, {load.prompt_tokens:,.0f} tokens in ({load.shared_tokens:,.0f} shared),"
                 f" {load.output_tokens:,.0f} out"
             )
+    if not work.knows_rejections:
+        told.append("The model's rejections and lengths are not known before a sample by its engine: --sample N.")
     told.append("")
     width = max(len(one.name) for one in found.machines)
     for one in found.machines:
@@ -190,7 +194,13 @@ def lines(found: Quotes) -> list[str]:
     if rented := [one for one in found.machines if one.is_flavor and not one.problem]:
         best = min(rented, key=lambda one: math.inf if one.cost is None else one.cost)
         rent = ["hf", "jobs", "uv", "run", "--flavor", best.name, "--timeout", f"{best.timeout_hours}h"]
-        told += ["", "To rent the cheapest (docs/rent.md):", f"  {shlex.join(rent)} build.py RECIPE --push ORG/NAME"]
+        limit = "; the time limit is without the encoder" if best.encoder_hours is None else ""
+        command = shlex.join([*rent, "build.py", *build, "--push", "ORG/NAME"])
+        told += ["", f"To rent the cheapest (docs/rent.md{limit}):", f"  {command}"]
+        if found.model.startswith(DEMO):
+            told.append(
+                "The job lacks the demonstration's models. Name some of the Hub: --llm MODEL --encoder ENCODER."
+            )
     return told
 
 
@@ -198,10 +208,15 @@ def _told(one: Quote) -> list[str]:
     hardware = f"{one.num_gpus} × {one.gpu}"
     if one.problem:
         return [f"{hardware}: {one.problem}; {one.advice}"]
-    price = f"{one.cost:,.2f} {one.currency}" if one.cost is not None else "no price given"
-    encoder = "unknown" if one.encoder_hours is None else f"{one.encoder_hours:,.2f}"
-    return [
-        f"{hardware}: {one.hours:,.2f} hours, {price}",
-        f"start {one.start_hours:,.2f}, language model {one.engine_hours:,.2f}, encoder {encoder} hours",
-        f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests at once in each of {one.workers} workers",
+    no_price = "the Hub gives no price" if one.is_flavor else "no price given (--set price.per_worker_hour=PRICE)"
+    price = no_price if one.cost is None else f"{one.cost:,.2f} {one.currency}"
+    without = "; without the encoder, whose size is not known" if one.encoder_hours is None else ""
+    hours = {"start": one.start_hours, "language model": one.engine_hours or None, "encoder": one.encoder_hours}
+    told = [
+        f"{hardware}: {one.hours:,.2f} hours, {price}{without}",
+        ", ".join(f"{name} {taken:,.2f}" for name, taken in hours.items() if taken is not None) + " hours",
     ]
+    if one.in_flight:
+        each = f" in each of {one.workers} workers" if one.workers > 1 else ""
+        told.append(f"{one.output_tokens_per_s:,.0f} tokens/s, {one.in_flight:,} requests at once{each}")
+    return told

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from os.path import commonprefix
 from pathlib import Path
@@ -20,7 +19,6 @@ from unicorn_hf.pipeline.rehearsal import Rehearsed, rehearse
 from unicorn_hf.rented.speed import Load
 from unicorn_hf.runtime.files import disk_errors
 from unicorn_hf.runtime.generation import Counts
-from unicorn_hf.runtime.gpus import visible_gpus
 from unicorn_hf.seeds.step import prepare_seeds
 
 _REHEARSED = 128
@@ -62,14 +60,8 @@ class Work(BaseModel):
     instructions: StageWork
     caption_tokens: float
     """Mean tokens of a caption."""
-
-
-def can_sample(recipe: Recipe) -> bool:
-    """Whether the recipe's engine can write a sample on this machine within minutes."""
-    engine = recipe.engine
-    if recipe.takes_text or engine.rehearses or not all(map(find_spec, engine.modules)):
-        return False
-    return engine.is_demo or not engine.uses_gpu or bool(visible_gpus())
+    knows_rejections: bool = True
+    """Whether the counts include answers that are rejected. Those of `echo` tell nothing about the model's."""
 
 
 def work_of(recipe: Recipe, sampled: Estimate | None = None) -> Work:
@@ -105,12 +97,17 @@ def work_of(recipe: Recipe, sampled: Estimate | None = None) -> Work:
     else:
         raise InputError(
             f"the work of this recipe is not known: `echo` cannot rehearse it in {english_name(unknown[0])}",
-            "Run `unicorn-hf plan` with --gpu where the recipe's engine can write a sample.",
+            "Add --sample 64 on a machine where the recipe's engine runs.",
         )
-    if rehearsed:
+    if rehearsed and counted is not rehearsed:
         counted = {stage: _with_shares(counted[stage], rehearsed[stage]) for stage in _STAGES}
     captions = counted["captions"]
-    return Work(source=source, **counted, caption_tokens=captions.output_tokens / max(captions.requests, 1))
+    return Work(
+        source=source,
+        **counted,
+        caption_tokens=captions.output_tokens / max(captions.requests, 1),
+        knows_rejections=counted is not rehearsed,
+    )
 
 
 def _parent(recipe: Recipe) -> Statistics | None:
