@@ -14,7 +14,7 @@ from tests.hub.server import HubServer
 from tests.rented.configs import CLIP, OPEN_CLIP, QWEN_7B, QWEN_7B_AWQ
 from tests.rented.test_work import PUBLISHED
 from unicorn_hf import load_recipe
-from unicorn_hf.rented.quotes import Quote, Rental
+from unicorn_hf.rented.quotes import Quote, Quotes, Rental, lines
 from unicorn_hf.rented.work import work_of
 
 MODEL = "maker/seven"
@@ -78,8 +78,8 @@ def test_the_command_that_rents_has_the_arguments_of_plan(hub_client: HubClient,
     shared = ["demo", *options[1:], "--work-dir", work, "--exclude-benchmarks", "--language", "en", "--set", title]
     done = hub_client.command("plan", "--gpu=a100x4", *shared, "--answers=here", "--workers=2", "--sample=0")
     assert done.returncode == 0, done.stderr
-    *rents, last = done.stdout.splitlines()[-1].strip().partition(" build.py ")
-    assert rents[0].startswith("hf jobs uv run --flavor a100x4 --timeout ")
+    rent, _, last = done.stdout.splitlines()[-1].strip().partition(" build.py ")
+    assert rent.startswith("hf jobs uv run --flavor a100x4 --timeout ")
     given = shlex.split(last)
     assert given[0] == "demo"
     assert given[-2:] == ["--push", "ORG/NAME"]
@@ -136,6 +136,14 @@ def test_a_model_without_a_configuration_is_refused(hub: HubServer, hub_client: 
     nameless = hub_client.command("plan", "--engine", "echo", "--encoder", "hashing:8", "--gpu", "H100")
     assert nameless.returncode == 2
     assert "--llm" in nameless.stderr
+
+
+def test_a_job_has_no_models_of_the_demonstration() -> None:
+    work = work_of(load_recipe("demo", {"captions.num": 8, "instructions.num": 0}))
+    flavor = Quote(name="l4x1", gpu="L4", num_gpus=1, is_flavor=True, currency="USD")
+    told = lines(Quotes(work=work, model="demo:smollm2-135m-instruct", machines=[flavor]), ["demo"])
+    assert "--llm MODEL" in told[-1]
+    assert told[-2].endswith("build.py demo --push ORG/NAME")
 
 
 @pytest.mark.slow
