@@ -14,25 +14,25 @@
   const short = (number) => number.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
   const scoreOf = (row) => row.scores.find(([setting]) => setting === byId("setting").value);
   // Each column: what it sorts by, how a value is shown, and its share of the table's width. Columns with `most` start
-  // with the largest value; those without a width are shown in another one.
+  // with the largest value; those without a width are shown in another one, and those without any value not at all.
   const columns = [
-    { key: "name", title: "Set", value: (row) => row.name, width: 14 },
+    { key: "name", title: "Set", value: (row) => row.name, width: 16.5 },
     { key: "updated", title: "Last change", value: (row) => row.updated, most: true },
-    { key: "llm", title: "Language model", value: (row) => row.llm, width: 10 },
-    { key: "encoder", title: "Encoder", value: (row) => row.encoder, width: 10 },
-    { key: "transfer", title: "Transfer", value: (row) => row.transfer, width: 6.5 },
+    { key: "llm", title: "Language model", value: (row) => row.llm, width: 9 },
+    { key: "encoder", title: "Encoder", value: (row) => row.encoder, width: 9 },
+    { key: "transfer", title: "Transfer", value: (row) => row.transfer, width: 7 },
     { key: "languages", title: "Language", value: (row) => row.languages.join(", "), width: 5.5 },
     { key: "seeds", title: "Seeds", value: (row) => row.seeds, shown: count, most: true, width: 5 },
     { key: "captions", title: "Captions", value: (row) => row.captions, shown: count, most: true, width: 6.5 },
     { key: "conversations", title: "Conversations", value: (row) => row.conversations, most: true },
     { key: "words", title: "Words", value: (row) => row.words, shown: count, most: true, width: 6.5 },
-    { key: "distinct", title: "Distinct-2", value: (row) => row.distinct, shown: decimals, most: true, width: 5.5 },
-    { key: "rejected", title: "Rejected", value: (row) => row.rejected, shown: percent, width: 5.5 },
+    { key: "distinct", title: "Distinct-2", value: (row) => row.distinct, shown: decimals, most: true, width: 6.5 },
+    { key: "rejected", title: "Rejected", value: (row) => row.rejected, shown: percent, width: 6 },
     { key: "tokens", title: "Tokens", value: (row) => row.tokens, shown: short, width: 5 },
     { key: "gap", title: "Gap", value: (row) => row.gap, shown: decimals, width: 4.5 },
     { key: "score", title: "Score", value: (row) => scoreOf(row)?.[1] ?? null, shown: points, most: true, width: 5.5 },
   ];
-  const visible = columns.filter((column) => column.width);
+  const unknown = (value) => value === null || value === "";
   const fields = ["llm", "encoder", "transfer", "languages", "sources"];
   const byName = new Map(rows.map((row) => [row.name, row]));
   const children = new Map();
@@ -40,6 +40,9 @@
     if (row.parent) children.set(row.parent, [...(children.get(row.parent) || []), row]);
     row.haystack = folded([row.name, row.title, row.llm, row.encoder, row.transfer, ...row.languages, ...row.sources].join("\n"));
   }
+  addOptions(byId("setting"), rows.flatMap((row) => row.scores.map(([setting]) => setting)));
+  const used = columns.filter((column) => !rows.length || rows.some((row) => !unknown(column.value(row))));
+  const visible = used.filter((column) => column.width);
   const body = byId("table").tBodies[0];
   const sorting = { key: "updated", descending: true };
   let found = [];
@@ -70,7 +73,6 @@
         && words.every((word) => row.haystack.includes(word)));
     const { value } = columns.find((column) => column.key === sorting.key);
     const sign = sorting.descending ? -1 : 1;
-    const unknown = (one) => one === null || one === "";
     found.sort((a, b) => {
       const [one, other] = [value(a), value(b)];
       // Unknown values come last in either order.
@@ -112,12 +114,21 @@
   }
 
   function tableRow(row) {
-    const line = element("tr");
-    const open = button(row.name, () => toggleDetail(line, open, visible.length, () => wholeRow(row)));
+    const line = element("tr", "row");
+    const open = button(row.name, () => {
+      setAddress(toggleDetail(line, open, visible.length, () => wholeRow(row)) ? row.name : "");
+    });
+    line.addEventListener("click", (event) => {
+      // Who marks text to copy it does not mean to open the row.
+      if (!event.target.closest("button") && getSelection().isCollapsed) open.click();
+    });
     open.className = "open";
     open.setAttribute("aria-expanded", "false");
     const cell = element("td");
-    cell.append(open, element("bdi", "second", row.title), element("span", "second", row.updated));
+    cell.append(open);
+    if (row.parent) cell.append(element("bdi", "second origin", `of ${row.parent}: ${row.changed || "unchanged"}`));
+    if (row.title !== byName.get(row.parent)?.title) cell.append(element("bdi", "second", row.title));
+    cell.append(element("span", "second", row.updated));
     if (row.is_rehearsal) cell.append(element("span", "badge", "a rehearsal, not training data"));
     line.append(cell);
     for (const column of visible.slice(1)) line.append(cellOf(row, column));
@@ -126,10 +137,10 @@
 
   function cellOf(row, { key, title, value, shown: format }) {
     const known = value(row);
-    const text = known === null ? "" : format ? format(known) : known;
     const cell = element("td", format ? "number" : "words");
     cell.dataset.label = title;
-    if (text) cell.append(element("bdi", "value", text));
+    if (unknown(known)) cell.append(element("span", "unknown", "–"));
+    else cell.append(element("bdi", "value", format ? format(known) : known));
     if (key === "captions" && row.conversations) cell.append(element("span", "second", `${short(row.conversations)} conv.`));
     if (key === "words" && row.lengths.length) cell.append(picture(row, "lengths"));
     return cell;
@@ -199,7 +210,7 @@
     const list = element("ul", "shared");
     for (const [name, words] of row.shared) {
       const item = element("li");
-      item.append(button(name, () => showAlone(name)), element("span", "quiet", ` has ${words}`));
+      item.append(button(name, () => show(name)), element("span", "quiet", ` has ${words}`));
       list.append(item);
     }
     return list;
@@ -238,22 +249,46 @@
     const node = element("span");
     const row = byName.get(name);
     if (name === current.name) node.append(element("strong", "", name));
-    else if (row) node.append(button(name, () => showAlone(name)));
+    else if (row) node.append(button(name, () => show(name)));
     else node.append(element("bdi", "", name), " (not on this page)");
     if (row?.parent) node.append(element("span", "quiet", row.changed ? ` changed: ${row.changed}` : " unchanged"));
     return node;
   }
 
-  function showAlone(name) {
-    for (const field of [...fields, "size"]) byId(field).value = "";
-    byId("search").value = name;
-    update();
+  // -- The set that the address names: the fragment is `#ORG/NAME`.
+
+  function show(name) {
+    const row = byName.get(name);
+    if (!found.includes(row)) {
+      for (const field of [...fields, "size", "search"]) byId(field).value = "";
+      update();
+    }
+    while (shown <= found.indexOf(row)) showMore();
     const open = [...body.querySelectorAll(".open")].find((one) => one.textContent === name);
-    open?.click();
-    open?.focus();
+    if (open.getAttribute("aria-expanded") === "false") open.click();
+    else setAddress(name);
+    open.focus({ preventScroll: true });
+    open.closest("tr").scrollIntoView({ block: "start", behavior: "instant" });
+  }
+
+  function setAddress(name) {
+    history.replaceState(null, "", `#${encodeURI(name)}`);
+    // A Space is a frame of the Hub's page, which has the address that people see and copy.
+    if (window.parent !== window) window.parent.postMessage({ hash: location.hash }, "https://huggingface.co");
+  }
+
+  function showNamed() {
+    let name = "";
+    try {
+      name = decodeURIComponent(location.hash.slice(1));
+    } catch {
+      // It is no text that was encoded, so it names no set.
+    }
+    if (byName.has(name)) show(name);
   }
 
   const width = visible.reduce((sum, column) => sum + column.width, 0);
+  byId("table").style.setProperty("--columns", width);
   for (const column of visible) {
     const head = element("th", column.shown ? "number" : "");
     head.scope = "col";
@@ -262,12 +297,11 @@
     head.append(button(column.title, () => sortBy(column.key)));
     byId("table").tHead.rows[0].append(head);
   }
-  for (const { key, title } of columns) byId("sort").append(new Option(title, key));
+  for (const { key, title } of used) byId("sort").append(new Option(title, key));
   for (const name of fields) {
     addOptions(byId(name), rows.flatMap((row) => row[name]));
     byId(name).addEventListener("change", update);
   }
-  addOptions(byId("setting"), rows.flatMap((row) => row.scores.map(([setting]) => setting)));
   byId("of-setting").hidden = !byId("setting").options.length;
   byId("search").addEventListener("input", update);
   byId("size").addEventListener("change", update);
@@ -277,5 +311,7 @@
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", () => setTimeout(update));
   byId("more").addEventListener("click", () => showMore()?.querySelector(".open").focus());
+  addEventListener("hashchange", showNamed);
   update();
+  showNamed();
 })();

@@ -18,7 +18,8 @@ from unicorn_hf.boards import (
     shown_text,
 )
 
-MAX_NAME = 80
+MAX_NAME = 96
+"""The most characters of `ORG/NAME` on the Hub: a set finds its parent by the name."""
 MAX_ITEMS = 12
 """Languages, seed sources, scores and similar sets of a set in the page."""
 BINS, BIN_WORDS = 25, 10
@@ -43,7 +44,7 @@ class Row:
     words: int
     distinct: float | None
     rejected: float | None
-    tokens: int
+    tokens: int | None
     gap: float | None
     scores: Sequence[tuple[str, float, str]]
     """Setting, share of right answers, and the share with its interval."""
@@ -60,7 +61,8 @@ def row_of(published: PublishedSet) -> Row:
     info, statistics, recipe = published.info, published.statistics, published.recipe
     vectors, diversity, gap = statistics.representations, statistics.diversity, statistics.gap
     stages = (statistics.captions, statistics.instructions)
-    num_candidates = sum(stage.num_candidates for stage in stages)
+    # What text from files or a parent cost, and how much of it was rejected, is unknown.
+    num_candidates = 0 if recipe.takes_text else sum(stage.num_candidates for stage in stages)
     return Row(
         name=info.id,
         title=short(recipe.title),
@@ -77,7 +79,7 @@ def row_of(published: PublishedSet) -> Row:
         words=statistics.caption_words.median,
         distinct=diversity.distinct_2 if diversity else None,
         rejected=sum(stage.num_rejected for stage in stages) / num_candidates if num_candidates else None,
-        tokens=sum(stage.num_tokens for stage in stages),
+        tokens=None if recipe.takes_text else sum(stage.num_tokens for stage in stages),
         gap=gap.after.mean_gap if gap else None,
         scores=[(short(one.setting), one.accuracy, short(one.shown)) for one in statistics.proof[:MAX_ITEMS]],
         lengths=lengths(statistics.caption_words.histogram),
@@ -106,8 +108,9 @@ def facts(statistics: Statistics, recipe: RecipeFacts) -> dict[str, str]:
         "removed as near-duplicates": f"{100 * diversity.near_duplicate_share:.2f} %" if diversity else "",
         "rejected captions": rejections(captions),
         "rejected conversations": rejections(conversations),
-        "tokens": f"{captions.num_tokens + conversations.num_tokens:,}",
+        "tokens": "" if recipe.takes_text else f"{captions.num_tokens + conversations.num_tokens:,}",
         "their cost by the recipe": f"{recipe.price.currency} {amount:,.2f}" if amount else "",
+        "shared captions": "" if statistics.sketch else "unknown: the set has no sketch",
         "gap to real images": f"{gap.before.mean_gap:.4f} before, {gap.after.mean_gap:.4f} after" if gap else "",
         **{f"score: {name}": share for name, share in scores_of(statistics.proof[:MAX_ITEMS]).items()},
     }

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.cards.samples import recipe, statistics
 from tests.docs.blocks import ROOT
-from tests.examples.board_sets import ENCODERS, SETTINGS, publish
+from tests.examples.board_sets import ENCODERS, SETTINGS, files_of, publish
 from tests.hub.fixtures import HubClient
 from tests.hub.server import Fault, HubServer
 from tests.views.report.browser import PHONE, browser, opened
@@ -198,7 +199,70 @@ def test_a_row_opens_to_its_figures_load_line_and_lineage(page: Page, board: Boa
     expect(detail.locator(".tree strong")).to_have_text(child["name"])
     expect(detail.locator("svg.big")).to_be_visible()
     page.locator(".tree").get_by_role("button", name=child["parent"], exact=True).click()
+    expect(page.get_by_label("Search")).to_have_value("")
+    expect(page.locator("#count")).to_have_text(f"{len(board.well)} sets")
     expect(page.locator(".detail .tree strong")).to_have_text(child["parent"])
+    expect(page.locator(".opened .open")).to_be_in_viewport()
+    expect(page.locator(".opened .open")).to_be_focused()
+
+
+def test_a_click_anywhere_in_a_row_opens_it_and_the_address_names_it(page: Page) -> None:
+    cell = page.locator("#table .row td[data-label='Seeds']").first
+    cell.click()
+    name = page.locator(".opened .open").inner_text()
+    assert page.evaluate("location.hash") == f"#{name}"
+    page.locator("#table .row td[data-label='Seeds']").nth(1).click()
+    expect(page.locator(".detail")).to_have_count(2)
+    cell.click()
+    expect(page.locator(".detail")).to_have_count(1)
+
+
+def test_an_address_opens_its_set(chromium: Browser, board: Board) -> None:
+    hidden = sorted(row["name"] for row in board.rows)[-1]
+    page = chromium.new_page()
+    page.goto(f"{board.file.as_uri()}#{hidden.replace('/', '%2F')}")
+    expect(page.locator(".opened .open")).to_have_text(hidden)
+    expect(page.locator(".opened .open")).to_be_in_viewport()
+    for other in ("%", "nobody/has-this", "table"):
+        page.evaluate("(name) => { location.hash = name }", other)
+        expect(page.locator(".opened .open")).to_have_text(hidden)
+    page.get_by_label("Search").fill("hostile/")
+    page.evaluate("(name) => { location.hash = name }", hidden)
+    expect(page.locator(".opened .open")).to_have_text(hidden)
+    page.close()
+
+
+def test_kept_and_imported_text_has_neither_tokens_nor_rejections_and_a_set_names_its_changes(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    parent = f"unicorn-maker/{'unicorn-demo-' * 6}x"
+    kept = {"dataset": parent, "changed": ["representations.transfer"], "text": "kept"}
+    figures = statistics(proof=[], gap=None)
+    imported = {"files": [{"path": "captions.csv"}]}
+    with HubServer().running() as hub:
+        hub.add_repository(parent, files_of(figures, recipe()))
+        hub.add_repository("maker/imported", files_of(figures, recipe(imported=imported)))
+        hub.add_repository("maker/child", files_of(figures, recipe(parent=kept)))
+        done = made(HubClient(hub, tmp_path), tmp_path / "index.html")
+    assert done.returncode == 0, done.stderr
+    with opened(chromium, tmp_path / "index.html", drawn=DRAWN, viewport={"width": 1280, "height": 900}) as page:
+        for label in ("Tokens", "Rejected"):
+            page.locator("#table thead").get_by_role("button", name=label).click()
+            assert first_column(page)[0] == parent
+            assert [bool(text) for text in values(page, label)] == [True, False, False]
+            assert page.locator(f"td[data-label={label}]").all_inner_texts()[1:] == ["–", "–"]
+        cut = "(one) => one.scrollHeight > one.clientHeight || one.scrollWidth > one.clientWidth"
+        assert not page.locator(".open").first.evaluate(cut)
+        assert {"Gap", "Score"}.isdisjoint(page.locator("#table thead th").all_inner_texts())
+        expect(page.locator("#of-setting")).to_be_hidden()
+        child = page.locator(".row", has=page.get_by_role("button", name="maker/child"))
+        expect(child).to_contain_text(f"of {parent}: representations.transfer")
+        child.click()
+        told = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts(), strict=True))
+        assert told["shared captions"] == "unknown: the set has no sketch"
+        assert "tokens" not in told
+        page.locator(".tree").get_by_role("button", name=parent).click()
+        expect(page.locator(".opened .open").first).to_have_text(parent)
 
 
 def test_a_row_opens_to_the_sets_that_share_its_captions(page: Page, board: Board) -> None:
@@ -211,7 +275,7 @@ def test_a_row_opens_to_the_sets_that_share_its_captions(page: Page, board: Boar
     page.locator("#table .open", has_text=re.compile(rf"^{child['name']}$")).click()
     expect(page.locator(".shared li", has_text=child["parent"]).first).to_contain_text(f"{child['parent']} has {words}")
     page.locator(".shared").get_by_role("button", name=child["parent"], exact=True).click()
-    expect(page.locator(".detail .open, .opened .open")).to_have_text(child["parent"])
+    expect(page.locator(".opened .open")).to_have_text(child["parent"])
 
 
 def test_on_a_phone_nothing_runs_over_the_side(chromium: Browser, board: Board) -> None:

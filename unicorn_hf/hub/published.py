@@ -41,6 +41,13 @@ class RecipeFacts(BaseModel):
     language: Languages
     parent: Parent | None = None
     price: Price = Price()
+    imported: object = None
+    """None if captions and conversations come from no file."""
+
+    @property
+    def takes_text(self) -> bool:
+        """As `Recipe.takes_text`."""
+        return self.parent.text == "kept" if self.parent else self.imported is not None
 
 
 @dataclass(frozen=True)
