@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.hub.access import check_repo_id, ownership_problem, problem_here, rights_problem, with_command
 from unicorn_hf.hub.client import Repository, Target, card_errors, find_target, hub_api, hub_requests, read_repository
-from unicorn_hf.hub.copies import NearCopy, near_copies
 from unicorn_hf.hub.failures import HubError, diagnose, hub_address, shown
 from unicorn_hf.hub.files import CARD, Difference, LocalFile, difference, published_paths
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
@@ -17,6 +16,8 @@ from unicorn_hf.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+
+    from unicorn_hf.hub.copies import NearCopy
 
 SILENCE_TIMEOUT_S = 180.0
 """Timeout of one attempt without any response; a commit of many files may take a minute."""
@@ -50,7 +51,7 @@ class PushResult:
     """Files of the folder that are not part of a published data set; they were not read."""
     pull_request: str | None = None
     """The URL of the pull request with the commit, if one was requested and anything differs."""
-    near_copies: tuple[NearCopy, ...] = ()
+    near_copies: "tuple[NearCopy, ...]" = ()
     """Sets of other repositories that have most of the captions."""
 
     @property
@@ -76,7 +77,7 @@ class PushPlan:
     """Files of the repository that stay unchanged: existing files of the data set, and others' files."""
     left_out: tuple[str, ...]
     """Files of the folder that are not part of a published data set."""
-    near_copies: tuple[NearCopy, ...] = ()
+    near_copies: "tuple[NearCopy, ...]" = ()
     """Sets of other repositories that have most of the captions."""
 
 
@@ -107,7 +108,7 @@ def push_folder(
         RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
     push = _opened(folder, repo_id, options, progress or Progress())
-    copies = near_copies(folder, repo_id, push.progress)
+    copies = push.near_copies()
     for copy in copies:
         push.progress.note(f"warning: you are about to publish {copy.words}")
     commit = push.until_done(max_attempts, first_wait_s)
@@ -142,7 +143,7 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
             planned = push.plan(hub_api())
     except HubError as failure:
         raise push.given_up(failure) from failure
-    return replace(planned, near_copies=near_copies(folder, repo_id, push.progress))
+    return replace(planned, near_copies=push.near_copies())
 
 
 def _opened(folder: Path, repo_id: str, options: PushOptions, progress: Progress) -> "_Push":
@@ -182,6 +183,12 @@ class _Push:
     def error(self, message: str, advice: str, kind: type[UnicornError] = RunError) -> UnicornError:
         """Return an error whose advice ends with the command for a later push."""
         return kind(message, with_command(advice, self.folder, self.repo_id, self.options))
+
+    def near_copies(self) -> "tuple[NearCopy, ...]":
+        # Here, because `load_dataset("unicorn")` imports this package, and works without those that read captions.
+        from unicorn_hf.hub.copies import near_copies
+
+        return near_copies(self.folder, self.repo_id, self.progress)
 
     def until_done(self, max_attempts: int, first_wait_s: float) -> str:
         """Retry until an attempt succeeds, and return the commit."""
