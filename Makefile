@@ -15,7 +15,7 @@ CASE ?=
 help:
 	@echo "make demo   build a small data set with real models, show it and how to load it"
 	@echo "make test   run the tests, without those marked slow; make test-all runs all"
-	@echo "make soak   kill all processes of a build 20 times, misconfigure real servers; some 15 minutes"
+	@echo "make soak   kill all processes of a build 20 times, misconfigure real servers, rehearse the benchmark; some 15 minutes"
 	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; some 30 minutes"
 	@echo "make lint   ruff, mypy and the rules between the layers"
 	@echo "make docs   the documentation as a site, in site/"
@@ -37,7 +37,7 @@ test-all: setup
 
 soak: setup
 	@SOAK_KILLS=20 .venv/bin/python -m pytest tests/test_kills.py tests/engines/generators/test_vllm_server.py \
-		--timeout 3600 $(ARGS)
+		tests/scripts/test_gpu_rehearsal.py --timeout 3600 $(ARGS)
 
 fuzz: setup
 	@FUZZ_PAPERS=5000 FUZZ_INPUTS=10000 FUZZ_COMMANDS=400 FUZZ_TEXTS=5000 FUZZ_CASE=$(CASE) \

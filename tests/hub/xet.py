@@ -29,7 +29,9 @@ class XetStore:
 
     def num_bytes(self) -> int:
         """Of all content that was ever sent; what was sent twice in other company counts twice."""
-        return sum(path.stat().st_size for path in self.folder.rglob("xorbs/**/*") if path.is_file())
+        # Names with a dot first are files that a client is still writing, and may be gone at the next call.
+        found = self.folder.rglob("xorbs/**/[!.]*")
+        return sum(path.stat().st_size for path in found if path.is_file())
 
     def find(self, hash_: str) -> XetFile | None:
         """The file with this SHA-256, or this Xet hash."""

@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.real]
 __all__ = ["day"]
 
 
-@pytest.mark.parametrize(("name", "num_figures"), [("benchmark-7b", 2), ("encoder-small", 3)])
+@pytest.mark.parametrize(
+    ("name", "num_figures"), [pytest.param("benchmark-7b", 2, marks=pytest.mark.soak), ("encoder-small", 3)]
+)
 def test_a_benchmark_tells_its_figures(day: ModuleType, name: str, num_figures: int, tmp_path: Path) -> None:
     (step,) = [step for step in day.steps(rehearse=True) if step.name == name]
     command, environment = [sys.executable, *step.command], day.environment_of(tmp_path)
