@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from unicorn_hf.runtime.machine import gpus, machine  # noqa: E402 - the package need not be installed
+from unicorn_hf.runtime.installed import installed_version  # noqa: E402 - the package need not be installed
+from unicorn_hf.runtime.machine import gpus, machine  # noqa: E402
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEST_PACKAGES = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis")
@@ -110,14 +110,7 @@ def missing_packages(extra: str) -> list[str]:
     models = (ROOT / "requirements" / "demo-models.txt").read_text().splitlines()
     wanted = [*PROJECT["dependencies"], *extras[extra], *extras["demo"], *models, *TEST_PACKAGES]
     names = [re.split(r"[^\w.-]", line)[0] for line in wanted]
-    return [name for name in names if name and not found_version(name) and not find_spec(name.replace("-", "_"))]
-
-
-def found_version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+    return [name for name in names if name and not installed_version(name) and not find_spec(name.replace("-", "_"))]
 
 
 # -- Running ----------------------------------------------------------------------------------------------------------
@@ -189,7 +182,7 @@ def run_step(step: Step, limit_s: float, out: Path, environment: dict[str, str])
 
 def environment_of(out: Path) -> dict[str, str]:
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    if not found_version("unicorn-hf"):
+    if not installed_version("unicorn-hf"):
         paths.append(str(write_metadata(out / "metadata")))
     # Without a network, engines cannot find the machine's address.
     alone = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", "HF_HUB_OFFLINE": "1"}
@@ -250,7 +243,7 @@ def about() -> str:
     """The day, the machine and the versions, in one line."""
     driver = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).partition("\n")[0]
     commit = output_of(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"])
-    versions = [f"{name} {found}" for name in VERSIONS if (found := found_version(name))]
+    versions = [f"{name} {found}" for name in VERSIONS if (found := installed_version(name))]
     own = f"unicorn-hf {PROJECT['version']} {commit}".strip()
     facts = [machine(), f"driver {driver or 'none'}", f"Python {sys.version.split()[0]}", *versions, own]
     return f"{datetime.now(UTC):%Y-%m-%d}: {', '.join(facts)}"

@@ -110,7 +110,7 @@ def facts(statistics: Statistics, recipe: RecipeFacts) -> dict[str, str]:
         "rejected conversations": rejections(conversations),
         "tokens": "" if recipe.takes_text else f"{captions.num_tokens + conversations.num_tokens:,}",
         "their cost by the recipe": f"{recipe.price.currency} {amount:,.2f}" if amount else "",
-        "shared captions": "" if statistics.sketch else "unknown: the set has no sketch",
+        "shared captions": "" if statistics.known_sketch else "unknown: the set has no sketch",
         "gap to real images": f"{gap.before.mean_gap:.4f} before, {gap.after.mean_gap:.4f} after" if gap else "",
         **{f"score: {name}": share for name, share in scores_of(statistics.proof[:MAX_ITEMS]).items()},
     }

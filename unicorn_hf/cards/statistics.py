@@ -13,6 +13,7 @@ from unicorn_hf.cards.scores import Score
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.figures import Figures
 from unicorn_hf.core.left_out import LeftOut
+from unicorn_hf.core.problems import first_error
 from unicorn_hf.representations.figures import GapFacts, RepresentationFacts
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.seeds.figures import SeedFacts
@@ -47,6 +48,11 @@ class Statistics(Figures):
     versions: dict[str, str]
     """Packages that the data depends on."""
 
+    @property
+    def known_sketch(self) -> Sketch | None:
+        """The sketch, if this version can compare it."""
+        return self.sketch if self.sketch and self.sketch.is_known else None
+
 
 def read_statistics(path: Path) -> Statistics:
     """Read the statistics of a published folder.
@@ -66,9 +72,7 @@ def read_figures(path: Path, model: type[T]) -> T:
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        why = f"{place}: {first['msg']}" if place else first["msg"]
+        why = first_error(error)
     except OSError as error:
         why = error.strerror or str(error)
     raise InputError(f"{path}: not readable: {why}", f"Try: unicorn-hf validate {path.parent}")

@@ -45,6 +45,13 @@ def problems(model: type[BaseModel], data: object, error: ValidationError) -> li
     return list(dict.fromkeys(told))
 
 
+def first_error(error: ValidationError) -> str:
+    """The first error with its place, in pydantic's words: for files that no user writes."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
 def _problem(root: "Form", location: Location, detail: ErrorDetails) -> Problem:
     key = ".".join(map(str, location))
     kind, given = detail["type"], detail["input"]

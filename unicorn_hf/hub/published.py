@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from unicorn_hf.builders.repository import RECIPE, STATISTICS
 from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.core.errors import InputError, UnicornError
+from unicorn_hf.core.problems import first_error
 from unicorn_hf.core.recipe import Languages, Parent, Price
 from unicorn_hf.core.yaml_text import read_yaml_file
 from unicorn_hf.hub.access import check_repo_id, offline_problem
@@ -87,8 +88,7 @@ class Listing:
     @property
     def num_without_sketch(self) -> int:
         """Sets of earlier or later versions, whose captions this version knows by their rows alone."""
-        sketches = (one.statistics.sketch for one in self.sets)
-        return sum(not (sketch and sketch.is_known) for sketch in sketches)
+        return sum(one.statistics.known_sketch is None for one in self.sets)
 
     @property
     def num_found(self) -> int:
@@ -132,8 +132,7 @@ def read_recipe_facts(path: Path) -> RecipeFacts:
     try:
         return RecipeFacts.model_validate(read_yaml_file(path)[0])
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise InputError(f"{path}: {first_error(error)}") from error
 
 
 def _listed(api: "HfApi", tag: str, most: int) -> "list[DatasetInfo]":

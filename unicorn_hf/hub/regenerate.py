@@ -201,5 +201,5 @@ def _changed(parent: Recipe, child: Recipe) -> tuple[str, ...]:
     before, after = (flat(recipe.model_dump(mode="json")) for recipe in (parent, child))
     keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
     if parent.engine.kind != child.engine.kind:
-        keys = list(dict.fromkeys(key.partition(".")[0] if key.startswith("engine.") else key for key in keys))
+        keys = list(dict.fromkeys("engine" if key.startswith("engine.") else key for key in keys))
     return tuple(key for key in keys if not any(key == left or key.startswith(f"{left}.") for left in _NOT_CHANGES))

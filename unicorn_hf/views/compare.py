@@ -133,7 +133,8 @@ def set_folder(source: str) -> Path:
         InputError, RunError: like `hub.fetch.local_folder`.
     """
     folder = local_folder(source, patterns=FIGURES)
-    if Path(source).is_dir() or _sketch_of(_statistics(folder)):
+    statistics = _statistics(folder)
+    if Path(source).is_dir() or (statistics and statistics.known_sketch):
         return folder
     return local_folder(source, patterns=COMPARED)
 
@@ -207,14 +208,9 @@ def _statistics(folder: Path) -> Statistics | None:
     return read_statistics(folder / STATISTICS) if (folder / STATISTICS).is_file() else None
 
 
-def _sketch_of(statistics: Statistics | None) -> Sketch | None:
-    """The sketch, if this version can use it."""
-    return statistics.sketch if statistics and statistics.sketch and statistics.sketch.is_known else None
-
-
 def _read(folder: Path, name: str) -> _Set:
     statistics = _statistics(folder)
-    sketch = _sketch_of(statistics)
+    sketch = statistics.known_sketch if statistics else None
     if statistics and sketch and not data_files(folder, "pretrain"):
         return _Set(_figures(folder, name, statistics), sketch)
     counted, ids, texts = Sketch(), list[Hashes](), list[Hashes]()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unicorn_hf.builders.overlap import RUN_WORDS
 from unicorn_hf.builders.repository import STATISTICS
 from unicorn_hf.builders.sketch import Share
+from unicorn_hf.cards.formats import percent
 from unicorn_hf.cards.text import as_text, shortened
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.generation import Counts
@@ -79,8 +80,8 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
         },
         "the same ids": {f"as in {other.name}": _same_ids(comparison, one, other) for other in comparison.sets},
         "rejected": {
-            "caption candidates": _rejected(captions),
-            "conversation candidates": _rejected(instructions),
+            "caption candidates": _share(*_rejected(captions)),
+            "conversation candidates": _share(*_rejected(instructions)),
         },
         "score on real pictures": {},
         "rejected captions": {},
@@ -124,11 +125,11 @@ def _shares(found: Sequence[tuple[dict[str, int], int]]) -> dict[str, list[str]]
     }
 
 
-def _rejected(stage: Counts | None) -> str:
-    """Rejected candidates; empty if the text came from elsewhere and was taken as it was."""
-    return (
-        _share(stage.num_rejected, stage.num_candidates) if stage and (stage.num_requests or stage.num_rejected) else ""
-    )
+def _rejected(stage: Counts | None) -> tuple[int, int]:
+    """Rejected candidates and all; no candidates if the text came from elsewhere and was taken as it was."""
+    if stage and (stage.num_requests or stage.num_rejected):
+        return stage.num_rejected, stage.num_candidates
+    return 0, 0
 
 
 def _number(number: int) -> str:
@@ -209,7 +210,8 @@ def _varied(one: SetFigures, comparison: Comparison) -> dict[str, Cell]:
     """Diversity, rejections, and the set that has most of this one's captions."""
     others = {number: comparison.common(one, other).largest for number, other in enumerate(comparison.sets, 1)}
     number = max(others, key=lambda number: others[number])
-    rejected = _rejected(one.captions).partition("(")[2].removesuffix(")")
+    num_rejected, num_candidates = _rejected(one.captions)
+    rejected = percent(num_rejected, num_candidates) if num_candidates else ""
     return {
         "distinct\n-2": (f"{one.diversity.distinct_2:.3f}" if one.diversity else "", ""),
         "rejected": (rejected, ""),
