@@ -168,10 +168,11 @@ def put(path: Path, content: bytes) -> None:
     try:
         fs.pipe_file(name, content)
     except FileNotFoundError:
-        from upath.implementations.cloud import CloudPath
+        if is_remote(path):
+            from upath.implementations.cloud import CloudPath
 
-        if isinstance(path, CloudPath):  # There is no such bucket.
-            raise
+            if isinstance(path, CloudPath):  # There is no such bucket.
+                raise
         fs.makedirs(_at(path.parent)[1], exist_ok=True)
         fs.pipe_file(name, content)
 
