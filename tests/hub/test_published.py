@@ -49,13 +49,21 @@ def rows_asked(hub: HubServer, name: str = "other/set") -> int:
 
 def test_a_push_warns_of_a_near_copy_and_goes_on(hub: HubServer, hub_client: HubClient, built: Path) -> None:
     publish(hub, built)
-    done = hub_client.command("push", str(built), REPO)
+    done = hub_client.command("push", str(built), REPO, "--json")
     assert done.returncode == 0, done.stderr
     assert f"{NEAR}100.0 % of the captions and 100.0 % (99.8 to 100.0) of the runs of 8 words are in it" in done.stderr
     assert REPO in hub.repositories
     assert rows_asked(hub) == 0
-    told = json.loads(hub_client.command("push", str(built), REPO, "--json").stdout)
+    told = json.loads(done.stdout)
     assert told["near_copies"][0]["common"]["captions"] == {"share": 1.0, "lower": 1.0, "upper": 1.0}
+
+
+def test_what_is_not_sent_is_not_searched_for(hub: HubServer, hub_client: HubClient, built: Path) -> None:
+    publish(hub, built, REPO)
+    publish(hub, built, "other/set")
+    for arguments in ([REPO], [REPO, "--dry-run"], ["others/not-mine"]):
+        hub_client.command("push", str(built), *arguments)
+    assert hub.count("GET", "/api/datasets$") == 0
 
 
 def test_a_dry_run_tells_of_it(hub: HubServer, hub_client: HubClient, built: Path) -> None:
@@ -76,6 +84,7 @@ def test_changed_captions_count_by_their_runs_of_words(hub: HubServer, hub_clien
 def test_what_is_no_near_copy(hub: HubServer, hub_client: HubClient, made: Path, built: Path) -> None:
     # An earlier version of the set itself, a quarter of it, and sets that cannot be compared.
     publish(hub, built, REPO)
+    (built / "README.md").write_text((built / "README.md").read_text() + "\nChanged.\n")
     publish(hub, made / "small")
     publish(hub, built, "other/earlier", sketch=None)
     publish(hub, built, "other/newer", sketch={"form": 2, "captions": "", "runs": ""})

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class PushResult:
     pull_request: str | None = None
     """The URL of the pull request with the commit, if one was requested and anything differs."""
     near_copies: "tuple[NearCopy, ...]" = ()
-    """Sets of other repositories that have most of the captions."""
+    """Sets of other repositories that have most of the captions; searched if something changed."""
 
     @property
     def page(self) -> str:
@@ -100,7 +100,7 @@ def push_folder(
     A repository with files of another origin is refused unless `options.overwrite`, which replaces the card and data
     and keeps the rest. Only the files of a published data set are sent: no work file, log, hidden file or link.
 
-    Before, it searches the published sets for near copies, and warns of them in `progress`.
+    Before it uploads, it searches the published sets for near copies, and warns of them in `progress`.
 
     Raises:
         InputError: an invalid name, an unfinished build, others' repository, a card that the Hub refuses, or a tag on
@@ -108,9 +108,6 @@ def push_folder(
         RunError: the Hub, the token or the network failed; the advice ends with the command that completes the push.
     """
     push = _opened(folder, repo_id, options, progress or Progress())
-    copies = push.near_copies()
-    for copy in copies:
-        push.progress.note(f"warning: you are about to publish {copy.words}")
     commit = push.until_done(max_attempts, first_wait_s)
     push.progress.finish()
     url = f"{hub_address()}/datasets/{repo_id}"
@@ -127,7 +124,7 @@ def push_folder(
         num_bytes_sent=sum(push.sent.values()),
         left_out=push.left_out,
         pull_request=f"{url}/discussions/{push.proposed.rpartition('/')[2]}" if push.proposed else None,
-        near_copies=copies,
+        near_copies=push.copies or (),
     )
 
 
@@ -140,10 +137,9 @@ def plan_push(folder: Path, repo_id: str, options: PushOptions = DEFAULTS) -> Pu
     push = _opened(folder, repo_id, options, Progress())
     try:
         with hub_requests(SILENCE_TIMEOUT_S):
-            planned = push.plan(hub_api())
+            return push.plan(hub_api())
     except HubError as failure:
         raise push.given_up(failure) from failure
-    return replace(planned, near_copies=push.near_copies())
 
 
 def _opened(folder: Path, repo_id: str, options: PushOptions, progress: Progress) -> "_Push":
@@ -177,18 +173,14 @@ class _Push:
     admitted: bool = False
     """The repository exists and is writable."""
     card_accepted: bool = False
+    copies: "tuple[NearCopy, ...] | None" = None
+    """Sets of other repositories that have most of the captions; None before they are searched."""
     proposed: str | None = None
     """The reference of the pull request with the commit, such as `refs/pr/3`."""
 
     def error(self, message: str, advice: str, kind: type[UnicornError] = RunError) -> UnicornError:
         """Return an error whose advice ends with the command for a later push."""
         return kind(message, with_command(advice, self.folder, self.repo_id, self.options))
-
-    def near_copies(self) -> "tuple[NearCopy, ...]":
-        # Here, because `load_dataset("unicorn")` imports this package, and works without those that read captions.
-        from unicorn_hf.hub.copies import near_copies
-
-        return near_copies(self.folder, self.repo_id, self.progress)
 
     def until_done(self, max_attempts: int, first_wait_s: float) -> str:
         """Retry until an attempt succeeds, and return the commit."""
@@ -228,6 +220,10 @@ class _Push:
             self.tell()
             return self.tagged(api, repository.head or "")
         self.check_card()
+        if self.copies is None:
+            self.copies = self.near_copies()
+            for copy in self.copies:
+                self.progress.note(f"warning: you are about to publish {copy.words}")
         made = self.commit(api, self.upload(api, change), change.to_delete, repository.head)
         self.verify(api, made.pr_revision or made.oid)
         self.proposed = made.pr_revision
@@ -252,6 +248,7 @@ class _Push:
             to_delete=change.to_delete,
             to_keep=tuple(file.path for file in held if file.path not in change.paths),
             left_out=self.left_out,
+            near_copies=self.near_copies() if change else (),
         )
 
     def repository(self, api: "HfApi") -> Repository:
@@ -322,6 +319,12 @@ class _Push:
                 message = f"the Hub refuses the card {self.folder / CARD}: {'; '.join(errors)}"
                 raise self.error(message, "Fix its metadata, the lines between --- and ---.", InputError)
             self.card_accepted = True
+
+    def near_copies(self) -> "tuple[NearCopy, ...]":
+        # Here, because `load_dataset("unicorn")` imports this package, and works without those that read captions.
+        from unicorn_hf.hub.copies import near_copies
+
+        return near_copies(self.folder, self.repo_id, self.progress)
 
     def upload(self, api: "HfApi", change: Difference) -> "list[CommitOperationAdd]":
         """Upload all large files. The Hub keeps them invisible until a commit names them.
