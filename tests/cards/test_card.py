@@ -172,6 +172,12 @@ def test_a_rehearsal_is_called_one_before_anything_else() -> None:
     assert "ehears" not in card()
 
 
+def test_vectors_of_real_pictures_in_the_set_are_told() -> None:
+    told = "contains them as `image_vectors`"
+    assert told in card(**with_representations(transfer="barycentric"))
+    assert told not in card(**with_representations(transfer="gaussian_ot"))
+
+
 def test_the_transfer_tells_what_to_do_at_inference() -> None:
     assert "images - images.mean(axis=0" in card()
     page = card(
