@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 _DEMO_MODELS = """
 Small demonstration models made this set: it shows the steps, not the quality. Do not train on it.
 A real run needs a GPU, an instruction model with at least 7 B parameters, and a CLIP text tower:
-  unicorn-hf build --seeds captions.txt --captions 100000 --instructions 40000 \\
-    --llm Qwen/Qwen2.5-7B-Instruct --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k"""
+  unicorn-hf build unicorn-1.2m --seeds captions.txt --captions 100000 --instructions 40000 \\
+    --llm Qwen/Qwen2.5-7B-Instruct --set engine.tensor_parallel_size=1 \\
+    --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k --set title="My data set"
+Or write a recipe: see "Build a real one" in docs/quickstart.md."""
 _ENGINE_OPTIONS = {"model": "--llm", "base_url": "--base-url"}
 """Engine key: the option that sets it."""
 _KEYS = {
@@ -280,7 +282,7 @@ def main() -> None:
 @click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="Stop this run after this many hours.")
 @click.option(
     "--no-wait", is_flag=True,
-    help="With --engine batch: submit and collect what can be now, and leave. A later run goes on.",
+    help="With --engine batch: submit and collect what is possible now, then end; run the command again later.",
 )  # fmt: skip
 @click.option(
     "--dry-run", is_flag=True, help="Show the plan and send no requests; the same as `unicorn-hf plan --sample 0`."
@@ -296,7 +298,7 @@ def build(
 
     \b
     Example:
-      unicorn-hf build --seeds captions.txt --captions 1000 --instructions 400 --llm Qwen/Qwen2.5-7B-Instruct
+      unicorn-hf build my.yaml --captions 1000 --instructions 400
       unicorn-hf build --from ORG/NAME --transfer none --out other --push ME/NAME-other
     """
     from unicorn_hf.hub.options import PushOptions
