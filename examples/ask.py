@@ -1,4 +1,4 @@
-"""Asks a vision-language model about a picture.
+"""Asks a vision-language model about an image.
 
 python examples/ask.py model tests/emoji/1f43c.png "What is this?"
 """
@@ -33,7 +33,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("picture", type=Path)
     parser.add_argument("question")
     parser.add_argument(
-        "--image-statistics", type=Path, help="of `unicorn-hf calibrate`, if set and training had none: see docs"
+        "--image-statistics", type=Path, help="a file of `unicorn-hf calibrate`, if set and training had none"
     )
     parser.add_argument("--max-new-tokens", type=int, default=60)
     return parser.parse_args()

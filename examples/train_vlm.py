@@ -5,10 +5,10 @@
     python examples/ask.py model picture.png "What is this?"
 
 Stage 1 trains the projector alone on captions (`pretrain`). Stage 2 trains the projector and adapters of the language
-model, or all of it, on conversations (`instruction`). The learning rates are the paper's. If a run stops, run the same
-command again: it goes on from the last checkpoint.
+model, or all of its weights, on conversations (`instruction`). The learning rates are the paper's. If a run stops, run
+the same command again: it resumes from the last checkpoint.
 
-Every option of TrainingArguments is an option here. On eight GPUs:
+The program also takes the options of TrainingArguments. On eight GPUs:
 
     torchrun --nproc_per_node 8 examples/train_vlm.py --stage 1 ...
 """
@@ -40,16 +40,16 @@ def about(text: str, default: Any = None, **metadata: Any) -> Any:
 class Options:
     stage: int = about("1: the projector alone, on captions; 2: on conversations", 1, choices=[1, 2])
     set: str = about("a built folder, or ORG/NAME on the Hub", "unicorn")
-    llm: str = about("begin with this language model: for transformers, or demo:NAME", "demo:smollm2-135m-instruct")
-    model: str | None = about("go on with this model instead: a folder that this program wrote, or ORG/NAME")
+    llm: str = about("start from this language model: a Hub name, a folder, or demo:NAME", "demo:smollm2-135m-instruct")
+    model: str | None = about("continue with this model instead: a folder that this program wrote, or ORG/NAME")
     lora: int = about("stage 2: rank of the language model's adapters; 0 trains all of its weights", 128)
-    image_tokens: int = about("positions of a picture; the original trainer has 576", 4)
+    image_tokens: int = about("positions of an image; the original trainer has 576", 4)
     image_vectors: int | None = about("1 repeats one vector at all positions, as the original trainer does")
-    image_statistics: str | None = about("for a set that was built without: a file of `unicorn-hf calibrate`")
-    max_length: int = about("leave out conversations without an answer in this number of tokens, and cut others", 2048)
-    noise: float | None = about("norm of the noise that is added to each vector; default: as the transfer recommends")
-    streaming: bool = about("read the set as a stream, as from the Hub without a download; needs --max_steps", False)
-    sample_steps: int = about("log an answer of the model at every so many steps; 0: never", 100)
+    image_statistics: str | None = about("a file of `unicorn-hf calibrate`, for a set that was built without one")
+    max_length: int = about("maximum tokens of a row; longer ones are cut, or skipped if no answer is left", 2048)
+    noise: float | None = about("norm of the noise that is added to each vector; default: that of the transfer")
+    streaming: bool = about("read the set as a stream, without a download; requires --max_steps", False)
+    sample_steps: int = about("steps between logged answers of the model; 0: never", 100)
 
 
 @dataclass
