@@ -96,7 +96,7 @@ _RECIPE_OPTIONS = (
     click.option("--engine", type=WritingEngine(), help="Text generator."),
     click.option(
         "--llm",
-        help="The model: a Hub name, a folder, or the server's name for it. Other engine settings stay the recipe's.",
+        help="The model: a Hub name, a folder, or the server's name for it. The recipe's other engine settings stay.",
     ),
     click.option(
         "--base-url",
@@ -133,7 +133,7 @@ _RECIPE_OPTIONS = (
 )
 """Options that override the recipe."""
 _yes = click.option(
-    "--yes", is_flag=True, help="Download without asking the models that a published set's recipe names."
+    "--yes", is_flag=True, help="Download the models that a published set's recipe names without asking."
 )
 _SET_OPTIONS = (
     click.option(
@@ -149,7 +149,12 @@ _SET_OPTIONS = (
 """Options of commands that take a recipe or a published set."""
 _PLACES = (
     click.option(
-        "--out", type=FOLDER, metavar="DIR", default="unicorn", show_default=True, help="The folder to publish."
+        "--out",
+        type=FOLDER,
+        metavar="DIR",
+        default="unicorn",
+        show_default=True,
+        help="The folder of the finished set.",
     ),
     click.option(
         "--work-dir",
@@ -380,16 +385,16 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
 )  # fmt: skip
 @click.option(
     "--gpu", "gpus", multiple=True, metavar="NAME",
-    help="Also calculate hours and price on this machine for rent: a flavor of Hugging Face Jobs (a100-large, l4x1) at"
-    " the Hub's price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
+    help="Also calculate hours and price on rented GPUs: a flavor of Hugging Face Jobs (a100-large, l4x1) at the Hub's"
+    " price, or a GPU (H100, A10G) at the recipe's price.per_worker_hour; repeatable, to compare.",
 )  # fmt: skip
 @_json
 def plan(chosen: _Chosen, sample: int | None, workers: int | None, gpus: tuple[str, ...], as_json: bool) -> None:
     """Show the plan and the estimated cost of a build of RECIPE.
 
-    First the plan, with the number of requests that have no stored answer. Then requests, tokens, hours, price, disk
-    and upload, with error bounds: the command generates a sample with the recipe's engine and encoder, and deletes it.
-    --workers is the number of workers to assume for the wall time.
+    The plan includes the number of requests without a stored answer. The estimate has requests, tokens, hours, price,
+    disk and upload, with error bounds: the command generates a sample with the recipe's engine and encoder, and deletes
+    it. --workers is the number of workers to assume for the wall time.
 
     --gpu needs no GPU here and generates no sample: it calculates the times from data sheets and the model's sizes,
     and takes the counts from the parent's statistics, or from a rehearsal with `echo`. With --sample N, the recipe's
@@ -469,7 +474,7 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
     """Push the built folder DIR to ORG/NAME on the Hub.
 
     The command first checks card, counts, schemas and first rows, and rejects an invalid set. If a push stops, run the
-    same command again: it sends only what is missing.
+    same command again: it sends only the missing files.
 
     \b
     Example:
@@ -493,11 +498,11 @@ def push(folder: Path, repo_id: str, dry_run: bool, as_json: bool, **options: An
 @_revision
 @_json
 def validate(source: str, revision: str | None, as_json: bool) -> None:
-    """Check a published data set, row by row.
+    """Check a data set, row by row.
 
-    Checks a folder, or downloads and checks a Hub repository: schemas, counts, ids, conversations, vectors, hashes, and
-    the card against the data. Reports every problem with its file, row (from 0) and field. The exit code is 0 if the
-    set is valid, else 1.
+    Checks a built folder, or downloads and checks a Hub repository: schemas, counts, ids, conversations, vectors,
+    hashes, and the card against the data. Reports every problem with its file, row (from 0) and field. The exit code is
+    0 if the set is valid, else 1.
 
     \b
     Example:
@@ -530,13 +535,15 @@ def card(folder: Path) -> None:
 
 
 def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
-    """The fields of `PictureSource` as options, by default with at most `num` pictures."""
+    """The fields of `PictureSource` as options, by default with at most `num` images."""
     at_most = click.IntRange(min=2)
     return (
         click.option(
-            "--images", "path", required=True, metavar="DATASET_OR_FOLDER", help="Real pictures; no text needed."
+            "--images", "path", required=True, metavar="DATASET_OR_FOLDER", help="Real images; they need no text."
         ),
-        click.option("--num-images", "limit", type=at_most, default=num, show_default=True, help="Maximum number."),
+        click.option(
+            "--num-images", "limit", type=at_most, default=num, show_default=True, help="Maximum number of images."
+        ),
         click.option("--images-config", "config", help="The config of a data set."),
         click.option("--images-split", "split", default="train", show_default=True, help="The split of a data set."),
     )
@@ -551,13 +558,13 @@ def _pictures(num: int) -> tuple[Callable[[_Command], _Command], ...]:
 )  # fmt: skip
 @click.option(
     "--keep-vectors", type=_FROM_0, metavar="N", default=0, show_default=True,
-    help="Write N of the pictures' vectors too: the transfers barycentric and aniso_align need them, up to 10,000.",
+    help="Also write the vectors of N images: the transfers barycentric and aniso_align need them, up to 10,000.",
 )  # fmt: skip
 @_json
 def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictures: Any) -> None:
     """Measure image statistics of an encoder, for a transfer.
 
-    Writes mean and covariance of picture vectors to a file for `build --image-statistics`. The pictures need no
+    Writes mean and covariance of the images' vectors to a file for `build --image-statistics`. The images need no
     relation to the seeds, but should be of the kind that the model will see.
 
     \b
@@ -575,7 +582,7 @@ def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictu
         _print_json(facts | {"out": out})
         return
     told = f", {kept:,} vectors kept" if kept else ""
-    _echo(f"{moments.count:,} pictures, mean squared distance from their mean {moments.trace:.4f}{told}: {out}")
+    _echo(f"{moments.count:,} images, mean squared distance from their mean {moments.trace:.4f}{told}: {out}")
 
 
 @main.command()
@@ -589,7 +596,7 @@ def calibrate(encoder: str, out: Path, keep_vectors: int, as_json: bool, **pictu
 def gap(
     folder: Path, encoder: str | None, yes: bool, as_json: bool, num_texts: int, plot: bool, **pictures: Any
 ) -> None:
-    """Measure the distance between a set's vectors and real pictures.
+    """Measure the distance between a set's vectors and real images.
 
     Measures the built folder DIR before and after the transfer. Writes the figures to its statistics and card, and the
     plot to assets/.
@@ -613,11 +620,13 @@ def gap(
 @main.command()
 @click.argument("sources", type=FOLDER, metavar="SET|MODEL...", nargs=-1, required=True)
 @click.option(
-    "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real pictures with labels, or with questions."
+    "--on", "path", required=True, metavar="DATASET|FOLDER", help="Real images with labels, or with questions."
 )
 @_config
 @_split
-@click.option("--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number.")
+@click.option(
+    "--num-pictures", "limit", type=_FROM_1, default=10_000, show_default=True, help="Maximum number of images."
+)
 @_encoder
 @click.option(
     "--image-statistics", type=_FILE, metavar="FILE", help="A file of `calibrate`, for a model whose set has none."
@@ -627,12 +636,12 @@ def gap(
 def evaluate(
     sources: tuple[str, ...], encoder: str | None, image_statistics: Path | None, yes: bool, as_json: bool, **on: Any
 ) -> None:
-    """Measure how well sets or models read real pictures.
+    """Measure how well sets or models read real images.
 
-    A set (a built folder, or ORG/NAME) trains a proxy of a language model, in minutes on a CPU; a model is one of
-    examples/train_vlm.py. Pictures have labels (the names of their folders, or a column `label`), or rows with
-    `question`, `options`, `answer`; POPE, ScienceQA, MMBench and MMStar are asked as their own programs do. Adds the
-    score to the statistics and card of a folder.
+    From a set (a built folder, or ORG/NAME), the command trains a proxy of a language model, in minutes on a CPU. A
+    model is one of examples/train_vlm.py. Images have labels (the names of their folders, or a column `label`), or rows
+    with `question`, `options`, `answer`; POPE, ScienceQA, MMBench and MMStar keep the prompts of their own programs.
+    The command adds the score to the statistics and card of a built folder.
 
     \b
     Example:
@@ -718,7 +727,7 @@ def export(folder: Path, form: str, out: Path) -> None:
 
 @main.command("import")
 @click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=FOLDER, metavar="DIR", required=True, help="The folder to publish.")
+@click.option("--out", type=FOLDER, metavar="DIR", required=True, help="The folder of the finished set.")
 @click.option(
     "--work-dir",
     type=FOLDER,
@@ -776,7 +785,7 @@ def import_(files: tuple[Path, ...], out: str, **options: Any) -> None:
 )  # fmt: skip
 @_json
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the result as Markdown tables.")
-@click.option("--picture", type=_FILE, help="Also draw it, into this PNG file.")
+@click.option("--picture", type=_FILE, help="Also write a chart to this PNG file.")
 def compare(
     sources: tuple[str, ...], against: str | None, as_json: bool, as_markdown: bool, picture: Path | None
 ) -> None:
@@ -835,13 +844,13 @@ def _compared_with_published(sources: Sequence[str]) -> "Comparison":
 @click.argument("source", type=FOLDER, metavar="DIR|ORG/NAME")
 @_revision
 @click.option("--sample", "number", type=_FROM_0, default=3, show_default=True, help="Rows per config.")
-@click.option("--filter", "having", metavar="TEXT", help="Only rows with this in caption, seed or conversation.")
+@click.option("--filter", "having", metavar="TEXT", help="Only rows with this text in caption, seed or conversation.")
 @_json
 def inspect(source: str, revision: str | None, number: int, having: str | None, as_json: bool) -> None:
     """Show a set in the terminal.
 
-    Shows figures, rows with their conversations, and rejections with examples. Examples of rejections come from the
-    build's work folder, if it is beside the set.
+    Shows figures, rows with their conversations, and rejections. Examples of rejections come from the build's work
+    folder, if it is beside the set.
 
     \b
     Example:
@@ -865,8 +874,8 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
 def report(source: str, revision: str | None, out: Path | None, number: int) -> None:
     """Write a report about a set, to open in a browser.
 
-    One HTML file, which needs no network, holds figures, charts, a map of the vectors, rows to search, and rejections
-    with examples. Examples of rejections come from the build's work folder, if it is beside the set.
+    The report is one HTML file that needs no network, with figures, charts, a map of the vectors, rows to search, and
+    rejections. Examples of rejections come from the build's work folder, if it is beside the set.
 
     \b
     Example:
@@ -938,9 +947,9 @@ def doctor(chosen: _Chosen, as_json: bool) -> None:
 def requests() -> None:
     """Write requests to a file, and read answers.
 
-    For a model on a machine without a network: any batch runner answers the file.
+    For a model on a machine without a network, where a batch runner answers the file.
 
-    Repeat both until `export` finds no requests: conversations follow after the captions that they are about.
+    Repeat both commands until `export` finds no requests: conversations need captions first.
 
     \b
     Example:
@@ -953,10 +962,10 @@ def requests() -> None:
 @_of_recipe(_SET_OPTIONS[:2], _PLACES, _RECIPE_OPTIONS)
 @click.option("--file", type=_FILE, metavar="FILE.jsonl", required=True, help="The file to write.")
 def export_requests(chosen: _Chosen, file: Path) -> None:
-    """Write the next requests that RECIPE needs, and that have no stored answer.
+    """Write the next requests without a stored answer.
 
-    Each line is one of OpenAI's batch requests, as `vllm run-batch` reads them. The recipe's engine is `batch` or
-    `endpoint`; it needs no server.
+    Each line is one of OpenAI's batch requests, as `vllm run-batch` reads them. The engine of RECIPE must be `batch` or
+    `endpoint`; the command needs no server.
 
     \b
     Example:
@@ -967,7 +976,7 @@ def export_requests(chosen: _Chosen, file: Path) -> None:
     with _progress() as progress:
         num_requests = run(chosen.plan(), file, progress)
     if num_requests:
-        _echo(f"{num_requests:,} requests: {file}\nTake their answers in with: unicorn-hf requests collect")
+        _echo(f"{num_requests:,} requests: {file}\nStore their answers with: unicorn-hf requests collect")
     else:
         _echo("All answers are stored. Nothing was written; make the set with: unicorn-hf build")
 
@@ -980,9 +989,10 @@ def export_requests(chosen: _Chosen, file: Path) -> None:
 )  # fmt: skip
 @_json
 def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) -> None:
-    """Store the answers to the requests of `export`, for every build with the model of RECIPE.
+    """Store the answers to the requests of `export`.
 
-    Reads output files of `vllm run-batch` and of OpenAI's batches. They may be incomplete, or read before.
+    Every build with the model of RECIPE finds them. The command reads output files of `vllm run-batch` and of OpenAI's
+    batches. They may be incomplete, or collected before.
 
     \b
     Example:
@@ -1005,7 +1015,7 @@ def collect_requests(chosen: _Chosen, files: tuple[Path, ...], as_json: bool) ->
 def clean(folder: str, keep_answers: bool) -> None:
     """Delete the work files of the build in DIR.
 
-    The published folder stays. If the work folder is elsewhere, give its URL instead of DIR.
+    The built folder stays. If the work folder is elsewhere, give its URL, or its path without `.work`.
 
     \b
     Example:

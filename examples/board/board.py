@@ -100,9 +100,9 @@ def page_of(rows: Sequence[Row], left_out: Sequence[UnreadableSet]) -> str:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE / "index.html", help="by default index.html beside this file")
-    parser.add_argument("--tag", default=TAG, help="of the sets' cards (default: %(default)s)")
+    parser.add_argument("--tag", default=TAG, help="the tag of the sets' cards (default: %(default)s)")
     parser.add_argument(
-        "--most", type=int, default=1000, help="sets, those that changed last first (default: %(default)s)"
+        "--most", type=int, default=1000, help="maximum number of sets, those that changed last (default: %(default)s)"
     )
     return parser.parse_args()
 
