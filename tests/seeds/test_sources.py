@@ -158,16 +158,16 @@ def test_whatever_is_in_a_file_it_is_read_or_an_input_error(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_missing_file_and_a_folder_are_named(suffix: str, tmp_path: Path) -> None:
-    assert problem(tmp_path / f"none{suffix}") == f"no seed file none{suffix}"
+    assert problem(tmp_path / f"none{suffix}").startswith(f"no seed file none{suffix}\n")
     (tmp_path / f"folder{suffix}").mkdir()
-    assert problem(tmp_path / f"folder{suffix}") == f"folder{suffix} is a folder, not a seed file"
+    assert problem(tmp_path / f"folder{suffix}").startswith(f"folder{suffix} is a folder, not a seed file\n")
 
 
 @pytest.mark.parametrize("name", ["seeds.xlsx", "seeds", "seeds.txt.gz"])
 def test_an_unknown_suffix_names_those_that_are_known(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("a dog")
     told = problem(tmp_path / name)
-    assert told.startswith(f"{name}: unknown kind of seed file\nUse one of .txt, .csv, ")
+    assert told.startswith(f"{name}: unknown kind of file\nUse one of .txt, .csv, ")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -216,7 +216,10 @@ def test_what_is_not_utf_8_is_named_with_its_line(suffix: str, tmp_path: Path) -
         ),
         ('id,caption\n1,a\n2,"a dog\n3,a cat\n', "s.csv, in the row that begins in line 3: unexpected end of data"),
         ('id,caption\n1,"a "big" dog"\n', "s.csv, in the row that begins in line 2: ',' expected after '\"'"),
-        ("id,caption\n1," + "x" * 200_000, "s.csv, in the row that begins in line 2: field larger than field limit"),
+        (
+            'id,caption\n1,"' + "x\n" * 3_000_000,
+            "s.csv, in the row that begins in line 2: field larger than field limit",
+        ),
         ("\nid,title\n", "s.csv, line 2: no column 'caption'; it has 'id', 'title'"),
     ],
 )
@@ -239,7 +242,7 @@ def test_ragged_tsv_is_named_with_its_line(tmp_path: Path) -> None:
         ("s.jsonl", '"a"\n["b"]\n', "s.jsonl, line 2: expected a string or an object, found a list"),
         ("s.jsonl", '{"caption": 3}\n', 's.jsonl, line 1, field "caption": expected text, found a number'),
         ("s.jsonl", '{"caption": {"en": "a"}}\n', 's.jsonl, line 1, field "caption": expected text, found an object'),
-        ("s.jsonl", "1" * 5000, "s.jsonl, line 1: not JSON"),
+        ("s.jsonl", "1" * 5000, "s.jsonl, line 1: not readable"),
         ("s.jsonl", "[" * 100_000, "s.jsonl, item 1: nested too deeply"),
         ("s.json", '["a",\n"b"', "s.json: expected a comma after item 2, found the end of the file"),
         ("s.json", '{"caption": "a"}', "s.json: expected a JSON list of items, found an object with 'caption'"),
@@ -259,7 +262,7 @@ def test_json_of_another_shape_is_named_with_its_place(name: str, content: str, 
 def test_strings_where_a_column_was_named_say_what_is_needed(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('["a dog"]')
     told = problem(tmp_path / "s.json", "caption")
-    assert told == "s.json, item 1: expected an object with 'caption', found a string"
+    assert told == "s.json, item 1: expected an object with 'caption', found a string\nOmit --seed-column."
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 not really", b"\x00\xff" * 500, b"PAR1" + b"x" * 90 + b"PAR1"])

@@ -1,12 +1,14 @@
 """Rows that readers skip: counted by reason with the first example, printed and published."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.figures import Figures
 
 _MAX_EXAMPLE = 120
 _MOST_CHARS = 1000
+_MOST_LINES = 10
 _MAX_KINDS = 100
 """A bound, because objects may have as many different keys as there are rows."""
 
@@ -25,6 +27,12 @@ class LeftOut(Figures):
     def __str__(self) -> str:
         advice = f". {self.advice}" if self.advice else ""
         return f"skipped: {self.num:,} {self.what}: {self.reason} (first: {self.example}){advice}"
+
+
+def nothing_kept(told: str, left_out: Sequence[LeftOut]) -> InputError:
+    """The error of files of which nothing is kept: `told`, how much was skipped, and each kind with its example."""
+    counts = ", ".join(f"{each.num:,} {each.reason}" for each in left_out if each.reason != "not_read")
+    return InputError(f"{told}: {counts or 'they are empty'}", "\n".join(map(str, left_out[:_MOST_LINES])))
 
 
 class ReadingNotes:

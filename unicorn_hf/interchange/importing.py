@@ -22,7 +22,7 @@ from unicorn_hf.core.choices import TASKS
 from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.fingerprint import file_sha256, fingerprint
 from unicorn_hf.core.ids import caption_id, stable_int
-from unicorn_hf.core.left_out import LeftOut, ReadingNotes
+from unicorn_hf.core.left_out import LeftOut, ReadingNotes, nothing_kept
 from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.outcome import Rejected
 from unicorn_hf.core.recipe import UNKNOWN_TASK, Recipe
@@ -33,20 +33,24 @@ from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
 from unicorn_hf.interchange.vectors import ADVICE, Vector
-from unicorn_hf.reading.files import DataFile
+from unicorn_hf.reading.files import EMBEDDING, TURNS_KEYS, DataFile
 from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
-from unicorn_hf.runtime.generation import Counts, most_common
+from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
 
 STAGE = "imported"
-CODE = 2
+CODE = 3
 """Raise it when the same files give different rows."""
 _RECORD = "files"
 _CACHE_KIB = 64 << 10
+_JOIN = "A conversation needs a caption with the same id, in its own row or in another file"
+_NAME_COLUMN = (
+    f"Specify the column of the captions with --column NAME. Conversations are read from {', '.join(TURNS_KEYS)}"
+)
 _KEEP_PAIRS = "To keep them as conversations, name the file instruction.json and add a file with their captions, by id"
 _REJECTIONS_AT_ONCE = 1000
 _MAX_RAW = 10_000
@@ -116,12 +120,7 @@ def take(recipe: Recipe, files: Sequence[DataFile], *, with_vectors: bool, work_
                 raise RunError(f"cannot write {step.folder}: {error}", advice) from error
             raise
     if not record.captions.num_kept:
-        rejected = Counter(record.captions.rejected) + Counter(record.instructions.rejected)
-        why = most_common(rejected, len(rejected)) or "they are empty"
-        raise InputError(
-            f"no captions in {', '.join(file.name for file in files)}: {why}",
-            "A conversation needs a caption with the same id, in its own row or in another file.",
-        )
+        raise nothing_kept(f"no captions in {', '.join(file.name for file in files)}", record.left_out)
     return _taken(recipe, step, record)
 
 
@@ -239,10 +238,11 @@ class _Import:
             known = self._spool.find(item.id)
         if isinstance(turns, Rejected) or turns is None:
             stage = "captions" if what == "captions" and caption is None else "instructions"
-            self._reject(stage, item, turns or Rejected("no_caption", "neither a caption nor a conversation"))
+            missing = Rejected("no_caption", "neither a caption nor a conversation")
+            self._reject(stage, item, turns or missing, advice="" if turns else _NAME_COLUMN)
         elif known is None:
             why = "no caption has this id" if caption is None else "its caption was rejected"
-            self._reject("instructions", item, Rejected("no_caption", why))
+            self._reject("instructions", item, Rejected("no_caption", why), advice=_JOIN)
         elif caption is not None and known.digest != _digest(caption):
             self._reject("instructions", item, Rejected("other_caption", "its id belongs to another caption"))
         else:
@@ -299,7 +299,7 @@ class _Import:
             raise InputError(
                 f"{where}: it has no embedding",
                 "Name an encoder for the captions, e.g. --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k. "
-                "Embeddings in pickles (.pkl) are never read.",
+                f"Embeddings are read from {EMBEDDING}; those in pickles (.pkl) never.",
             )
         vector = item.vector()
         self._dim = self._dim or len(vector)
@@ -317,11 +317,13 @@ class _Import:
             )
         return vector.astype(np.float32)
 
-    def _reject(self, stage: str, item: Item, why: Rejected) -> None:
+    def _reject(self, stage: str, item: Item, why: Rejected, *, advice: str = "") -> None:
         self._counts[stage][why.reason] += 1
-        what = "captions" if stage == "captions" else "conversations"
         said = item.caption or " ".join(turn["value"] for turn in item.turns or ())
-        self._notes.leave(what, why.reason, item.place, said or None)
+        if stage == "captions":
+            self._notes.leave("captions", why.reason, item.place, said or None, advice=advice)
+        else:
+            self._notes.leave("conversations", why.reason, item.place, why.detail or said, advice=advice)
         raw = json.dumps(item.turns, ensure_ascii=False) if item.turns else item.caption or ""
         placed = Rejected(why.reason, f"{item.place}: {why.detail}" if why.detail else item.place)
         self._rejected.append(placed.row(stage, item.id or "", item.caption or "", raw[:_MAX_RAW]))

@@ -4,6 +4,7 @@ An invalid file raises an `InputError` that names file and row; the content of r
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,22 +23,24 @@ from unicorn_hf.core.published import published_file
 from unicorn_hf.core.recipe import Imported, Parent
 from unicorn_hf.interchange.tar import tar_rows
 from unicorn_hf.interchange.vectors import Vector, VectorFiles, array_of, vector_place
-from unicorn_hf.reading.files import EMBEDDING, DataFile, leave_unread, rows
+from unicorn_hf.reading.files import EMBEDDING, ROW, TURNS_KEYS, DataFile, leave_unread, rows
+from unicorn_hf.reading.kinds import READABLE, check_file
 from unicorn_hf.reading.values import id_of, string_of, wrong
 
 SUFFIXES = (".json", ".json.zip", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".tar")
 Holds = Literal["captions", "conversations"]
 _HOLDS: dict[str, Holds] = {"pretrain": "captions", "instruction": "conversations"}
 _ORIGINAL = {name.removesuffix(".json.zip").lower(): config for config, name in original.FILES.items()}
-_KEYS = frozenset({"id", "conversations", "messages", "task", "seed", "domain"})
+_KEYS = frozenset({"id", *TURNS_KEYS, "task", "seed", "domain"})
 """Keys to read beside the caption."""
 _VECTOR_KEYS = {"image", "images", EMBEDDING}
 """Keys that name or contain a row's embedding."""
 _FIRST = 1000
 """Rows to read to detect the content of a file."""
-_SENDERS = {"user": "human", "assistant": "gpt"}
+_SENDERS = {"user": "human", "assistant": "gpt", "chatgpt": "gpt", "model": "gpt", "bot": "gpt"}
 _SYSTEM = ("system", "developer")
-_TURN_KEYS = (("role", "content"), ("from", "value"))
+_SENDER_KEYS, _VALUE_KEYS = ("from", "role"), ("value", "content", "text")
+"""Keys of a turn; the first that it has is read."""
 _LIST_OF_TURNS = (
     'A conversation is a list of turns: [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}], '
     'or the same with "role" and "content".'
@@ -90,14 +93,13 @@ def parent_files(parent: Parent, folder: Path) -> list[DataFile]:
 
 def _expanded(path: Path, column: str | None, name: str | None = None) -> list[DataFile]:
     name = name or path.name
-    if path.is_file():
-        if DataFile(path, name).suffix not in SUFFIXES:
-            advice = "Pickles are never read: they can run code." if path.suffix == ".pkl" else ""
-            raise InputError(f"{path}: not one of {', '.join(SUFFIXES)}, or a folder of them", advice)
+    if not os.path.isdir(path):  # `Path.is_dir` raises an error where it has no permission.
+        check_file(path, f"there is no file or folder {path}", DataFile(path, name).suffix, SUFFIXES)
         return [DataFile(path, name, column, keys=_KEYS)]
-    if not path.is_dir():
-        raise InputError(f"there is no file or folder {path}")
-    names = [found for config in CONFIGS for found in data_files(path, config)]
+    try:
+        names = [found for config in CONFIGS for found in data_files(path, config)]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", READABLE) from error
     if not names:
         tars = (f"{config}/{tar.name}" for config in CONFIGS for tar in sorted((path / config).glob("*.tar")))
         names = [*(f"{config}.json" for config in CONFIGS if (path / f"{config}.json").is_file()), *tars]
@@ -142,20 +144,21 @@ def items(file: DataFile, notes: ReadingNotes) -> Iterator[Item]:
             leave_unread(file, notes, value, number)
             yield _item(file, where, value, _vector_of(value, read, vectors, where), notes)
         else:
-            raise wrong(where, "an object or a caption", value, "A row is a caption, or an object with one.")
+            raise wrong(where, "an object or a caption", value, ROW)
 
 
 def _item(
     file: DataFile, where: str, value: dict[str, Any], vector: Callable[[], Vector] | None, notes: ReadingNotes
 ) -> Item:
-    turns_key = next((key for key in ("conversations", "messages") if value.get(key) is not None), None)
+    turns_key = next((key for key in TURNS_KEYS if value.get(key) not in (None, "", "null")), None)
     key = file.text_key(value)
     if key is None and file.column is not None and turns_key is None:
         raise file.no_column(where, value)
+    caption = _text(value, key, where) if key else None
     return Item(
         place=where,
         id=id_of(value.get("id"), where),
-        caption=_text(value, key, where) if key else None,
+        caption="" if key and caption is None and turns_key is None else caption,
         turns=_turns(value[turns_key], f'{where}, field "{turns_key}"', notes) if turns_key else None,
         task=_text(value, "task", where),
         seed=_text(value, "seed", where),
@@ -185,7 +188,7 @@ def _vector_of(
 def _numbers(found: Any) -> NDArray[Any]:
     try:
         return np.asarray(found, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return np.asarray(found, dtype=object)
 
 
@@ -210,10 +213,10 @@ def _list_of_turns(found: Any, where: str) -> list[Any]:
                 f"{_LIST_OF_TURNS} In a table, write it as JSON; in pandas: .map(json.dumps).",
             ) from None
     if isinstance(found, dict):
-        for keys in _TURN_KEYS:
-            said, values = (found.get(key) for key in keys)
-            if isinstance(said, list) and isinstance(values, list) and len(said) == len(values):
-                return [dict(zip(keys, pair, strict=True)) for pair in zip(said, values, strict=True)]
+        keys = _turn_keys(found)
+        said, values = (found.get(key) for key in keys)
+        if isinstance(said, list) and isinstance(values, list) and len(said) == len(values):
+            return [dict(zip(keys, pair, strict=True)) for pair in zip(said, values, strict=True)]
     if not isinstance(found, list):
         raise wrong(where, "a list of turns", found, _LIST_OF_TURNS)
     return found
@@ -222,8 +225,8 @@ def _list_of_turns(found: Any, where: str) -> list[Any]:
 def _turn(turn: Any, where: str, notes: ReadingNotes) -> dict[str, str]:
     if not isinstance(turn, dict):
         raise wrong(where, "an object with from and value", turn, _LIST_OF_TURNS)
-    keys = _TURN_KEYS["role" not in turn]
-    sender = string_of(turn.get(keys[0]), f'{where}, "{keys[0]}"', advice=_LIST_OF_TURNS)
+    keys = _turn_keys(turn)
+    sender = string_of(turn.get(keys[0]), f'{where}, "{keys[0]}"', advice=_LIST_OF_TURNS).lower()
     value = turn.get(keys[1])
     for name, found in turn.items():
         if name not in keys and found is not None:
@@ -231,6 +234,12 @@ def _turn(turn: Any, where: str, notes: ReadingNotes) -> dict[str, str]:
     text = _text_of_parts(value, where, notes) if isinstance(value, list) else value
     text = "" if text is None else text  # An answer with only tool calls has no content.
     return {"from": _SENDERS.get(sender, sender), "value": string_of(text, f'{where}, "{keys[1]}"')}
+
+
+def _turn_keys(turn: dict[str, Any]) -> tuple[str, str]:
+    """The keys of a turn's sender and text."""
+    sender, value = (next((key for key in keys if key in turn), keys[0]) for keys in (_SENDER_KEYS, _VALUE_KEYS))
+    return sender, value
 
 
 def _text_of_parts(parts: list[Any], where: str, notes: ReadingNotes) -> str:

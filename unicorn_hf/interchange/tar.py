@@ -2,21 +2,24 @@
 
 import io
 import json
+import shlex
 import tarfile
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
-from unicorn_hf.reading.files import DataFile, Row
-from unicorn_hf.reading.json_values import LOOK
+from unicorn_hf.interchange.vectors import ADVICE
+from unicorn_hf.reading.files import DataFile, Row, opened
+from unicorn_hf.reading.json_values import DECODER, not_json
 
 _READ = ("json", "npy")
 _MAX_MEMBER_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 20
 _LAYOUT = "A sample requires KEY.json, with an optional KEY.npy right before or after it; KEY contains no dot."
 
 
@@ -30,12 +33,12 @@ def tar_rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     sample: dict[str, bytes] = {}
     members: list[str] = []
     try:
-        with tarfile.open(file.path, "r|") as tar:
+        with opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
                 if member.isdir():
                     continue
                 folder, _, base = member.name.rpartition("/")
-                stem, _, ending = base.partition(".")
+                stem, ending = base.partition(".")[0], _ending(base)
                 name = f"{folder}/{stem}"
                 if not member.isfile() or not stem:
                     notes.leave("members", "hidden" if member.isfile() else "no_file", file.name, member.name)
@@ -50,21 +53,38 @@ def tar_rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                     notes.leave("members", "again", file.place(number), member.name)
                 elif ending in _READ:
                     if member.size > _MAX_MEMBER_BYTES:
-                        raise InputError(f"{file.name}: {member.name!a} is larger than {_MAX_MEMBER_BYTES:,} bytes")
+                        told = f"{file.place(number)}: {member.name!a} is larger than {_MAX_MEMBER_BYTES:,} bytes"
+                        raise InputError(told, "Remove the sample.")
                     content = tar.extractfile(member)
                     sample[ending] = content.read() if content else b""
+            _check_end(file, stream, tar.offset)
     # tarfile raises ValueError for an invalid number in a header.
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"{file.name}: not readable as tar: {error}", _advice(file)) from error
+        advice = "Get the file again: it is truncated or damaged, or not a tar archive."
+        raise InputError(f"{file.name}: not readable as tar: {error}", advice) from error
     if members:
         yield from _sample(file, number, sample, members, notes)
 
 
-def _advice(file: DataFile) -> str:
-    with file.path.open("rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            return f"It is compressed. Unpack it first: gunzip -S {file.path.suffix} {file.path.name}"
-    return "Get the file again: it is truncated or damaged, or not a tar archive."
+def _ending(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _check_end(file: DataFile, stream: IO[bytes], offset: int) -> None:
+    """Check that an archive ends at `offset`: tarfile takes a damaged header, and the end of the file, for its end.
+
+    Raises:
+        tarfile.ReadError: a header is damaged or missing.
+        InputError: another archive follows.
+    """
+    stream.seek(offset)
+    end = stream.read(tarfile.BLOCKSIZE)
+    if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"no member and no end of the archive at byte {offset:,}")
+    while piece := stream.read(_PIECE_BYTES):
+        if piece.strip(b"\0"):
+            advice = f"Unpack both: tar --ignore-zeros -xf {shlex.quote(file.path.name)}; then make one archive."
+            raise InputError(f"{file.name}: data follows the end of the archive: two were joined?", advice)
 
 
 def _sample(
@@ -75,13 +95,17 @@ def _sample(
         notes.leave("samples", "no_json", where, members[0], advice=_LAYOUT)
         return
     for name in members:
-        ending = name.rpartition("/")[2].partition(".")[2]
-        if ending not in _READ:
-            notes.leave(f"members .{ending}", "not_read", where, name)
+        if _ending(name) not in _READ:
+            notes.leave(f"members .{_ending(name)}", "not_read", where, name)
+    named = next(name for name in members if _ending(name) == "json")
     try:
-        value = json.loads(sample["json"])
+        text = sample["json"]
+        value = DECODER.decode(text.decode(json.detect_encoding(text)))
+    except UnicodeDecodeError as error:
+        told = f"{where}, {named!a}: not UTF-8 (byte 0x{text[error.start]:02x} in column {error.start + 1})"
+        raise InputError(told, "Save it as UTF-8.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}, {members[0]!a}: not JSON: {error}", LOOK) from error
+        raise not_json(f"{where}, {named!a}", error) from error
     content = sample.get("npy")
     yield number, value, None if content is None else partial(_array, where, content)
 
@@ -91,5 +115,5 @@ def _array(where: str, content: bytes) -> NDArray[Any]:
         found: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     # The declared shape may be larger than any memory, or invalid.
     except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
-        raise InputError(f"{where}: its .npy is not readable: {error}") from error
+        raise InputError(f"{where}: its .npy is not readable: {error}", ADVICE) from error
     return found

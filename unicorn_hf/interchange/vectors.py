@@ -13,7 +13,10 @@ from unicorn_hf.core.errors import InputError
 
 KEY = "embeddings"
 """The only tensor of a safetensors file, (rows, dim)."""
-ADVICE = "Remove the row from the file, or encode all captions again: --encoder ENCODER."
+_ENCODE = "or encode all captions again: --encoder ENCODER."
+ADVICE = f"Remove the row from the file, {_ENCODE}"
+FORM = f"Write embeddings as lists of floating-point numbers, {_ENCODE}"
+_BESIDE = f"Put the file of the export beside this one, {_ENCODE}"
 Vector = NDArray[np.floating[Any]]
 _PLACE = re.compile(r"(?P<file>[^#]+\.safetensors)#(?P<row>\d{1,9})")
 _MAX_BYTES = 1 << 30
@@ -34,7 +37,7 @@ def array_of(numbers: NDArray[Any], where: str) -> Vector:
     """
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.floating):
         found = f"an array of {numbers.dtype}, shape {numbers.shape}"
-        raise InputError(f"{where}: its embedding is not a list of floating-point numbers, but {found}", ADVICE)
+        raise InputError(f"{where}: its embedding is not a list of floating-point numbers, but {found}", FORM)
     if not len(numbers):
         raise InputError(f"{where}: its embedding is empty or null", ADVICE)
     if np.isnan(numbers).any():
@@ -64,7 +67,7 @@ class VectorFiles:
             self._vectors, self._name = self._load(place["file"], where), place["file"]
         row = int(place["row"])
         if row >= len(self._vectors):
-            raise InputError(f"{where}: {place[0]!a}: the file has {len(self._vectors):,} rows")
+            raise InputError(f"{where}: {place[0]!a}: the file has {len(self._vectors):,} rows", ADVICE)
         return array_of(self._vectors[row], where)
 
     def _load(self, name: str, where: str) -> NDArray[Any]:
@@ -72,14 +75,16 @@ class VectorFiles:
 
         path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder.resolve()):
-            raise InputError(f"{where}: {name!a} is outside {self.folder}")
+            raise InputError(f"{where}: {name!a} is outside {self.folder}", _BESIDE)
         try:
             if path.stat().st_size > _MAX_BYTES:
-                raise InputError(f"{where}: {name!a} is larger than {_MAX_BYTES >> 30} GiB")
+                raise InputError(f"{where}: {name!a} is larger than {_MAX_BYTES >> 30} GiB", _BESIDE)
             with safe_open(path, "numpy") as file:
                 vectors: NDArray[Any] = file.get_tensor(KEY)
         except (SafetensorError, OSError, TypeError, AttributeError) as error:
-            raise InputError(f"{where}: {name!a} contains no tensor {KEY}: {error}") from error
+            raise InputError(f"{where}: {name!a} contains no tensor {KEY}: {error}", _BESIDE) from error
         if vectors.ndim != 2:
-            raise InputError(f"{where}: the tensor {KEY} of {name!a} is not a table of vectors: {vectors.shape}")
+            raise InputError(
+                f"{where}: the tensor {KEY} of {name!a} is not a table of vectors: {vectors.shape}", _BESIDE
+            )
         return vectors

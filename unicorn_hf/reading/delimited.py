@@ -13,12 +13,15 @@ from itertools import chain, islice
 from typing import Any
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.reading.text import Text
+from unicorn_hf.reading.text import MAX_CHARS, Text
 
-_SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 200
-_SEP_LINE = re.compile(r"sep=(?P<separator>.)\r?\n?", re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=(?P<separator>.)"?\r?\n?', re.IGNORECASE)
 """The first line of Excel files whose separator is not the locale's."""
+_DOUBLED = re.compile(r'(^|\t)"([^"\t]|"")*""([^"\t]|"")*"\s*(\t|$)')
+"""A quoted field between tabs with a doubled quotation mark."""
+csv.field_size_limit(MAX_CHARS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Dialect:
 class Table:
     """A table's header and rows.
 
-    A .tsv has no quoting, unless its separator is not a tab.
+    A .tsv has no quoting, unless its separator is not a tab, or its first lines show it.
     """
 
     def __init__(self, text: Text, *, tabs: bool) -> None:
@@ -95,7 +98,8 @@ class Table:
         if self.dialect.quote is None:
             return ""
         name = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(self.dialect.separator, "the separator")
-        return f"Put a text that contains {name} in quotation marks."
+        other = f" If line {self.header_line} is not the header, remove it." if len(self.header) == 1 else ""
+        return f"Put a text that contains {name} in quotation marks.{other}"
 
     def _next(self) -> list[str] | None:
         start = self._line + 1
@@ -118,12 +122,14 @@ def _beginning(sample: Sequence[str]) -> tuple[int, str | None]:
 
 def _dialect(sample: Sequence[str], *, tabs: bool, told: str | None) -> Dialect:
     usual = "\t" if tabs else ","
-    candidates = [told] if told else sorted(_SEPARATORS, key=lambda one: one != usual)
+    candidates = [told] if told else sorted(SEPARATORS, key=lambda one: one != usual)
     views = [view for one in candidates if (view := _View.of(Dialect(one), sample)).width > 1 or told]
     # Of several separators in the header, take the one with which most rows have the header's width.
     best = max(views, key=lambda view: view.fit, default=_View.of(Dialect(usual), sample))
     if best.dialect.separator == "\t" and tabs:
-        return replace(best.dialect, quote=None)
+        plain = replace(best.dialect, quote=None)
+        is_quoted = any(map(_DOUBLED.search, sample)) or best.fit > _View.of(plain, sample).fit
+        return best.dialect if is_quoted else plain
     return _quoting(best, sample)
 
 

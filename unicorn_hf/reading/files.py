@@ -1,11 +1,14 @@
 """Reads the rows of an untrusted file of any supported kind."""
 
 import json
+import re
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,21 +19,31 @@ from numpy.typing import NDArray
 
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
-from unicorn_hf.reading.delimited import Table
+from unicorn_hf.reading.delimited import SEPARATORS, Table
 from unicorn_hf.reading.errors import reading_parquet
-from unicorn_hf.reading.json_values import LOOK, Form, form_of, list_items, object_members
+from unicorn_hf.reading.json_values import DECODER, LOOK, Form, form_of, list_items, not_json, object_members
+from unicorn_hf.reading.kinds import refuse_another_kind
 from unicorn_hf.reading.text import Text
 from unicorn_hf.reading.values import string_of, wrong
 from unicorn_hf.reading.zipped import unzipped
 
 CAPTION_KEYS = ("caption", "text")
 """Default columns and keys of the text."""
+TURNS_KEYS = ("conversations", "messages", "conversation")
+"""Columns and keys of a conversation; the first that a row has is read."""
+ROW = "A row is a caption, or an object with one."
 EMBEDDING = "image_embedding"
 BATCH_ROWS = 500
 _UNITS = {"list": "item", "object": "item", ".parquet": "row", ".tar": "sample"}
 _SENTENCE_WORDS = 4
+_NAME = re.compile(r"\s*[\w.-]+\s*")
+_UNSEPARATED = re.compile(r"\b(caption|text)s?\b([^\w\s-]|\s\s)|([^\w\s-]|\s\s)(caption|text)s?\b", re.IGNORECASE)
+"""A separator that is not known, before or after the name of a text column."""
 _ENDS = ".!?。！？।؟"
 _LISTS_SHOWN = 5
+_NO_PARQUET = {b"PAR1": "Get the file again: it is truncated or damaged.", b"": "It is empty. Get the file again."}
+"""Advice by a file's first bytes."""
+_ANOTHER = "It is not a Parquet file. Rename a text file to its format, e.g. .csv or .jsonl."
 _MOST_KEYS = 1000
 """An object with more keys is no table of lists: its keys are ids."""
 
@@ -72,13 +85,16 @@ class DataFile:
         return f"{self.name}, {_UNITS.get(kind, 'line')} {number}"
 
     def text_key(self, names: Collection[str]) -> str | None:
-        """The column or key of the text, or None."""
+        """The column or key of the text, which may be the only one; or None."""
+        only = next(iter(names)) if self.column is None and len(names) == 1 else None
+        return self.named_key(names) or (only if only not in self.keys else None)
+
+    def named_key(self, names: Collection[str]) -> str | None:
+        """The column or key whose name says that it is the text, or None."""
         if self.column is not None:
             return self.column if self.column in names else None
         found = next((key for key in CAPTION_KEYS if key in names), None)
-        found = found or next((name for name in names if name.casefold() in CAPTION_KEYS), None)
-        only = next(iter(names)) if len(names) == 1 else None
-        return found or (only if only not in self.keys else None)
+        return found or next((name for name in names if name.casefold() in CAPTION_KEYS), None)
 
     def no_column(self, where: str, names: Collection[str]) -> InputError:
         wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
@@ -108,7 +124,7 @@ def text_of(file: DataFile, number: int, value: Any) -> str | None:
         return value if value.isascii() else string_of(value, file.place(number))
     if not isinstance(value, dict):
         wanted = "a string or an object" if file.column is None else f"an object with {file.column!r}"
-        raise wrong(file.place(number), wanted, value)
+        raise wrong(file.place(number), wanted, value, f"Omit {file.column_option}." if file.column else ROW)
     key = file.text_key(value)
     if key is None:
         raise file.no_column(file.place(number), value)
@@ -123,7 +139,7 @@ def leave_unread(file: DataFile, notes: ReadingNotes, value: Any, number: int) -
     if isinstance(value, dict) and len(value) > 1:
         key, place = file.text_key(value), partial(file.place, number)
         for name, found in value.items():
-            if name != key and name not in file.keys:
+            if name != key and name not in file.keys and found is not None:
                 notes.leave(f"values of {name!a}", "not_read", place, found)
 
 
@@ -132,10 +148,11 @@ def opened(file: DataFile) -> Iterator[IO[bytes]]:
     """The bytes of a file.
 
     Raises:
-        InputError: it cannot be opened.
+        InputError: it cannot be opened, or is of another kind than its suffix says.
     """
     try:
         with file.path.open("rb") as stream:
+            refuse_another_kind(stream, file.name, file.path, file.suffix)
             yield stream
     except OSError as error:
         if error.filename is None:
@@ -159,7 +176,17 @@ def _text_lines(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     with opened_text(file) as text:
         _take(file, notes, text)
         for number, line in text.lines():
+            if number == 1 and _is_header(line):
+                raise InputError(
+                    f"{file.name}, line 1: it looks like the header of a table, not a text: {line.strip()!r}",
+                    f"Rename the file to {file.path.stem}.csv.",
+                )
             yield number, line.strip(), None
+
+
+def _is_header(line: str) -> bool:
+    names = re.split(f"[{''.join(SEPARATORS)}]", line.strip())
+    return all(map(_NAME.fullmatch, names)) and any(name.strip().casefold() in CAPTION_KEYS for name in names)
 
 
 def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
@@ -167,13 +194,13 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
         table = Table(text, tabs=file.suffix == ".tsv")
         if not table.header:
             return
-        position = _text_position(file, table)
-        names = table.header
-        key = names[position]
+        names = _known_names(file, table.header)
+        key = _text_column(file, table, names)
         known = [name for name in names if name in file.keys and name != key]
-        _take(file, notes, text, str(table.dialect), ", ".join([f"column {key}", *known]))
+        _take(file, notes, text, str(table.dialect), ", ".join([*([f"column {key}"] if key else []), *known]))
+        position = names.index(key) if key else 0
         for number, row in table.rows():
-            if not row:
+            if not "".join(row).strip():
                 yield number, "", None
                 continue
             if len(row) <= position:
@@ -181,25 +208,48 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
                     f"{file.place(number)}: {len(row)} fields, but {key!a} is field {position + 1}",
                     "Give each row a field for each column of the header.",
                 )
+            if row == table.header:
+                notes.leave("rows", "header_again", file.place(number))
+                continue
             columns = zip(names, row, strict=False)
             yield number, {name: field for name, field in columns if field or name == key}, None
 
 
-def _text_position(file: DataFile, table: Table) -> int:
-    """The index of a table's text column; an `InputError` if there is none, or the header looks like a row."""
-    names, where = table.header, f"{file.name}, line {table.header_line}"
+def _known_names(file: DataFile, names: Sequence[str]) -> list[str]:
+    """The names of columns; those of `file.keys` in small letters."""
+    return [low if (low := name.casefold()) in file.keys and low not in names else name for name in names]
+
+
+def _text_column(file: DataFile, table: Table, names: Sequence[str]) -> str | None:
+    """A table's text column; None if it has only conversations.
+
+    Raises:
+        InputError: it has neither, or the header looks like a row or has other separators.
+    """
+    where = f"{file.name}, line {table.header_line}"
     key = file.text_key(names)
-    told = file.column is not None or (key is not None and key.casefold() in CAPTION_KEYS)
+    told = file.column is not None or file.named_key(names)
     if not told and (sentence := next(filter(_reads_like_text, names), None)):
         advice = f"Put the column names in the first line, e.g. {'id,' if len(names) > 1 else ''}caption."
         if len(names) == 1:
             advice += f" Or rename the file to {file.path.stem}.txt, which has no header."
         raise InputError(f"{where}: the header looks like a text, not a column name: {sentence!r}", advice)
-    if key is None:
+    if not told and len(names) == 1 and _UNSEPARATED.search(names[0]):
+        raise InputError(
+            f"{where}: the only column has the name {names[0]!a}: its separator is not known",
+            "Separate the columns by commas, semicolons, tabs or |.",
+        )
+    if key is None and not set(TURNS_KEYS) & set(names) & file.keys:
         raise file.no_column(where, names)
-    if names.count(key) > 1:
-        raise InputError(f"{where}: {names.count(key)} columns have the name {key!a}", "Give each its own name.")
-    return names.index(key)
+    _refuse_repeated(where, names, {key, *file.keys})
+    return key
+
+
+def _refuse_repeated(where: str, names: Sequence[str], read: Collection[str | None]) -> None:
+    """Raise an `InputError` if several of the columns that are read have one name."""
+    name, number = Counter(name for name in names if name in read).most_common(1)[0]
+    if number > 1:
+        raise InputError(f"{where}: {number} columns have the name {name!a}", "Give each its own name.")
 
 
 def _reads_like_text(name: str) -> bool:
@@ -219,7 +269,7 @@ def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
             key = _list_of(file, notes)
             _take(file, notes, text, f"its list {key!a}")
             for name, item, value in object_members(text, file.name):
-                if name == key and item is not None:
+                if name == key and item:
                     yield item, value, None
 
 
@@ -228,9 +278,11 @@ def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line), None
+            yield number, DECODER.decode(line), None
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{file.place(number)}: not JSON: {error}", LOOK) from error
+            command = f"jq -c . {shlex.quote(file.path.name)} > NEW.jsonl"
+            advice = f"{LOOK} Each line must hold one value; to rewrite values so: {command}"
+            raise not_json(file.place(number), error, advice) from error
 
 
 def _list_of(file: DataFile, notes: ReadingNotes) -> str:
@@ -239,29 +291,30 @@ def _list_of(file: DataFile, notes: ReadingNotes) -> str:
     numbers: dict[str, int] = {}
     with opened_text(file) as text:
         for key, number, value in object_members(text, file.name):
-            first.setdefault(key, value)
-            numbers[key] = number or 0
+            if number != 0:
+                first.setdefault(key, value)
+            if number is not None:
+                numbers[key] = number
             if len(first) > _MOST_KEYS:
                 break
     lists = [key for key, number in numbers.items() if number]
     fitting = [key for key in lists if _holds_rows(file, first[key])]
     if not fitting and len(lists) == 1 and isinstance(first[lists[0]], str):
         fitting = lists
+    if not lists and len(numbers) == 1:
+        fitting = [*numbers]
     if len(fitting) == 1:
         for key in lists:
             if key != fitting[0]:
                 notes.leave(f"items of {key!a}", "not_read", file.name, first[key], num=numbers[key])
         return fitting[0]
-    told = f"{file.name}: expected a JSON list of items, found an object with {_names(first)}"
-    raise InputError(told, _other_form(file, first, fitting or lists))
+    told = f"{file.name}: expected a JSON list of items, found an object with {_names({**first, **numbers})}"
+    raise InputError(told, _other_form(file, first, lists, fitting))
 
 
 def _holds_rows(file: DataFile, item: Any) -> bool:
-    if not isinstance(item, dict):
-        return False
-    key = file.text_key(item)
-    named = key is not None and (key == file.column or key.casefold() in CAPTION_KEYS)
-    return named or any(name in item for name in ("conversations", "messages") if name in file.keys)
+    keys = {file.named_key(item), *file.keys.intersection(TURNS_KEYS)} if isinstance(item, dict) else ()
+    return any(key in item for key in keys)
 
 
 def _names(names: Collection[str]) -> str:
@@ -269,54 +322,92 @@ def _names(names: Collection[str]) -> str:
     return f"{shown}, …" if len(names) > _LISTS_SHOWN else shown or "nothing in it"
 
 
-def _other_form(file: DataFile, values: dict[str, Any], lists: list[str]) -> str:
-    """Advice for an object that is no list of rows."""
+def _other_form(file: DataFile, values: dict[str, Any], lists: list[str], fitting: list[str]) -> str:
+    """Advice for an object that is no list of rows.
+
+    Args:
+        file: the file.
+        values: the values by key; of lists the first item.
+        lists: the keys of lists.
+        fitting: those whose items have texts.
+    """
     name, new = shlex.quote(file.path.name), shlex.quote(f"{file.path.stem}-list.json")
-    if lists and all(isinstance(values[key], dict) for key in lists):
-        return f"Extract the list of the texts: jq '.[{json.dumps(lists[0])}]' {name} > {new}"
-    if (lists or any(isinstance(value, dict) for value in values.values())) and file.text_key(values):
+    is_column = file.named_key(values) is not None
+    objects = {key: value for key, value in values.items() if isinstance(value, dict) and key not in lists}
+    # A key such as "captions" names texts, but is no column.
+    fitting = fitting or [key for key in lists if any(word in key.casefold() for word in CAPTION_KEYS)]
+    if (is_column and (lists or objects)) or any(isinstance(values[key], list) for key in lists):
         return "Write its columns as rows of a .jsonl file; in pandas: to_json(FILE, orient='records', lines=True)."
+    if fitting:
+        return f"Extract the list of the texts: jq '.[{json.dumps(fitting[0])}]' {name} > {new}"
+    if rows := [key for key in lists if isinstance(values[key], dict)]:
+        keys = "; ".join(f"the items of {key!a} have {_names(values[key])}" for key in rows[:_LISTS_SHOWN])
+        return f"Specify the key of the texts with {file.column_option} NAME: {keys}."
     if lists:
         return f"Write its texts as a list: jq '[.[][] | {{caption: .}}]' {name} > {new}"
-    if len(values) > 1 and all(isinstance(value, str) for value in values.values()) and not file.text_key(values):
+    if objects and all(_holds_rows(file, value) for value in values.values()):
+        return f"Write its values as a list: jq '[to_entries[] | {{id: .key}} + .value]' {name} > {new}"
+    inside = [(outer, key) for outer, inner in objects.items() for key in inner if isinstance(inner[key], list)]
+    if inside:
+        return f"Extract the list: jq '.{''.join(f'[{json.dumps(key)}]' for key in inside[0])}' {name} > {new}"
+    if len(values) > 1 and all(isinstance(value, str) for value in values.values()) and not is_column:
         return f"Write its texts as a list: jq '[to_entries[] | {{id: .key, caption: .value}}]' {name} > {new}"
-    return f"Use a list of items, or a .jsonl file with an item per line. To make a list: jq -s . {name} > {new}"
+    if is_column:
+        return f"Make a list of it: jq -s . {name} > {new}"
+    return "Use a list of items, or a .jsonl file with an item per line."
 
 
 def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     number = 0
-    with opened(file) as stream:
-        is_parquet = stream.read(4) == b"PAR1"
-        advice = "Get the file again: it is truncated or damaged." if is_parquet else "It is not a Parquet file."
-        with reading_parquet(file.name, advice):
-            parquet = pq.ParquetFile(stream)
-            key, columns = _parquet_columns(file, parquet.schema_arrow)
-            _take(file, notes, None, *([f"column {key}"] if key else []))
-            for name in parquet.schema_arrow.names:
-                if name not in columns and parquet.metadata.num_rows:
-                    kind = parquet.schema_arrow.field(name).type
-                    notes.leave(f"values of {name!a}", "not_read", file.name, kind, num=parquet.metadata.num_rows)
-            for batch in by_group(parquet, batch_size=BATCH_ROWS, columns=columns):
-                embeddings = batch.column(EMBEDDING) if EMBEDDING in columns else None
-                rest = batch.drop_columns([EMBEDDING]) if embeddings is not None else batch
-                if key and key not in CAPTION_KEYS and file.column is None:
-                    rest = rest.rename_columns([CAPTION_KEYS[0] if name == key else name for name in rest.schema.names])
-                for at, row in enumerate(rest.to_pylist()):
-                    number += 1
-                    yield number, row, None if embeddings is None else partial(_embedding, embeddings, at)
+    with opened(file) as stream, reading_parquet(file.name, _NO_PARQUET.get(stream.read(4), _ANOTHER)):
+        parquet = pq.ParquetFile(stream)
+        schema = parquet.schema_arrow
+        names = _known_names(file, schema.names)
+        key, columns = _parquet_columns(file, schema, names)
+        _take(file, notes, None, *([f"column {key}"] if key else []))
+        for name, kind in zip(names, schema.types, strict=True):
+            if name not in columns and parquet.metadata.num_rows:
+                notes.leave(f"values of {name!a}", "not_read", file.name, kind, num=parquet.metadata.num_rows)
+        stored = [schema.names[names.index(name)] for name in columns]
+        renamed = {key: CAPTION_KEYS[0]} if file.column is None and key not in CAPTION_KEYS else {}
+        for batch in by_group(parquet, batch_size=BATCH_ROWS, columns=stored):
+            batch = batch.rename_columns([renamed.get(name, name) for name in columns])
+            embeddings = batch.column(EMBEDDING) if EMBEDDING in columns else None
+            rest = batch.drop_columns([EMBEDDING]) if embeddings is not None else batch
+            for at, row in enumerate(_values(file, rest, number)):
+                number += 1
+                yield number, row, None if embeddings is None else partial(_embedding, embeddings, at)
 
 
-def _parquet_columns(file: DataFile, schema: pa.Schema) -> tuple[str | None, list[str]]:
-    names = schema.names
-    texts = [name for name in names if _is_text(schema.field(name).type)]
-    if file.column in names and file.column not in texts:
-        raise InputError(f"{file.name}: column {file.column} holds {schema.field(file.column).type}, not text")
+def _values(file: DataFile, batch: pa.RecordBatch, before: int) -> list[dict[str, Any]]:
+    """The rows of a batch, which come after the number `before`; an `InputError` if a text is not UTF-8."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        for at, name in product(range(batch.num_rows), batch.schema.names):
+            try:
+                batch.column(name)[at].as_py()
+            except UnicodeDecodeError as error:
+                where = f'{file.place(before + at + 1)}, field "{name}"'
+                told = f"{where}: not UTF-8 (byte 0x{error.object[error.start]:02x})"
+                raise InputError(told, "Write the column again as UTF-8 text.") from error
+        raise
+
+
+def _parquet_columns(file: DataFile, schema: pa.Schema, names: Sequence[str]) -> tuple[str | None, list[str]]:
+    kinds = dict(zip(names, schema.types, strict=True))
+    texts = [name for name, kind in kinds.items() if _is_text(kind)]
+    meant = file.named_key(names)
+    if meant and file.named_key(texts) is None:
+        advice = "Write a row for each text." if pa.types.is_list(kinds[meant]) else "Convert it to strings."
+        raise InputError(f"{file.name}: column {meant} holds {kinds[meant]}, not text", advice)
     key = file.text_key(texts)
-    if key is None and not {"conversations", "messages"} & set(names) & file.keys:
+    if key is None and not set(TURNS_KEYS) & set(names) & file.keys:
         raise file.no_column(file.name, texts)
+    _refuse_repeated(file.name, names, {key, *file.keys})
     columns = [name for name in names if name == key or name in file.keys]
-    if "conversations" in columns and "messages" in columns:
-        columns.remove("messages")
+    for other in [name for name in TURNS_KEYS if name in columns][1:]:
+        columns.remove(other)
     return key, columns
 
 
@@ -331,8 +422,9 @@ def _is_text(kind: Any) -> bool:
 def _embedding(column: pa.Array, row: int) -> NDArray[Any]:
     value = column[row]
     is_list = isinstance(value, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar)
-    # A value of another type counts as no embedding, as an empty one does.
-    found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list and value.is_valid else np.empty(0)
+    if not value.is_valid:
+        return np.empty(0)
+    found: NDArray[Any] = value.values.to_numpy(zero_copy_only=False) if is_list else np.array(value.as_py(), object)
     return found
 
 

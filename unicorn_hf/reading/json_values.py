@@ -5,6 +5,7 @@ An item bounds the memory.
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import IO, Any, Literal
 
@@ -12,10 +13,41 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.reading.text import MAX_CHARS, Text
 
 Form = Literal["list", "object", "lines"]
-LOOK = "A bracket, a comma or a quotation mark is missing there, or the file is truncated."
+LOOK = (
+    "A bracket, a comma or a quotation mark is missing or superfluous there, or the file is truncated. JSON has no"
+    " comments, no single quotation marks, and no comma before a closing bracket."
+)
+_ANOTHER_FORMAT = "It does not begin with JSON. A file of another format needs that format's suffix, e.g. .csv or .txt."
 _CHUNK_CHARS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 Source = Text | IO[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {again!a} occurs twice in an object: rename or remove one")
+    return found
+
+
+def _constant(name: str) -> float | None:
+    """Infinity as a number; NaN, which pandas writes for a missing value, as null."""
+    return None if name == "NaN" else float(name)
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
+def not_json(place: str, error: Exception, advice: str = LOOK) -> InputError:
+    """The error of a value of one line that `DECODER` cannot decode: a `ValueError` or a `RecursionError`."""
+    if isinstance(error, json.JSONDecodeError):
+        advice = advice if error.pos else _ANOTHER_FORMAT
+        return InputError(f"{place}: not JSON: {error.msg} (column {error.pos + 1})", advice)
+    return InputError(
+        f"{place}: {'nested too deeply' if isinstance(error, RecursionError) else f'not readable: {error}'}"
+    )
 
 
 def form_of(text: Text, *, lines: bool) -> Form:
@@ -33,7 +65,7 @@ def form_of(text: Text, *, lines: bool) -> Form:
 
 def _is_value(line: str) -> bool:
     try:
-        json.loads(line)
+        DECODER.decode(line)
     except (ValueError, RecursionError):
         return False
     return True
@@ -55,16 +87,17 @@ def list_items(source: Source, name: str, advice: str = LOOK) -> Iterator[Any]:
 def object_members(source: Source, name: str) -> Iterator[tuple[str, int | None, Any]]:
     """The values of the JSON object in a text, its lists item by item: key, number of the item from 1, and value.
 
-    The number is None if the value of the key is no list.
+    A list begins with the number 0 and None. The number is None if the value of the key is no list.
 
     Raises:
         InputError: it is no object, or not JSON.
     """
     window = _Window(source, name, LOOK)
     if window.next_char() != "{":
-        raise InputError(f"{name}: expected a JSON list of items, found {window.found()}", LOOK)
+        raise InputError(f"{name}: expected a JSON list of items, found {window.found()}", _ANOTHER_FORMAT)
     for key in window.names():
         if window.next_char() == "[":
+            yield key, 0, None
             for number, value in enumerate(window.members(), start=1):
                 yield key, number, value
         else:
@@ -79,7 +112,7 @@ class _Window:
         self._source = source
         self._name = name
         self._advice = advice
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = DECODER.raw_decode
         self._window = ""
         self._at = 0
 
@@ -132,14 +165,16 @@ class _Window:
                     raise self._refused(what, f"not JSON, or longer than {MAX_CHARS:,} characters") from error
                 if not self._fill():
                     raise self._refused(what, f"not JSON, or truncated: {error.msg}") from error
-            except RecursionError:
-                raise self._refused(what, "nested too deeply") from None
-            except ValueError as error:
-                raise self._refused(what, f"not readable: {error}") from error
+            except (ValueError, RecursionError) as error:
+                raise not_json(f"{self._name}, {what}", error) from error
 
     def end(self, what: str) -> None:
         if self.next_char():
-            raise InputError(f"{self._name}: unexpected text after the {what}: {self.found()}", self._advice)
+            command = {"list": "jq -s add", "object": "jq -s ."}[what]
+            raise InputError(
+                f"{self._name}: unexpected text after the {what}: {self.found()}",
+                f"If the file holds several, make one list of them: {command} {shlex.quote(self._name)} > NEW.json",
+            )
 
     def _skip_comma(self, char: str, after: str) -> None:
         if char != ",":

@@ -17,6 +17,7 @@ from unicorn_hf.core.errors import InputError
 MAX_CHARS = 4 << 20
 """Maximum length of a line or JSON item."""
 _HEAD_BYTES = 1 << 16
+_BOM = "\ufeff"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -25,22 +26,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _MANY_ZEROS = 0.2
-_UNPACK = "Unpack it first: {} {{}}"
-_SAVE_AS_TEXT = "Save it as UTF-8 text, e.g. as CSV."
-_BINARY = {
-    b"\x1f\x8b": ("a gzip archive", _UNPACK.format("gunzip")),
-    b"BZh": ("a bzip2 archive", _UNPACK.format("bunzip2")),
-    b"\xfd7zXZ": ("an xz archive", _UNPACK.format("unxz")),
-    b"\x28\xb5\x2f\xfd": ("a zstd archive", _UNPACK.format("unzstd")),
-    b"PK\x03\x04": ("a zip archive or a spreadsheet", f"{_UNPACK.format('unzip')}. A spreadsheet: {_SAVE_AS_TEXT}"),
-    b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", _SAVE_AS_TEXT),
-    b"%PDF": ("a PDF", _SAVE_AS_TEXT),
-    b"PAR1": ("a Parquet file", "Rename it to .parquet."),
-    b"ARROW1": ("an Arrow file", "Convert it to a .parquet file."),
-    b"\x89PNG": ("a picture", _SAVE_AS_TEXT),
-    b"\xff\xd8\xff": ("a picture", _SAVE_AS_TEXT),
-}
-"""First bytes of binary files: kind and advice."""
+_UNICODE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _WINDOWS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp874", "cp932", "cp949")
 _GUESSED = (*_WINDOWS, "koi8_r", "euc_jp", "gb18030", "big5", "mac_roman")
 """Encodings to guess."""
@@ -61,7 +47,7 @@ def encoding_of(head: bytes) -> str:
         return codec
     zeros = head.count(0)
     if zeros and (zeros > _MANY_ZEROS * len(head) or _decoded(head, "utf-8") is None):
-        ends = {codec: _num_ends(head, codec) for codec in ("utf-16-le", "utf-16-be")}
+        ends = {codec: _num_ends(head, codec) for codec in _UNICODE}
         best = max(ends, key=lambda codec: ends[codec])
         if ends[best] > min(ends.values()):
             return best
@@ -74,6 +60,14 @@ def _decoded(raw: bytes, codec: str) -> str | None:
         return codecs.getincrementaldecoder(codec)().decode(raw)
     except UnicodeDecodeError:
         return None
+
+
+def _ends_in_character(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return False
 
 
 def _num_ends(head: bytes, codec: str) -> int:
@@ -90,12 +84,11 @@ class Text:
         """Raise an `InputError`, which calls the file `name`, if it is no text; advised commands name `path`."""
         head = stream.read(_HEAD_BYTES)
         stream.seek(0)
-        for mark, (kind, advice) in _BINARY.items():
-            if head.startswith(mark):
-                raise InputError(f"{name}: it is {kind}, not text", advice.format(shlex.quote(path.name)))
         self.name = name
         self._path = path
         self._codec = encoding_of(head)
+        if self._is_utf8 and head.count(0) > _MANY_ZEROS * len(head):
+            raise InputError(f"{name}: it is not text: many of its bytes are zero", "Save it as UTF-8 text.")
         self._errors = "surrogateescape" if self._is_utf8 else "surrogatepass"
         self._text = io.TextIOWrapper(stream, self._codec, errors=self._errors, newline="")
         self._line, self._column = 1, 0
@@ -120,7 +113,8 @@ class Text:
             if len(line) == MAX_CHARS:
                 raise InputError(f"{self.name}, line {self._line}: longer than {MAX_CHARS:,} characters")
             self._check(line)
-            yield self._line, line
+            # Files that were joined contain each other's byte-order mark.
+            yield self._line, line if line.isascii() else line.removeprefix(_BOM)
             self._line += 1
 
     def read(self, num_chars: int) -> str:
@@ -163,13 +157,16 @@ class Text:
                 f"{place}: not {self.encoding} (half a character in column {column})",
                 "The file is damaged there. Save it again as UTF-8.",
             )
+        line, line_end, _ = piece[before.rfind("\n") + 1 :].partition("\n")
+        raw = line.encode("utf-8", self._errors)
+        # A Latin-1 letter at the end looks the same, but not after UTF-8.
+        is_cut = self._has_wide and not line_end and _ends_in_character(raw) and not self._text.read(1)
         return InputError(
             f"{place}: not UTF-8 (byte 0x{ord(piece[at]) - 0xDC00:02x} in column {column})",
-            self._advice(piece[before.rfind("\n") + 1 :].split("\n")[0]),
+            "The file is truncated within a character. Get or save it again." if is_cut else self._advice(raw),
         )
 
-    def _advice(self, line: str) -> str:
-        raw = line.encode("utf-8", self._errors)
+    def _advice(self, raw: bytes) -> str:
         wrong = [raw, *self._wrong_lines()]
         found = guessed_encoding(b"\n".join(wrong))
         if found is None:

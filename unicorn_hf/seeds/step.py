@@ -15,7 +15,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import foreign
-from unicorn_hf.core.left_out import LeftOut, ReadingNotes
+from unicorn_hf.core.left_out import LeftOut, ReadingNotes, nothing_kept
 from unicorn_hf.core.recipe import Recipe, Seeds
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
@@ -136,8 +136,7 @@ def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsReco
         per_source.update(str(row["source"]) for row in rows)
     if not partitions:
         names = ", ".join(source.place for _, source in sources)
-        reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.items()) or "the files are empty"
-        raise InputError(f"no seeds in {names}: {reasons}")
+        raise nothing_kept(f"no seeds in {names}", notes.left_out)
     return SeedsRecord(
         inputs=inputs,
         num_bytes=step.sizes(_RECORD, *(f"{shard:05d}" for shard in range(len(partitions)))),

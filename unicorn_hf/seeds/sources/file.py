@@ -27,9 +27,17 @@ class InFile(SeedSource):
         return package_file(self.path)
 
     def content(self) -> str:
-        if not self.file.is_file():
-            raise InputError(f"no seed file {self.file}")
+        self._check()
         return file_sha256(self.file)
+
+    def _check(self) -> None:
+        """Raise an `InputError` if the file is missing, of an unknown kind, or cannot be read."""
+        from unicorn_hf.reading.kinds import check_file
+
+        path = self.file
+        if os.path.isdir(path):  # `Path.is_dir` raises an error where it has no permission.
+            raise InputError(f"{path} is a folder, not a seed file", "Name a file in it.")
+        check_file(path, f"no seed file {path}", path.suffix.lower(), SUFFIXES)
 
     def texts(self, column: str | None, notes: ReadingNotes) -> Iterator[str]:
         """The texts, in the file's order; a missing text is an empty string.
@@ -39,17 +47,10 @@ class InFile(SeedSource):
         """
         from unicorn_hf.reading.files import DataFile, leave_unread, rows, text_of
 
+        self._check()
         path = self.file
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a seed file")
-        if not path.is_file():
-            raise InputError(f"no seed file {path}")
-        if not os.access(path, os.R_OK):
-            raise InputError(f"{path}: no permission to read it")
         # Only the file's name: examples of skipped rows are published.
         file = DataFile(path, path.name, column, column_option="--seed-column")
-        if file.suffix not in SUFFIXES:
-            raise InputError(f"{path}: unknown kind of seed file", f"Use one of {', '.join(SUFFIXES)}.")
         for number, value, _ in rows(file, notes):
             if isinstance(value, str) and (column is None or not value):
                 yield value
