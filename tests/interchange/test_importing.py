@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 import pickle
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,7 @@ from tests.builders.originals import release
 from tests.builds import ECHO, SHARED, published_bytes, rows, unicorn
 from tests.hub.fixtures import HubClient
 from tests.hub.server import HubServer
+from tests.stages import read_source
 from unicorn_hf import InputError, RunError
 from unicorn_hf.builders.validate import validate_folder
 from unicorn_hf.core.choices import EXPORTS
@@ -35,6 +37,7 @@ from unicorn_hf.interchange.recipe import import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.seeds.sources.file import FileSource
 
 Row = dict[str, Any]
 CAPTION = "A red mug stands on a wooden table."
@@ -292,8 +295,8 @@ BROKEN = {
     "bad.parquet": (b"PAR1", "not readable as Parquet"),
     "bad.tar": (b"tar" * 300, "not readable as tar"),
     "bad.json.zip": (b"PK", "not a zip archive"),
-    "pickle.pkl": (pickle.dumps([1]), "not one of"),
-    "empty.json": ("[]", "no captions in empty.json: they are empty"),
+    "pickle.pkl": (pickle.dumps([1]), "unknown kind of file; it is a pickle"),
+    "empty.json": ("[]", "no captions in empty.json: the files are empty"),
     "blank.csv": ("caption,id\n,1\n", "no captions in blank.csv: 1 blank"),
 }
 
@@ -327,6 +330,25 @@ def test_nothing_there(tmp_path: Path) -> None:
             imported(tmp_path, tmp_path)
         except InputError as error:
             raise InputError(error.advice) from None
+
+
+def test_files_that_cannot_be_read_are_told_alike_by_import_and_seeds(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("a jar\n")
+    for name, told in {
+        "pipe.txt": "pipe.txt: not a regular file",
+        "loop.txt": "loop.txt",
+        os.fsdecode(b"caf\xe9.txt"): "the name is not UTF-8",
+        f"{'x' * 300}.txt": "File name too long",
+        "*.txt": r"\*\.txt",
+    }.items():
+        for read in (imported, lambda _, path: read_source(FileSource(path=str(path)))):
+            with pytest.raises(InputError, match=told) as raised:
+                read(tmp_path, tmp_path / name)
+            assert raised.value.advice
+    with pytest.raises(InputError, match="is not a folder of `export`"):
+        imported(tmp_path, tmp_path)
 
 
 def test_vectors_must_be_there_and_fit(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ REFUSED = {
     "conversations alone": Refused(
         "t.json", [{"id": 1, "messages": MESSAGES * 2}], "no captions in t.json: 1 no_caption", "with the same id"
     ),
-    "no rows": Refused("t.csv", "id,caption\n", "no captions in t.csv: they are empty", ""),
+    "no rows": Refused("t.csv", "id,caption\n", "no captions in t.csv: the files are empty", ""),
 }
 
 

@@ -39,6 +39,8 @@ def test_seeds_that_look_alike_become_alike(text: str, seed: str) -> None:
 
 KEPT = {
     "Persian": "می\u200cخواهم یک گربه",
+    "Persian, after a number": "۲۰\u200cساله و 5\u200cنفره",
+    "Persian, after an acronym and brackets": "PDF\u200cها و (تهران)\u200cها",
     "Urdu": "آپ\u200cکا گھر",
     "Arabic, joined at its end": "سنة ۱۳۰۰ ه\u200d",
     "Kurdish": "ده\u200cچم",

@@ -160,7 +160,7 @@ def test_whatever_is_in_a_file_it_is_read_or_an_input_error(
 def test_a_missing_file_and_a_folder_are_named(suffix: str, tmp_path: Path) -> None:
     assert problem(tmp_path / f"none{suffix}").startswith(f"no seed file none{suffix}\n")
     (tmp_path / f"folder{suffix}").mkdir()
-    assert problem(tmp_path / f"folder{suffix}").startswith(f"folder{suffix} is a folder, not a seed file\n")
+    assert problem(tmp_path / f"folder{suffix}").startswith(f"folder{suffix} is a folder, not a file\n")
 
 
 @pytest.mark.parametrize("name", ["seeds.xlsx", "seeds", "seeds.txt.gz"])

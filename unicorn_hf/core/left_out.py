@@ -32,7 +32,7 @@ class LeftOut(Figures):
 def nothing_kept(told: str, left_out: Sequence[LeftOut]) -> InputError:
     """The error of files of which nothing is kept: `told`, how much was skipped, and each kind with its example."""
     counts = ", ".join(f"{each.num:,} {each.reason}" for each in left_out if each.reason != "not_read")
-    return InputError(f"{told}: {counts or 'they are empty'}", "\n".join(map(str, left_out[:_MOST_LINES])))
+    return InputError(f"{told}: {counts or 'the files are empty'}", "\n".join(map(str, left_out[:_MOST_LINES])))
 
 
 class ReadingNotes:

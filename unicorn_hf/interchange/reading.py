@@ -4,7 +4,6 @@ An invalid file raises an `InputError` that names file and row; the content of r
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -93,13 +92,13 @@ def parent_files(parent: Parent, folder: Path) -> list[DataFile]:
 
 def _expanded(path: Path, column: str | None, name: str | None = None) -> list[DataFile]:
     name = name or path.name
-    if not os.path.isdir(path):  # `Path.is_dir` raises an error where it has no permission.
-        check_file(path, f"there is no file or folder {path}", DataFile(path, name).suffix, SUFFIXES)
-        return [DataFile(path, name, column, keys=_KEYS)]
     try:
-        names = [found for config in CONFIGS for found in data_files(path, config)]
+        names = [found for config in CONFIGS for found in data_files(path, config)] if path.is_dir() else None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", READABLE) from error
+    if names is None:
+        check_file(path, f"there is no file or folder {path}", DataFile(path, name).suffix, SUFFIXES)
+        return [DataFile(path, name, column, keys=_KEYS)]
     if not names:
         tars = (f"{config}/{tar.name}" for config in CONFIGS for tar in sorted((path / config).glob("*.tar")))
         names = [*(f"{config}.json" for config in CONFIGS if (path / f"{config}.json").is_file()), *tars]

@@ -382,7 +382,8 @@ def _parquet(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
 def _values(file: DataFile, batch: pa.RecordBatch, before: int) -> list[dict[str, Any]]:
     """The rows of a batch, which come after the number `before`; an `InputError` if a text is not UTF-8."""
     try:
-        return batch.to_pylist()
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
     except UnicodeDecodeError:
         for at, name in product(range(batch.num_rows), batch.schema.names):
             try:

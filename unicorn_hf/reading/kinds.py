@@ -77,6 +77,8 @@ def check_file(path: Path, missing: str, suffix: str, suffixes: Sequence[str]) -
     try:
         path.name.encode()
         if not path.is_file():
+            if path.is_dir():
+                raise InputError(f"{path} is a folder, not a file", "Name a file in it.")
             if path.exists():
                 raise InputError(f"{path}: not a regular file", "Save its content as a file: it is read several times.")
             raise InputError(missing, "Name a file on this machine. Download a file of the Web first.")

@@ -157,8 +157,8 @@ class Text:
                 f"{place}: not {self.encoding} (half a character in column {column})",
                 "The file is damaged there. Save it again as UTF-8.",
             )
-        line, line_end, _ = piece[before.rfind("\n") + 1 :].partition("\n")
-        raw = line.encode("utf-8", self._errors)
+        wrong, line_end, _ = piece[before.rfind("\n") + 1 :].partition("\n")
+        raw = wrong.encode("utf-8", self._errors)
         # A Latin-1 letter at the end looks the same, but not after UTF-8.
         is_cut = self._has_wide and not line_end and _ends_in_character(raw) and not self._text.read(1)
         return InputError(

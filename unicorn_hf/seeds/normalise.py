@@ -28,9 +28,11 @@ _STRAY_JOINER = regex.compile(
     r"(?:"
     # Between the parts of an emoji: 👩‍🚀, 🏳️‍🌈, 👍🏽‍.
     rf"(?<={_EMOJI}[\uFE0F\p{{Emoji_Modifier}}]?)\u200d(?={_EMOJI})"
-    # After a letter and its marks; a non-joiner also needs a letter after it, or a virama before it.
+    # After a letter and its marks; a non-joiner also needs a letter after it, or a virama before it. Before a letter, a
+    # non-joiner also follows a number, an acronym or a bracket: ۲۰‌ساله, PDF‌ها.
     rf"|(?<={_LETTER}\p{{M}}*)\u200d"
     rf"|(?<={_LETTER}\p{{M}}*)\u200c(?=[\p{{L}}\p{{M}}])"
+    rf"|(?<=[\p{{L}}\p{{M}}\p{{N}}\p{{P}}])\u200c(?={_LETTER})"
     rf"|(?<=[{_VIRAMA}])\u200c"
     r"|(?<=\p{Mongolian})\u180e(?=\p{Mongolian})"
     r")(*SKIP)(*FAIL)|[\u200c\u200d\u180e]",

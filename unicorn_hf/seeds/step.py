@@ -29,7 +29,7 @@ from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources import named_sources
 
 _RECORD = "seeds"
-CODE = 2
+CODE = 3
 """Raise it if the same sources give other seeds."""
 
 

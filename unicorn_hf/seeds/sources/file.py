@@ -1,13 +1,11 @@
 """Seeds in a file."""
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from unicorn_hf.core.choices import SOURCES
-from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.core.sources import SeedSource, package_file
@@ -34,10 +32,7 @@ class InFile(SeedSource):
         """Raise an `InputError` if the file is missing, of an unknown kind, or cannot be read."""
         from unicorn_hf.reading.kinds import check_file
 
-        path = self.file
-        if os.path.isdir(path):  # `Path.is_dir` raises an error where it has no permission.
-            raise InputError(f"{path} is a folder, not a seed file", "Name a file in it.")
-        check_file(path, f"no seed file {path}", path.suffix.lower(), SUFFIXES)
+        check_file(self.file, f"no seed file {self.file}", self.file.suffix.lower(), SUFFIXES)
 
     def texts(self, column: str | None, notes: ReadingNotes) -> Iterator[str]:
         """The texts, in the file's order; a missing text is an empty string.
