@@ -110,7 +110,7 @@ def test_the_command_scores_a_model_and_tells_in_its_card(folder: Path, tmp_path
     assert [(known["on"], known["num_questions"]) for known in scores] == [("emoji", 24), (pope.name, 8)]
     assert scores[1] == score
     card = (folder / "README.md").read_text()
-    assert "## Score on real pictures" in card and f"| {score['accuracy']:.1f} [" in card
+    assert "## Score on real images" in card and f"| {score['accuracy']:.1f} [" in card
     assert opened(str(folder)).model is not None
 
 

@@ -177,7 +177,7 @@ def test_images_that_are_missing_or_do_not_fit_are_refused(name: str) -> None:
     mean = SetMean(9, text.mean)
     with pytest.raises(InputError, match="needs image statistics"):
         TRANSFERS.get(name).fit(TransferStatistics(text, None, mean))
-    with pytest.raises(InputError, match="have 5 dimensions, the text representations have 4"):
+    with pytest.raises(InputError, match="have 5 dimensions, the text vectors have 4"):
         TRANSFERS.get(name).fit(TransferStatistics(text, Moments.of(units(9, 5)), mean))
 
 

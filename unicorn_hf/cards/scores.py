@@ -1,18 +1,18 @@
-"""The score of a set or a model on real pictures."""
+"""The score of a set or a model on real images."""
 
 from unicorn_hf.core.figures import Figures, Rounded
 
 
 class Score(Figures):
-    """Results of `unicorn-hf evaluate`. Scores with the same `setting` are comparable; no others are.
+    """Results of `unicorn-hf evaluate`. Only scores with the same `setting` are comparable.
 
     Shares of right answers are in per cent.
     """
 
     on: str
-    """Name of the source of the pictures."""
+    """Name of the source of the images."""
     on_id: str
-    """Fingerprint of the pictures and questions."""
+    """Fingerprint of the images and questions."""
     num_pictures: int
     num_questions: int
     encoder: str
@@ -20,10 +20,10 @@ class Score(Figures):
     """What answered: a proxy that was trained on the set, or a model."""
     accuracy: Rounded
     lower: Rounded
-    """Of the 95 % interval of a bootstrap over pictures, and over seeds where there are several."""
+    """Of the 95 % interval of a bootstrap over images, and over random seeds if there are several."""
     upper: Rounded
     blind: Rounded
-    """The share without a look at the pictures: all are the mean picture."""
+    """The share if every image is replaced by the mean image."""
     most_common: Rounded
     """The share of the most frequent answer."""
     chance: Rounded | None
@@ -31,7 +31,7 @@ class Score(Figures):
     per_kind: dict[str, Rounded] = {}
     """The share by kind of question."""
     measures: dict[str, Rounded] = {}
-    """What the benchmark's own programs report too."""
+    """Other figures that the benchmark's own program reports."""
 
     @property
     def setting(self) -> str:

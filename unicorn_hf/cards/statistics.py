@@ -44,7 +44,7 @@ class Statistics(Figures):
     overlaps: tuple[OverlapFacts, ...] = ()
     """By the evaluation set's name; empty until measured."""
     proof: tuple[Score, ...] = ()
-    """How well a proxy that was trained on the set reads real pictures, by setting; empty until measured."""
+    """How well a proxy that was trained on the set reads real images, by setting; empty until measured."""
     versions: dict[str, str]
     """Packages that the data depends on."""
 

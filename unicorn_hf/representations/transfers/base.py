@@ -37,7 +37,7 @@ Move = Callable[[Block, int], object]
 
 NUM_VECTORS = 10_000
 """Vectors of each side that a transfer is fitted to, at most."""
-TO_IMAGES = "moved to where the encoder's images are"
+TO_IMAGES = "moved to the region of the encoder's images"
 """`card_text` of transfers to the image space."""
 _FALLBACK = "mean_shift"
 _ADVICE = "A single row, or equal rows, are their own mean: use --transfer none to keep them."
@@ -75,7 +75,7 @@ class TransferStatistics:
             )
         if self.image.dim != self.text.dim:
             raise InputError(
-                f"the image statistics have {self.image.dim} dimensions, the text representations have {self.text.dim}",
+                f"the image statistics have {self.image.dim} dimensions, the text vectors have {self.text.dim}",
                 "Both sides must come from the same encoder.",
             )
         return self.image
