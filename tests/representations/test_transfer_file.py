@@ -105,7 +105,7 @@ def test_vectors_are_passed_on_to_a_transfer_that_is_fitted_to_them(name: str, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fitted_basis": None}, "contains no whole aniso_align: 'basis'"),
+        ({"fitted_basis": None}, "contains no complete aniso_align: 'basis'"),
         ({"fitted_basis": np.zeros((6, 5), np.float32)}, r"basis is not finite, or has the shape \(6, 5\)"),
         ({"fitted_bias_3": np.full(2, np.nan, np.float32)}, "bias_3 is not finite"),
         ({"image_vectors": np.zeros((4, 5), np.float16)}, None),

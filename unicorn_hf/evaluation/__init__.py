@@ -1,7 +1,9 @@
-"""How well a set teaches to read real pictures, and how well a model reads them: `unicorn-hf evaluate`.
+"""How well a model that a set trains reads real images: `unicorn-hf evaluate`.
 
->>> from unicorn_hf.evaluation import evaluate_set
->>> score = evaluate_set("unicorn", PictureSource("photos", limit=1000))  # doctest: +SKIP
+>>> from unicorn_hf.evaluation import Asked, evaluate_set
+>>> from unicorn_hf.representations.pictures import PictureSource
+>>> asked = Asked(PictureSource("photos", limit=1000))
+>>> score = evaluate_set("unicorn", asked)  # doctest: +SKIP
 
 See docs/evaluate.md for details.
 """

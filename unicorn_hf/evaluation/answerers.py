@@ -53,7 +53,7 @@ class Proxy:
         if no_options := next((question for question in asked if not question.options), None):
             raise InputError(
                 f"a set alone cannot reply to {no_options.text.splitlines()[0]!r}, which has no options",
-                "A set alone takes labels, and questions with options. Train a model, and evaluate that.",
+                "Use labels or questions with options; or train a model on the set, and evaluate the model.",
             )
         options = [option for question in asked for option in question.options]
         model = Bags([*self._captions, *options], num_learned=len(self._captions))

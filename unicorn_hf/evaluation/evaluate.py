@@ -1,4 +1,4 @@
-"""Evaluate sets and models on real pictures."""
+"""Evaluate sets and models on real images."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -85,7 +85,7 @@ class Asked:
         if not self.questions:
             raise InputError(
                 f"{self.source.path} has no questions and no labels",
-                "Name the pictures' folders by their labels, or give them a metadata.csv (docs: Is my set any good?).",
+                "Put the images into folders named after their labels, or add a metadata.csv: see docs/evaluate.md.",
             )
         self._of = [number for number, of_picture in enumerate(asked) for _ in of_picture]
         self.num_pictures = len(set(self._of))
@@ -142,7 +142,7 @@ def evaluate_source(source: Source, asked: Asked, *, image_statistics: str | Pat
 
 
 def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None, record: bool = True) -> Score:
-    """Train a proxy of a language model on a set, and let it answer questions about real pictures.
+    """Train a proxy of a language model on a set, and let it answer questions about real images.
 
     Args:
         folder: a published folder.
@@ -175,7 +175,7 @@ def evaluate_model(
     name: str = "a model",
     image_statistics: str | Path | None = None,
 ) -> Score:
-    """Let a model answer questions about real pictures.
+    """Let a model answer questions about real images.
 
     Args:
         model: its answers are greedy.

@@ -83,7 +83,7 @@ def _label(picture: Picture) -> str | None:
 def _labelled(label: str, labels: Sequence[str], name: str) -> Question:
     """Which of four labels? The others are drawn by the picture's name."""
     if len(labels) < 2:
-        raise InputError(f"all pictures have the label {label!r}", "Two labels or more are needed.")
+        raise InputError(f"all pictures have the label {label!r}", "Use images with at least two labels.")
     others = sorted((other for other in labels if other != label), key=lambda other: stable_int("option", name, other))
     options = tuple(sorted([label, *others[: NUM_CHOICES - 1]]))
     return Question(WHAT, (label,), options, options.index(label), unit=name)

@@ -64,7 +64,7 @@ def near_copies(folder: Path, repo_id: str, progress: Progress) -> tuple[NearCop
         return ()
     if sketch is None:
         progress.note(
-            f"near copies were not searched: {STATISTICS} of an earlier version has no sketch of the captions"
+            f"no search for near copies: {STATISTICS} is of an earlier version and has no sketch of the captions"
         )
         return ()
     known = {repo_id.lower()}

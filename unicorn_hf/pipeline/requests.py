@@ -66,7 +66,7 @@ def export_requests(planned: Plan, path: Path, progress: Progress | None = None)
     with exclusive(work_dir), disk_errors():
         if any(entry.is_queued for entry in BatchFolder(work_dir, generator.identity).entries()):
             raise InputError(
-                f"batches of this recipe are in flight, by {work_dir}",
+                f"batches of this recipe are in flight, according to {work_dir}",
                 "Collect their answers first: unicorn-hf build.",
             )
         try:
@@ -104,7 +104,7 @@ def collect_answers(planned: Plan, paths: Sequence[Path]) -> Collected:
                 if other := next((model for model in models_in(content) if not model.startswith(engine.model)), None):
                     raise InputError(
                         f"{path}: the model {other} answered, but the recipe names {engine.model}",
-                        "Name it with --llm, here and for every build that is to use these answers.",
+                        "Name it with --llm, here and in every build that uses these answers.",
                     )
                 found = read_answers({"output": content}, None, engine, forms)
                 if found.at_fault:

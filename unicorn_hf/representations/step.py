@@ -201,7 +201,7 @@ class RepresentationStage:
         )
         if transfer.moves_texts:
             first = self.captions[0]
-            text.overall.check_spread(f"the text representations, from shard {first.partition}, row {first.rows[0]} on")
+            text.overall.check_spread(f"the text vectors, from shard {first.partition}, row {first.rows[0]} on")
         if transfer.first_pass:
             statistics = self._aligned(transfer.first_pass.fit(statistics), statistics, pool, progress)
         return Representations(

@@ -138,7 +138,7 @@ class TransferFile:
         try:
             return kind.restored(statistics, fitted)
         except (KeyError, ValueError) as error:
-            raise InputError(f"{self.path} contains no whole {name}: {error}", _ADVICE) from None
+            raise InputError(f"{self.path} contains no complete {name}: {error}", _ADVICE) from None
 
     def _side(self, side: str, count: int) -> Moments | None:
         mean, variance, matrix = (self.tensors.get(f"{side}_{name}") for name in ("mean", "variance", "covariance"))

@@ -79,7 +79,7 @@ def _check_bucket(text: str, kind: str, path: str) -> None:
     """
     if kind != "buckets":
         raise InputError(
-            f"{text}: work files cannot lie in a repository of the Hub: each file would be a commit, and the Hub limits"
+            f"{text}: work files cannot be in a repository of the Hub: each file would be a commit, and the Hub limits"
             " commits per hour",
             f"Use a bucket: {_BUCKET}",
         )

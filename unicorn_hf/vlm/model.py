@@ -305,7 +305,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             encoder = resolve_encoder(self.config.encoder, batch_size=32)
             if encoder.identity != self._encoder_id:
                 raise InputError(
-                    f"the model was trained with another encoder than the one that is {encoder.name} here",
+                    f"the encoder {encoder.name} here is not the one that the model was trained with",
                     "Name the same one: from_pretrained(..., encoder=...).",
                 )
             self._encoder = encoder.open_images()

@@ -87,7 +87,7 @@ class TransferStatistics:
             InputError: they are; or see `known_image`.
         """
         image = self.known_image
-        self.text.check_spread("the text representations")
+        self.text.check_spread("the text vectors")
         image.check_spread("the image representations")
         return image
 

@@ -39,7 +39,7 @@ class MeanShift(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
+        statistics.text.check_spread("the text vectors")
         return cls(statistics.text.mean, statistics.image.mean if statistics.image else None)
 
     def mover(self, ids: Sequence[str] | None) -> Move:

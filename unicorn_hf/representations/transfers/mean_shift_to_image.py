@@ -34,7 +34,7 @@ class MeanShiftToImage(Transfer):
 
     @classmethod
     def fit(cls, statistics: TransferStatistics) -> Self:
-        statistics.text.check_spread("the text representations")
+        statistics.text.check_spread("the text vectors")
         return cls(statistics.text.mean, statistics.known_image.mean)
 
     def mover(self, ids: Sequence[str] | None) -> Move:
