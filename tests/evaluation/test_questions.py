@@ -82,7 +82,7 @@ def test_the_order_of_files_does_not_change_the_options(tmp_path: Path) -> None:
 
 
 def test_one_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="all pictures have the label 'cat'"):
+    with pytest.raises(InputError, match="all images have the label 'cat'"):
         table(tmp_path, {"file_name": "one.png", "label": "cat"}, {"file_name": "two.png", "label": "cat"})
 
 

@@ -195,11 +195,11 @@ for generation in [
     print(dict(unicorn._generation(generation).options), unicorn._generation(generation).stops)
 """
 TOLD = """\
-the model has no image statistics, so an answer would depend on the other pictures of its batch
+the model has no image statistics, so an answer would depend on the other images of its batch
 Measure them on pictures like those of the task: unicorn-hf calibrate. Then add image_statistics=FILE to --model_args.
 batch_size must be a number above zero, not 'auto'
-a question of tiny has 2 pictures, but the model sees one
-a question of tiny is about a str, but the model sees a picture
+a question of tiny has 2 images, but the model sees one
+a question of tiny is about a str, but the model sees an image
 the task asks for the likelihood of answers, but this model writes its own
 Choose a task with the output_type generate_until.
 the task asks in several rounds, but this model answers one question

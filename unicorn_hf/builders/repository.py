@@ -1,4 +1,4 @@
-"""The published folder: assembled beside its destination, then published by an atomic rename."""
+"""The built folder: assembled beside its destination, then published by an atomic rename."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Read a published folder's rows in batches."""
+"""Read a built folder's rows in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

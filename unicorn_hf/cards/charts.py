@@ -34,7 +34,7 @@ def load_matplotlib() -> None:
 
 
 def draw_charts(statistics: Statistics) -> dict[str, bytes]:
-    """The PNG files by their path in the published folder."""
+    """The PNG files by their path in the built folder."""
     charts: dict[str, Callable[[Statistics], Figure]] = {
         "caption-lengths": _caption_lengths,
         **({"task-mix": _task_mix, "question-words": _question_words} if statistics.instruction.num_rows else {}),

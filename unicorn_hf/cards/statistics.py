@@ -55,7 +55,7 @@ class Statistics(Figures):
 
 
 def read_statistics(path: Path) -> Statistics:
-    """Read the statistics of a published folder.
+    """Read the statistics of a built folder.
 
     Raises:
         InputError: the file is missing or invalid.

@@ -148,7 +148,7 @@ class TextEncoder(Protocol):
 
 
 class ImageEncoder(Protocol):
-    """Turns pictures into unit vectors, in the space of the text encoder of the same name."""
+    """Turns images into unit vectors, in the space of the text encoder of the same name."""
 
     dim: int
 

@@ -45,7 +45,7 @@ class Proxy:
         self._noise = load_transfer(folder).train_noise
 
     def scores(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[Scores, Scores]:
-        """Scores of the options for the vectors of each question's picture; the same for the mean picture.
+        """Scores of the options for the vectors of each question's image; the same for the mean image.
 
         Raises:
             InputError: a question has no options.
@@ -87,7 +87,7 @@ class Replying:
         return _split([torch.cat(gains)], asked), _split([torch.cat(blind)], asked)
 
     def replies(self, vectors: Vectors, asked: Sequence[Question], told: Told) -> tuple[list[str], list[str]]:
-        """Replies to questions about these vectors, and about the mean picture."""
+        """Replies to questions about these vectors, and about the mean image."""
         found: tuple[list[str], list[str]] = ([], [])
         for part, *shown in _parts(vectors, asked, told):
             longest = max(question.max_tokens for question in part)
@@ -116,7 +116,7 @@ class Replying:
 def _parts(
     vectors: Vectors, asked: Sequence[Question], told: Told
 ) -> Iterator[tuple[Sequence[Question], Vectors, Vectors]]:
-    """Some questions at a time, with the vectors of their pictures, and as often the mean of all."""
+    """Some questions at a time, with the vectors of their images, and as often the mean of all."""
     mean = vectors.mean(axis=0, keepdims=True)
     for start in range(0, len(asked), _NUM_ANSWERED):
         places = slice(start, start + _NUM_ANSWERED)

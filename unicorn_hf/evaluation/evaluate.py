@@ -36,10 +36,10 @@ _NO_IMAGE = Image.new("RGB", (1, 1))
 
 
 class Asked:
-    """Pictures with their questions, and the pictures' vectors by each encoder that was asked for.
+    """Images with their questions, and the images' vectors by each encoder that was asked for.
 
     Args:
-        source: pictures with questions or labels: see docs/evaluate.md.
+        source: images with questions or labels: see docs/evaluate.md.
         progress: shows how far the reading is.
     """
 
@@ -52,28 +52,28 @@ class Asked:
         self._vectors: dict[str, Vectors] = {}
 
     def vectors(self, identity: str, open_images: Callable[[], ImageEncoder]) -> Vectors:
-        """Each picture's vector: (pictures, dim), float32. The first call reads the questions too.
+        """Each image's vector: (images, dim), float32. The first call reads the questions too.
 
         Args:
-            identity: the fingerprint of the encoder; pictures are encoded once for each.
+            identity: the fingerprint of the encoder; images are encoded once for each.
             open_images: opens its image side.
 
         Raises:
-            InputError: the source has no pictures or no questions, or an answer is not among its options.
+            InputError: the source has no images or no questions, or an answer is not among its options.
         """
         if identity not in self._vectors:
             self._vectors[identity] = self._encoded(open_images())
         return self._vectors[identity]
 
     def of_questions(self, pictures: Vectors) -> Vectors:
-        """The vector of each question's picture."""
+        """The vector of each question's image."""
         return pictures[self._of]
 
     def _encoded(self, tower: ImageEncoder) -> Vectors:
         found, read, digests = [], [], []
         for batch, vectors in encoded(self.source, tower, self.progress):
             found.append(vectors)
-            # Without pixels: all pictures at once could fill the memory.
+            # Without pixels: all images at once could fill the memory.
             read += [replace(picture, image=_NO_IMAGE) for picture in batch]
             digests += [hashlib.sha256(picture.image.tobytes()).hexdigest() for picture in batch]
         if not self.questions:
@@ -145,8 +145,8 @@ def evaluate_set(folder: str | Path, asked: Asked, *, encoder: str | None = None
     """Train a proxy of a language model on a set, and let it answer questions about real images.
 
     Args:
-        folder: a published folder.
-        asked: pictures and questions; the same object for several sets reads and encodes the pictures once.
+        folder: a built folder.
+        asked: images and questions; the same object for several sets reads and encodes the images once.
         encoder: the set's encoder, if this machine cannot find it by the name in the recipe.
         record: add the score to the set's statistics and card.
 
@@ -182,7 +182,7 @@ def evaluate_model(
         asked: see `evaluate_set`.
         name: of the model, in the score.
         image_statistics: for a model without: a file of `unicorn-hf calibrate`. By default, such a model subtracts
-            the mean of the pictures that it is asked about.
+            the mean of the images that it is asked about.
 
     Raises:
         InputError, RunError: see `UnicornForConditionalGeneration.encode_pictures` and `evaluate_set`.
@@ -247,7 +247,7 @@ def _score(answerer: Proxy | Replying, asked: Asked, pictures: Vectors, encoder:
 def _answered(
     answerer: Proxy | Replying, asked: Asked, vectors: Vectors
 ) -> tuple[scoring.Shares, scoring.Shares, dict[str, float]]:
-    """How right the answers are with a look at the pictures, and without; further measures."""
+    """How right the answers are with a look at the images, and without; further measures."""
     shares, blind = np.zeros((2, answerer.num_seeds, len(asked.questions)))
     # A proxy has learned no replies: it compares the options of all questions.
     is_replied = [bool(question.read) and isinstance(answerer, Replying) for question in asked.questions]

@@ -1,4 +1,4 @@
-"""Questions about pictures, read from what a source says of each picture.
+"""Questions about images, read from what a source says of each image.
 
 A format is recognised by its columns. Those of published benchmarks ask, and read replies, as their own programs do;
 see docs/evaluate.md for where those programs differ.
@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a picture. With `read`, a model replies; without, the likelihoods of the options decide."""
+    """A question about an image. With `read`, a model replies; without, the likelihoods of the options decide."""
 
     text: str
     answers: tuple[str, ...]
@@ -40,7 +40,7 @@ class Question:
     group: str = ""
     """Questions of one group count as one, which is right if all are."""
     unit: str = ""
-    """What is drawn for the interval: the picture, which several questions may share."""
+    """What is drawn for the interval: the image, which several questions may share."""
 
     @property
     def key(self) -> list[Any]:
@@ -48,7 +48,7 @@ class Question:
 
 
 def questions(pictures: Sequence[Picture]) -> list[list[Question]]:
-    """The questions about each picture.
+    """The questions about each image.
 
     Raises:
         InputError: a row's answer is not among its options, or there are fewer than two labels.
@@ -73,7 +73,7 @@ def _of(picture: Picture, labels: Sequence[str]) -> Iterator[Question]:
 
 
 def _label(picture: Picture) -> str | None:
-    """A picture's label, if it has no question: from its row, or the name of its folder."""
+    """An image's label, if it has no question: from its row, or the name of its folder."""
     if any("question" in row for row in picture.rows):
         return None
     said = next((row["label"] for row in picture.rows if isinstance(row.get("label"), str)), picture.text)
@@ -81,9 +81,9 @@ def _label(picture: Picture) -> str | None:
 
 
 def _labelled(label: str, labels: Sequence[str], name: str) -> Question:
-    """Which of four labels? The others are drawn by the picture's name."""
+    """Which of four labels? The others are drawn by the image's name."""
     if len(labels) < 2:
-        raise InputError(f"all pictures have the label {label!r}", "Use images with at least two labels.")
+        raise InputError(f"all images have the label {label!r}", "Use images with at least two labels.")
     others = sorted((other for other in labels if other != label), key=lambda other: stable_int("option", name, other))
     options = tuple(sorted([label, *others[: NUM_CHOICES - 1]]))
     return Question(WHAT, (label,), options, options.index(label), unit=name)
@@ -149,7 +149,7 @@ def yes_or_no(reply: str) -> str:
 
 
 def _science_qa(row: Row, name: str) -> Question:
-    """2209.09513, as lmms-eval asks it; rows without a picture are left out."""
+    """2209.09513, as lmms-eval asks it; rows without an image are left out."""
     hint, options = row["hint"], tuple(row["choices"])
     asked = [*([f"Context: {hint}"] if hint else []), row["question"], *lettered(options), f"{_LETTER}."]
     return _by_letter("\n".join(asked), int(row["answer"]), options, str(row["subject"]), "", name)

@@ -43,7 +43,7 @@ def _groups(questions: Sequence[Question]) -> list[list[int]]:
 
 
 def interval(shares: Shares, questions: Sequence[Question]) -> tuple[float, float]:
-    """95 % of the shares of right answers in a bootstrap over pictures and seeds, in per cent."""
+    """95 % of the shares of right answers in a bootstrap over images and seeds, in per cent."""
     units = {unit: number for number, unit in enumerate(dict.fromkeys(question.unit for question in questions))}
     of_unit = np.array([units[question.unit] for question in questions])
     sums = np.stack([np.bincount(of_unit, weights=row, minlength=len(units)) for row in shares])

@@ -1,4 +1,4 @@
-"""The recipe of an import: the command's options as data, which the published folder contains too."""
+"""The recipe of an import: the command's options as data, which the built folder contains too."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

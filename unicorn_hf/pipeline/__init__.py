@@ -1,1 +1,1 @@
-"""Composes the stages: recipe to seeds, captions, instructions, representations, published folder."""
+"""Composes the stages: recipe to seeds, captions, instructions, representations, built folder."""

@@ -17,7 +17,7 @@ def clean(folder: str | Path, *, keep_answers: bool = False) -> int:
     Answers stored outside the work folder stay.
 
     Args:
-        folder: the published folder, or the URL of the work folder.
+        folder: the built folder, or the URL of the work folder.
         keep_answers: keep the model answers in the work folder, and the entries of batches, which may be in flight.
 
     Raises:

@@ -36,7 +36,7 @@ def measure_gap(
     """Measure how far the set in `folder` is from real images, before and after its transfer; add it to the card.
 
     Args:
-        folder: a published folder; its statistics, card and assets/ are rewritten.
+        folder: a built folder; its statistics, card and assets/ are rewritten.
         pictures: real images; pair figures are measured too for images with text.
         encoder: the set's encoder, if this machine cannot find it by the name in the recipe.
         num_texts: rows to compare, spread over the set.
@@ -81,7 +81,7 @@ def measure_overlap(
     """Count the rows of the set in `folder` that share text with an evaluation set; add it to the card.
 
     Args:
-        folder: a published folder; its statistics and card are rewritten.
+        folder: a built folder; its statistics and card are rewritten.
         evaluation: the evaluation set's texts; replaces figures of an earlier one with the same name.
 
     Returns:

@@ -44,7 +44,7 @@ class Plan:
     work_dir: Path
     place: Place
     num_disk_bytes: int
-    """Estimated disk use of work files and published folder together."""
+    """Estimated disk use of work files and built folder together."""
     answers: Path
     """The answer store, with a folder for each engine."""
 
@@ -78,13 +78,11 @@ def plan(
     if recipe.parent and Path(recipe.parent.dataset).resolve() == out:
         raise InputError(f"{out} is the parent of this set", "Choose another --out DIR.")
     if work_dir == out or out in work_dir.parents:
-        raise InputError(
-            f"the work folder {work_dir} is inside the published folder {out}", "Choose another --work-dir."
-        )
+        raise InputError(f"the work folder {work_dir} is inside the built folder {out}", "Choose another --work-dir.")
     stored = place(answers).expanduser().absolute() if answers else work_dir / ANSWERS
     if out in (stored, *stored.parents):
         raise InputError(
-            f"the answer store {stored} is inside the published folder {out}", "Choose another --answers folder."
+            f"the answer store {stored} is inside the built folder {out}", "Choose another --answers folder."
         )
     if recipe.representations.image_statistics:
         load_image_statistics(Path(recipe.representations.image_statistics))

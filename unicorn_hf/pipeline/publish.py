@@ -1,4 +1,4 @@
-"""Writes, checks and pushes the published folder: shards, transfer, recipe, statistics and card."""
+"""Writes, checks and pushes the built folder: shards, transfer, recipe, statistics and card."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ Examples = dict[ConfigName, list[dict[str, object]]]
 def publish(
     parts: Parts, text: Text, vectors: Representations, packaged: Sequence[PackagedConfig]
 ) -> tuple[Statistics, Examples]:
-    """Write the published folder; an atomic rename publishes it."""
+    """Write the built folder; an atomic rename publishes it."""
     out, examples = parts.plan.out, Examples()
     statistics = _statistics(parts, text, vectors, packaged)
     published = published_recipe(text.recipe.model_copy(update={"plugins": plugins(text.recipe)}))
@@ -101,7 +101,7 @@ def _versions(recipe: Recipe) -> dict[str, str]:
 
 
 def write_card(folder: str | Path) -> Path:
-    """Write card and charts of a published folder from its recipe, statistics and first rows, as a build does.
+    """Write card and charts of a built folder from its recipe, statistics and first rows, as a build does.
 
     The same folder gives the same card, byte for byte. An existing card is overwritten.
 
@@ -124,7 +124,7 @@ def write_card(folder: str | Path) -> Path:
 
 
 def tell_in_card(folder: Path, **facts: object) -> None:
-    """Add figures to the statistics of a published folder, and rewrite its card."""
+    """Add figures to the statistics of a built folder, and rewrite its card."""
     statistics = read_statistics(folder / STATISTICS)
     write_json(folder / STATISTICS, statistics.model_copy(update=facts).model_dump(mode="json"))
     write_card(folder)
@@ -165,7 +165,7 @@ def check_set(folder: str | Path) -> None:
 def push_dataset(
     folder: str | Path, repo_id: str, options: PushOptions = DEFAULTS, *, progress: Progress
 ) -> PushResult:
-    """Push a published folder to the Hub; see `unicorn_hf.hub.push.push_folder`.
+    """Push a built folder to the Hub; see `unicorn_hf.hub.push.push_folder`.
 
     Raises:
         InputError: also if `check_set` finds a problem.

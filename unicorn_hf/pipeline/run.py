@@ -1,4 +1,4 @@
-"""Runs a build: seeds, captions, conversations, representations, packaging, published folder."""
+"""Runs a build: seeds, captions, conversations, representations, packaging, built folder."""
 
 import math
 import time
@@ -170,7 +170,7 @@ def _with_workers(
 
 
 def _stages(parts: Parts, pool: WorkerPool, progress: Progress) -> BuildResult:
-    """From the recipe to the published folder. Finished work is reused."""
+    """From the recipe to the built folder. Finished work is reused."""
     text = imported(parts, progress) if parts.recipe.takes_text else _written(parts, pool, progress)
     captions, instructions = text.captions.picked, text.instructions.picked
     vectors = parts.representations(text.recipe, captions, text.vectors).run(pool, progress)

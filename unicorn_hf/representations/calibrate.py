@@ -49,7 +49,7 @@ def calibrate(
 def encoded(
     pictures: PictureSource, tower: ImageEncoder, progress: Progress
 ) -> Iterator[tuple[list[Picture], NDArray[np.float32]]]:
-    """Yield the pictures in batches, each with its vectors: (pictures, dim), float32."""
+    """Yield the images in batches, each with its vectors: (images, dim), float32."""
     progress.start("images", pictures.limit)
     iterator, done = iter(pictures), 0
     while batch := list(islice(iterator, 4 * BATCH_SIZE)):

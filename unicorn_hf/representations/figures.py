@@ -11,7 +11,7 @@ class ImageFacts(Figures):
     num_images: int
     mean_norm: Rounded
     trace: Rounded
-    """Mean squared distance of image representations from their mean."""
+    """Mean squared distance of the image vectors from their mean."""
     mean_gap: Rounded
     """L2 norm of the difference between the means of the two sides."""
 
@@ -32,15 +32,15 @@ class RepresentationFacts(Figures):
     long_captions: LongCaptions
     """How they were encoded."""
     text_mean_norm: Rounded
-    """L2 norm of the mean text representation: 0 for vectors in all directions, 1 for equal vectors."""
+    """L2 norm of the mean text vector: 0 for vectors in all directions, 1 for equal vectors."""
     text_trace: Rounded | None = None
-    """Mean squared distance of text representations from their mean."""
+    """Mean squared distance of the text vectors from their mean."""
     image: ImageFacts | None = None
     """None if the image side is unknown."""
 
 
 class Gap(Figures):
-    """The gap between a cloud of text representations and one of image representations."""
+    """The gap between a set of text vectors and one of image vectors."""
 
     mean_gap: Rounded
     """L2 norm of the difference between the two means."""

@@ -31,7 +31,7 @@ class Picture:
     """Its text in the source, if there is one."""
     rows: tuple[Mapping[str, Any], ...] = ()
     """All that the source says of it: the rows of a folder's metadata that name it, or the data set's row without its
-    picture. A class is its name."""
+    image. A class is its name."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A small vision-language model of a set: a causal language model behind a projector for the vectors of pictures.
+"""A small vision-language model of a set: a causal language model behind a projector for the vectors of images.
 
 >>> from unicorn_hf.vlm import UnicornForConditionalGeneration
 >>> model = UnicornForConditionalGeneration.from_pretrained("model")  # doctest: +SKIP

@@ -43,7 +43,7 @@ class _Generation(NamedTuple):
 
 
 class Unicorn(lmms):  # type: ignore[misc]
-    """Answers the questions of tasks about one picture or none, in batches.
+    """Answers the questions of tasks about one image or none, in batches.
 
     Of a task's `generation_kwargs` it takes `max_new_tokens`, `until`, `num_beams`, and for sampling `do_sample`,
     `temperature`, `top_p` and `top_k`; lmms-eval's tasks give others to other models. It samples if the temperature is
@@ -91,7 +91,7 @@ class Unicorn(lmms):  # type: ignore[misc]
         """The answers to the requests, in their order.
 
         Raises:
-            InputError: a question has several pictures, or a video or sound; or see `encode_pictures`.
+            InputError: a question has several images, or a video or sound; or see `encode_pictures`.
         """
         answers = [""] * len(requests)
         waiting: dict[tuple[_Generation, bool], list[_Question]] = defaultdict(list)
@@ -118,8 +118,8 @@ class Unicorn(lmms):  # type: ignore[misc]
             self._model.transfer.apply_image(np.eye(1, self._model.config.embed_dim, dtype=np.float32))
         except InputError as error:
             raise InputError(
-                "the model has no image statistics, so an answer would depend on the other pictures of its batch",
-                "Measure them on pictures like those of the task: unicorn-hf calibrate. "
+                "the model has no image statistics, so an answer would depend on the other images of its batch",
+                "Measure them on images like those of the task: unicorn-hf calibrate. "
                 "Then add image_statistics=FILE to --model_args.",
             ) from error
 
@@ -143,7 +143,7 @@ class Unicorn(lmms):  # type: ignore[misc]
             answers[question.place] = _cut(answer, generation.stops)
 
     def _answer_texts(self, texts: Sequence[str], options: Mapping[str, Any]) -> list[str]:
-        """Answer questions without a picture: (texts,)."""
+        """Answer questions without an image: (texts,)."""
         tokenizer, items = self._model.tokenizer, []
         chats = ChatTexts(tokenizer)
         for text in texts:
@@ -163,11 +163,11 @@ def _other_output(message: str) -> InputError:
 def _picture(visuals: Any, task: str) -> Image.Image | None:
     found = list(visuals or ())
     if len(found) > 1:
-        raise InputError(f"a question of {task} has {len(found)} pictures, but the model sees one")
+        raise InputError(f"a question of {task} has {len(found)} images, but the model sees one")
     if not found:
         return None
     if not isinstance(found[0], Image.Image):
-        raise InputError(f"a question of {task} is about a {type(found[0]).__name__}, but the model sees a picture")
+        raise InputError(f"a question of {task} is about a {type(found[0]).__name__}, but the model sees an image")
     return found[0]
 
 

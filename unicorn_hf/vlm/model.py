@@ -42,9 +42,9 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
 
     Args:
         text_config: of the language model.
-        embed_dim: dimension of the pictures' vectors.
-        image_tokens: number of positions of a picture in the language model's input.
-        image_vectors: number of vectors that the projector makes of a picture: one for each position, or 1 for all.
+        embed_dim: dimension of the images' vectors.
+        image_tokens: number of positions of an image in the language model's input.
+        image_vectors: number of vectors that the projector makes of an image: one for each position, or 1 for all.
         options: the attributes below, and those of transformers.
 
     Attributes:
@@ -94,7 +94,7 @@ class Projector(nn.Module):  # type: ignore[misc]
 
 
 class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """A causal language model that sees a picture as the projector's output at the picture's positions.
+    """A causal language model that sees an image as the projector's output at the image's positions.
 
     `from_pretrained` loads a folder that `save_pretrained` wrote, or a model of the Hub: the weights, the tokenizer and
     the transfer. All its options are transformers'; `encoder=...` names the encoder if it is in another place here.
@@ -282,14 +282,14 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         return ConversationTokenizer(self.tokenizer, image_tokens=self.config.image_tokens, max_length=max_length)
 
     def encode_pictures(self, pictures: "Sequence[Image]") -> torch.Tensor:
-        """The vectors of pictures by the encoder's image side and the transfer: (pictures, dim), float32.
+        """The vectors of images by the encoder's image side and the transfer: (images, dim), float32.
 
         The encoder is loaded at the first call. If the transfer has no image statistics, it subtracts the mean of these
         pictures: pass many at once.
 
         Raises:
             InputError: there is no such encoder here, it has no image side, it is another one than that of the set, or
-                the transfer has no image statistics and there is only one picture.
+                the transfer has no image statistics and there is only one image.
             RunError: the encoder cannot be loaded.
         """
         vectors = self.image_encoder()[0].encode([on_white(picture) for picture in pictures])
@@ -332,7 +332,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         return [text.strip() for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
     def answer(self, pictures: "Sequence[Image]", questions: Sequence[str], **options: Any) -> list[str]:
-        """Answer a question about each picture; see `encode_pictures` and `answer_vectors`."""
+        """Answer a question about each image; see `encode_pictures` and `answer_vectors`."""
         return self.answer_vectors(self.encode_pictures(pictures), questions, **options)
 
     def _use_transfer(self, file: Path) -> None:

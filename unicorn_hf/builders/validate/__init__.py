@@ -45,7 +45,7 @@ def validate_folder(
     progress: Progress | None = None,
     whole: bool = True,
 ) -> Report:
-    """Check a published folder: files, schemas, counts, ids, conversations, vectors, card.
+    """Check a built folder: files, schemas, counts, ids, conversations, vectors, card.
 
     Memory holds one batch of rows, and 48 bytes per row.
 

@@ -16,7 +16,7 @@ VECTOR = "image_embedding"
 
 @dataclass(frozen=True)
 class BuiltSet:
-    """The rows of a published folder."""
+    """The rows of a built folder."""
 
     folder: Path
     tell: Callable[[int], None]

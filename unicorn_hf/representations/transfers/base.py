@@ -151,7 +151,7 @@ class Transfer(ABC):
     train_noise: ClassVar[float] = 0.0
     """Recommended L2 norm of the noise that training adds to each vector, fresh in each step."""
     card_text: ClassVar[str] = "moved"
-    """For the card, in Markdown; continues "the vectors are text representations of captions, ..."."""
+    """For the card, in Markdown; continues "the values are the text vectors of the captions, ..."."""
     card_image: ClassVar[str] = "move real images in the same way"
     """For the card; continues "at inference, ...". Unused if images are unchanged."""
     card_code: ClassVar[str] = ""
@@ -189,7 +189,7 @@ class Transfer(ABC):
             raise InputError(
                 f"{name} needs {cls.min_image_vectors} different image vectors or more, but the image statistics"
                 f" contain {len(vectors.vectors)}",
-                "Pass more pictures, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
+                "Pass more images, and more --keep-vectors, to `unicorn-hf calibrate`: thousands if possible.",
             )
 
     @property
@@ -209,13 +209,13 @@ class Transfer(ABC):
 
     @abstractmethod
     def mover(self, ids: Sequence[str] | None) -> Move:
-        """A function that moves text representations in place, block by block. `ids` of the rows seed their noise."""
+        """A function that moves text vectors in place, block by block. `ids` of the rows seed their noise."""
 
     def apply_text(self, vectors: Vectors, ids: Sequence[str] | None = None, dtype: Stored = "float32") -> Vectors:
-        """Convert text representations to synthetic image representations, rounded to `dtype`.
+        """Move text vectors to the image space, rounded to `dtype`.
 
         Args:
-            vectors: the representations; not changed.
+            vectors: the text vectors; not changed.
             ids: of the rows, which seed the noise of `c3`.
             dtype: of the result.
 
@@ -244,14 +244,14 @@ class Transfer(ABC):
         return moved
 
     def apply_image(self, vectors: Array) -> Array:
-        """Move representations of real images to the space of the synthetic ones, for inference.
+        """Move vectors of real images to the space of the moved text vectors, for inference.
 
         Takes and returns NumPy arrays or torch tensors, of any leading shape.
         """
         return vectors
 
     def recovered(self, vectors: Exact) -> Exact | None:
-        """Invert the transfer: the text representations of these vectors, up to rounding.
+        """Invert the transfer: the text vectors before it, up to rounding.
 
         None if it is not invertible: with noise, or with scaled dimensions.
         """
