@@ -124,7 +124,7 @@ TEXTS, IMAGES = units(60, 6), units(40, 6, 1, cone=-0.3)
     ("kept", "texts", "message", "advice"),
     [
         (None, TEXTS, "fitted to image vectors, but the image statistics contain none", "--keep-vectors 10000"),
-        (9, TEXTS, "16 different image vectors or more, but the image statistics contain 9", "Pass more pictures"),
+        (9, TEXTS, "16 different image vectors or more, but the image statistics contain 9", "Pass more images"),
         (40, TEXTS[:9], "16 different captions or more, but the set has 9", "--transfer"),
     ],
 )
