@@ -54,6 +54,15 @@ def test_bundled_labels_are_english_enough_and_not_chinese(name: str) -> None:
             check_seed_language(name, labels, ["zh"])
 
 
+@pytest.mark.parametrize("code", ["zh", "ja", "ko", "th", "ar", "hi", "ru"])
+def test_seeds_of_two_scripts_pass_if_half_of_them_are_in_the_recipes_language(code: str) -> None:
+    check_seed_language("mine.txt", [*SEEDS[code][:2], "a flag on a pole", "at home on a sofa"], ["en"])
+
+
+def test_seeds_of_many_scripts_are_in_no_language() -> None:
+    check_seed_language("mine.txt", [SEEDS[code][0] for code in ("ar", "hi", "ru", "th")], ["en"])
+
+
 @pytest.mark.parametrize("seeds", [["sushi"], ["Katze"], ["Kyoto", "Roma"], ["seed number 1"], [""], []])
 def test_what_could_be_any_language_passes(seeds: list[str]) -> None:
     check_seed_language("mine.txt", seeds, ["en"])

@@ -73,9 +73,13 @@ def language_of(text: str, languages: Sequence[str]) -> str:
 
 def in_latin_letters(text: str) -> bool:
     """Whether most letters of a text are Latin."""
-    letters = [_script(letter) for letter in text if letter.isalpha()]
-    num_latin = sum(_SCRIPTS.get(script, script) == _LATIN for script in letters)
-    return num_latin > len(letters) / 2
+    return main_script(text) == _LATIN
+
+
+def main_script(text: str) -> str:
+    """The script of most letters of a text; empty if it has none."""
+    scripts = Counter(_SCRIPTS.get(_script(letter), _script(letter)) for letter in text if letter.isalpha())
+    return next((name for name, _ in scripts.most_common(1)), "")
 
 
 def likeliest(text: str) -> str:

@@ -1,10 +1,11 @@
 """Checks that seeds are in the recipe's language, before any request is sent."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.core.language import in_latin_letters, likeliest, other_language
+from unicorn_hf.core.language import in_latin_letters, likeliest, main_script, other_language
 from unicorn_hf.core.languages import base, english_name, script_of, word_lists
 
 SAMPLE = 512
@@ -17,12 +18,17 @@ _NAMES_IN = "la"
 
 
 def another_language(texts: Iterable[str], languages: Sequence[str]) -> str | None:
-    """The language of the first texts, if at least four fifths of them are surely in none of `languages`; else None."""
+    """The language of the first texts, if at least four fifths are in one script and surely in none of `languages`."""
     sample = [text for text in islice(texts, SAMPLE) if text]
-    groups = ["\n".join(sample[start : start + _AT_ONCE]) for start in range(0, len(sample), _AT_ONCE)]
-    if sum(_is_foreign(group, languages) for group in groups) < max(_MOST * len(groups), 1):
+    # Texts of another script would decide for the others.
+    scripts = [main_script(text) for text in sample]
+    most, _ = Counter(scripts).most_common(1)[0] if sample else ("", 0)
+    some = [text for text, script in zip(sample, scripts, strict=True) if script == most]
+    groups = [some[start : start + _AT_ONCE] for start in range(0, len(some), _AT_ONCE)]
+    num_foreign = sum(len(group) for group in groups if _is_foreign("\n".join(group), languages))
+    if num_foreign < max(_MOST * len(sample), 1):
         return None
-    code = likeliest("\n".join(sample))
+    code = likeliest("\n".join(some))
     return None if code == _NAMES_IN or code in map(base, languages) else code
 
 
