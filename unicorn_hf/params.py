@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,3 +105,5 @@ ENCODER = EncoderName("encoder", _encoders)
 CLUSTER = Completed("cluster", lambda: ("auto", "local", "cuda"), files=True)
 FOLDER = click.Path(file_okay=False)
 """A folder, an fsspec URL or a Hub repository: what is a path must not be a file."""
+DIR, FILE = click.Path(path_type=Path, file_okay=False), click.Path(path_type=Path, dir_okay=False)
+FROM_0, FROM_1 = click.IntRange(min=0), click.IntRange(min=1)

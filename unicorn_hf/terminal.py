@@ -1,0 +1,50 @@
+"""Output of the command for a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from unicorn_hf.core.visible import visible_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from unicorn_hf.runtime.progress import Progress
+
+_Result = TypeVar("_Result")
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print for a person; escape control characters, which untrusted sets and files may hold."""
+    click.echo(visible_lines(text), err=err, nl=nl)
+
+
+def show_or_json(result: _Result, as_json: bool, draw: "Callable[[_Result, Console], None]") -> None:
+    """Print as JSON, or draw for a person."""
+    from rich.console import Console
+
+    print_json(result) if as_json else draw(result, Console())
+
+
+def print_json(result: object) -> None:
+    """Print a model, dataclass or dictionary in ASCII, so that control characters of a row are escaped."""
+    import json
+
+    from pydantic_core import to_jsonable_python
+
+    click.echo(json.dumps(to_jsonable_python(result), indent=2))
+
+
+@contextmanager
+def open_progress() -> Iterator["Progress"]:
+    """Progress on stderr: bars in a terminal, else lines."""
+    from unicorn_hf.runtime.progress import LiveProgress, PlainProgress
+
+    if sys.stderr.isatty():
+        with LiveProgress() as progress:
+            yield progress
+    else:
+        yield PlainProgress()
