@@ -196,7 +196,7 @@ for generation in [
 """
 TOLD = """\
 the model has no image statistics, so an answer would depend on the other images of its batch
-Measure them on pictures like those of the task: unicorn-hf calibrate. Then add image_statistics=FILE to --model_args.
+Measure them on images like those of the task: unicorn-hf calibrate. Then add image_statistics=FILE to --model_args.
 batch_size must be a number above zero, not 'auto'
 a question of tiny has 2 images, but the model sees one
 a question of tiny is about a str, but the model sees an image
