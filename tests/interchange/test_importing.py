@@ -37,6 +37,7 @@ from unicorn_hf.interchange.recipe import import_recipe
 from unicorn_hf.representations.vectors import read_vectors
 from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.seeds.normalise import normalise
 from unicorn_hf.seeds.sources.file import FileSource
 
 Row = dict[str, Any]
@@ -401,7 +402,7 @@ def test_conversations_hold_or_are_rejected(said: list[tuple[str, str]]) -> None
         assert [turn["value"] for turn in found[1:]] == [value for _, value in said[1:]]
 
 
-WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(normalise)
 
 
 @settings(max_examples=15, deadline=None)

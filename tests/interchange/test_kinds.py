@@ -193,6 +193,11 @@ REFUSED = {
     "columns held apart by spaces": Refused("t.tsv", "id  caption\n1  a\n", "separator is not known", "tabs"),
     "ids in two columns": Refused("t.csv", "id,caption,id\n1,a,2\n", "2 columns have the name 'id'", "its own name"),
     "a table in a .txt": Refused("t.txt", "image,caption\n1.jpg,a\n", "the header of a table, not a text", "t.csv"),
+    "rows of a table in a .txt": Refused("t.txt", "1.jpg\ta\n2.jpg\tb\n", "the row of a table", "to t.tsv, and put"),
+    "a column of a .txt": Refused("t.txt", "a\n", "no column 'caption'", "Omit --column.", "caption"),
+    "lines in quotation marks": Refused("t.csv", '"id,caption"\n"1,a"\n', "separator is not known", "whole lines"),
+    "a long line": Refused("t.txt", "a " * (3 << 20), "line 1: longer than 4,194,304 characters", "Remove what is not"),
+    "a long item": Refused("t.json", ["a " * (3 << 20)], "item 1: not JSON, or longer than", "Remove what is not"),
     "JSON in a .txt": Refused("t.txt", ' [{"caption": "a"}]', "it is JSON, not a .txt file", "Rename it to .json."),
     "JSON in a .csv": Refused("t.csv", '{"caption": "a"}\n', "it is JSON, not a .csv file", "Rename it to .json."),
     "a web page": Refused("t.txt", "\n<!DOCTYPE html>\n<html>", "it is a web page, not a .txt file", "/resolve/"),
@@ -455,6 +460,7 @@ LEFT = {
     "the header of a joined table": Left(
         "t.csv", f"id,caption\n1,{CAT}\nid,caption\n", {("rows", "header_again"): 1}, "t.csv, line 3"
     ),
+    "nothing": Left("t.json", [None, "\u200b", DOG], {("captions", "blank"): 2}, "item 1"),
     "a control character": Left("t.json", ["a\x00b", DOG], {("captions", "control"): 1}, "item 1: 'a�b'"),
     "a control character in an id": Left(
         "t.json", [{"id": "\x07", "caption": CAT}, DOG], {("captions", "control"): 1}, ""

@@ -75,7 +75,7 @@ def test_how_files_are_read_and_what_is_left_out_is_told_without_their_folder(tm
     assert record.took == ("s.csv: separator ';', column caption, encoding UTF-8",)
     assert [(each.what, each.reason, each.num, each.example) for each in record.left_out] == [
         ("values of 'id'", "not_read", 3, "s.csv, line 2: '1'"),
-        ("seeds", "blank", 1, "s.csv, seed 2: ''"),
+        ("seeds", "blank", 1, "s.csv, line 3: ''"),
         ("seeds", "duplicate", 1, "s.csv: 'a dog, asleep'"),
     ]
     assert record.skipped == {"blank": 1, "duplicate": 1}

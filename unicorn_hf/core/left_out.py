@@ -41,6 +41,8 @@ class ReadingNotes:
     def __init__(self) -> None:
         self.took: list[str] = []
         """A line per file: `captions.csv: separator ';', column caption, encoding UTF-8`."""
+        self.place: Callable[[], str] | None = None
+        """The place in a file of the seed that was read last; None if its source is no file."""
         self._nums = Counter[tuple[str, str]]()
         self._firsts: dict[tuple[str, str], tuple[str, str]] = {}
 

@@ -41,6 +41,7 @@ from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Record, Step
 from unicorn_hf.runtime.storage import remove_tree, scratch
+from unicorn_hf.seeds.normalise import normalise
 
 STAGE = "imported"
 CODE = 3
@@ -399,7 +400,7 @@ def task_of(told: str | None, turns: Sequence[dict[str, str]]) -> str:
 
 def _not_valid(caption: str, item: Item) -> Rejected | None:
     """The reason why `validate` would reject a caption."""
-    if not caption.strip():
+    if not normalise(caption):
         return Rejected("blank", "")
     if IMAGE in caption:
         return Rejected("image", f"it contains {IMAGE}")

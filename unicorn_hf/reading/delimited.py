@@ -98,8 +98,8 @@ class Table:
         if self.dialect.quote is None:
             return ""
         name = {",": "a comma", ";": "a semicolon", "\t": "a tab"}.get(self.dialect.separator, "the separator")
-        other = f" If line {self.header_line} is not the header, remove it." if len(self.header) == 1 else ""
-        return f"Put a text that contains {name} in quotation marks.{other}"
+        header = f"If line {self.header_line} is not the header, remove it; if it lacks a name, add it."
+        return f"Put a text that contains {name} in quotation marks. {header}"
 
     def _next(self) -> list[str] | None:
         start = self._line + 1

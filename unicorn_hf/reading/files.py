@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import product
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ ROW = "A row is a caption, or an object with one."
 EMBEDDING = "image_embedding"
 BATCH_ROWS = 500
 _UNITS = {"list": "item", "object": "item", ".parquet": "row", ".tar": "sample"}
+_FIRST_LINES = 20
 _SENTENCE_WORDS = 4
 _NAME = re.compile(r"\s*[\w.-]+\s*")
 _UNSEPARATED = re.compile(r"\b(caption|text)s?\b([^\w\s-]|\s\s)|([^\w\s-]|\s\s)(caption|text)s?\b", re.IGNORECASE)
@@ -172,16 +173,30 @@ def opened_text(file: DataFile) -> Iterator[Text]:
 
 def _text_lines(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
     if file.column is not None:
-        raise InputError(f"{file.name}: a .txt file has one text per line and no column {file.column!r}")
+        told = f"{file.name}: a .txt file has one text per line and no column {file.column!r}"
+        raise InputError(told, f"Omit {file.column_option}. A table needs the suffix .csv or .tsv.")
     with opened_text(file) as text:
         _take(file, notes, text)
-        for number, line in text.lines():
-            if number == 1 and _is_header(line):
-                raise InputError(
-                    f"{file.name}, line 1: it looks like the header of a table, not a text: {line.strip()!r}",
-                    f"Rename the file to {file.path.stem}.csv.",
-                )
+        lines = text.lines()
+        first = list(islice(lines, _FIRST_LINES))
+        _refuse_table(file, [line for _, line in first if line.strip()])
+        for number, line in chain(first, lines):
             yield number, line.strip(), None
+
+
+def _refuse_table(file: DataFile, lines: Sequence[str]) -> None:
+    """Raise an `InputError` if the first lines of a .txt are a table: the names of columns, or as many tabs in each."""
+    if lines and _is_header(lines[0]):
+        raise InputError(
+            f"{file.name}, line 1: it looks like the header of a table, not a text: {lines[0].strip()!r}",
+            f"Rename the file to {file.path.stem}.csv.",
+        )
+    tabs = {line.strip().count("\t") for line in lines}
+    if len(lines) > 1 and len(tabs) == 1 and tabs != {0}:
+        raise InputError(
+            f"{file.name}, line 1: it looks like the row of a table, not a text: {lines[0].strip()!r}",
+            f"Rename the file to {file.path.stem}.tsv, and put the names of its columns in the first line.",
+        )
 
 
 def _is_header(line: str) -> bool:
@@ -237,7 +252,7 @@ def _text_column(file: DataFile, table: Table, names: Sequence[str]) -> str | No
     if not told and len(names) == 1 and _UNSEPARATED.search(names[0]):
         raise InputError(
             f"{where}: the only column has the name {names[0]!a}: its separator is not known",
-            "Separate the columns by commas, semicolons, tabs or |.",
+            "Separate the columns by commas, semicolons, tabs or |, without quotation marks around whole lines.",
         )
     if key is None and not set(TURNS_KEYS) & set(names) & file.keys:
         raise file.no_column(where, names)
@@ -264,13 +279,13 @@ def _json(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
         elif file.form == "list":
             _take(file, notes, text, *(["a JSON list"] if file.suffix == ".jsonl" else []))
             for number, value in enumerate(list_items(text, file.name), start=1):
-                yield number, value, None
+                yield number, "" if value is None else value, None
         else:
             key = _list_of(file, notes)
             _take(file, notes, text, f"its list {key!a}")
             for name, item, value in object_members(text, file.name):
                 if name == key and item:
-                    yield item, value, None
+                    yield item, "" if value is None else value, None
 
 
 def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
@@ -278,11 +293,12 @@ def _json_lines(file: DataFile, text: Text) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield number, DECODER.decode(line), None
+            value = DECODER.decode(line)
         except (ValueError, RecursionError) as error:
             command = f"jq -c . {shlex.quote(file.path.name)} > NEW.jsonl"
             advice = f"{LOOK} Each line must hold one value; to rewrite values so: {command}"
             raise not_json(file.place(number), error, advice) from error
+        yield number, "" if value is None else value, None
 
 
 def _list_of(file: DataFile, notes: ReadingNotes) -> str:

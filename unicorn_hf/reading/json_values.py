@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Literal
 
 from unicorn_hf.core.errors import InputError
-from unicorn_hf.reading.text import MAX_CHARS, Text
+from unicorn_hf.reading.text import MAX_CHARS, TOO_LONG, Text
 
 Form = Literal["list", "object", "lines"]
 LOOK = (
@@ -162,7 +162,8 @@ class _Window:
             except json.JSONDecodeError as error:
                 # Either the window ends too early, or the text is wrong: grow the window to its limit first.
                 if len(self._window) - self._at > MAX_CHARS:
-                    raise self._refused(what, f"not JSON, or longer than {MAX_CHARS:,} characters") from error
+                    told = f"{self._name}, {what}: not JSON, or longer than {MAX_CHARS:,} characters"
+                    raise InputError(told, f"{self._advice} {TOO_LONG}") from error
                 if not self._fill():
                     raise self._refused(what, f"not JSON, or truncated: {error.msg}") from error
             except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from unicorn_hf.core.errors import InputError
 
 MAX_CHARS = 4 << 20
 """Maximum length of a line or JSON item."""
+TOO_LONG = "Remove what is not text, e.g. pictures in Base64."
 _HEAD_BYTES = 1 << 16
 _BOM = "\ufeff"
 _BOMS = (
@@ -111,7 +112,7 @@ class Text:
         """
         while line := self._decoded(self._text.readline, MAX_CHARS):
             if len(line) == MAX_CHARS:
-                raise InputError(f"{self.name}, line {self._line}: longer than {MAX_CHARS:,} characters")
+                raise InputError(f"{self.name}, line {self._line}: longer than {MAX_CHARS:,} characters", TOO_LONG)
             self._check(line)
             # Files that were joined contain each other's byte-order mark.
             yield self._line, line if line.isascii() else line.removeprefix(_BOM)

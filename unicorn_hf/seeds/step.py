@@ -120,11 +120,12 @@ def _prepare(recipe: Recipe, step: Step, folder: Path, inputs: str) -> SeedsReco
     sources = named_sources(config.used)
     with Buckets(folder, ("seed", "source", "domain")) as buckets:
         for name, source in sources:
+            notes.place = None
             for number, text in enumerate(source.read(random_seed, notes), start=1):
                 seed = normalise(text)
                 if reason := _skip(seed, config):
                     skipped[reason] += 1
-                    notes.leave("seeds", reason, f"{name}, seed {number}", text)
+                    notes.leave("seeds", reason, notes.place or f"{name}, seed {number}", text)
                 else:
                     buckets.add(_order(random_seed, seed), (seed, name, source.domain))
     partitions: list[str] = []

@@ -1,6 +1,7 @@
 """Seeds in a file."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -47,6 +48,7 @@ class InFile(SeedSource):
         # Only the file's name: examples of skipped rows are published.
         file = DataFile(path, path.name, column, column_option="--seed-column")
         for number, value, _ in rows(file, notes):
+            notes.place = partial(file.place, number)
             if isinstance(value, str) and (column is None or not value):
                 yield value
                 continue
