@@ -13,12 +13,12 @@ CASE ?=
 .PHONY: help setup demo test test-all soak fuzz lint docs
 
 help:
-	@echo "make demo   build a small data set with real models, show it and how to load it"
+	@echo "make demo   build a small data set with real models; show it, and how to load it"
 	@echo "make test   run the tests, without those marked slow; make test-all runs all"
-	@echo "make soak   kill all processes of a build 20 times, misconfigure real servers, rehearse the benchmark; some 15 minutes"
-	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; some 30 minutes"
+	@echo "make soak   kill all processes of a build 20 times, misconfigure real servers, rehearse the benchmark; about 15 minutes"
+	@echo "make fuzz   read 15,000 mutated files and run 400 commands on such files; about 30 minutes"
 	@echo "make lint   ruff, mypy and the rules between the layers"
-	@echo "make docs   the documentation as a site, in site/"
+	@echo "make docs   build the documentation as a site, in site/"
 
 setup:
 	@$(PYTHON) scripts/setup_env.py
