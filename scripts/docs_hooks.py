@@ -125,15 +125,22 @@ def _settings(path: str, *more: str, bases: Iterable[str] = ()) -> str:
     return "\n".join([*lines, "| key | type | default | |", "|---|---|---|---|", *map(_setting, keys.values()), ""])
 
 
+def _told(key: griffe.Attribute) -> str:
+    """The text of a key, or of the base that it has its name from: a section may only change a default."""
+    section = key.parent
+    assert isinstance(section, griffe.Class)
+    known = (base.attributes.get(key.name) for base in [section, *section.mro()])
+    return next((" ".join(found.docstring.value.split()) for found in known if found and found.docstring), "")
+
+
 def _setting(key: griffe.Attribute) -> str:
     annotation = re.sub(r"(, )?description='.*?'", "", str(key.annotation))
     annotation = re.sub(r"Annotated\[(\w+), (?:NameOf|SectionOf)\(\w+\)\]", r"\1", annotation)
     kind = _BOUNDED.sub(r"\1 (\2)", annotation).replace(", strict=False", "").replace(" (strict=False)", "")
     kind = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " | "), kind).replace(" | ", " or ")
     value = re.sub(r"^Field\(default_factory=(\w+)\)$", r"\1()", str(key.value))
-    default = "needed" if key.value is None else f"`{_cell(value)}`"
-    told = " ".join(key.docstring.value.split()) if key.docstring else ""
-    return f"| `{key.name}` | `{kind}` | {default} | {_cell(told)} |"
+    default = "required" if key.value is None else f"`{_cell(value)}`"
+    return f"| `{key.name}` | `{kind}` | {default} | {_cell(_told(key))} |"
 
 
 def reference(group: click.Group, program: str) -> Iterator[str]:

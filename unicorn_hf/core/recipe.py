@@ -63,6 +63,7 @@ class Sampling(Section):
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     max_tokens: PositiveInt = 512
+    """Maximum number of tokens of an answer, its reasoning included."""
 
 
 Source = Annotated[SeedSource, SectionOf(SOURCES)]
@@ -156,6 +157,7 @@ class Captions(Section):
     max_rejected: Fraction = 0.9
     """The build stops when a larger share of the answers is rejected."""
     prompt: PromptChoice = "caption-v2"
+    """A bundled prompt, or the path of a prompt file."""
     sampling: Sampling = Sampling()
     filters: CaptionFilters = Field(default_factory=CaptionFilters)
     screen: Screen | None = None
@@ -206,7 +208,7 @@ class Instructions(Section):
 
 
 class Representations(Section):
-    """Stage 3: captions become synthetic image representations."""
+    """Stage 3: captions become vectors in image space."""
 
     encoder: Annotated[str, AfterValidator(_an_encoder)]
     """`open_clip:MODEL/PRETRAINED`, `clip:MODEL`, `llm2clip:CLIP`, `hashing:DIM`; see `unicorn_hf.encoders`.
@@ -224,6 +226,7 @@ class Representations(Section):
     dtype: Literal["float16", "float32"] = "float16"
     """Type of the published vectors; they are computed in float32, their mean in float64."""
     batch_size: PositiveInt = 256
+    """Maximum number of texts that the encoder encodes at once."""
 
     @property
     def moves_texts(self) -> bool:
@@ -244,14 +247,13 @@ class Cluster(Section):
     there are GPUs and the recipe uses them, else `local`. The address of a Dask scheduler (`tls://10.0.0.1:8786`), or
     the path of its file: workers started elsewhere."""
     workers: PositiveInt | None = None
-    """Worker processes; by default one per GPU, or as many as suit the engine on the CPU. With a scheduler: how many to
-    wait for at the start; by default one."""
+    """Number of worker processes; by default one per group of GPUs, or as many as suit the engine on the CPU. With a
+    scheduler: the number of workers to wait for at the start; by default one."""
     partition_timeout_s: Annotated[float, Field(gt=0)] = PARTITION_TIMEOUT_S
     """Seconds without a new row of a partition after which its worker is replaced. The start of an engine does not
     count."""
     dashboard: bool = False
-    """Serve Dask's dashboard for a cluster started here, which takes Bokeh and a second; `build` and `status` show its
-    URL."""
+    """Serve Dask's dashboard for a cluster that the build starts; requires Bokeh. `build` and `status` show its URL."""
 
 
 _MILLION = 1e6
@@ -264,9 +266,9 @@ class Price(Section):
     per_million_prompt_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_million_output_tokens: Annotated[float, Field(ge=0)] = 0.0
     per_worker_hour: Annotated[float, Field(ge=0)] = 0.0
-    """A worker is a GPU, or a group of GPUs, if there are any."""
+    """Price of a worker for an hour; a worker is a GPU or a group of GPUs, if there are any."""
     batch_rate: Fraction = 0.5
-    """What the engine `batch` pays of the prices per token."""
+    """The share of the prices per token that the engine `batch` pays."""
 
     @property
     def in_batches(self) -> "Price":
@@ -289,7 +291,9 @@ class Packaging(Section):
     """The shape of the published shards."""
 
     rows_per_shard: PositiveInt = 100_000
+    """Maximum number of rows in a Parquet file."""
     row_group_rows: PositiveInt = 1000
+    """Rows in a row group of a Parquet file."""
     messages: bool = False
     """Add a column `messages`: the conversations in OpenAI's format, for chat templates."""
 
@@ -333,14 +337,17 @@ class Recipe(Section):
     """Everything that decides the result of a build, and how it runs."""
 
     name: str = "unicorn"
+    """The name of the build in messages and in `status`."""
     title: str = "Unicorn"
+    """The title of the card."""
     note: str = ""
     """Shown at the top of the card: what a reader must know about this set."""
     language: Annotated[Languages, Field(min_length=1)] = ("en",)
     """Language of captions and conversations: a code such as `zh`, or a list, of which the seed's language is used."""
     random_seed: int = 0
+    """Another one gives another set: other styles, other answers, another order of the seeds."""
     partition_rows: PositiveInt = 512
-    """Rows per partition, the unit of work of a worker. Answers are stored one by one, for any number."""
+    """Rows per partition, the unit of work of a worker. Stored answers do not depend on it."""
     seeds: Seeds
     engine: Annotated[AnyEngine, SectionOf(ENGINES)]
     captions: Captions

@@ -22,7 +22,9 @@ class SeedSource(Kind):
     name: str | None = None
     """The source's name in the card; by default the file's or data set's name."""
     domain: str = "open-domain"
+    """The column `domain` of the rows from this source."""
     license: str = "unknown"
+    """The licence id of the seeds, for the card."""
     limit: PositiveInt | None = None
     """Maximum number of seeds, or of a data set's labels, to read."""
     weight: Annotated[float, Field(gt=0)] | None = None

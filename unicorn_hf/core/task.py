@@ -48,7 +48,9 @@ class Task(Section):
     weight: Weight
     """Its share of all conversations, relative to the other tasks' weights."""
     pairs: PairRange
+    """The number of pairs to request; fewer than `min` that pass reject the conversation."""
     prompt: PromptChoice
+    """A bundled prompt, or the path of a prompt file."""
     format: FormatName = "json"
     """How the model writes pairs: `json`, guided by a grammar if the engine has one, or `tagged` lines of text.
 

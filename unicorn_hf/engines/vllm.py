@@ -28,18 +28,27 @@ _CONFIG = "config.json"
 
 @ENGINES.register("vllm")
 class VllmEngine(AnyEngine):
-    """vLLM inside the worker. `model` is a Hub name, a folder, or `demo:NAME` for a demonstration model from PyPI."""
+    """vLLM inside the worker. `demo:NAME` is a demonstration model from PyPI."""
 
     kind: Literal["vllm"] = "vllm"
     model: str
+    """A Hub name, a folder, or `demo:NAME`."""
     revision: Revision | None = None
+    """A branch, tag or commit of the model on the Hub."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type of the weights; `auto`: that of the model."""
     max_model_len: PositiveInt | None = None
+    """Maximum number of tokens of a prompt and its answer; default: that of the model."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of a GPU's memory that vLLM may use."""
     tensor_parallel_size: PositiveInt = 1
+    """GPUs per worker, which hold one model together."""
     max_num_seqs: PositiveInt = 256
+    """Maximum number of requests that the engine decodes at once."""
     cpu_kvcache_gib: PositiveInt = 2
+    """Size of the KV cache on a machine without a GPU, in GiB."""
     trust_remote_code: bool = False
+    """Run the code of the model's repository."""
     license: str | None = None
     """The model's licence, for the card; default: the licence in the model's own card."""
 

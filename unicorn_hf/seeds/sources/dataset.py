@@ -33,6 +33,7 @@ class DatasetSource(SeedSource):
     )
     kind: Literal["dataset"]
     path: str
+    """`ORG/NAME` on the Hub, or a path that `datasets.load_dataset` reads."""
     config: str | None = None
     split: str = "train"
     revision: Revision | None = None
