@@ -52,7 +52,7 @@ def test_a_set_of_which_nothing_is_known() -> None:
 
 
 def test_no_time_is_no_rate() -> None:
-    assert rate(statistics().captions, StageTime(seconds=0)) is None
+    assert rate(statistics().captions, StageTime(seconds=0.01)) is None
     nothing = RUN.model_copy(update={"captions": StageTime(seconds=0), "machines": ()})
     assert "| captions | 0.0 s | — | 0 |" in card(nothing)
     assert "Machines:" not in card(nothing)

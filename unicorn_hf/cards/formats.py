@@ -5,14 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unicorn_hf.core.units import counted, duration, size
+
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
-
-
-def time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.1f} s"
-    return f"{seconds / 60:,.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def percent(part: int, whole: int) -> str:
@@ -25,7 +21,7 @@ def ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def template(path: Path, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> "Template":
-    """Load a template, with these filters and those for figures: `num`, `size`, `percent`, `time`, `ranked`."""
+    """Load a template with these filters, and with those for figures: see `_environment`."""
     return _environment(path.parent, tuple(filters.items()), autoescape).get_template(path.name)
 
 
@@ -33,14 +29,13 @@ def template(path: Path, filters: Mapping[str, Callable[..., Any]], *, autoescap
 def _environment(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...], autoescape: bool) -> "Environment":
     """Kept, as it keeps its compiled templates: compiling the card takes as long as filling it in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from rich.filesize import decimal
 
     environment = Environment(
         loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=autoescape,  # noqa: S701
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    figures = {"num": "{:,}".format, "size": decimal, "percent": percent, "time": time, "ranked": ranked}
-    environment.filters |= {**figures, **dict(filters)}
+    figures = {"num": "{:,}".format, "counted": counted, "size": size, "percent": percent, "time": duration}
+    environment.filters |= {**figures, "ranked": ranked, **dict(filters)}
     # Keep the order of keys: Bokeh's models refer to earlier ones.
     environment.policies["json.dumps_kwargs"] = {}
     return environment

