@@ -86,6 +86,7 @@ def test_the_command_tells_it_in_words_and_as_json(tmp_path: Path) -> None:
     assert "with 3 workers" in shown
     assert "no price given" in shown
     assert "own work" in shown
+    assert not any(nothing in shown for nothing in ("± 0", " 0.0 "))
     # No rehearsal of its own work: `echo` does not know the language.
     unknown = ["--set", "language=xx", "--set", "captions.filters.check_language=false"]
     as_json = json.loads(CliRunner().invoke(main, [*command, *unknown, "--json"]).stdout)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from unicorn_hf.core.errors import InputError, UnicornError, WaitingError
+from unicorn_hf.core.units import counted, size
 from unicorn_hf.params import DIR, ENCODER, FILE, FOLDER, FROM_0, FROM_1, ChoiceOf, DescribedOption
 from unicorn_hf.recipe_options import (
     PLACES,
@@ -25,7 +27,7 @@ from unicorn_hf.recipe_options import (
     workers_option,
     yes_option,
 )
-from unicorn_hf.terminal import echo, open_progress, print_json, show_or_json
+from unicorn_hf.terminal import columns, echo, open_progress, print_json, show_or_json, wrapped
 
 if TYPE_CHECKING:
     from unicorn_hf.cards.scores import Score
@@ -44,6 +46,8 @@ A real run needs a GPU, an instruction model with at least 7 B parameters, and a
     --llm Qwen/Qwen2.5-7B-Instruct --set engine.tensor_parallel_size=1 \\
     --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k --set title="My data set"
 Or write a recipe: see "Build a real one" in docs/quickstart.md."""
+_EXAMPLE_WIDTH = 171
+"""Of the lines of example rows in a file or a pipe."""
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 _revision = click.option("--revision", help="A branch, tag or commit of ORG/NAME.")
 _config = click.option("--config", help="The config of a data set.")
@@ -227,12 +231,15 @@ def _plan(
     if samples:
         with open_progress() as progress:
             found = estimate(planned, sample=sample, workers=workers, progress=progress)
-    told = ["", *lines(found)] if found else ["No requests were sent, and nothing was written."]
+    told = ["", *(lines(found) if found else ["No requests were sent, and nothing was written."])]
+    commands: list[str] = []
     document: dict[str, object] = {"needed": need, **dict(found or ())}
     if rental:
         document["rented"] = on_gpus = rental.quotes(work.work_of(planned.recipe, found))
-        told += ["", *quotes.lines(on_gpus, _given_for_build())]
-    print_json(document) if as_json else echo("\n".join(told))
+        told += ["", *quotes.lines(on_gpus)]
+        commands = quotes.to_rent(on_gpus, _given_for_build())
+    # A command stays on one line, so that users can copy it.
+    print_json(document) if as_json else echo("\n".join([*map(wrapped, told), *commands]))
 
 
 @main.command()
@@ -473,9 +480,10 @@ def overlap(
     if as_json:
         print_json(facts.model_dump() | {"examples": examples})
         return
+    texts = f"one of the {facts.num_texts:,} texts" if facts.num_texts > 1 else "the text"
     echo(
-        f"{facts.num_pretrain:,} rows of pretrain and {facts.num_instruction:,} of instruction share "
-        f"{facts.run_words} consecutive words with one of the {facts.num_texts:,} texts of {facts.name}"
+        f"{counted(facts.num_pretrain, 'row')} of pretrain and {facts.num_instruction:,} of instruction have"
+        f" {facts.run_words} consecutive words in common with {texts} of {facts.name}"
     )
     if examples:
         echo(f"First ids: {', '.join(examples)}")
@@ -566,8 +574,8 @@ def compare(
     """Compare data sets.
 
     Compares counts, lengths, variety, duplicates, rejections, cost, modality gap, tasks, domains, and the captions that
-    the sets share. Figures come from each set's statistics, or from its rows if it has none. More than four sets get a
-    row each, with their main figures.
+    the sets share. Figures come from each set's statistics, or from its rows if it has none. Sets that do
+    not fit beside each other get a row each, with their main figures.
 
     \b
     Example:
@@ -606,11 +614,10 @@ def _compared_with_published(sources: Sequence[str]) -> "Comparison":
     with Console(stderr=True).status("Reading the statistics of the published sets"):
         found = published_sets()
         comparison = compare_published(set_folder(sources[0]), sources[0], found.sets)
-    echo(
-        f"Published sets read: {len(found.sets):,}; not readable: {len(found.unreadable):,}; without a sketch, so"
-        f" unknown: {found.num_without_sketch:,}; with captions in common, shown: {len(comparison.sets) - 1}",
-        err=True,
-    )
+    read = counted(len(found.sets), "published set")
+    others = {"not readable": len(found.unreadable), "without a sketch to compare": found.num_without_sketch}
+    told = [f"{read} read", *(f"{num:,} {what}" for what, num in others.items() if num)]
+    echo(f"{', '.join(told)}; {len(comparison.sets) - 1} with captions in common", err=True)
     return comparison
 
 
@@ -634,7 +641,8 @@ def inspect(source: str, revision: str | None, number: int, having: str | None, 
     from unicorn_hf.hub.fetch import local_folder
     from unicorn_hf.views.inspect import look, show
 
-    show_or_json(look(local_folder(source, revision), name=source, number=number, having=having), as_json, show)
+    found = look(local_folder(source, revision), name=source, number=number, having=having)
+    show_or_json(found, as_json, partial(show, sought=bool(having and number)))
 
 
 @main.command()
@@ -663,7 +671,7 @@ def report(source: str, revision: str | None, out: Path | None, number: int) -> 
     out = out or Path(f"{Path(source).absolute().name}-report.html")
     name = None if Path(source).is_dir() else source
     write_report(local_folder(source, revision), out, name=name, number=number)
-    echo(f"{out} ({out.stat().st_size / 1e6:,.1f} MB)")
+    echo(f"{out} ({size(out.stat().st_size)})")
 
 
 @main.command()
@@ -750,7 +758,7 @@ def export_requests(chosen: Chosen, file: Path) -> None:
     with open_progress() as progress:
         num_requests = run(chosen.plan(), file, progress)
     if num_requests:
-        echo(f"{num_requests:,} requests: {file}\nStore their answers with: unicorn-hf requests collect")
+        echo(f"{counted(num_requests, 'request')}: {file}\nStore their answers with: unicorn-hf requests collect")
     else:
         echo("All answers are stored. Nothing was written; make the set with: unicorn-hf build")
 
@@ -778,9 +786,10 @@ def collect_requests(chosen: Chosen, files: tuple[Path, ...], as_json: bool) -> 
     if as_json:
         print_json(found)
         return
-    echo(f"{found.stored:,} new answers, {found.known:,} stored before, {found.unanswered:,} requests without one")
+    without = counted(found.unanswered, "request")
+    echo(f"{counted(found.stored, 'new answer')}, {found.known:,} stored before, {without} without one")
     if found.foreign:
-        echo(f"{found.foreign:,} lines belong to no request of unicorn-hf")
+        echo(f"Lines that belong to no request of unicorn-hf: {found.foreign:,}")
 
 
 @main.command()
@@ -798,7 +807,7 @@ def clean(folder: str, keep_answers: bool) -> None:
     from unicorn_hf.pipeline.cleaning import clean as run
 
     num_bytes = run(folder, keep_answers=keep_answers)
-    echo(f"{num_bytes / 2**20:,.1f} MiB of work files deleted")
+    echo(f"{size(num_bytes)} of work files deleted")
 
 
 @contextmanager
@@ -821,7 +830,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
     lines = {
         "recipe": recipe.name,
         **({"from": f"{recipe.parent.dataset} (text {recipe.parent.text})"} if recipe.parent else {}),
-        "seeds": ", ".join(source.name or source.place for source in recipe.seeds.used),
+        "seeds": "; ".join(source.name or source.place for source in recipe.seeds.used),
         "captions": f"{recipe.captions.num:,}",
         "instructions": f"{recipe.instructions.num:,}",
         "language": ", ".join(map(english_name, recipe.language)),
@@ -831,7 +840,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         if has_images
         else f"{transfer.fallback}: {vectors.transfer} needs image statistics",
         "workers": planned.place.words,
-        "disk": f"about {planned.num_disk_bytes / 2**20:,.0f} MiB",
+        "disk": f"about {size(planned.num_disk_bytes)}, work files included",
         "requests": need.words,
         "work folder": str(planned.work_dir),
         "answers": f"{planned.answers} ({need.num_answers:,} stored)",
@@ -842,22 +851,21 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         lines["engine"] = "none: the text exists"
         del lines["requests"], lines["answers"]
     for name, value in lines.items():
-        echo(f"{name:>13}  {value}")
+        echo(wrapped(f"{name:>13}  {value}"))
 
 
 def _show_result(result: "BuildResult", out: Path) -> None:
-    statistics = result.statistics
+    statistics, most = result.statistics, columns(elsewhere=_EXAMPLE_WIDTH) - 11
     for name, rows in result.examples.items():
         click.secho(f"\n{name}", bold=True)
         for row in rows:
             echo(f"  {row['id']}  {row.get('task', row['domain'])}")
             for turn in row["conversations"]:  # type: ignore[attr-defined]
                 text = " ".join(turn["value"].split())
-                echo(f"    {turn['from']:>5}: {text if len(text) <= 160 else text[:157] + '...'}")
-    echo(
-        f"\n{statistics.pretrain.num_rows:,} captions and {statistics.instruction.num_rows:,} conversations"
-        f" are in {out}/"
-    )
+                echo(f"    {turn['from']:>5}: {text if len(text) <= most else f'{text[: most - 1]}…'}")
+    num_captions, num_conversations = statistics.pretrain.num_rows, statistics.instruction.num_rows
+    conversations = f" and {counted(num_conversations, 'conversation')}" if num_conversations else ""
+    echo(f"\n{counted(num_captions, 'caption')}{conversations}: {out}/")
     echo("\nLoad them:\n  from datasets import load_dataset")
     for name in result.examples:
         echo(f'  {name} = load_dataset("{out}", "{name}", split="train")')
@@ -898,7 +906,7 @@ def _show_scores(sources: Sequence[str], scores: Sequence["Score"]) -> None:
 
 
 def _show_push(result: "PushResult") -> None:
-    sent = f"{result.num_files_sent} files sent" if result.changed else "no changes"
+    sent = f"{counted(result.num_files_sent, 'file')} sent" if result.changed else "no changes"
     done = f"Proposed: {result.pull_request}" if result.pull_request else f"Published: {result.url}"
     echo(f"\n{done} ({sent})\n  from datasets import load_dataset\n  {result.load_line}")
     if result.left_out:
@@ -919,15 +927,15 @@ def _show_push_plan(planned: "PushPlan") -> None:
     if planned.creates_branch:
         echo("create  the branch from main")
     for file in planned.to_send:
-        echo(f"send    {file.path} ({file.size:,} bytes)")
+        echo(f"send    {file.path} ({size(file.size)})")
     for action, paths in (("delete", planned.to_delete), ("keep", planned.to_keep), ("skip", planned.left_out)):
         for path in paths:
             echo(f"{action:<7} {path}")
     for copy in planned.near_copies:
-        echo(f"warning: this is {copy.words}")
+        echo(wrapped(f"warning: this is {copy.words}"))
     num_bytes = sum(file.size for file in planned.to_send)
     echo(
-        f"{len(planned.to_send)} files to send ({num_bytes / 2**20:,.1f} MiB), {len(planned.to_delete)} to delete,"
+        f"{counted(len(planned.to_send), 'file')} to send ({size(num_bytes)}), {len(planned.to_delete)} to delete,"
         f" {len(planned.to_keep)} to keep. Nothing was changed (--dry-run)."
     )
 

@@ -24,6 +24,7 @@ from unicorn_hf.core.engine import resolve_generator
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.languages import base, listed
 from unicorn_hf.core.recipe import Price, Recipe
+from unicorn_hf.core.units import amount, counted, duration, size
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.echo import EchoEngine
 from unicorn_hf.engines.endpoint import ServedModel
@@ -294,17 +295,17 @@ def _stage(num: int, facts: Counts, records: Sequence[GenerationRecord]) -> Stag
     # The sample's own rows are known.
     unknown = math.sqrt(max(0.0, 1 - facts.num_kept / num))
 
-    def amount(of_sample: float, spread: float = 0.0) -> Amount:
+    def estimated(of_sample: float, spread: float = 0.0) -> Amount:
         value = of_sample / asked.num_candidates * candidates
         return Amount(value=value, error=value * _DEVIATIONS * unknown * math.hypot(off, spread))
 
     return StageEstimate(
         rows=num,
-        candidates=amount(asked.num_candidates),
-        requests=amount(asked.num_requests),
-        prompt_tokens=amount(asked.num_prompt_tokens, prompt_spread),
-        output_tokens=amount(asked.num_output_tokens, output_spread),
-        engine_hours=amount(usage.seconds / _HOUR_S, output_spread),
+        candidates=estimated(asked.num_candidates),
+        requests=estimated(asked.num_requests),
+        prompt_tokens=estimated(asked.num_prompt_tokens, prompt_spread),
+        output_tokens=estimated(asked.num_output_tokens, output_spread),
+        engine_hours=estimated(usage.seconds / _HOUR_S, output_spread),
     )
 
 
@@ -343,31 +344,35 @@ def _file_bytes(facts: ConfigFacts) -> float:
 
 def lines(found: Estimate) -> list[str]:
     """The estimate as text for the terminal."""
-    told = [f"From a sample of {found.num_sample:,} captions; ± is the 95 % interval.", ""]
+    told = [
+        f"From a sample of {counted(found.num_sample, 'caption')}. ± is the 95 % interval; times but the wall time are"
+        " summed over workers.",
+        "",
+    ]
     for name, stage in (("captions", found.captions), ("instructions", found.instructions)):
-        told += [
-            f"{name:>15}  {stage.rows:,} rows from {_number(stage.candidates)} candidates",
-            f"{'':15}  {_number(stage.requests)} requests, {_number(stage.prompt_tokens)} tokens in,"
-            f" {_number(stage.output_tokens)} out",
-            f"{'':15}  {_hours(stage.engine_hours)} of engine time, summed over workers",
-        ]
+        if stage.rows:
+            told += [
+                f"{name:>15}  {counted(stage.rows, 'row')} from {_number(stage.candidates)} candidates",
+                f"{'':15}  {_number(stage.requests)} requests, {_number(stage.prompt_tokens)} tokens in,"
+                f" {_number(stage.output_tokens)} out",
+                f"{'':15}  {_hours(stage.engine_hours)} of engine time",
+            ]
+    cost = found.cost and f"{amount(found.cost.value, found.cost.error, digits=2)} {found.currency}"
+    workers = f"{counted(found.workers, 'worker')} as fast as the sample's, {counted(found.partitions, 'partition')}"
     told += [
-        f"{'partitions':>15}  {found.partitions:,} of captions",
-        f"{'representations':>15}  {found.encoder_hours:,.2f} hours of encoder time, summed over workers",
-        f"{'own work':>15}  {found.own_hours:,.2f} hours of filters, stored answers, packaging, summed over workers",
-        f"{'wall time':>15}  {_hours(found.hours)} with {found.workers:,} workers as fast as the sample's",
-        f"{'cost':>15}  "
-        + (f"{found.cost.value:,.2f} ± {found.cost.error:,.2f} {found.currency}" if found.cost else "no price given"),
-        *(f"{'':15}  {cost:,.2f} {found.currency} {way}" for way, cost in found.other_costs.items()),
-        f"{'disk':>15}  about {found.disk_bytes / 2**30:,.1f} GiB, work files included",
-        f"{'upload':>15}  about {found.upload_bytes / 2**30:,.1f} GiB",
+        f"{'representations':>15}  {duration(found.encoder_hours * _HOUR_S)} of encoder time",
+        f"{'own work':>15}  {duration(found.own_hours * _HOUR_S)} of filters, stored answers and packaging",
+        f"{'wall time':>15}  {_hours(found.hours)} with {workers}",
+        f"{'cost':>15}  {cost or 'no price given'}",
+        *(f"{'':15}  {other:,.2f} {found.currency} {way}" for way, other in found.other_costs.items()),
+        f"{'upload':>15}  about {size(found.upload_bytes)}",
     ]
     return told
 
 
-def _number(amount: Amount) -> str:
-    return f"{amount.value:,.0f} ± {amount.error:,.0f}"
+def _number(found: Amount) -> str:
+    return amount(found.value, found.error)
 
 
-def _hours(amount: Amount) -> str:
-    return f"{amount.value:,.2f} ± {amount.error:,.2f} hours"
+def _hours(found: Amount) -> str:
+    return duration(found.value * _HOUR_S, found.error * _HOUR_S)

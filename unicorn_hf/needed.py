@@ -42,7 +42,10 @@ class Need(BaseModel):
     @property
     def words(self) -> str:
         stages = {"captions": self.captions, "conversations": self.instructions}
-        parts = [f"{need.asked:,} for {name} ({need.stored:,} stored)" for name, need in stages.items()]
+        parts = [
+            f"{need.asked:,} for {name}" + (f" ({need.stored:,} stored)" if need.stored else "")
+            for name, need in stages.items()
+        ]
         return f"{'' if self.is_exact else 'about '}{' and '.join(parts)}; more if answers are rejected"
 
 

@@ -22,6 +22,7 @@ from tests.hub.server import Blob, Fault, HubServer
 from tests.hub.xet import XetStore
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.http import wait_asked
+from unicorn_hf.core.units import size
 from unicorn_hf.hub import PushOptions, check_access, push_folder
 from unicorn_hf.hub.access import rights_problem
 from unicorn_hf.hub.push import BATCH_FILES
@@ -799,15 +800,15 @@ def test_a_dry_run_tells_and_writes_nothing(hub: HubServer, hub_client: HubClien
     picture.unlink()
     before = held(hub, "main")
     done = hub_client.command(*dry)
-    size = (folder / "README.md").stat().st_size
+    num_bytes = (folder / "README.md").stat().st_size
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith(("send", "delete"))] == [
-        f"send    README.md ({size:,} bytes)",
+        f"send    README.md ({size(num_bytes)})",
         f"delete  assets/{picture.name}",
     ]
     assert "keep    recipe.yaml" in lines
     told = json.loads(hub_client.command(*dry, "--json").stdout)
-    assert [(file["path"], file["size"]) for file in told["to_send"]] == [("README.md", size)]
+    assert [(file["path"], file["size"]) for file in told["to_send"]] == [("README.md", num_bytes)]
     assert told["to_delete"] == [f"assets/{picture.name}"]
     assert held(hub, "main") == before
 

@@ -154,8 +154,8 @@ def test_captions_alone_make_a_set(hub: HubServer, hub_client: HubClient) -> Non
     options = ["--encoder", "hashing:16", "--license", "cc0-1.0", "--language", "de", "--push", repo_id]
     done = hub_client.command("import", "captions.txt", "--out", "set", *options)
     assert done.returncode == 0, done.stderr
-    assert "skipped: 1 captions: duplicate (first: captions.txt, line 8: 'A red jar of oil on a shelf.')" in done.stderr
-    assert "skipped: 1 captions: blank (first: captions.txt, line 7)" in done.stderr
+    assert "skipped captions: 1, duplicate (first: captions.txt, line 8: 'A red jar of oil on a shelf.')" in done.stderr
+    assert "skipped captions: 1, blank (first: captions.txt, line 7)" in done.stderr
     told = json.loads((tmp_path / "set" / "statistics.json").read_text())["left_out"]
     assert [(each["what"], each["reason"], each["num"]) for each in told] == [
         ("captions", "blank", 1),

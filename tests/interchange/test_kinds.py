@@ -508,7 +508,7 @@ def test_what_is_left_out_is_counted_with_an_example(kind: str, tmp_path: Path) 
     found = taken.record.left_out
     assert {(each.what, each.reason): each.num for each in found} == case.expected
     assert case.first in found[0].example
-    assert str(found[0]).startswith(f"skipped: {found[0].num} {found[0].what}: {found[0].reason} (first: ")
+    assert str(found[0]).startswith(f"skipped {found[0].what}: {found[0].num}, ")
     assert len(captions(taken)) == case.num_kept
 
 

@@ -1,6 +1,7 @@
 """Sets side by side: figures of statistics and of rows agree, what is shared is found, text of sets is text."""
 
 import json
+import re
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -15,10 +16,12 @@ from tests.hub.server import HubServer
 from tests.runtime.dask_cluster import share_workers
 from unicorn_hf import InputError, build, load_recipe
 from unicorn_hf.captions.step import digest_of
+from unicorn_hf.runtime.machine import processor
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.views.compare import Comparison, compare
 from unicorn_hf.views.compare_picture import draw
 from unicorn_hf.views.compare_tables import lines, markdown, show
+from unicorn_hf.views.tables import Folded
 
 HOSTILE = "</table><script>alert(1)</script> [bold]|`x` \x1b[31m\u202eevil $x^2$ _"
 
@@ -105,6 +108,32 @@ def test_names_are_text(sets: tuple[Path, Path], tmp_path: Path) -> None:
     content = (tmp_path / "one.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert content == (tmp_path / "two.png").read_bytes()
+
+
+def test_names_and_values_are_whole_in_a_narrow_terminal(sets: tuple[Path, Path]) -> None:
+    names = ("maker/a-variant-with-another-seed", "maker/unicorn")
+    output = StringIO()
+    show(compared(*sets, names=names), Console(file=output, width=80))
+    drawn = output.getvalue()
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert all(drawn.count(f"  {name}") == 1 for name in names)
+    assert drawn.count(processor()) == drawn.count("hashing:8, 8 dimensions") == 1, (
+        "what all sets have stands there once"
+    )
+    assert re.search(r"as in 2 +\d+ \(\d+\.\d %\) +— *$", drawn, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (40, ["open_clip:ViT-L-14/datacomp_xl_s13b_", "b90k, 768 dimensions"]),
+        (20, ["open_clip:ViT-L-14/", "datacomp_xl_s13b_", "b90k, 768 dimensions"]),
+    ],
+)
+def test_a_name_is_broken_between_its_parts(width: int, told: list[str]) -> None:
+    output = StringIO()
+    Console(file=output, width=width).print(Folded("open_clip:ViT-L-14/datacomp_xl_s13b_b90k, 768 dimensions"))
+    assert output.getvalue().split("\n")[:-1] == told
 
 
 def test_what_cannot_be_compared(sets: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from rich.console import Console
 from tests.builds import rows, unicorn
 from tests.views.hostile import TEXTS, hostile_set
 from unicorn_hf import InputError
-from unicorn_hf.views.inspect import look, show
+from unicorn_hf.views.inspect import NO_EXAMPLES, look, show
 
 
 def shown(folder: Path, **options: object) -> str:
     file = io.StringIO()
-    show(look(folder, **options), Console(file=file, width=200, force_terminal=True, color_system=None))  # type: ignore[arg-type]
+    console = Console(file=file, width=200, force_terminal=True, color_system=None)
+    show(look(folder, **options), console, sought="having" in options)  # type: ignore[arg-type]
     return file.getvalue()
 
 
@@ -28,7 +29,8 @@ def test_rows_figures_and_rejections_are_shown(made: Path) -> None:
     facts = json.loads((made / "statistics.json").read_text())
     number = facts["captions"]["rejected"]["too_short"]
     assert number > 0
-    assert f"too_short │ {number} │" in text
+    assert f"too_short {number} (" in text
+    assert f"rejected captions: {number} of {number + 60} candidates" in text
     assert "60 rows" in text
     question = rows(made, "instruction")[0]["conversations"][2]["value"].splitlines()[0]
     assert question in text
@@ -51,7 +53,10 @@ def test_only_rows_with_a_text(made: Path) -> None:
 def test_the_work_files_may_be_away(made: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(made, tmp_path / "unicorn"))
     assert not any(look(folder).rejections.values())
-    assert "too_short" in shown(folder)
+    text = shown(folder, number=0)
+    assert "too_short" in text
+    assert NO_EXAMPLES in text
+    assert not any(part in text for part in ("no matching row", "─ pretrain", "│"))
 
 
 def test_hostile_text_is_text(made: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_silent_build_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = write_state(tmp_path, updated=ago(minutes=5))
     shown = CliRunner().invoke(main, ["status", str(folder)]).output
     assert not status(folder).is_alive
-    assert "lost: silent for 0:05:" in shown
+    assert "lost: silent for 5.0 min" in shown
     assert "run the same command to resume" in shown
 
 

@@ -26,7 +26,8 @@ class LeftOut(Figures):
 
     def __str__(self) -> str:
         advice = f". {self.advice}" if self.advice else ""
-        return f"skipped: {self.num:,} {self.what}: {self.reason} (first: {self.example}){advice}"
+        reason = self.reason.replace("_", " ")
+        return f"skipped {self.what}: {self.num:,}, {reason} (first: {self.example}){advice}"
 
 
 def nothing_kept(told: str, left_out: Sequence[LeftOut]) -> InputError:

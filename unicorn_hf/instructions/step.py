@@ -202,9 +202,10 @@ class InstructionStage:
         Raises:
             RunError: every caption was tried for every task, or the recipe's limit of rejections is reached.
         """
-        wanted = self.recipe.instructions.num
+        wanted, made = self.recipe.instructions.num, InstructionSet()
+        if not wanted:
+            return made
         progress.start(STAGE, wanted)
-        made = InstructionSet()
         without = [set(picked.rows) for picked in self.captions]
         for round_number in range(len(self._quotas)):
             at = row = 0

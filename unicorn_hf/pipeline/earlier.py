@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from unicorn_hf.captions.step import STAGE as CAPTIONS
 from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.units import counted
 from unicorn_hf.instructions.step import STAGE as INSTRUCTIONS
 from unicorn_hf.pipeline.parts import Parts
 from unicorn_hf.representations.step import STAGE as REPRESENTATIONS
@@ -137,7 +138,7 @@ def _states(stages: Mapping[str, Path], num_answers: int, *, has_seeds: bool) ->
     for stage, folder in stages.items():
         num_done = len(list(folder.glob("*.json")))
         if num_done:
-            state = f"{num_done:,} partition{'' if num_done == 1 else 's'} done"
+            state = f"{counted(num_done, 'partition')} done"
         elif num_answers and stage != REPRESENTATIONS:
             state = "from stored answers"
         else:

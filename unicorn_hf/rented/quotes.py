@@ -11,6 +11,7 @@ from unicorn_hf.core.encoder import parse_encoder
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.model_source import DEMO
 from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.core.units import counted, duration
 from unicorn_hf.engines.vllm import VllmEngine
 from unicorn_hf.rented.hardware import Gpu
 from unicorn_hf.rented.offers import Offer, find_offers
@@ -171,8 +172,8 @@ class Rental:
         return encoding_seconds(self.encoder, gpu, self.recipe.captions.num * tokens) / workers / _HOUR_S
 
 
-def lines(found: Quotes, build: Sequence[str]) -> list[str]:
-    """The quotes as text for the terminal, with the command that rents the cheapest flavor; `build`: its arguments."""
+def lines(found: Quotes) -> list[str]:
+    """The quotes as text for the terminal."""
     work = found.work
     told = [f"On rented GPUs: calculated, within a factor of {found.within:g}. The work is from {work.source}."]
     for name, stage in (("captions", work.captions), ("conversations", work.instructions)):
@@ -180,9 +181,9 @@ def lines(found: Quotes, build: Sequence[str]) -> list[str]:
             load = stage.load
             candidates = f" from {stage.candidates:,.0f} candidates" if work.knows_rejections else ""
             told.append(
-                f"{name:>15}  {stage.rows:,} rows{candidates}: {stage.requests:,.0f}"
-                f" requests, {load.prompt_tokens:,.0f} tokens in ({load.shared_tokens:,.0f} shared),"
-                f" {load.output_tokens:,.0f} out"
+                f"{name:>15}  {counted(stage.rows, 'row')}{candidates}: {stage.requests:,.0f} requests of"
+                f" {load.prompt_tokens:,.0f} tokens ({load.shared_tokens:,.0f} shared),"
+                f" answers of {load.output_tokens:,.0f}"
             )
     if not work.knows_rejections:
         told.append("The model's rejections and lengths are not known before a sample by its engine: --sample N.")
@@ -191,6 +192,17 @@ def lines(found: Quotes, build: Sequence[str]) -> list[str]:
     for one in found.machines:
         first, *more = _told(one)
         told += [f"{one.name:>{width}}  {first}", *(f"{'':{width}}  {text}" for text in more)]
+    return told
+
+
+def to_rent(found: Quotes, build: Sequence[str]) -> list[str]:
+    """The command that rents the cheapest flavor, for the terminal; empty if none fits.
+
+    Args:
+        found: the machines.
+        build: the arguments of the build.
+    """
+    told: list[str] = []
     if rented := [one for one in found.machines if one.is_flavor and not one.problem]:
         best = min(rented, key=lambda one: math.inf if one.cost is None else one.cost)
         rent = ["hf", "jobs", "uv", "run", "--flavor", best.name, "--timeout", f"{best.timeout_hours}h"]
@@ -211,10 +223,10 @@ def _told(one: Quote) -> list[str]:
     no_price = "the Hub gives no price" if one.is_flavor else "no price given (--set price.per_worker_hour=PRICE)"
     price = no_price if one.cost is None else f"{one.cost:,.2f} {one.currency}"
     without = "; without the encoder, whose size is not known" if one.encoder_hours is None else ""
-    hours = {"start": one.start_hours, "language model": one.engine_hours or None, "encoder": one.encoder_hours}
+    hours = {"start": one.start_hours, "language model": one.engine_hours, "encoder": one.encoder_hours}
     told = [
-        f"{hardware}: {one.hours:,.2f} hours, {price}{without}",
-        ", ".join(f"{name} {taken:,.2f}" for name, taken in hours.items() if taken is not None) + " hours",
+        f"{hardware}: {duration(one.hours * _HOUR_S)}, {price}{without}",
+        ", ".join(f"{name} {duration(taken * _HOUR_S)}" for name, taken in hours.items() if taken),
     ]
     if one.in_flight:
         each = f" in each of {one.workers} workers" if one.workers > 1 else ""

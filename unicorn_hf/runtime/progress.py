@@ -3,9 +3,13 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from unicorn_hf.core.units import duration
 from unicorn_hf.core.visible import visible_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Task
 
 
 class Progress:
@@ -74,7 +78,7 @@ class PlainProgress(_Counting):
         sys.stderr.flush()
 
     def finish(self) -> None:
-        self.note(f"{self._stage}: {self._figures()}, {time.monotonic() - self._started:.1f} s")
+        self.note(f"{self._stage}: {self._figures()}, {duration(time.monotonic() - self._started)}")
 
     def _figures(self) -> str:
         rejected = f", {self._rejected:,} rejected" if self._rejected else ""
@@ -88,6 +92,11 @@ class LiveProgress(_Counting):
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        class Left(TimeRemainingColumn):
+            def render(self, task: "Task") -> Text:
+                return Text("") if task.finished else Text.assemble("left ", super().render(task))
 
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
@@ -97,8 +106,7 @@ class LiveProgress(_Counting):
             "[cyan]{task.fields[rate]}",
             "[yellow]{task.fields[rejected]}",
             TimeElapsedColumn(),
-            "left",
-            TimeRemainingColumn(),
+            Left(),
             console=Console(stderr=True),
         )
 

@@ -11,10 +11,11 @@ from unicorn_hf.builders.overlap import RUN_WORDS
 from unicorn_hf.builders.repository import STATISTICS
 from unicorn_hf.builders.sketch import Share
 from unicorn_hf.cards.formats import percent
-from unicorn_hf.cards.text import as_text, shortened
-from unicorn_hf.core.visible import visible
+from unicorn_hf.cards.text import as_text
+from unicorn_hf.core.units import duration
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.views.compare import VARIETY, Comparison, SetFigures
+from unicorn_hf.views.tables import Folded, described, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 _MOST = 12
 """Tasks, domains and reasons that get their own line."""
 _MAX_COLUMNS = 4
-"""Sets that get a column each in the terminal; more of them get a row each."""
+"""Sets that get a column each in the terminal, if it is wide enough; more of them get a row each."""
+_LABEL_WIDTH, _COLUMN_WIDTH = 28, 16
+"""Of the labels, and at least of a set's column with the blanks beside it."""
+_ORIGIN = "origin"
+"""The table of texts. In the terminal, they stand above the figures, each once."""
 _MAX_CELL = 80
 _FIGURE = re.compile(
     r"[\d,.]+( \([\d.]+ %\))?|[\d,]+ to [\d,]+|[\d.]+ % \[[\d.]+, [\d.]+\]|[\d.]+ %( \([\d.]+ to [\d.]+\))?|—"
@@ -34,9 +39,11 @@ Line = tuple[str, list[str]]
 """A label, and a value of each set."""
 
 
-def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
-    """The tables by title, without lines that are unknown for all sets."""
-    sets, values = comparison.sets, [_values(one, comparison) for one in comparison.sets]
+def lines(comparison: Comparison, names: Sequence[str] = ()) -> list[tuple[str, list[Line]]]:
+    """The tables by title, without lines that are unknown for all sets. Labels contain `names`, or else the sets'."""
+    sets = comparison.sets
+    names = names or [one.name for one in sets]
+    values = [_values(one, comparison, names) for one in sets]
     tables = {title: {label: [of[title][label] for of in values] for label in values[0][title]} for title in values[0]}
     tables["score on real pictures"] = _scores(sets)
     tables["rejected captions"] = _shares([_reasons(one.captions) for one in sets])
@@ -50,20 +57,24 @@ def lines(comparison: Comparison) -> list[tuple[str, list[Line]]]:
     return [(title, rows) for title, rows in known if rows]
 
 
-def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]]:
+def _values(one: SetFigures, comparison: Comparison, names: Sequence[str]) -> dict[str, dict[str, str]]:
     """The values of a set by title and label, empty if unknown; tables of shares are empty, in their place."""
     words, variety, vectors, gap, cost = one.caption_words, one.diversity, one.representations, one.gap, one.cost
     captions, instructions = one.captions, one.instructions
     stages = [stage for stage in (captions, instructions) if stage]
+    others = dict(zip((f"as in {name}" for name in names), comparison.sets, strict=True))
     return {
         "set": {
             "captions": f"{one.pretrain.num_rows:,}",
             "conversations": f"{one.instruction.num_rows:,}",
             "pairs of turns": f"{one.instruction.num_turns:,}",
-            "figures from": STATISTICS if one.from_statistics else "its rows",
+        },
+        _ORIGIN: {
+            "figures": f"from {STATISTICS if one.from_statistics else 'its rows'}",
             "language model": one.engine or "",
             "encoder": f"{vectors.encoder}, {vectors.dim:,} dimensions" if vectors else "",
             "transfer": vectors.transfer if vectors else "",
+            "machines": ", ".join(cost.machines) if cost else "",
         },
         "captions": {
             "words, mean": f"{words.mean:,.1f}",
@@ -74,11 +85,11 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
             **{label: f"{getattr(variety, field):.4f}" if variety else "" for label, field in VARIETY.items()},
             "duplicates in the set": _share(one.num_duplicates, one.pretrain.num_rows),
         },
-        "the same words": {f"as in {other.name}": _same_words(comparison, one, other) for other in comparison.sets},
+        "the same words": {label: _same_words(comparison, one, other) for label, other in others.items()},
         f"the same runs of {RUN_WORDS} words": {
-            f"as in {other.name}": _words(comparison.common(one, other).runs) for other in comparison.sets
+            label: _words(comparison.common(one, other).runs) for label, other in others.items()
         },
-        "the same ids": {f"as in {other.name}": _same_ids(comparison, one, other) for other in comparison.sets},
+        "the same ids": {label: _same_ids(comparison, one, other) for label, other in others.items()},
         "rejected": {
             "caption candidates": _share(*_rejected(captions)),
             "conversation candidates": _share(*_rejected(instructions)),
@@ -87,11 +98,10 @@ def _values(one: SetFigures, comparison: Comparison) -> dict[str, dict[str, str]
         "rejected captions": {},
         "rejected conversations": {},
         "cost": {
-            "worker hours": f"{cost.seconds / 3600:,.3f}" if cost else "",
+            "worker time": duration(cost.seconds) if cost else "",
             "requests answered": _number(sum(stage.num_requests for stage in stages)),
             "tokens": _number(sum(stage.num_tokens for stage in stages)),
             "by the recipe's prices": f"{cost.currency} {cost.amount:,.2f}" if cost and cost.amount else "",
-            "machines": ", ".join(cost.machines) if cost else "",
         },
         "modality gap": {
             "mean text vector, norm": f"{vectors.text_mean_norm:.4f}" if vectors else "",
@@ -162,7 +172,8 @@ def _share(part: int | None, whole: int) -> str:
 
 def show(comparison: Comparison, console: "Console") -> None:
     """Print the tables: a column for each set, or a row with the main figures if there are many."""
-    if len(comparison.sets) > _MAX_COLUMNS or comparison.nearest_to is not None:
+    most = min(_MAX_COLUMNS, (console.width - _LABEL_WIDTH) // _COLUMN_WIDTH)
+    if len(comparison.sets) > most or comparison.nearest_to is not None:
         _show_rows(comparison, console)
     else:
         _show_columns(comparison, console)
@@ -181,14 +192,11 @@ def _show_rows(comparison: Comparison, console: "Console") -> None:
     rows = [_main(number, one, comparison) for number, one in enumerate(comparison.sets, 1)]
     labels = [label for label in rows[0] if any(row[label][0] for row in rows)]
     # Figures keep their width; names are folded into the rest of it.
-    columns = [
-        Column(label, overflow="fold") if label == "set" else Column(label, justify="right", no_wrap=True)
-        for label in labels
-    ]
+    columns = [Column(label) if label == "set" else Column(label, justify="right", no_wrap=True) for label in labels]
     table = Drawn(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         cells = [(value or "—", below) for value, below in (row[label] for label in labels)]
-        table.add_row(*(Group(_plain(value), *([_below(below)] if below else [])) for value, below in cells))
+        table.add_row(*(Group(_value(value), *([_cut(below, "dim")] if below else [])) for value, below in cells))
     console.print(table)
     console.print("All figures, and those of each pair of sets: --markdown or --json.")
 
@@ -230,31 +238,47 @@ def _interval(share: Share | None) -> Cell:
     return value, interval.removesuffix(")")
 
 
-def _below(text: str) -> "Text":
-    found = _plain(text, "dim")
+def _show_columns(comparison: Comparison, console: "Console") -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.padding import Padding
+    from rich.table import Column
+    from rich.table import Table as Drawn
+
+    names = {str(number): one.name for number, one in enumerate(comparison.sets, 1)}
+    tables = dict(lines(comparison, list(names)))
+    texts = {label: text for of in tables.pop(_ORIGIN) for label, text in _grouped(*of)}
+    console.print(described(names | texts))
+    heads = [Column(_cut(f"{number} {name}"), justify="right") for number, name in names.items()]
+    table = Drawn(
+        Column(max_width=_LABEL_WIDTH, no_wrap=True), *heads, box=SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
+    for title, parts in tables.items():
+        table.add_section()
+        table.add_row(plain(title, "bold cyan"))
+        for label, values in parts:
+            table.add_row(Padding(_value(label), (0, 0, 0, 2)), *map(_value, values))
+    console.print()
+    console.print(table)
+
+
+def _grouped(label: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    """Each known value once, its label with the numbers of its sets unless all have it."""
+    numbers: dict[str, list[str]] = {}
+    for number, value in enumerate(values, 1):
+        numbers.setdefault(value, []).append(str(number))
+    labels = {value: f"{label} of {', '.join(of)}" if len(numbers) > 1 else label for value, of in numbers.items()}
+    return [(label, value) for value, label in labels.items() if value != "—"]
+
+
+def _cut(text: str, style: str = "") -> "Text":
+    """A text in one line, cut where the column ends."""
+    found = plain(text, style, limit=_MAX_CELL)
     found.no_wrap, found.overflow = True, "ellipsis"
     return found
 
 
-def _show_columns(comparison: Comparison, console: "Console") -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Column
-    from rich.table import Table as Drawn
-
-    names = [Column(_plain(one.name), justify="right", overflow="fold") for one in comparison.sets]
-    table = Drawn(Column(overflow="fold"), *names, box=SIMPLE_HEAD, pad_edge=False)
-    for title, parts in lines(comparison):
-        table.add_section()
-        table.add_row(_plain(title, "bold cyan"))
-        for label, values in parts:
-            table.add_row(_plain(f"  {label}"), *map(_plain, values))
-    console.print(table)
-
-
-def _plain(text: str, style: str = "") -> "Text":
-    from rich.text import Text
-
-    return Text(visible(shortened(text, _MAX_CELL)), style)
+def _value(text: str) -> Folded:
+    return Folded(text, limit=_MAX_CELL)
 
 
 def _cell(text: str) -> str:

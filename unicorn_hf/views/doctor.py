@@ -24,7 +24,7 @@ from unicorn_hf.hub.standing import HubStanding, hub_standing
 from unicorn_hf.models.demo_models import INSTALL, missing_packages
 from unicorn_hf.runtime.installed import Loaded, Mismatch, installed_version, mismatches, try_loading
 from unicorn_hf.runtime.machine import Gpu, cpu_count, gpus, processor
-from unicorn_hf.views.inspect import described
+from unicorn_hf.views.tables import described
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ def facts_of(statistics: Statistics) -> dict[str, str]:
     words = statistics.caption_words
     return {
         "pretrain": f"{statistics.pretrain.num_rows:,} rows",
-        "words per caption": f"{words.mean:,} on average, {words.min:,} to {words.max:,}",
+        "words per caption": f"{words.mean:,.1f} on average, {words.min:,} to {words.max:,}",
         "instruction": f"{statistics.instruction.num_rows:,} rows, {statistics.instruction.num_turns:,} pairs of turns",
         "tasks": listed(statistics.instruction.per_task),
         "domains": listed(statistics.pretrain.per_domain),

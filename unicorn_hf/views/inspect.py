@@ -3,7 +3,7 @@
 Text of rows is shown as text: no markup, control character or escape sequence in it reaches the terminal.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,18 @@ from unicorn_hf.builders.original import COLUMNS
 from unicorn_hf.builders.places import CONFIGS, work_dir_of
 from unicorn_hf.builders.repository import STATISTICS, is_build
 from unicorn_hf.builders.rows import batches, spread
-from unicorn_hf.cards.formats import ranked
+from unicorn_hf.cards.formats import percent, ranked
 from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.runtime.generation import Counts
 from unicorn_hf.views.facts import facts_of
-from unicorn_hf.views.pages import shown_text
+from unicorn_hf.views.tables import described, plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
-    from rich.text import Text
 
 _MAX_RAW = 400
-_MAX_TEXT = 3_000
 
 
 class Rejection(BaseModel):
@@ -42,6 +39,9 @@ class Rejection(BaseModel):
     raw: str
 
 
+NO_EXAMPLES = "Examples are in the build's work folder, which is not beside this set."
+
+
 class View(BaseModel):
     """The parts of a set that are shown."""
 
@@ -51,6 +51,12 @@ class View(BaseModel):
     """By config, without vectors."""
     rejections: dict[str, list[Rejection]]
     """By stage, some of each reason; empty if there are no work files."""
+
+    @property
+    def lacks_examples(self) -> bool:
+        """Whether something was rejected, and none of it is there."""
+        facts = self.statistics
+        return bool(facts.captions.rejected or facts.instructions.rejected) and not any(self.rejections.values())
 
 
 def look(
@@ -105,32 +111,30 @@ def _rejections(work_dir: Path, stage: str, number: int) -> Iterator[Rejection]:
                 yield Rejection(**{field: row[field] for field in Rejection.model_fields})
 
 
-def show(view: View, console: "Console") -> None:
+def show(view: View, console: "Console", *, sought: bool = False) -> None:
+    """Print what there is; `sought`: say too where no row matches."""
     from rich.rule import Rule
 
-    console.print(Rule(_plain(view.name), align="left", style="cyan"))
+    def title(text: str) -> None:
+        console.print(Rule(plain(text), align="left", style="cyan"))
+
+    title(view.name)
     console.print(described(facts_of(view.statistics)))
     for config, rows in view.rows.items():
-        console.print(Rule(config, align="left", style="cyan"))
+        if rows or sought:
+            title(config)
         for row in rows:
             console.print(_drawn(row, conversation=config == "instruction"))
-        if not rows:
+        if sought and not rows:
             console.print("no matching row")
     for stage, rejections in view.rejections.items():
         facts: Counts = getattr(view.statistics, stage)
         if facts.rejected:
-            console.print(Rule(f"rejected {stage}", align="left", style="cyan"))
-            console.print(_reasons(facts, rejections))
-
-
-def described(values: Mapping[str, str]) -> "Table":
-    """Draw labels and their values."""
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for label, value in values.items():
-        table.add_row(_plain(label, "bold"), _plain(value))
-    return table
+            title(f"rejected {stage}: {facts.num_rejected:,} of {facts.num_candidates:,} candidates")
+            for part in _reasons(facts, rejections):
+                console.print(part)
+    if view.lacks_examples:
+        console.print(f"\n{NO_EXAMPLES}", style="dim")
 
 
 def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
@@ -139,30 +143,25 @@ def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
     from rich.padding import Padding
     from rich.panel import Panel
 
-    parts: list[RenderableType] = [_plain(row["caption"])]
+    parts: list[RenderableType] = [plain(row["caption"])]
     for turn in row["conversations"] if conversation else ():
         human = turn["from"] == "human"
-        said = _plain(turn["value"], "bold" if human else "green")
+        said = plain(turn["value"], "bold" if human else "green")
         parts.append(Padding(said, (1, 8, 0, 0) if human else (0, 0, 0, 8)))
-    title = _plain(" · ".join(filter(None, [row["id"], row.get("task"), row["domain"]])))
-    return Panel(Group(*parts), title=title, title_align="left", subtitle=_plain(row["seed"]), subtitle_align="left")
+    title = plain(" · ".join(filter(None, [row["id"], row.get("task"), row["domain"]])))
+    return Panel(Group(plain(f"seed: {row['seed']}", "dim"), *parts), title=title, title_align="left")
 
 
-def _reasons(facts: Counts, rejections: Sequence[Rejection]) -> "Table":
-    from rich.table import Table
-
-    table = Table("reason", "number", "for example", "why", "of", expand=True)
-    table.columns[1].justify = "right"
-    for reason, number in ranked(facts.rejected):
-        examples = [[one.raw, one.detail, one.subject] for one in rejections if one.reason == reason]
-        for place, texts in enumerate(examples or [["—"]]):
-            first = (_plain(reason), f"{number:,}") if place == 0 else ("", "")
-            table.add_row(*first, *(_plain(text, limit=_MAX_RAW) for text in texts))
-    return table
-
-
-def _plain(text: str, style: str = "", *, limit: int = _MAX_TEXT) -> "Text":
-    """Text without interpretation of rich's markup and the terminal's escape sequences."""
+def _reasons(facts: Counts, rejections: Sequence[Rejection]) -> "Iterator[RenderableType]":
+    """Each reason with its number, and examples below it."""
+    from rich.padding import Padding
     from rich.text import Text
 
-    return Text(shown_text(text, limit), style)
+    width = max(map(len, facts.rejected))
+    for reason, number in ranked(facts.rejected):
+        share = percent(number, facts.num_candidates)
+        yield Text.assemble(plain(f"{reason:{width}}", "bold"), f"  {number:,} ({share})")
+        for one in (one for one in rejections if one.reason == reason):
+            of = " · ".join(filter(None, [one.detail, one.subject]))
+            yield Padding(plain(of, "dim"), (0, 0, 0, 2))
+            yield Padding(plain(one.raw or "(an empty answer)", limit=_MAX_RAW), (0, 0, 1, 4))

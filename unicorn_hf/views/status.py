@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
+from unicorn_hf.core.units import counted, duration
 from unicorn_hf.core.visible import visible
 from unicorn_hf.runtime.answers import AnswerStore
 from unicorn_hf.runtime.batches import BatchEntry, batches_in
 from unicorn_hf.runtime.journal import STATE, BuildState, interval_s
 from unicorn_hf.runtime.storage import is_remote, place
+from unicorn_hf.views.tables import Folded
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -123,8 +125,8 @@ def drawn(found: Status) -> "RenderableType":
         column.justify = "right"
     for stage in found.build.stages:
         done, total = f"{min(stage.kept, stage.total):,}", f"{stage.total:,} {stage.unit}"
-        table.add_row(visible(stage.name), done, total, f"{stage.rejected:,}", _span(stage.seconds))
-    batches = [_batches(found.batches)] if found.batches else []
+        table.add_row(visible(stage.name), done, total, f"{stage.rejected:,}", duration(stage.seconds))
+    batches = [Text(), _batches(found.batches)] if found.batches else []
     return Group(*(Text(line) for line in _lines(found)), table, *batches)
 
 
@@ -132,11 +134,13 @@ def _batches(batches: Sequence[BatchEntry]) -> "RenderableType":
     from rich.table import Table
 
     table = Table("batch", "state", "answered", "of", "sent", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.no_wrap, column.justify = True, "right"
     for entry in batches:
         state = visible(entry.told) if entry.state == "running" and entry.told else entry.state
         done = entry.num_completed if entry.is_open else entry.num_answered
-        sent = f"{entry.created.astimezone():%Y-%m-%d %H:%M}" if entry.created else ""
-        table.add_row(visible(entry.batch or entry.name), state, f"{done:,}", f"{entry.num_requests:,}", sent)
+        sent = f"{entry.created.astimezone():%d %b %H:%M}" if entry.created else ""
+        table.add_row(Folded(entry.batch or entry.name), state, f"{done:,}", f"{entry.num_requests:,}", sent)
     return table
 
 
@@ -144,17 +148,17 @@ def _lines(found: Status) -> Iterator[str]:
     build = found.build
     yield f"{visible(build.recipe)}, in {visible(build.out)}"
     if found.is_alive:
-        workers = f", {build.workers} workers" if build.workers else ""
+        workers = f", {counted(build.workers, 'worker')}" if build.workers else ""
         yield f"running on {visible(build.host)} (process {build.pid}){workers}"
         if found.rows_per_s:
-            left = f", about {_span(found.left_s)} left in this stage" if found.left_s is not None else ""
+            left = f", about {duration(found.left_s)} left in this stage" if found.left_s is not None else ""
             yield f"{found.rows_per_s:,.1f} rows/s{left}"
         if build.dashboard:
             yield f"dashboard: {visible(build.dashboard)}"
     elif build.state == "waiting":
         yield f"waits for batches since {build.updated.astimezone():%Y-%m-%d %H:%M:%S}: run the same command to collect"
     elif build.state == "running":
-        how_long = f" for {_span(found.silent_s)}" if found.silent_s else ""
+        how_long = f" for {duration(found.silent_s)}" if found.silent_s else ""
         yield f"lost: silent{how_long}; run the same command to resume"
     else:
         yield f"{build.state} at {build.updated.astimezone():%Y-%m-%d %H:%M:%S}"
@@ -164,7 +168,3 @@ def _lines(found: Status) -> Iterator[str]:
         num_found = sum(stage.num_found for stage in build.stages)
         num_asked = sum(stage.num_asked for stage in build.stages)
         yield f"answers: {found.num_answers:,} stored; this run found {num_found:,} and requested {num_asked:,}"
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

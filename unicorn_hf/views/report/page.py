@@ -16,7 +16,7 @@ from unicorn_hf.core.errors import InputError, RunError
 from unicorn_hf.core.recipe_file import read_recipe
 from unicorn_hf.runtime.files import write_text
 from unicorn_hf.views.facts import facts_of, overlaps_of, scores_of
-from unicorn_hf.views.inspect import look
+from unicorn_hf.views.inspect import NO_EXAMPLES, look
 from unicorn_hf.views.pages import hashes, page_script, page_style, page_template
 from unicorn_hf.views.report.charts import Chart, charts_of, rejection_charts
 from unicorn_hf.views.report.maps import Map, map_of
@@ -71,6 +71,7 @@ def render_report(folder: Path, *, name: str | None = None, number: int = 1000) 
     scripts = [_bokeh_script(), page_script() + (_HERE / "page.js").read_text(encoding="utf-8")]
     return page_template(_HERE / "page.html.j2").render(
         view=view,
+        no_examples=NO_EXAMPLES,
         statistics=view.statistics,
         recipe=recipe,
         warnings=rehearsal(recipe),
