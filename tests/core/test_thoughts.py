@@ -48,6 +48,12 @@ THOUGHT = {
     "harmony without its tokens": f"analysisThe user wants a dog.assistantfinal{DOG}",
     "harmony without its tokens, commentary": f"analysisA dog.assistantcommentaryHm.assistantfinal{DOG}",
     "harmony without its tokens, not thinking": f"final{DOG}",
+    "nested": f"<think>A <think>dog</think>.</think>{DOG}",
+    "spaces and attributes": f'< think budget="5">A dog.</ think >{DOG}',
+    "further names": f"<deep_thinking>A dog.</deep_thinking><chain-of-thought>A dog.</chain-of-thought>{DOG}",
+    "brackets": f"[Reasoning]A dog.[/Reasoning]{DOG}",
+    "Pangu": f"[unused16]A dog.[unused17]{DOG}",
+    "harmony, a call": f"{HARMONY}<|start|>assistant<|channel|>commentary to=functions.f<|message|>{{}}<|call|>{FINAL}",
     "Muse": f"<|start|>assistant to=self<|message|>A dog.<|eom|><|start|>assistant to=user<|message|>{DOG}<|eot|>",
 }  # fmt: skip
 UNFINISHED = {
@@ -59,7 +65,9 @@ UNFINISHED = {
     "Kimi-VL": "◁think▷A dog",
     "Seed": "<seed:think>A dog",
     "Granite": "Here is my thought process:\nA dog",
+    "an attribute": '<thinking effort="low">A dog',
     "harmony": "<|channel|>analysis<|message|>The user wants",
+    "harmony, a call": "<|start|>assistant to=functions.f<|channel|>commentary<|message|>{}<|call|>",
     "harmony, between the two": f"{HARMONY}<|start|>assistant",
     "harmony without its tokens": "analysisThe user wants",
 }
@@ -81,6 +89,15 @@ def test_an_answer_without_its_thought(form: str) -> None:
     found = spoken(THOUGHT[form])
     assert (found.text, found.is_thought_only) == (DOG, False)
     assert spoken(found.text) == found
+
+
+@pytest.mark.parametrize(
+    "end", ["<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>\n", "<｜end▁of▁sentence｜>", "<|return|>\n<|endoftext|>"]
+)
+def test_the_token_at_the_end_of_an_answer_is_removed(end: str) -> None:
+    assert (spoken(f"{DOG}{end}").text, spoken(end).text) == (DOG, "")
+    assert not spoken(f"{DOG}{end}").is_thought_only
+    assert leftover(spoken(f"{DOG}{end}\nuser\nAnother dog.").text)
 
 
 @pytest.mark.parametrize("form", UNFINISHED)
@@ -111,6 +128,9 @@ def test_a_text_without_a_thought_is_as_it_was(text: str) -> None:
         f"{DOG}<end_of_turn>",
         f"{DOG}<｜end▁of▁sentence｜>",
         f"<|reserved_special_token_5|>{DOG}",
+        f"&lt;think&gt;A dog.&lt;/think&gt; {DOG}",
+        f"Assistant: {DOG}",
+        f"{DOG} \ufffd",
         f"analysis: the dog is brown. {DOG}",
         f"analysis\n\nThe dog is brown. {DOG}",
         f"Thinking: the dog is brown. {DOG}",
@@ -133,6 +153,8 @@ def test_what_is_left_of_a_thought_or_a_template_is_found(text: str) -> None:
         "We see a harbour at dawn.",
         "A chart reads x < 5 | y > 3 above the bench.",
         "Right now, a dog runs. A sign reads [OPEN].",
+        "A note reads [think about it].",
+        "An assistant: a girl in a lab coat.",
         "First, a man in a red coat crosses the street.",
         "Thought bubbles rise from a painted bear.",
     ],

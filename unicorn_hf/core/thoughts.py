@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 from unicorn_hf.core.finder import Finder
 
-_TAG = r"(?:[a-z]+[:|])?(?:think|thinking|thoughts?|reasoning|reason|reflection|analysis|scratchpad)(?:[_:][^\s<>]*)?"
+_TAG = (
+    r"\s*(?:[a-z]+[:|_-])*(?:think|thinking|thoughts?|reasoning|reason|reflection|analysis|scratchpad|rationale|cot"
+    r"|monologue)(?:[_:][^\s<>\[\]]*)?\s*"
+)
+_ATTRIBUTES = r"(?:\s[^<>]*)?"
 _MARKS = (
     # DeepSeek, Qwen, GLM, Nemotron, Phi, OLMo, Granite 3.3, EXAONE, Hunyuan, MiniMax, Seed, K2
-    (rf"<{_TAG}>", rf"</{_TAG}>"),
-    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    (rf"<{_TAG}{_ATTRIBUTES}>", rf"</{_TAG}>"),
+    (rf"\[{_TAG}\]", rf"\[/{_TAG}\]"),  # Magistral
+    (r"\[unused16\]", r"\[unused17\]"),  # Pangu
     ("◁think▷", "◁/think▷"),  # Kimi-VL
     (r"<\|open\|>\s*think\s*<\|sep\|>", r"<\|close\|>\s*think\s*<\|sep\|>"),  # Kimi K3
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Command A
@@ -34,6 +39,10 @@ _WRAPPERS = (
 """Marks around the answer itself."""
 
 _FLAGS = re.DOTALL | re.IGNORECASE
+_END = re.compile(
+    r"(?:<[|｜][^<>|｜\n]{0,30}(?:end|eo[tsm]|return)[^<>|｜\n]{0,30}[|｜]>|</s>|<end_of_turn>|<eo[st]>)\s*\Z", _FLAGS
+)
+"""A special token that ends an answer: some servers leave it in the text."""
 _BLOCKS = tuple(
     (re.compile(closing, _FLAGS), re.compile(rf"(?:{opening}).*?(?:{closing})", _FLAGS)) for opening, closing in _MARKS
 )
@@ -55,14 +64,14 @@ _STRIPPED_FINAL_HEAD = re.compile(r"\A\s*(?:assistant)?final(?=[A-Z\"“])")
 _LEFTOVER = Finder(
     re.compile(
         r"<[|｜][^<>\n]{1,60}>|<[^<>\n]{1,60}[|｜]>|◁[^▷\n]{0,40}▷|</?s>|<unused\d+>|<(?:start|end)_of_(?:turn|text)>"
-        r"|</?(?:bos|eos|pad|unk)>|\[/?(?:INST|THINK|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
-        rf"|</?{_TAG}>|assistant(?:final|analysis|commentary)",
+        r"|</?(?:bos|eos|pad|unk)>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]|<</?SYS>>"
+        rf"|</?{_TAG}{_ATTRIBUTES}>|\[/?{_TAG}\]|&lt;/?{_TAG}&gt;|assistant(?:final|analysis|commentary)|\[unused\d+\]|\ufffd",
         re.IGNORECASE,
     ),
-    hints=("<", "[", "◁", "assistant"),
+    hints=("<", "[", "◁", "&lt;", "assistant", "\ufffd"),
 )
 _HEAD = re.compile(
-    r"\A\W*(?:(?:assistant)?(?:analysis|commentary)(?=\s*[:\n]|[A-Z0-9\"'“])|(?i:thinking|thoughts?|reasoning)(?=\s*[:\n])"
+    r"\A\W*(?:(?i:assistant)\s*:|(?:assistant)?(?:analysis|commentary)(?=\s*[:\n]|[A-Z0-9\"'“])|(?i:thinking|thoughts?|reasoning)(?=\s*[:\n])"
     r"|(?i:thinking process|thought process|chain of thought|reasoning steps?)\b"
     r"|(?i:here(?:['’]s| is) my (?:thought process|thinking|reasoning)|here are my reasoning steps)"
     r"|(?i:(?:(?:okay|ok|alright|hmm+|well|so|now|right|first)\W+){0,3}"
@@ -90,6 +99,8 @@ def spoken(text: str) -> Spoken:
 
     Returns a text without marks unchanged. Never raises.
     """
+    while end := _END.search(text):
+        text = text[: end.start()].rstrip()
     if "<|message|>" in text:
         rest = _of_harmony(text)
     elif _STRIPPED_FINAL.search(text):
