@@ -189,7 +189,35 @@ def test_the_doctor_lists_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({}, None), ({"retry-after": "7"}, 7.0), ({"ratelimit": '"api";r=0;t=55'}, 55.0), ({"retry-after": "soon"}, None)],
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
+        ({"ratelimit": '"api";r=0;t=55'}, 55.0),
+        *(
+            ({"retry-after": value}, None)
+            for value in ("soon", "-5", "nan", "\u00b2", "", "Wed, 21 Oct 99999 07:28:00 GMT")
+        ),
+    ],
 )
 def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert wait_asked(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 1m7.66s. Visit us.", 67.66),
+        ("Please try again in 250ms.", 0.25),
+        ("Please retry after 20 seconds.", 20.0),
+        ('{"retryDelay": "37s"}', 37.0),
+        ('{"error": "Model is loading", "estimated_time": 20.0}', 20.0),
+        ("Please try again later.", None),
+    ],
+)
+def test_how_long_a_servers_words_ask_to_wait(said: str, seconds: float | None) -> None:
+    assert wait_asked({}, said) == seconds
+    assert wait_asked({"retry-after": "3"}, said) == 3

@@ -62,6 +62,8 @@ class BatchApi:
     """Minutes of its clock in which it is gone."""
     refuses: Callable[[Body], Reply | None] = lambda body: None
     """The status and body of a line's response, in place of a completion."""
+    changes: Callable[[str, Reply], Reply] = lambda request, reply: reply
+    """Changes the reply to a request, given as method and path. The content of a 302 is the address."""
     has_list: bool = True
     has_metadata: bool = True
     files: dict[str, bytes] = field(default_factory=dict)
@@ -205,13 +207,16 @@ def _handler(api: BatchApi) -> type[BaseHTTPRequestHandler]:
         def _reply(self, body: bytes) -> None:
             api.headers.append({name.lower(): value for name, value in self.headers.items()})
             try:
-                status, content = api.reply(self.command, self.path, body)
+                reply = api.reply(self.command, self.path, body)
+                status, content = api.changes(f"{self.command} {self.path}", reply)
             except _CutError:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
                 self.close_connection = True
                 return
             self.send_response(status)
+            if status == 302:
+                self.send_header("location", content.decode())
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -73,6 +73,23 @@ def test_text_refusals_and_what_may_still_come_are_told_apart() -> None:
     assert found.at_fault is None
 
 
+@pytest.mark.parametrize(
+    ("told", "meaning"),
+    [
+        ({"response": {"status_code": "400", "body": {"error": {"message": "no"}}}}, "refused"),
+        ({"response": {"status_code": 400, "body": None}, "error": {"message": "prompt is too long"}}, "context"),
+        ({"response": None, "error": {"code": "content_filter", "message": "no"}}, "moderated"),
+        ({"error": {"code": 400, "message": "no"}}, "refused"),
+        ({"error": "prompt is too long"}, "context"),
+    ],
+)
+def test_where_a_line_tells_a_refusal(told: dict[str, Any], meaning: str) -> None:
+    asked = bodies(1)
+    (key,) = asked
+    found = read_answers({"errors": json.dumps({"custom_id": key, **told}).encode()}, asked, ENGINE, set())
+    assert found.answers[key].finish_reason == meaning
+
+
 @pytest.mark.parametrize(("number", "is_at_fault"), [(MOST_REFUSALS - 1, False), (MOST_REFUSALS, True)])
 def test_many_refusals_without_a_text_are_the_fault_of_their_form(number: int, is_at_fault: bool) -> None:
     asked = bodies(number)

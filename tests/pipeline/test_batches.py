@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds import rows, write_seeds
-from tests.engines.batch_api import BatchApi, write_batch_recipe
+from tests.engines.batch_api import BatchApi, Reply, write_batch_recipe
 from tests.engines.chat_server import Body, completion
 from tests.stages import open_serial_pool
 from unicorn_hf import Recipe, RunError, build, load_recipe
@@ -258,6 +259,54 @@ def test_the_key_goes_to_the_server_and_into_no_file(tmp_path: Path, monkeypatch
         assert {headers["authorization"] for headers in api.headers} == {"Bearer sk-marked-key-0123456789"}
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"sk-marked-key" in content for content in files)
+
+
+def test_a_file_may_lie_elsewhere_and_the_key_does_not_go_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNICORN_HF_API_KEY", "sk-marked-key-0123456789")
+
+    def elsewhere(request: str, reply: Reply) -> Reply:
+        found = re.search(r"/files/.*/content", request)
+        return (302, f"{other.url}{found[0]}".encode()) if found else reply
+
+    files: dict[str, bytes] = {}
+    with BatchApi(files=files).running() as other, BatchApi(files=files, changes=elsewhere).running() as api:
+        build(recipe(tmp_path, api), tmp_path / "unicorn")
+        check(tmp_path / "unicorn", api)
+    assert other.num_downloads
+    assert not any("authorization" in headers for headers in other.headers)
+
+
+def test_words_for_the_state_of_a_batch(tmp_path: Path) -> None:
+    def changed(request: str, reply: Reply) -> Reply:
+        return reply[0], reply[1].replace(b'"completed"', b'"SUCCEEDED"', 1).replace(b'"failed": 0', b'"failed": "0"')
+
+    with BatchApi(changes=changed).running() as api:
+        build(recipe(tmp_path, api), tmp_path / "unicorn")
+        check(tmp_path / "unicorn", api)
+
+
+@pytest.mark.parametrize(
+    ("request_of", "reply", "told"),
+    [
+        ("POST /v1/files", (200, b'{"object": "file"}'), "has no id"),
+        ("POST /v1/files", (200, b'{"error": {"code": 400, "message": "no batches for m"}}'), "no batches for m"),
+        ("GET /v1/files", (401, b'{"error": {"message": "expired"}}'), "UNICORN_HF_API_KEY"),
+    ],
+)
+def test_what_a_server_does_not_do_is_told(tmp_path: Path, request_of: str, reply: Reply, told: str) -> None:
+    def changed(request: str, usual: Reply) -> Reply:
+        return reply if request.startswith(request_of) else usual
+
+    with BatchApi(changes=changed).running() as api:
+        with pytest.raises(RunError) as caught:
+            build(recipe(tmp_path, api), tmp_path / "unicorn")
+        assert told in str(caught.value)
+        assert "paid again" not in caught.value.advice
+        api.changes = lambda request, usual: usual
+        build(recipe(tmp_path, api), tmp_path / "unicorn")
+        check(tmp_path / "unicorn", api)
 
 
 def answers_of(path: Path) -> Path:

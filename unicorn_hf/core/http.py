@@ -21,18 +21,35 @@ _EXEMPT = re.compile(
     r"(?:(?P<scheme>[a-z]*)://)?(?P<host>\[[^\]]*\]|[^:/\[\]]*)(?::(?P<port>\d+))?(?:/(?P<bits>\d+))?/?", re.IGNORECASE
 )
 """An entry of NO_PROXY that is no bare IPv6 address: scheme, host, port, network bits; only the host is required."""
+_WAIT_SAID = re.compile(
+    r"(?:retry_?delay|retry[_-]?after|estimated_time|(?:try again|retry) (?:in|after))[\"': ]*"
+    r"(\d(?:[\d.hms]*[\dhms])?)",
+    re.IGNORECASE | re.ASCII,
+)
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)(m?s)?)?", re.ASCII)
 
 
-def wait_asked(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `RateLimit: "api";r=0;t=55` or `Retry-After` (a number or a date)."""
-    if window := re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", "")):
-        return float(window[1])
-    value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return float(value)
+def wait_asked(headers: Mapping[str, str], said: str = "") -> float | None:
+    """Seconds that a server asks to wait, by its headers or else by the words of its reply; None if it does not say.
+
+    Reads `RateLimit: "api";r=0;t=55`, `Retry-After-Ms`, `Retry-After` (a number, a duration or a date), and words such
+    as `Please try again in 1m7.5s` and `"retryDelay": "37s"`.
+    """
+    window = re.search(r"r=0;t=(\d+)", headers.get("ratelimit", "").replace(" ", ""))
+    told = [window[1]] if window else []
+    told += [f"{headers.get('retry-after-ms')}ms", headers.get("retry-after", ""), *_WAIT_SAID.findall(said)]
+    return next((wait_s for text in told if (wait_s := _seconds(text)) is not None), None)
+
+
+def _seconds(text: str) -> float | None:
+    """A duration in seconds, or the time until a date, at least 0; None if the text is neither."""
+    match = _DURATION.fullmatch(text.strip())
+    if match and match.group():
+        hours, minutes, seconds = (float(number or 0) for number in match.groups()[:3])
+        return 3600 * hours + 60 * minutes + seconds / (1000 if match[4] == "ms" else 1)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
 
 

@@ -20,7 +20,7 @@ from unicorn_hf.core.errors import RunError, WaitingError
 from unicorn_hf.core.generation import Request, estimate_tokens
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.generators.batch_lines import Outcome, line_of, read_answers, requests_in
-from unicorn_hf.engines.generators.batch_server import Batch, BatchServer, QueueFullError, UncertainError
+from unicorn_hf.engines.generators.batch_server import Batch, BatchServer, GoneError, QueueFullError, UncertainError
 from unicorn_hf.engines.generators.replies import FinalError, NoReplyError
 from unicorn_hf.pipeline.collecting import jobs_that_wait
 from unicorn_hf.runtime.answers import store_at
@@ -310,7 +310,7 @@ class Batches:
         """The files of an ended batch. One that an earlier build submitted may have lost them: it answered nothing."""
         try:
             return {name: self._server.content(file) for name, file in batch.files.items()}
-        except FinalError as failure:
+        except GoneError as failure:
             if not entry.file:
                 self._progress.note(f"batch {entry.name}: its files are gone, and its requests are asked again")
                 return {}

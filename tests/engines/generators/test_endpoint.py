@@ -1,5 +1,6 @@
 """The endpoint engine against a server that fails in every way: an answer comes, or its failure is told and no more."""
 
+import gzip
 import importlib.util
 import ipaddress
 import itertools
@@ -178,7 +179,7 @@ def test_a_refused_row_is_not_asked_again(status: int, server: ChatServer) -> No
     answers = ask(server, 3)
     assert [answer.finish_reason for answer in answers] == ["stop", "refused", "stop"]
     assert answers[1].text == f"status {status}: a word that we do not like"
-    assert len(server.bodies) == 3
+    assert sorted(about for about in in_order(server) if about.startswith("row")) == ["row 0", "row 1", "row 2"]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +264,43 @@ def test_rows_that_are_refused_alone_are_told_from_a_form_that_is(case: str, ser
     assert len([body for body in server.bodies if not subject(body).startswith("row")]) == 2
 
 
+@pytest.mark.parametrize("case", FORM)
+def test_what_no_request_gets_an_answer_for_any_more_ends_all(case: str, server: ChatServer) -> None:
+    """A key that expires, a server that is started anew with thinking on: earlier answers are no evidence."""
+    reply, told = FORM[case]
+    server.script = lambda body, time: reply if body["seed"] >= 20 or not subject(body).startswith("row") else None
+    generator, came = opened(server, concurrency=4), []
+    with pytest.raises(RunError, match="no request gets an answer; the last: ") as caught:
+        for _, answer in generator.generate(requests_of(60)):
+            came.append(answer.finish_reason)
+    assert told in caught.value.advice
+    assert came == ["stop"] * 20
+    assert len(server.bodies) < 50
+    generator.close()
+
+
+@pytest.mark.parametrize("case", FORM)
+@pytest.mark.parametrize("is_row", [True, False])
+def test_a_refusal_at_the_end_of_a_call_is_checked(case: str, is_row: bool, server: ChatServer) -> None:
+    reply, _ = FORM[case]
+    generator = opened(server, concurrency=1)
+    assert len(answers_of(generator, requests_of(3))) == 3
+    server.script = lambda body, time: reply if subject(body).startswith("row") or not is_row else None
+    if is_row:
+        assert answers_of(generator, requests_of(1))[0].finish_reason != "failed"
+    else:
+        with pytest.raises(RunError, match="no request gets an answer"):
+            answers_of(generator, requests_of(1))
+    assert len(server.bodies) == 5
+    generator.close()
+
+
+def test_a_check_that_fails_in_passing_is_asked_again(server: ChatServer) -> None:
+    no, busy = Reply.json({"error": {"message": "no"}}, 400), Reply.json({}, 503)
+    server.script = lambda body, time: no if subject(body).startswith("row") else busy if time == 1 else None
+    assert {answer.finish_reason for answer in ask(server, 3)} == {"refused"}
+
+
 def test_a_form_that_is_taken_says_nothing_of_another(server: ChatServer) -> None:
     """Captions are answered; conversations, which are to be JSON, are not."""
     no = Reply.json({"error": {"message": "response_format is not supported"}}, 400)
@@ -292,15 +330,14 @@ def test_rows_that_break_the_server_are_told_from_a_server_that_is_broken(server
     assert {answer.finish_reason for answer in answers} == {"failed"}
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_shows_before_anything_is_asked(status: int, server: ChatServer) -> None:
-    server.models = Reply.json({"error": {"message": "Incorrect API key"}}, status)
-    with pytest.raises(RunError, match=f"status {status}: Incorrect API key"):
+def test_a_refused_key_shows_before_anything_is_asked(server: ChatServer) -> None:
+    server.models = Reply.json({"error": {"message": "Incorrect API key"}}, 401)
+    with pytest.raises(RunError, match="status 401: Incorrect API key"):
         ask(server)
     assert not server.bodies
 
 
-@pytest.mark.parametrize("status", [404, 405, 400])
+@pytest.mark.parametrize("status", [404, 405, 400, 403])
 def test_a_server_without_a_list_of_models_serves_too(status: int, server: ChatServer) -> None:
     server.models = Reply(status)
     assert ask(server)[0].finish_reason == "stop"
@@ -623,7 +660,36 @@ def test_the_wrong_scheme_is_told(server: ChatServer, tls_server: tuple[ChatServ
         assert ("https://" if url.startswith("http:") else "http://") in caught.value.advice
 
 
+def test_a_compressed_reply(server: ChatServer) -> None:
+    """Some proxies compress what was asked for plain."""
+
+    def compressed(body: Body, kind: str) -> Reply:
+        content = json.dumps(completion(body)).encode()
+        return Reply(200, gzip.compress(content) if kind == "gzip" else content, {"content-encoding": kind})
+
+    server.script = lambda body, time: compressed(body, "gzip")
+    assert ask(server)[0].finish_reason == "stop"
+    server.script = lambda body, time: compressed(body, "br")
+    with pytest.raises(RunError) as caught:
+        ask(server, retries=0, concurrency=1, number=3)
+    assert "compresses its replies" in caught.value.advice
+
+
+def test_long_headers(server: ChatServer) -> None:
+    server.script = lambda body, time: Reply.json(completion(body), content_security_policy="x" * 30_000)
+    assert ask(server)[0].finish_reason == "stop"
+
+
 # -- The key ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_followed(server: ChatServer, second: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(API_KEY, KEY)
+    server.script = lambda body, time: Reply(308, b"", {"location": f"{second.url}/chat/completions?key={KEY}"})
+    with pytest.raises(RunError, match=re.escape(f"to {second.url}/chat/completions)")) as caught:
+        ask(server)
+    assert KEY not in str(caught.value)
+    assert second.bodies == []
 
 
 def test_the_key_is_sent_and_shown_nowhere(

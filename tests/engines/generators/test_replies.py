@@ -19,14 +19,14 @@ from unicorn_hf.engines.generators.replies import (
 )
 
 ENGINE = EndpointEngine(kind="endpoint", base_url="http://host:8000/v1", model="org/m")
-PROMPT = ["Describe a dog on a beach, please."]
+ASKED = {"messages": [{"role": "user", "content": "Describe a dog on a beach, please."}], "max_tokens": 512}
 DOG = "A brown dog stands on a beach."
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20}
 
 
 def read(status: int, body: object, engine: EndpointEngine = ENGINE, **headers: str) -> Reply:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_reply(status, headers, content, PROMPT, engine, ("org/m", "org/other"))
+    return read_reply(status, headers, content, ASKED, engine, ("org/m", "org/other"))
 
 
 def completion(finish: object = "stop", usage: object = USAGE, **message: Any) -> dict[str, Any]:
@@ -35,14 +35,20 @@ def completion(finish: object = "stop", usage: object = USAGE, **message: Any) -
 
 
 ENDINGS = {
-    "stop": ["stop", "STOP", None, "", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "FinishReason.STOP"],
-    "length": ["length", "max_tokens", "MAX_TOKENS", "model_length", "max_output_tokens", "token_limit"],
+    "stop": [
+        "stop", "STOP", None, "", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "FinishReason.STOP", "null",
+        "EosToken", "stop_words", "FINISH_REASON_STOP", {"type": "stop"},
+    ],
+    "length": [
+        "length", "max_tokens", "MAX_TOKENS", "model_length", "max_output_tokens", "token_limit", "ERROR_LIMIT", "truncated",
+        {"reason": "max_tokens"},
+    ],
     "moderated": [
         "content_filter", "SAFETY", "sensitive", "refusal", "PROHIBITED_CONTENT", "guardrail_intervened", "RECITATION",
         "content-filter", "ERROR_TOXIC", "blocklist",
     ],
     "tool_call": ["tool_calls", "function_call", "tool_use", "MALFORMED_FUNCTION_CALL"],
-    "unknown": ["repetition", "other", "pause_turn", "whatever", 7],
+    "unknown": ["repetition", "other", "pause_turn", "whatever", 7, "FINISH_REASON_UNSPECIFIED"],
 }  # fmt: skip
 
 
@@ -55,6 +61,22 @@ def test_how_an_answer_ended(meaning: str, word: object) -> None:
     assert DOG in reply.answer.text
     assert str(word or "") in reply.answer.text or reply.is_text
     assert (reply.answer.num_prompt_tokens, reply.answer.num_output_tokens) == (10, 20)
+
+
+@pytest.mark.parametrize(
+    "ending", [{"finishReason": "MAX_TOKENS"}, {"stop_reason": "max_tokens"}, {"done_reason": "length"}], ids=str
+)
+def test_the_ending_may_have_another_name(ending: dict[str, Any]) -> None:
+    (choice,) = completion(None, content=DOG)["choices"]
+    assert read(200, {"choices": [choice | ending]}).answer.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("finish", "number", "meaning"), [(None, 512, "length"), (None, 511, "stop"), ("stop", 512, "stop")]
+)
+def test_an_answer_of_the_most_tokens_without_an_ending_is_cut(finish: object, number: int, meaning: str) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": number}
+    assert read(200, completion(finish, usage, content=DOG)).answer.finish_reason == meaning
 
 
 @pytest.mark.parametrize(
@@ -88,6 +110,13 @@ def test_an_answer_that_the_server_broke_off_is_asked_again(word: str) -> None:
         {"content": [{"type": "reasoning", "text": "Hm."}, {"type": "text", "text": DOG}]},
         {"content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": DOG}]},
         {"content": [{"type": "text", "text": DOG[:9]}, {"type": "text", "text": DOG[9:]}]},
+        {"content": [{"type": None, "text": DOG}]},
+        {"content": [{"type": "TEXT", "text": DOG}]},
+        {"content": [[{"text": DOG}]]},
+        {"content": [{"text": "Hm.", "thought": True}, {"text": DOG}]},
+        {"content": [{"type": "summary_text", "text": "Hm."}, {"type": "answer", "text": DOG}]},
+        {"content": {"role": "model", "parts": [{"text": DOG}]}},
+        {"content": DOG, "refusal": False},
     ],
     ids=str,
 )
@@ -96,10 +125,60 @@ def test_where_the_text_is(message: dict[str, Any]) -> None:
     assert (reply.answer.text, reply.answer.finish_reason) == (DOG, "stop")
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        [None, {"index": 1, "message": {"content": DOG}}],
+        [{"message": {"content": None}, "finish_reason": "tool_calls"}, {"message": {"content": DOG}}],
+        [{"message": {"content": DOG}}, {"index": 1, "message": {"content": "Another dog."}}],
+    ],
+    ids=str,
+)
+def test_which_choice_is_the_answer(choices: list[Any]) -> None:
+    assert read(200, {"choices": choices}).answer.text == DOG
+
+
+def test_a_json_object_is_an_answer_in_json() -> None:
+    assert json.loads(read(200, completion(content={"answer": "a", "b": [1]})).answer.text) == {"answer": "a", "b": [1]}
+
+
+@pytest.mark.parametrize("content", [DOG, f"<think>Hm.</think>{DOG}"])
+def test_what_no_file_can_hold_is_replaced(content: str) -> None:
+    assert read(200, completion(content=f"{content}\ud83d")).answer.text == f"{DOG}\ufffd"
+    assert read(200, json.dumps(completion(content=content)).encode().replace(b"brown", b"br\xffwn")).is_text
+    assert read(400, {"error": {"message": '{"message": "no\ud83d"}'}}).answer.text == "status 400: no?"
+
+
+EVENTS = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": DOG[:9]}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm.", "content": DOG[9:]}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}], "usage": None},
+    {"choices": [], "usage": USAGE},
+]
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n\n: comment\nevent: message\n"])
+@pytest.mark.parametrize("name", ["data: ", "data:"])
+def test_a_stream_that_was_not_asked_for_is_an_answer(name: str, end: str) -> None:
+    lines = [f"{name}{json.dumps(event)}{end}" for event in EVENTS]
+    answer = read(200, "".join([*lines, f"{name}[DONE]{end}"]).encode()).answer
+    assert (answer.text, answer.finish_reason, answer.num_output_tokens) == (DOG, "length", 20)
+    with pytest.raises(PassingError):
+        read(200, "".join(lines[:2]).encode())
+    with pytest.raises(PassingError, match="status 529: Overloaded"):
+        read(200, f'{lines[0]}{name}{{"error": {{"message": "Overloaded", "code": 529}}}}{end}'.encode())
+
+
+@pytest.mark.parametrize("status", [200, 201, 206])
+def test_any_status_of_success_is_one(status: int) -> None:
+    assert read(status, completion(content=DOG)).answer.text == DOG
+
+
 @pytest.mark.parametrize("finish", ["stop", "length"])
 @pytest.mark.parametrize(
     "message",
     [
+        {"content": {"type": "thinking", "thinking": "The user wants it plain."}},
         {"content": None, "reasoning_content": "The user wants it plain."},
         {"content": "", "reasoning": "The user wants it plain."},
         {"content": None, "thinking": "The user wants it plain."},
@@ -117,6 +196,18 @@ def test_reasoning_alone_is_no_answer(message: dict[str, Any], finish: str) -> N
     assert "The user wants it plain." in reply.answer.text
     assert "enable_thinking: false" in reply.advice
     assert "--reasoning-parser" in reply.advice
+
+
+HIDDEN = USAGE | {"completion_tokens_details": {"reasoning_tokens": 20}}
+
+
+@pytest.mark.parametrize(
+    ("finish", "usage"), [("length", USAGE), ("length", "absent"), ("stop", HIDDEN), (None, HIDDEN)]
+)
+def test_reasoning_that_is_only_counted_is_no_answer(finish: object, usage: object) -> None:
+    reply = read(200, completion(finish, usage, content=""))
+    assert reply.answer.finish_reason == "thought"
+    assert "reasoning_effort" in reply.advice
 
 
 @pytest.mark.parametrize(
@@ -150,6 +241,12 @@ def test_a_refusal_of_the_model_is_told_with_its_words(message: dict[str, Any]) 
         ({"input_tokens": 10, "output_tokens": 20}, 10, 20, True),
         ({"prompt_tokens": "10", "completion_tokens": "20"}, 10, 20, True),
         ({"prompt_tokens": 10, "total_tokens": 30}, 10, 20, True),
+        ({"prompt_tokens": "10.0", "completion_tokens": "20."}, 10, 20, True),
+        (USAGE | {"total_tokens": 130, "completion_tokens_details": {"reasoning_tokens": 100}}, 10, 120, True),
+        (USAGE | {"total_tokens": 5, "completion_tokens_details": None}, 10, 20, True),
+        ({"prompt_tokens": 0, "completion_tokens": 20, "total_tokens": 20}, 19, 20, False),
+        ({"prompt_tokens": "\u00b2", "completion_tokens": "9" * 5000}, 19, 18, False),
+        ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, 19, 18, False),
         ({"prompt_tokens": 10, "completion_tokens": None}, 10, 18, False),
         ({"prompt_tokens": None, "completion_tokens": None}, 19, 18, False),
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 19, 18, False),
@@ -207,6 +304,8 @@ TOO_LONG = {
     "Zhipu": (400, {"error": {"code": "1261", "message": "Prompt exceeds max length"}}),
     "Zhipu, Chinese": (400, {"error": {"code": "1261", "message": "Prompt 超长"}}),
     "Cohere": (400, {"message": "too many tokens: total number of tokens in the prompt cannot exceed 4081"}),
+    "nginx": (413, b"<html><head><title>413 Request Entity Too Large</title></head></html>"),
+    "Express": (413, b"Payload Too Large"),
     "Perplexity": (400, {"error": {"message": "The total length of all messages is too long."}}),
     "Bedrock": (400, {"message": "Input is too long for requested model."}),
     "LiteLLM": (400, {"error": {"message": "litellm.ContextWindowExceededError: too long"}}),
@@ -239,6 +338,8 @@ MODERATED = {
     "Guardrails": (400, {"error": {"message": "Guardrail raised an exception"}}),
     "inside a 200": (200, {"error": {"message": "flagged by moderation", "code": 403}}),
     "MiniMax, inside a 200": (200, {"choices": None, "base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}),
+    "no message": (200, {"choices": [{"index": 0, "finish_reason": "content_filter: PROHIBITED_CONTENT"}]}),
+    "plain text": (403, b"Request blocked by content policy"),
     "empty choices, Azure": (200, {"choices": [], "prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": True}}}]}),
     "empty choices, Google": (200, {"choices": [], "prompt_feedback": {"block_reason": "PROHIBITED_CONTENT"}}),
 }  # fmt: skip
@@ -292,6 +393,11 @@ ADVICE = {
     "chat template, Jinja": (400, {"error": {"message": "'bos' is undefined"}}, "--chat-template"),
     "chat template": (400, {"message": "As of transformers v4.44, default chat template is no longer allowed"}, "--chat-template"),
     "model": (400, {"error": {"message": "x is not a valid model ID"}}, "it offers org/m, org/other"),
+    "model, Groq": (400, {"error": {"message": "The model `x` has been decommissioned and is no longer supported."}}, "--llm"),
+    "only a stream": (400, {"error": {"message": "This model only supports stream mode"}}, "{stream: true"),
+    "thinking, DashScope": (400, {"error": {"message": "parameter.enable_thinking must be set to false for non-streaming calls"}}, "{enable_thinking: false}"),
+    "http to https, nginx": (400, b"<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>", "https://"),
+    "the request repeated, FastAPI": (422, {"detail": [{"loc": ["body", "seed"], "msg": "no", "input": {"temperature": 1, "messages": ["A sensitive plant"]}}]}, "{seed: null}"),
     "anything": (400, {"error": {"message": "Bad request"}}, "engine.extra_body"),
 }  # fmt: skip
 
@@ -308,6 +414,14 @@ FINAL = {
     "401": (401, {"error": {"message": "Incorrect API key"}}, "UNICORN_HF_API_KEY"),
     "402": (402, {"error": {"message": "Insufficient credits"}}, "account"),
     "no quota": (429, {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}, "account"),
+    "no funds, OpenAI": (400, {"error": {"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached"}}, "account"),
+    "no funds, Anthropic": (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."}}, "account"),
+    "no funds, DashScope": (400, {"error": {"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing."}}, "account"),
+    "no funds, Moonshot": (429, {"error": {"type": "exceeded_current_quota_error", "message": "Your account is suspended"}}, "account"),
+    "no funds, xAI": (403, {"error": "Your team has reached its monthly spending limit."}, "account"),
+    "407": (407, b"Proxy Authentication Required", "HTTP_PROXY"),
+    "410": (410, b"", "--base-url"),
+    "404, OpenRouter": (404, {"error": {"message": "No endpoints found that can handle the requested parameters."}}, "--llm"),
     "404": (404, {"detail": "Not Found"}, "--base-url"),
     "405": (405, b"", "--base-url"),
     "model, vLLM": (404, {"object": "error", "message": "The model `x` does not exist."}, "it offers org/m, org/other"),
@@ -328,20 +442,28 @@ def test_what_no_request_would_change(case: str) -> None:
     assert "password" not in str(caught.value)
 
 
-def test_an_address_without_v1_is_completed() -> None:
-    engine = ENGINE.model_copy(update={"base_url": "http://host:8000/"})
+@pytest.mark.parametrize("path", ["/", "", "/chat/completions", "/v1/chat/completions", "/v1/completions/"])
+def test_an_address_is_completed(path: str) -> None:
+    engine = ENGINE.model_copy(update={"base_url": f"http://host:8000{path}"})
     with pytest.raises(FinalError) as caught:
         read(404, {"detail": "Not Found"}, engine)
-    assert "http://host:8000/v1" in caught.value.advice
+    assert caught.value.advice.endswith("Try: http://host:8000/v1")
     with pytest.raises(PassingError) as passing:
         read(200, b"Ollama is running", engine)
-    assert "http://host:8000/v1" in passing.value.advice
+    assert passing.value.advice == caught.value.advice
 
 
 PASSING = {
     "429": (429, {"error": {"message": "slow down"}}),
     "500": (500, {"error": "out of luck"}),
     "503": (503, b"<html>busy</html>"),
+    "TGI": (424, {"error": "Request failed during generation", "error_type": "generation"}),
+    "Groq, flex": (498, {"error": {"message": "Flex tier capacity exceeded"}}),
+    "nginx": (499, b""),
+    "Cloudflare": (524, b"error code: 524"),
+    "moderation is down": (503, {"error": {"message": "The moderation service is overloaded"}}),
+    "accepted": (202, b""),
+    "an error with a code in words": (200, {"error": {"type": "overloaded_error", "message": "Overloaded"}}),
     "llama.cpp loads": (503, {"error": {"message": "Loading model", "code": 503}}),
     "no JSON": (200, b"<html>hello</html>"),
     "nothing": (200, b""),
@@ -365,10 +487,34 @@ def test_what_may_pass(case: str) -> None:
     assert len(str(caught.value)) < 400
 
 
-def test_how_long_to_wait() -> None:
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "wait_s"),
+    [
+        (429, "slow down", {"retry-after": "7"}, 7),
+        (429, "slow down", {}, None),
+        (200, {"code": "rate_limit_exceeded", "message": "Please try again in 20s."}, {}, 20),
+        (
+            429,
+            {"message": QUOTA, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37s"}]},
+            {},
+            37,
+        ),
+    ],
+)
+def test_a_limit_on_the_rate_of_requests(
+    status: int, error: object, headers: dict[str, str], wait_s: float | None
+) -> None:
     with pytest.raises(PassingError) as caught:
-        read(429, {"error": "slow down"}, **{"retry-after": "7"})
-    assert caught.value.wait_s == 7
+        read(status, {"error": error}, **headers)
+    assert (caught.value.wait_s, caught.value.pauses_all) == (wait_s, True)
+    assert "engine.concurrency" in caught.value.advice
+
+
+def test_an_error_without_words_beside_an_answer_is_none() -> None:
+    assert read(200, completion(content=DOG) | {"error": {"code": 0, "message": ""}}).answer.text == DOG
 
 
 @pytest.mark.parametrize(
@@ -402,7 +548,7 @@ def test_secrets_are_not_shown() -> None:
 
 def test_the_models_of_a_server() -> None:
     assert read_models(200, b'{"data": [{"id": "a"}, {"id": "b"}, {}, 3]}') == ("a", "b")
-    for status, body in ((404, b""), (200, b"[]"), (200, b'{"data": null}'), (500, b"<html>")):
+    for status, body in ((404, b""), (200, b"[]"), (200, b'{"data": null}'), (500, b"<html>"), (403, b"missing scope")):
         assert read_models(status, body) == ()
     with pytest.raises(FinalError, match="status 401: no"):
         read_models(401, b'{"error": "no"}')

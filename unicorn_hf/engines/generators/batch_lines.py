@@ -11,7 +11,15 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.engines.endpoint import ServedModel
 from unicorn_hf.engines.generators.bodies import chat_body
-from unicorn_hf.engines.generators.replies import MOST_REFUSALS, FinalError, NoReplyError, Reply, read_reply, shown
+from unicorn_hf.engines.generators.replies import (
+    MOST_REFUSALS,
+    FinalError,
+    NoReplyError,
+    PassingError,
+    Reply,
+    read_reply,
+    shown,
+)
 
 URL = "/v1/chat/completions"
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -109,7 +117,9 @@ def read_answers(
         if form in found.forms | known_forms or len(refused) < MOST_REFUSALS:
             found.answers |= {key: reply.answer for key, reply in refused}
         else:
-            found.at_fault = f"no request gets an answer; the last: {refused[-1][1].answer.text}", refused[-1][1].advice
+            reply = refused[-1][1]
+            said = reply.answer.text or "an empty answer"
+            found.at_fault = f"no request gets an answer; the last: {said}", reply.advice
     if hopeless and not found.answers:
         found.at_fault = f"no request gets an answer; the last: {hopeless}", hopeless.advice
     # An answer in one file counts, whatever the other says.
@@ -128,7 +138,7 @@ def _lines(files: Mapping[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
         for text in content.splitlines():
             try:
                 line = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict) and isinstance(line.get("custom_id"), str):
                 yield name, line
@@ -139,15 +149,15 @@ def _reply(line: Mapping[str, Any], body: Mapping[str, Any], engine: ServedModel
     Raises:
         NoReplyError: the request was not answered.
     """
-    response = line.get("response")
+    response, error = line.get("response"), line.get("error")
     if not isinstance(response, dict):
-        error = line.get("error")
-        told = error if isinstance(error, dict) else {"message": error}
-        raise NoReplyError(
-            ": ".join(str(told[name]) for name in ("code", "message") if told.get(name)) or "no response"
-        )
-    content = response.get("body") or {"error": line.get("error")}
+        try:
+            return read_reply(200, {}, json.dumps({"error": error}).encode(), body, engine)
+        except PassingError:
+            told = error if isinstance(error, dict) else {"message": error}
+            said = ": ".join(str(told[name]) for name in ("code", "message") if told.get(name))
+            raise NoReplyError(said or "no response") from None
+    content = response.get("body") or {"error": error}
     content = content if isinstance(content, str) else json.dumps(content)
-    status = response.get("status_code")
-    prompt = [message["content"] for message in body.get("messages", ())]
-    return read_reply(status if isinstance(status, int) else 200, {}, content.encode(), prompt, engine)
+    status = str(response.get("status_code"))
+    return read_reply(int(status) if re.fullmatch(r"\d{3}", status) else 200, {}, content.encode(), body, engine)

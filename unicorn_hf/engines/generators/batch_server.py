@@ -9,10 +9,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.generators.batch_lines import URL
-from unicorn_hf.engines.generators.replies import NoReplyError, PassingError, read_result, shown
+from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, PassingError, number_in, read_result, shown
 from unicorn_hf.engines.generators.servers import Server
 
 NAME = "unicorn_hf"
@@ -26,11 +27,15 @@ _QUEUE_FULL = re.compile(
     re.IGNORECASE,
 )
 T = TypeVar("T")
-_ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
+_ENDED = frozenset({"completed", "succeeded", "expired", "cancelled", "canceled", "failed"})
 
 
 class QueueFullError(Exception):
     """The provider's quota of queued requests or tokens is used up."""
+
+
+class GoneError(Exception):
+    """The provider no longer has a file."""
 
 
 class UncertainError(Exception):
@@ -42,7 +47,7 @@ class Batch:
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         self.id = str(told.get("id", ""))
-        self.status = str(told.get("status", ""))
+        self.status = str(told.get("status", "")).lower()
         self.input_file = str(told.get("input_file_id") or "")
         metadata = told.get("metadata")
         self.name = str(metadata.get(NAME, "")) if isinstance(metadata, dict) else ""
@@ -50,7 +55,7 @@ class Batch:
         self.files = {name: str(file) for name, file in files.items() if file}
         counts = told.get("request_counts")
         counts = counts if isinstance(counts, dict) else {}
-        self.num_completed, self.num_failed = (int(counts.get(name) or 0) for name in ("completed", "failed"))
+        self.num_completed, self.num_failed = (number_in(counts, name) or 0 for name in ("completed", "failed"))
         errors = told.get("errors")
         self.errors = json.dumps(errors, ensure_ascii=False) if errors else ""
         data = errors.get("data") if isinstance(errors, dict) else None
@@ -112,7 +117,10 @@ class BatchServer:
         )
         body = fields.encode() + content + f"\r\n--{boundary}--\r\n".encode()
         kind = {"content-type": f"multipart/form-data; boundary={boundary}"}
-        return str(self._patiently(lambda: self._object("POST", "/files", body, **kind))["id"])
+        told = self._patiently(lambda: self._object("POST", "/files", body, **kind))
+        if not told.get("id"):
+            raise FinalError(f"its reply to an upload has no id: {shown(json.dumps(told))}")
+        return str(told["id"])
 
     def create(self, name: str, file: str) -> Batch:
         """Create a batch of an uploaded file. It is sent once: who gets no answer looks for it in `batches`.
@@ -127,9 +135,12 @@ class BatchServer:
             status, headers, content = self._send("POST", "/batches", json.dumps(body).encode())
             if not 200 <= status < 300 and _QUEUE_FULL.search(content.decode(errors="replace")):
                 raise QueueFullError
-            return Batch(read_result(status, headers, content, self._engine))
+            batch = Batch(read_result(status, headers, content, self._engine))
         except PassingError as failure:
             raise UncertainError(str(failure)) from None
+        if not batch.id:
+            raise UncertainError("the reply has no id")
+        return batch
 
     def batch(self, name: str) -> Batch:
         """A batch, by the server's name for it.
@@ -159,11 +170,17 @@ class BatchServer:
         """The content of a file, which may be cut.
 
         Raises:
-            NoReplyError: the server does not have it, or does not answer.
+            GoneError: the server does not have it.
+            NoReplyError: it refuses, or does not answer.
         """
 
         def ask() -> bytes:
             status, headers, content = self._send("GET", f"/files/{file}/content")
+            if 300 <= status < 400 and (address := headers.get("location")):
+                # Providers keep files elsewhere.
+                status, headers, content = self._send("GET", urljoin(f"{self.address}/", address))
+            if status in (404, 410):
+                raise GoneError(shown(content.decode(errors="replace")))
             if not 200 <= status < 300:
                 read_result(status, headers, content, self._engine)
             return content

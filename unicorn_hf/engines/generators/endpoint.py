@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import itertools
 import json
+import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -45,6 +46,17 @@ _Form = tuple[str | None, Sampling, tuple[str, ...]]
 """The features of a request that a server may not support: schema, sampling, roles of the messages."""
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """A reply that may mean that the server supports no request of its form."""
+
+    position: int
+    request: Request
+    reply: Reply
+    at: float
+    """When it arrived, by the clock of the event loop."""
+
+
 @dataclass
 class _Call:
     """The state of one call of `generate`."""
@@ -52,12 +64,16 @@ class _Call:
     number: int
     requests: Sequence[Request]
     answers: "SimpleQueue[tuple[int, Answer] | BaseException]"
-    held: defaultdict[_Form, list[tuple[int, Request, Reply]]] = field(default_factory=lambda: defaultdict(list))
-    """Replies that may mean that the server supports no request of this form."""
+    held: defaultdict[_Form, list[_Refusal]] = field(default_factory=lambda: defaultdict(list))
 
-    def tell_held(self, form: _Form) -> None:
-        for position, _, reply in self.held.pop(form, ()):
-            self.answers.put((position, reply.answer))
+    def tell_held(self, form: _Form, until: float = math.inf) -> None:
+        """Pass on the refusals of a form that arrived until then."""
+        held = self.held.pop(form, [])
+        for refusal in held:
+            if refusal.at <= until:
+                self.answers.put((refusal.position, refusal.reply.answer))
+        if later := [refusal for refusal in held if refusal.at > until]:
+            self.held[form] = later
 
 
 class _Slots:
@@ -97,9 +113,10 @@ class EndpointGenerator:
     keeps failing gets a failed answer, unless as many fail in a row as may be in flight: then the server is at fault.
     The next request goes to the unpaused server with the fewest requests in flight.
 
-    When a request is refused, or its answer is not text, the request is at fault if the server has answered another
-    one of the same form (schema, sampling and roles). Until then such answers are held back; at the end of the call a
-    plain request of the form is sent. If that one gets no text either, the server does not support the form, and the
+    When a request is refused, or its answer is not text, the request is at fault if the server answers others of the
+    same form (schema, sampling and roles). So such answers are held back until a request of the form that was sent
+    later gets text: what was answered earlier is no evidence, since a key can expire. After many in a row, and at the
+    end of the call, that is a plain request. If it gets no text either, the server does not support the form, and the
     call ends with the server's message.
 
     Raises:
@@ -112,7 +129,8 @@ class EndpointGenerator:
         self._most_failures = max(_LEAST_FAILURES, engine.concurrency)
         self._num_failures = 0
         self._num_refusals: Counter[_Form] = Counter()
-        self._taken: set[_Form] = set()
+        self._answered: defaultdict[_Form, float] = defaultdict(lambda: -math.inf)
+        """When the latest request that got text was sent, by the clock of the event loop."""
         self._models: tuple[str, ...] = ()
         self._servers: list[Server] = []
         self._asking_whether = asyncio.Lock()
@@ -201,8 +219,8 @@ class EndpointGenerator:
             async with asyncio.TaskGroup() as group:
                 for position in range(len(requests)):
                     group.create_task(self._answer(call, position))
-            for form, waiting in list(call.held.items()):
-                await self._be_sure(*waiting[-1][1:])
+            for form, held in list(call.held.items()):
+                await self._be_sure(held[-1])
                 call.tell_held(form)
         except* Exception as errors:  # noqa: BLE001 - raised again in the thread that waits for answers
             answers.put(errors.exceptions[0])
@@ -214,7 +232,7 @@ class EndpointGenerator:
                 try:
                     reply = await self._reply(call.requests[position], attempt)
                 except PassingError as failure:
-                    wait_s = (failure.wait_s or 0.0) + backoff(attempt)
+                    wait_s = _pause_s(failure, attempt)
                 else:
                     await self._settle(call, position, reply)
                     return
@@ -222,18 +240,18 @@ class EndpointGenerator:
 
     async def _settle(self, call: _Call, position: int, reply: Reply) -> None:
         """Pass on a reply, or hold it back until it is known whether the server supports its form."""
-        if reply.answer.finish_reason == "failed":
-            call.answers.put((position, reply.answer))
-            return
         request = call.requests[position]
         form = _form(request)
-        call.held[form].append((position, request, reply))
-        if not (reply.is_text or form in self._taken):
-            self._num_refusals[form] += 1
-            if self._num_refusals[form] < MOST_REFUSALS:
-                return
-            await self._be_sure(request, reply)
-        call.tell_held(form)
+        if reply.is_text:
+            call.tell_held(form, self._answered[form])
+            call.answers.put((position, reply.answer))
+            return
+        refusal = _Refusal(position, request, reply, self._loop.time())
+        call.held[form].append(refusal)
+        self._num_refusals[form] += 1
+        if self._num_refusals[form] >= MOST_REFUSALS:
+            await self._be_sure(refusal)
+            call.tell_held(form, self._answered[form])
 
     async def _reply(self, request: Request, attempt: int) -> Reply:
         """The reply, or a failed answer; raise PassingError if the request may be retried."""
@@ -252,45 +270,43 @@ class EndpointGenerator:
             return Reply(Answer(str(failure), "failed", 0, 0))
         if reply.is_text:
             self._num_failures = 0
-            self._taken.add(_form(request))
         return replace(reply, answer=replace(reply.answer, num_retries=attempt)) if attempt else reply
 
-    async def _be_sure(self, request: Request, reply: Reply) -> None:
-        """Raise an error with the server's message if it answers no request of this form at all."""
-        if not await self._answers(request):
-            raise self._error(f"no request gets an answer; the last: {reply.answer.text}", reply.advice)
+    async def _be_sure(self, refusal: _Refusal) -> None:
+        """Raise an error with the server's message if it no longer answers any request of this form."""
+        if not await self._answers(refusal.request, refusal.at, _CHECK_RETRIES):
+            said = refusal.reply.answer.text or "an empty answer"
+            raise self._error(f"no request gets an answer; the last: {said}", refusal.reply.advice)
 
-    async def _answers(self, request: Request) -> bool:
-        """Whether any request of the same form was answered, or else a plain one is."""
-        form = _form(request)
+    async def _answers(self, request: Request, since: float, retries: int = 0) -> bool:
+        """Whether a request of the same form that was sent since then was answered, or else a plain one is."""
         async with self._asking_whether:
-            if form not in self._taken:
+            for attempt in range(retries + 1):
+                if self._answered[_form(request)] >= since:
+                    return True
                 try:
-                    reply = await self._ask(_plain(request))
+                    return (await self._ask(_plain(request))).is_text
+                except PassingError as failure:
+                    await asyncio.sleep(_pause_s(failure, attempt) if attempt < retries else 0)
                 except NoReplyError:
-                    return False
-                if reply.is_text:
-                    self._taken.add(form)
-            return form in self._taken
+                    break
+            return False
 
     async def _is_of_request(self, failure: NoReplyError, request: Request) -> bool:
         """Whether the failing requests are at fault, and not the server, which still answers a plain one."""
-        if failure.is_of_request:
-            self._taken.discard(_form(request))
-            if await self._answers(request):
-                self._num_failures = 0
-                return True
+        if failure.is_of_request and await self._answers(request, self._loop.time()):
+            self._num_failures = 0
+            return True
         return False
 
     async def _ask(self, request: Request) -> Reply:
         while (pause_s := (server := self._least_loaded()).paused_until - self._loop.time()) > 0:
             await asyncio.sleep(pause_s)
+        sent_at = self._loop.time()
         try:
-            status, headers, content = await server.send(
-                "POST", "/chat/completions", json.dumps(chat_body(request, self._engine)).encode()
-            )
-            prompt = [message.content for message in request.messages]
-            reply = read_reply(status, headers, content, prompt, self._engine, self._models)
+            body = chat_body(request, self._engine)
+            status, headers, content = await server.send("POST", "/chat/completions", json.dumps(body).encode())
+            reply = read_reply(status, headers, content, body, self._engine, self._models)
         except NoReplyError as failure:
             failure.address = server.address
             if isinstance(failure, FinalError):
@@ -299,6 +315,10 @@ class EndpointGenerator:
                 server.failed(failure)
             raise
         server.answered()
+        if reply.is_text:
+            form = _form(request)
+            self._num_refusals[form] = 0
+            self._answered[form] = max(sent_at, self._answered[form])
         return reply
 
     def _least_loaded(self) -> Server:
@@ -317,6 +337,11 @@ class EndpointGenerator:
         addresses = getattr(what, "address", "") or " and ".join(self._engine.base_urls)
         name = "servers" if " and " in addresses else "server"
         return RunError(f"the {name} at {addresses}: {what}", advice)
+
+
+def _pause_s(failure: PassingError, attempt: int) -> float:
+    """Seconds before a request is retried."""
+    return (failure.wait_s or 0.0) + backoff(attempt, is_limited=failure.pauses_all and failure.wait_s is None)
 
 
 def _form(request: Request) -> _Form:

@@ -6,7 +6,9 @@ with one line.
 
 import html
 import json
+import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,21 +24,18 @@ _LONGEST_WAIT_S = 600.0
 MOST_REFUSALS = 20
 """Requests of a form without text, and none with text, from which on the form may be at fault, and not each request."""
 _MOST_SHOWN = 300
-_PASSING_STATUSES = frozenset({408, 409, 425, 429})
+_SETTLING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 406, 407, 410, 411, 413, 414, 415, 422, 426, 431, 451})
+"""A retry changes nothing. After any other status the request is retried, except after a 500 whose words settle it."""
 
 # -- Tables -----------------------------------------------------------------------------------------------------------
 
-_STOPS = frozenset(
-    "stop eos eos_token end_turn end_of_turn stop_sequence stop_token complete completed end_id finished".split()
-)
-"""Values of `finish_reason` for a normal end: OpenAI, Together, TGI, Anthropic, Cohere, TensorRT-LLM.
-
-A missing or null reason counts too: an answer that is not streamed is sent when it is complete, and some servers omit
-the reason. If such an answer was cut anyway, the filters detect that by its end.
-"""
+_ENDING_KEYS = ("finish_reason", "finishReason", "finish_details", "done_reason", "stop_reason")
 _ENDINGS: tuple[tuple[FinishReason, str], ...] = (
     ("tool_call", r"tool|function"),
-    ("length", r"length|max_?(?:new_|output_|completion_)?tokens|token_?limit|context_window|incomplete"),
+    (
+        "length",
+        r"length|max_?(?:new_|output_|completion_)?tokens|token_?limit|context_window|incomplete|truncat|error_limit",
+    ),
     (
         "moderated",
         r"filter|safety|sensitive|refus|moderat|prohibit|block|spii|recitation|guardrail|toxic|policy|flagged|unsafe",
@@ -46,14 +45,19 @@ _ENDINGS: tuple[tuple[FinishReason, str], ...] = (
         r"error|abort|cancel|insufficient|resource|timeout|time_limit|unavailable|overload|network|fail|interrupt"
         r"|preempt|^(?:un)?load$",
     ),
+    ("stop", r"^(?:finish_reason_)?(?:stop\w*|eos\w*|end\w*|completed?|finished|done|success|none|null)$"),
 )
-"""Other values of `finish_reason`, in the order of the tests. `failed` is a fault of the server: retry."""
+"""Values of `finish_reason`, in the order of the tests. `failed` is a fault of the server: retry.
+
+A missing reason is a normal end, unless the answer has as many tokens as it may have: an answer that is not streamed is
+sent when it is complete, and some servers omit the reason.
+"""
 
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context[ _-]?(?:length|window|size|limit)|\bcontext the overflows"
     r"|max(?:imum)?[ _](?:model|prompt|input|sequence|seq|total|num|message)[ _](?:len|length|tokens?)\b|max_seq_len"
     r"|(?:prompt|input|request)_too_(?:long|large)|string_above_max_length"
-    r"|(?:prompts?|inputs?|messages?|query|request|text)\b[^.]{0,80}\b"
+    r"|(?:prompts?|inputs?|messages?|query|request|payload|text)\b[^.]{0,80}\b"
     r"(?:too (?:long|large|many tokens|big)|longer than|larger than|greater than|exceed(?:s|ed|ing)?)\b[^.]{0,80}"
     r"|\b(?:prompt|input|message)s?[ _](?:is |was |are )?too (?:long|large|big)"
     r"|too many (?:input |prompt )?tokens|tokens? limit(?: of \d+)?(?: is)? exceeded|exceeded model token limit"
@@ -74,11 +78,15 @@ _MODERATED = re.compile(
 )
 _OF_THE_ACCOUNT = re.compile(r"\b(?:account|organi[sz]ation|api[ _-]?key|token|ip address|region|country)\b", re.I)
 _NO_FUNDS = re.compile(
-    r"insufficient_quota|exceeded your current quota|insufficient.{0,12}(?:balance|credit|fund)", re.I
+    r"insufficient_quota|current_quota_error|insufficient.{0,12}(?:balance|credit|fund)|billing[ _]hard[ _]limit"
+    r"|credit balance|spending limit|arrearage|account .{0,30}(?:suspended|good standing)|欠费|余额不足",
+    re.IGNORECASE,
 )
+"""Not `exceeded your current quota` alone, which Google's servers say of requests per minute."""
 _NO_SUCH_MODEL = re.compile(
-    r"model_not_found|(?:unknown|invalid|no such) model|no model named|not a valid model|models?\b[^.]{0,100}"
-    r"(?:not found|(?:does|do) not exist|doesn['’]t exist|not available|not loaded|no endpoints)",
+    r"model_not_found|(?:unknown|invalid|no such) model|no model named|not a valid model|no endpoints found"
+    r"|models?\b[^.]{0,100}(?:not found|(?:does|do) not exist|doesn['’]t exist|not available|not loaded"
+    r"|decommissioned|no longer (?:supported|available))",
     re.IGNORECASE,
 )
 _MOST_MODELS = 8
@@ -107,6 +115,12 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The chat template of the server's model fails: start the server with a working template (vLLM:"
         " --chat-template FILE), or set engine.system_role: false if the template does not support system prompts.",
     ),
+    (r"enable_thinking", "Disable thinking: engine.extra_body: {enable_thinking: false}."),
+    (
+        r"\bstream(?:ing)?\b",
+        "The server only streams: set engine.extra_body: {stream: true, stream_options: {include_usage: true}}.",
+    ),
+    (r"plain http request", "Use https:// in base_url."),
     (r"\bseed\b", "Omit the seed: engine.extra_body: {seed: null}. Runs are then not reproducible."),
     (r"temperature", "Omit the temperature: engine.extra_body: {temperature: null}, or change sampling.temperature."),
     (r"top_p", "Omit top_p: engine.extra_body: {top_p: null}, or set sampling.top_p: 1."),
@@ -117,6 +131,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )
 """For a server that refuses every request: a regular expression for its message, and advice."""
 
+_CHECK_PROXY = "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or put the server's host into NO_PROXY."
 _CONNECTION: tuple[tuple[str, str], ...] = (
     (r"(?:hostname|ip address) mismatch|not valid for", "Use the host name of the server's certificate in base_url."),
     (r"certificate has expired", "The server's certificate has expired: renew it."),
@@ -132,7 +147,8 @@ _CONNECTION: tuple[tuple[str, str], ...] = (
         r"name or service|getaddrinfo|nodename|name resolution|no address|not known",
         "Check the host name in --base-url.",
     ),
-    (r"proxy", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or put the server's host into NO_PROXY."),
+    (r"proxy", _CHECK_PROXY),
+    (r"content-encoding", "The server compresses its replies in a form that was not asked for: switch that off there."),
     (
         r"disconnected|illegal|malformed|bad.http|remoteprotocol|readerror|reset by peer|payload",
         "Check that the server runs. If it uses TLS at this address, use https:// in base_url.",
@@ -141,8 +157,9 @@ _CONNECTION: tuple[tuple[str, str], ...] = (
 NOT_THERE = "Check that the server runs and that --base-url is its address."
 THINKING = (
     "The model thinks, and its answer contains only the reasoning: disable thinking (vLLM, SGLang: engine.extra_body:"
-    " {chat_template_kwargs: {enable_thinking: false}}) or raise max_tokens. If the model does not think, start the"
-    " server without its reasoning parser (--reasoning-parser), which treats the whole answer as reasoning."
+    " {chat_template_kwargs: {enable_thinking: false}}; OpenAI: {reasoning_effort: low}) or raise max_tokens. If the"
+    " model does not think, start the server without its reasoning parser (--reasoning-parser), which treats the whole"
+    " answer as reasoning."
 )
 _BAD_KEY = f"Set {API_KEY} to a key that the server accepts."
 _MODERATED_ADVICE = "Its content filter rejects every request: change the seeds or the prompt, or use another model."
@@ -150,16 +167,31 @@ _TOO_LONG_ADVICE = (
     "No prompt fits the model's context: start the server with a longer one (vLLM: --max-model-len), or lower"
     " sampling.max_tokens."
 )
+_FEWER = "Lower engine.concurrency, or run the command again later."
 _NOT_ALLOWED = f"Set {API_KEY} to a key with access to this model."
 _REFUSES_ALL = (
     "The server refuses every request of this form. Omit fields that it does not support with engine.extra_body:"
     " {NAME: null}. See the server's log, and the page Engines of the documentation."
 )
-_TEXT_KEYS = ("text", "content", "output_text", "value")
+_NAMED_STATUSES = (
+    (429, r"rate.?limit|too.?many.?requests"),
+    (401, r"authentication_error|unauthorized|invalid.?api.?key"),
+    (400, r"invalid_request|bad_?request|validation"),
+)
+"""For an error without a status inside a reply of status 200."""
+_TEXT_KEYS = ("text", "content", "output_text", "value", "parts")
+_THOUGHT_PART = re.compile(r"think|thought|reason|summary", re.IGNORECASE)
+_TEXT_PART = re.compile(r"text|message|answer|markdown", re.IGNORECASE)
+"""Types of the parts of a content; other parts, e.g. images and calls of tools, are ignored."""
+_NO_WORD = "none"
+"""In place of a missing `finish_reason`."""
+_LIMITS = ("max_tokens", "max_completion_tokens")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_details", "reasoning_text")
 _HTML = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NAMES = re.compile(r'"(?:message|messages|text|error)": ')
 """Field names, which are not part of the server's message."""
+_ECHOES = ("input", "flagged_input", "ctx")
+"""Fields of an error that repeat the request."""
 _SECRET = re.compile(r"\b(?:sk|hf|gsk|xai|pk|key|api)[-_][\w-]{12,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
@@ -206,13 +238,13 @@ class FinalError(NoReplyError):
 
 
 def read_models(status: int, body: bytes) -> tuple[str, ...]:
-    """The names of a server's models; none if it has no list of them.
+    """The names of a server's models; none if it has no list of them, or not for this key (403).
 
     Raises:
         FinalError: the server refuses the key.
     """
     value = _parsed(body)
-    if status in (401, 403):
+    if status == 401:
         raise FinalError(f"it refuses the request ({_said(status, _line_of(value, body))})", _BAD_KEY)
     data = value.get("data") if isinstance(value, dict) else None
     models = data if isinstance(data, list) else []
@@ -223,29 +255,31 @@ def read_reply(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    prompt: Sequence[str],
+    asked: Mapping[str, Any],
     engine: ServedModel,
     models: Sequence[str] = (),
 ) -> Reply:
     """Interpret a server's reply to a request; names of headers are in lower case.
 
-    The texts of the request are for an estimate of its tokens, `models` are for advice.
+    `asked` is the body of the request, `models` are for advice.
 
     Raises:
         PassingError: retry later.
         FinalError: any other request would fail too.
     """
-    if status != 200:
+    if not 200 <= status < 300:
         return _refusal(status, headers, body, engine, models)
     value = _parsed(body)
+    if value is None:
+        value = _of_stream(body)
     if not isinstance(value, dict):
         raise PassingError(
             f"no chat completion: {_line(body)!r}" if body.strip() else "no chat completion: the reply is empty",
             _address_advice(engine),
             is_of_request=True,
         )
-    choices = value.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    choices = _objects_in(value.get("choices"))
+    choice = next(filter(_has_content, choices), choices[0] if choices else {})
     error = choice.get("error") or _error_of(value, has_choice=bool(choice))
     if error:
         return _refusal(_status_in(error), headers, json.dumps({"error": error}).encode(), engine, models)
@@ -254,7 +288,7 @@ def read_reply(
         if _MODERATED.search(words):
             return _no_text("moderated", f"no answer: {_line(words)}", _MODERATED_ADVICE)
         raise PassingError(f"no chat completion: no choices: {_line(words)}", is_of_request=True)
-    return _completion(choice, value.get("usage"), prompt)
+    return _completion(choice, value.get("usage"), asked)
 
 
 def connection_advice(said: str) -> str:
@@ -264,28 +298,49 @@ def connection_advice(said: str) -> str:
 
 def shown(text: str) -> str:
     """Shorten a text to one line, and mask anything that looks like a key."""
-    return _SECRET.sub("***", " ".join(text.split()))[:_MOST_SHOWN]
+    return _SECRET.sub("***", " ".join(_well_formed(text).split()))[:_MOST_SHOWN]
+
+
+def _well_formed(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def number_in(told: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these counts that a server tells, as a number or its digits; None if it tells none."""
+    for name in names:
+        value = told.get(name)
+        if isinstance(value, str) and re.fullmatch(r"\d{1,15}(?:\.\d*)?", value.strip(), re.ASCII):
+            value = float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31:
+            return round(value)
+    return None
 
 
 # -- A completion -----------------------------------------------------------------------------------------------------
 
 
-def _completion(choice: dict[str, Any], usage: object, prompt: Sequence[str]) -> Reply:
+def _completion(choice: dict[str, Any], usage: object, asked: Mapping[str, Any]) -> Reply:
+    ending, word = _ending(choice)
     message = choice.get("message") or choice.get("delta")
     if not isinstance(message, dict):
-        raise PassingError("no chat completion: choices[0] has no message", is_of_request=True)
+        if ending != "moderated":
+            raise PassingError("no chat completion: choices[0] has no message", is_of_request=True)
+        message = {}
     content, (field, reasoning) = _text(message.get("content")), _reasoning(message)
-    said = spoken(content)
-    ending, word = _ending(choice.get("finish_reason"))
+    said = spoken(_well_formed(content))
+    prompt = [str(asked_message.get("content")) for asked_message in asked.get("messages", ())]
     num_prompt, num_output, are_told = _tokens(usage, prompt, content + reasoning)
+    if word == _NO_WORD and are_told and num_output >= (number_in(asked, *_LIMITS) or math.inf):
+        ending = "length"
 
     def reply(reason: FinishReason, text: str, advice: str = "") -> Reply:
         return Reply(Answer(text, reason, num_prompt, num_output, tokens_told=are_told), advice)
 
     if ending == "failed":
         raise PassingError(f"the server aborted the answer (finish_reason {word!r})", is_of_request=True)
-    parts = _objects_in(message.get("content"))
-    if refusal := _text(message.get("refusal")) or next((part["refusal"] for part in parts if part.get("refusal")), ""):
+    refusals = (part.get("refusal") for part in (message, *_objects_in(message.get("content"))))
+    if refusal := next((text for refusal in refusals for text in _strings(refusal) if text), ""):
         return reply("moderated", shown(f"the model refuses: {refusal}"), _MODERATED_ADVICE)
     if ending in ("moderated", "tool_call", "unknown"):
         advice = _MODERATED_ADVICE if ending == "moderated" else f"Its answers end with finish_reason {word!r}."
@@ -294,40 +349,74 @@ def _completion(choice: dict[str, Any], usage: object, prompt: Sequence[str]) ->
         return reply(ending, said.text)
     if message.get("tool_calls") or message.get("function_call"):
         return reply("tool_call", "the answer calls a tool", "Its answers call tools, although none was offered.")
-    if said.is_thought_only or reasoning:
+    # Some servers show nothing of the reasoning, and only count its tokens.
+    if said.is_thought_only or reasoning or ending == "length" or _num_thoughts(usage):
         nothing = "null" if message.get("content") is None else "without text"
         where = f"content is {nothing}, {field} is not" if field else "the answer is only reasoning"
         return reply("thought", shown(f"{where} (finish_reason {word!r}): {reasoning or content}"), THINKING)
     return reply(ending, "", "Its answers are empty: check the server's log and the chat template of its model.")
 
 
+def _of_stream(body: bytes) -> dict[str, Any] | None:
+    """The completion in a stream of events, which some servers send unasked; None if it is none, or incomplete."""
+    events = [_parsed(line.removeprefix(b"data:")) for line in body.splitlines() if line.startswith(b"data:")]
+    chunks = [event for event in events if isinstance(event, dict)]
+    if error := next((chunk for chunk in chunks if chunk.get("error")), None):
+        return error
+    message: defaultdict[str, list[Any]] = defaultdict(list)
+    ending, usage = None, None
+    for chunk in chunks:
+        usage = chunk.get("usage") or usage
+        for choice in _objects_in(chunk.get("choices"))[:1]:
+            ending = _ending_in(choice) or ending
+            for delta in _objects_in([choice.get("delta") or choice.get("message")]):
+                for name, part in delta.items():
+                    message[name] += part if isinstance(part, list) else filter(None, [part])
+    if not ending and b"[DONE]" not in body:
+        return None
+    return {"choices": [{"message": message, "finish_reason": ending}], "usage": usage}
+
+
+def _has_content(choice: Mapping[str, Any]) -> bool:
+    message = choice.get("message")
+    return isinstance(message, dict) and bool(message.get("content"))
+
+
 def _text(content: object) -> str:
-    """The text of a message's content: a string, or a list of parts; thoughts and images are ignored."""
+    """The text of a message's content: a string, a list of parts, or a JSON object; thoughts and images are ignored."""
     if content is None or isinstance(content, str):
         return content or ""
-    if isinstance(content, list | dict):
-        return "".join(_part(part) for part in (content if isinstance(content, list) else [content]))
+    if isinstance(content, list):
+        return "".join(map(_part, content))
+    if isinstance(content, dict):
+        is_part = any(key in content for key in ("type", *_TEXT_KEYS))
+        return _part(content) if is_part else json.dumps(content, ensure_ascii=False)
     raise PassingError(f"no chat completion: content is {type(content).__name__}", is_of_request=True)
 
 
 def _part(part: object) -> str:
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict) or str(part.get("type", "text")) not in ("text", "output_text", "message"):
+    if isinstance(part, str | list):
+        return _text(part)
+    if not isinstance(part, dict) or _is_thought(part) or not _TEXT_PART.search(str(part.get("type") or "text")):
         return ""
     return next((_text(part[key]) for key in _TEXT_KEYS if isinstance(part.get(key), str | list | dict)), "")
 
 
-def _objects_in(content: object) -> list[dict[str, Any]]:
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    return part.get("thought") is True or bool(_THOUGHT_PART.search(str(part.get("type"))))
+
+
+def _objects_in(value: object) -> list[dict[str, Any]]:
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def _reasoning(message: dict[str, Any]) -> tuple[str, str]:
     """The field with the model's reasoning, and its text; both empty if there is none."""
+    content = message.get("content")
     fields = [(key, message.get(key)) for key in _REASONING_KEYS]
-    for part in _objects_in(message.get("content")):
-        if re.search(r"think|reason", kind := str(part.get("type"))):
-            fields.append((f"its part {kind}", part))
+    for part in _objects_in(content if isinstance(content, list) else [content]):
+        if _is_thought(part):
+            fields.append((f"its part {part.get('type', 'thought')}", part))
     texts = ((name, " ".join(_strings(field))) for name, field in fields)
     return next(((name, text) for name, text in texts if text), ("", ""))
 
@@ -345,45 +434,45 @@ def _strings(value: object) -> Iterable[str]:
             yield from _strings(part)
 
 
-def _ending(reason: object) -> tuple[FinishReason, str]:
-    """The meaning of a `finish_reason`, and the server's word for it."""
+def _ending_in(choice: Mapping[str, Any]) -> object:
+    return next((reason for key in _ENDING_KEYS if (reason := choice.get(key)) not in (None, "")), None)
+
+
+def _ending(choice: Mapping[str, Any]) -> tuple[FinishReason, str]:
+    """The meaning of a choice's `finish_reason`, and the server's word for it."""
+    reason = _ending_in(choice)
     if isinstance(reason, dict):
         reason = reason.get("type") or reason.get("reason")
-    if reason is None or reason == "":
-        return "stop", "none"
+    if reason is None:
+        return "stop", _NO_WORD
     word = str(reason)
     plain = re.sub(r"[\s-]+", "_", word.rpartition(".")[2].strip().lower())
-    if plain in _STOPS:
-        return "stop", word
     return next((meaning for meaning, words in _ENDINGS if re.search(words, plain)), "unknown"), word
 
 
 def _tokens(usage: object, asked: Sequence[str], output: str) -> tuple[int, int, bool]:
     """Tokens of prompt and output, and whether the server counted both; its missing counts are estimated."""
     told = usage if isinstance(usage, dict) else {}
-    prompt = _number(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
-    written = _number(told, "completion_tokens", "output_tokens", "eval_count")
-    total = _number(told, "total_tokens")
+    prompt = number_in(told, "prompt_tokens", "input_tokens", "prompt_eval_count")
+    written = number_in(told, "completion_tokens", "output_tokens", "eval_count")
+    total = number_in(told, "total_tokens")
     # Neither a prompt nor a text has zero tokens: a zero means that the server does not count them.
     prompt, written = prompt or None, written if written or not output else None
-    if total is not None and prompt is not None and written is None:
-        written = max(0, total - prompt)
+    if total is not None and prompt is not None:
+        # Some servers leave the reasoning out of the output's tokens. It is paid.
+        written = max(written or 0, total - prompt) or written
     if total is not None and written is not None and prompt is None:
-        prompt = max(0, total - written)
+        prompt = max(0, total - written) or None
     are_told = prompt is not None and written is not None
     if prompt is None:
         prompt = estimate_tokens(*asked)
     return prompt, estimate_tokens(output) if written is None else written, are_told
 
 
-def _number(told: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = told.get(name)
-        if isinstance(value, str) and value.strip().isdigit():
-            value = int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**31:
-            return round(value)
-    return None
+def _num_thoughts(usage: object) -> int:
+    """Tokens of reasoning in the output."""
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    return number_in(details, "reasoning_tokens") or 0 if isinstance(details, dict) else 0
 
 
 # -- A refusal --------------------------------------------------------------------------------------------------------
@@ -397,28 +486,32 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, engine: Serve
     if 300 <= status < 400:
         to = headers.get("location", "")
         raise FinalError(
-            f"it redirects (status {status}{f', to {_without_query(to)}' if to else ''})",
+            shown(f"it redirects (status {status}{f', to {_without_query(to)}' if to else ''})"),
             "Set --base-url to the address of the API.",
         )
     if status == 401:
         raise FinalError(f"it refuses the request ({said})", _BAD_KEY)
     if status == 402 or _NO_FUNDS.search(words):
         raise FinalError(f"it refuses the request ({said})", "Check the account's balance and quota.")
+    if status == 407:
+        raise FinalError(f"the proxy refuses the request ({said})", _CHECK_PROXY)
     if status == 429 and _TOO_LARGE_TO_EVER_PASS.search(words):
         return _no_text("context", said, _TOO_LONG_ADVICE)
-    if status not in _PASSING_STATUSES and _MODERATED.search(words) and not _OF_THE_ACCOUNT.search(message):
-        advice = f"{_MODERATED_ADVICE} {_NOT_ALLOWED}" if status == 403 else _MODERATED_ADVICE
-        return _no_text("moderated", said, advice)
-    if status not in _PASSING_STATUSES and _TOO_LONG.search(words):
-        return _no_text("context", said, _TOO_LONG_ADVICE)
-    if status in _PASSING_STATUSES or status >= 500:
-        wait_s = wait_asked(headers)
+    if status in _SETTLING_STATUSES or status == 500:
+        if _MODERATED.search(words) and not _OF_THE_ACCOUNT.search(message):
+            advice = f"{_MODERATED_ADVICE} {_NOT_ALLOWED}" if status == 403 else _MODERATED_ADVICE
+            return _no_text("moderated", said, advice)
+        if _TOO_LONG.search(words):
+            return _no_text("context", said, _TOO_LONG_ADVICE)
+    if status not in _SETTLING_STATUSES:
+        wait_s = wait_asked(headers, words)
         if wait_s is not None and wait_s > _LONGEST_WAIT_S:
             raise NoReplyError(f"status {status}: it asks for a pause of {wait_s:,.0f} s")
-        advice = _advice(words, "", engine) if status >= 500 else ""
-        raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500, pauses_all=status == 429)
+        is_limit = status == 429
+        advice = _FEWER if is_limit else _advice(words, "", engine)
+        raise PassingError(said, advice, wait_s=wait_s, is_of_request=status >= 500, pauses_all=is_limit)
     is_model = _NO_SUCH_MODEL.search(words)
-    if status in (404, 405):
+    if status in (404, 405, 410, 426):
         raise FinalError(
             f"it refuses the request ({said})", _model_advice(engine, models) if is_model else _address_advice(engine)
         )
@@ -435,10 +528,12 @@ def read_result(status: int, headers: Mapping[str, str], body: bytes, engine: Se
         PassingError: retry later.
         FinalError: the server refuses the request.
     """
+    value = _parsed(body)
+    if isinstance(value, dict) and value.get("error") and "id" not in value:
+        status = _status_in(value["error"]) if 200 <= status < 300 else status
     if not 200 <= status < 300:
         reply = _refusal(status, headers, body, engine, ())
         raise FinalError(f"it refuses the request ({reply.answer.text})", reply.advice)
-    value = _parsed(body)
     if not isinstance(value, dict):
         raise PassingError(f"no JSON object: {_line(body)!r}", _address_advice(engine))
     return value
@@ -470,14 +565,17 @@ def _model_advice(engine: ServedModel, models: Sequence[str]) -> str:
 
 
 def _address_advice(engine: ServedModel) -> str:
-    if address := next((url for url in engine.base_urls if "/v1" not in urlsplit(url).path), None):
-        return f"--base-url must be the base URL of the API, usually ending in /v1. Try: {address.rstrip('/')}/v1"
+    for url in engine.base_urls:
+        base = re.sub(r"(?:/chat)?(?:/completions)?/*$", "", url)
+        base = base if "/v1" in urlsplit(base).path else f"{base}/v1"
+        if base != url.rstrip("/"):
+            return f"--base-url must be the base URL of the API, usually ending in /v1. Try: {base}"
     return "Check that --base-url is the base URL of the API, usually ending in /v1, and that the server has the model."
 
 
 def _parsed(body: bytes) -> Any:
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
     # Google's servers send the error in a list.
@@ -486,10 +584,12 @@ def _parsed(body: bytes) -> Any:
 
 def _error_of(value: dict[str, Any], *, has_choice: bool) -> object:
     """The error in a reply of status 200, in any of the forms that servers use."""
-    if error := value.get("error"):
-        return error
+    error = value.get("error")
     if has_choice:
-        return None
+        # Some servers send an error of code 0 with each answer.
+        return error if _message(error) else None
+    if error:
+        return error
     base = value.get("base_resp")  # MiniMax
     if isinstance(base, dict) and base.get("status_code"):
         return {"message": base.get("status_msg"), "code": base["status_code"]}
@@ -504,18 +604,25 @@ def _status_in(error: object) -> int:
     for name in ("code", "status", "status_code", "http_code"):
         if re.fullmatch(r"[45]\d\d", code := str(fields.get(name))):
             return int(code)
-    return 400 if re.search(r"invalid_request|bad_?request|validation", _words(error), re.IGNORECASE) else 500
+    words = _words(error)
+    return next((status for status, named in _NAMED_STATUSES if re.search(named, words, re.IGNORECASE)), 500)
 
 
 def _words(value: object) -> str:
     """The whole error on one line, with codes and types."""
-    return _NAMES.sub("", json.dumps(value, ensure_ascii=False))[:4000]
+    return _NAMES.sub("", json.dumps(_without_echoes(value), ensure_ascii=False))[:4000]
+
+
+def _without_echoes(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_echoes(part) for key, part in value.items() if key not in _ECHOES}
+    return [_without_echoes(part) for part in value] if isinstance(value, list) else value
 
 
 def _message(value: object) -> str:
     """The human-readable message of an error of any form."""
     if isinstance(value, str):
-        inner = _parsed(value.encode()) if value.lstrip().startswith(("{", "[")) else None
+        inner = _parsed(value.encode(errors="replace")) if value.lstrip().startswith(("{", "[")) else None
         return _message(inner) or value if isinstance(inner, dict | list) else value
     if isinstance(value, list):
         return "; ".join(filter(None, map(_message, value)))

@@ -19,15 +19,18 @@ Fewer may concern only these requests: a server refuses immediately and answers 
 although it answers all others.
 """
 _CONNECT_S = 30.0
-_BACKOFF_S, _PAUSE_S, _LONGEST_S = 0.1, 0.5, 60.0
+_MOST_HEADER = 2**16
+"""Bytes of a header: some gateways send longer ones than aiohttp takes by default."""
+_BACKOFF_S, _LIMITED_S, _PAUSE_S, _LONGEST_S = 0.1, 1.0, 0.5, 60.0
 
 
-def backoff(num_failures: int) -> float:
+def backoff(num_failures: int, *, is_limited: bool = False) -> float:
     """Seconds before a request's next attempt: random, so that requests that failed together are not retried together.
 
-    It starts small: an overloaded server is paused as a whole, and another server need not wait.
+    It starts small: an overloaded server is paused as a whole, and another server need not wait. For a limit on the
+    rate of requests it is longer: the limit is usually per minute, and the server answers others meanwhile.
     """
-    return random.uniform(0, _doubled(_BACKOFF_S, num_failures))
+    return random.uniform(0, _doubled(_LIMITED_S if is_limited else _BACKOFF_S, num_failures))
 
 
 def _doubled(seconds: float, times: int) -> float:
@@ -62,17 +65,16 @@ class Server:
         self._options: dict[str, Any] = {
             "allow_redirects": False,
             "proxy": None if is_socks else proxy,
-            # Not set on the session: aiohttp sends its headers to the proxy too, and the key is among them.
-            "headers": {"content-type": "application/json"},
         }
-        if self._key:
-            self._options["headers"]["authorization"] = f"Bearer {self._key}"
+        # Not set on the session: aiohttp sends its headers to the proxy too.
+        self._authorization = {"authorization": f"Bearer {self._key}"} if self._key else {}
         limits: dict[str, Any] = {"limit": concurrency, "ttl_dns_cache": 300, "ssl": _certificates(address, proxy)}
         self._session = aiohttp.ClientSession(
             connector=_socks_connector(proxy, **limits) if is_socks and proxy else aiohttp.TCPConnector(**limits),
             # Send no cookies back: they could bind all requests to one server behind a load balancer.
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s)),
+            max_field_size=_MOST_HEADER,
         )
 
     async def close(self) -> None:
@@ -83,15 +85,19 @@ class Server:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, with further headers; return status, headers and body of the reply.
 
+        The path is relative to the address, or a whole URL: another server does not get the key.
+
         Raises:
             PassingError: no reply arrived.
         """
         import aiohttp
 
         self.num_in_flight += 1
-        options = self._options | {"headers": self._options["headers"] | headers}
+        url = path if "://" in path else self.address + path
+        own = self._authorization if url.startswith(f"{self.address}/") else {}
+        options = self._options | {"headers": {"content-type": "application/json"} | own | headers}
         try:
-            async with self._session.request(method, self.address + path, data=body, **options) as response:
+            async with self._session.request(method, url, data=body, **options) as response:
                 content = await response.read()
                 # A server may repeat the key.
                 masked = content.replace(self._key.encode(), b"***") if self._key else content
