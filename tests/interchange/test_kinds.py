@@ -74,7 +74,7 @@ TABLES: dict[str, tuple[str, str | bytes, str]] = {
     "a header in the middle": ("t.csv", QUOTED.replace("\r\n2", "\r\nid,caption\r\n2"), "separator ','"),
     "joined files": ("t.csv", f'\ufeffid,caption\n1,"{DOG}"\n\ufeffid,caption\n2,{CAT}\n', "separator ','"),
     "ids in capitals": ("t.csv", QUOTED.replace("id", "ID"), "column caption, id"),
-    "lines before the header": ("t.csv", f"\n\n{QUOTED}", "separator ','"),
+    "lines before the header": ("t.csv", "\n" * 300 + QUOTED, "separator ','"),
     "old line ends": ("t.csv", QUOTED.replace("\r\n", "\r"), "separator ','"),
     "a header in capitals": ("t.csv", QUOTED.replace("caption", "Caption"), "column Caption"),
     "UTF-8 with a mark": ("t.csv", QUOTED.encode("utf-8-sig"), "encoding UTF-8"),

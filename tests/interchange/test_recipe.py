@@ -27,6 +27,13 @@ def test_one_caption_has_no_mean_of_several(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_fewer_captions_have_at_most_as_many_conversations() -> None:
+    recipe = import_recipe(["a.json"], encoder="hashing:8", overrides={"captions.num": 5})
+    assert (recipe.captions.num, recipe.instructions.num) == (5, 5)
+    given = {"captions.num": 5, "instructions.num": 2}
+    assert import_recipe(["a.json"], encoder="hashing:8", overrides=given).instructions.num == 2
+
+
 def test_one_caption_without_a_transfer_is_a_set(tmp_path: Path) -> None:
     path = listed(tmp_path / "one.json", {"id": 1, "caption": "A cat sits on a mat."})
     recipe = import_recipe([path], encoder="hashing:8", overrides={"representations.transfer": "none"})

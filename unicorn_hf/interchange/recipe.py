@@ -36,6 +36,9 @@ def import_recipe(
     Raises:
         InputError: a value is invalid.
     """
+    changes = dict(overrides or {})
+    if "captions.num" in changes:  # A caption has at most one conversation.
+        changes.setdefault("instructions.num", changes["captions.num"])
     data = {
         "name": "imported",
         "title": title,
@@ -53,4 +56,4 @@ def import_recipe(
             "license": license,
         },
     }
-    return validate(Document("the recipe of the import", data).overridden(overrides or {}))
+    return validate(Document("the recipe of the import", data).overridden(changes))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from typing import Any
 
 from unicorn_hf.core.errors import InputError
@@ -61,10 +61,13 @@ class Table:
     def __init__(self, text: Text, *, tabs: bool) -> None:
         """Raise an `InputError` if its first lines cannot be read."""
         self._name = text.name
-        lines = (line for _, line in text.lines())
-        sample = list(islice(lines, _SAMPLE_LINES))
-        self._skipped, told = _beginning(sample)
-        sample = sample[self._skipped :]
+        numbered = dropwhile(lambda numbered: not numbered[1].strip(), text.lines())
+        start, first_line = next(numbered, (1, ""))
+        named = _SEP_LINE.fullmatch(first_line)
+        told = named["separator"] if named else None
+        self._skipped = start if named else start - 1
+        lines = (line for _, line in numbered)
+        sample = [*([] if named else [first_line]), *islice(lines, _SAMPLE_LINES)]
         self.dialect = _dialect(sample, tabs=tabs, told=told)
         self._rows = self.dialect.reader(chain(sample, lines))
         first = self._next() or ()
@@ -111,13 +114,6 @@ class Table:
                 f"{self._name}, in the row that begins in line {start}: {error}",
                 'End a quoted field with a quotation mark, and double each mark inside it: "a ""big"" dog".',
             ) from error
-
-
-def _beginning(sample: Sequence[str]) -> tuple[int, str | None]:
-    """The number of lines before the header, and the separator that one of them names."""
-    number = next((at for at, line in enumerate(sample) if line.strip()), 0)
-    match = _SEP_LINE.fullmatch(sample[number]) if sample else None
-    return (number + 1, match["separator"]) if match else (number, None)
 
 
 def _dialect(sample: Sequence[str], *, tabs: bool, told: str | None) -> Dialect:

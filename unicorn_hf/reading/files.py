@@ -100,10 +100,10 @@ class DataFile:
     def no_column(self, where: str, names: Collection[str]) -> InputError:
         wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
         has = ", ".join(map(ascii, names)) or "no text columns"
-        return InputError(
-            f"{where}: no column {wanted}; it has {has}",
-            f"Specify the column of the texts with {self.column_option} NAME.",
-        )
+        advice = f"Specify the column of the texts with {self.column_option} NAME."
+        if not names:
+            advice = "Write the texts into a column caption of strings."
+        return InputError(f"{where}: no column {wanted}; it has {has}", advice)
 
 
 def rows(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
@@ -221,7 +221,7 @@ def _delimited(file: DataFile, notes: ReadingNotes) -> Iterator[Row]:
             if len(row) <= position:
                 raise InputError(
                     f"{file.place(number)}: {len(row)} fields, but {key!a} is field {position + 1}",
-                    "Give each row a field for each column of the header.",
+                    "Give each row a field for each column of the header, or remove the row.",
                 )
             if row == table.header:
                 notes.leave("rows", "header_again", file.place(number))

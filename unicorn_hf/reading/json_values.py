@@ -17,7 +17,7 @@ LOOK = (
     "A bracket, a comma or a quotation mark is missing or superfluous there, or the file is truncated. JSON has no"
     " comments, no single quotation marks, and no comma before a closing bracket."
 )
-_ANOTHER_FORMAT = "It does not begin with JSON. A file of another format needs that format's suffix, e.g. .csv or .txt."
+_ANOTHER_FORMAT = "No JSON begins there. A file of another format needs that format's suffix, e.g. .csv or .txt."
 _CHUNK_CHARS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 Source = Text | IO[str]
@@ -167,7 +167,7 @@ class _Window:
                 if not self._fill():
                     raise self._refused(what, f"not JSON, or truncated: {error.msg}") from error
             except (ValueError, RecursionError) as error:
-                raise not_json(f"{self._name}, {what}", error) from error
+                raise not_json(f"{self._name}, {what}", error, self._advice) from error
 
     def end(self, what: str) -> None:
         if self.next_char():

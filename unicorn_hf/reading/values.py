@@ -21,9 +21,8 @@ def string_of(value: Any, where: str, expected: str = "a string", advice: str = 
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InputError(
-                f"{where}: half a surrogate pair, which is not text", "Correct the text, or remove the row."
-            ) from None
+            advice = advice or "Correct the text, or remove the row."
+            raise InputError(f"{where}: half a surrogate pair, which is not text", advice) from None
     return value
 
 
