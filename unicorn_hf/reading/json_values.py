@@ -71,15 +71,15 @@ def _is_value(line: str) -> bool:
     return True
 
 
-def list_items(source: Source, name: str, advice: str = LOOK) -> Iterator[Any]:
-    """The items of the JSON list in a text, one by one, of any type.
+def list_items(source: Source, name: str, advice: str = "") -> Iterator[Any]:
+    """The items of the JSON list in a text, one by one, of any type; `advice` replaces that of each error.
 
     Raises:
         InputError: it is no list, or not JSON; the message names the item.
     """
     window = _Window(source, name, advice)
     if window.next_char() != "[":
-        raise InputError(f"{name}: expected a JSON list of items, found {window.found()}", advice)
+        raise InputError(f"{name}: expected a JSON list of items, found {window.found()}", advice or _ANOTHER_FORMAT)
     yield from window.members()
     window.end("list")
 
@@ -92,7 +92,7 @@ def object_members(source: Source, name: str) -> Iterator[tuple[str, int | None,
     Raises:
         InputError: it is no object, or not JSON.
     """
-    window = _Window(source, name, LOOK)
+    window = _Window(source, name)
     if window.next_char() != "{":
         raise InputError(f"{name}: expected a JSON list of items, found {window.found()}", _ANOTHER_FORMAT)
     for key in window.names():
@@ -108,7 +108,7 @@ def object_members(source: Source, name: str) -> Iterator[tuple[str, int | None,
 class _Window:
     """A window over a stream's text, on the current item."""
 
-    def __init__(self, source: Source, name: str, advice: str) -> None:
+    def __init__(self, source: Source, name: str, advice: str = "") -> None:
         self._source = source
         self._name = name
         self._advice = advice
@@ -142,13 +142,13 @@ class _Window:
     def names(self) -> Iterator[str]:
         """The keys of the object that begins here; the caller reads each value before the next key."""
         self._at += 1
-        key = ""
+        key: Any = None
         while (char := self.next_char()) != "}":
-            if key:
+            if key is not None:
                 self._skip_comma(char, f"the value of {key!a}")
             key = self.value("a key")
             if not isinstance(key, str) or self.next_char() != ":":
-                raise InputError(f"{self._name}: expected a key and a colon, found {self.found()}", self._advice)
+                raise self._error(f": expected a key and a colon, found {self.found()}")
             self._at += 1
             yield key
         self._at += 1
@@ -162,28 +162,26 @@ class _Window:
             except json.JSONDecodeError as error:
                 # Either the window ends too early, or the text is wrong: grow the window to its limit first.
                 if len(self._window) - self._at > MAX_CHARS:
-                    told = f"{self._name}, {what}: not JSON, or longer than {MAX_CHARS:,} characters"
-                    raise InputError(told, f"{self._advice} {TOO_LONG}") from error
+                    told = f", {what}: not JSON, or longer than {MAX_CHARS:,} characters"
+                    raise self._error(told, f"{LOOK} {TOO_LONG}") from error
                 if not self._fill():
-                    raise self._refused(what, f"not JSON, or truncated: {error.msg}") from error
+                    raise self._error(f", {what}: not JSON, or truncated: {error.msg}") from error
             except (ValueError, RecursionError) as error:
-                raise not_json(f"{self._name}, {what}", error, self._advice) from error
+                raise self._error(not_json(f", {what}", error).message, "") from error
 
     def end(self, what: str) -> None:
         if self.next_char():
             command = {"list": "jq -s add", "object": "jq -s ."}[what]
-            raise InputError(
-                f"{self._name}: unexpected text after the {what}: {self.found()}",
-                f"If the file holds several, make one list of them: {command} {shlex.quote(self._name)} > NEW.json",
-            )
+            advice = f"If the file holds several, make one list of them: {command} {shlex.quote(self._name)} > NEW.json"
+            raise self._error(f": unexpected text after the {what}: {self.found()}", advice)
 
     def _skip_comma(self, char: str, after: str) -> None:
         if char != ",":
-            raise InputError(f"{self._name}: expected a comma after {after}, found {self.found()}", self._advice)
+            raise self._error(f": expected a comma after {after}, found {self.found()}")
         self._at += 1
 
-    def _refused(self, what: str, why: str) -> InputError:
-        return InputError(f"{self._name}, {what}: {why}", self._advice)
+    def _error(self, told: str, advice: str = LOOK) -> InputError:
+        return InputError(f"{self._name}{told}", self._advice or advice)
 
     def _fill(self) -> bool:
         piece = self._source.read(_CHUNK_CHARS)
