@@ -98,7 +98,7 @@ class Answer:
 
 
 def estimate_tokens(*texts: str) -> int:
-    """Estimate the tokens of texts, rather too many: one per three bytes of UTF-8, and eight per message.
+    """Estimate the tokens of texts, usually too many: one per three bytes of UTF-8, and eight per message.
 
     English has four or more bytes per token, Chinese two to five.
     """

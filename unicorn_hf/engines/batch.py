@@ -35,7 +35,7 @@ class BatchEngine(ServedModel):
     max_queued_tokens: PositiveInt | None = None
     """Maximum number of prompt tokens in all batches in flight, the provider's quota.
 
-    Tokens are estimated, rather too many: one per three bytes. Without it, a batch that the provider's quota refuses
+    Tokens are estimated, usually too many: one per three bytes. Without it, a batch that the provider's quota refuses
     waits for others to end, and one that is too large alone is cut.
     """
     max_batches: PositiveInt = 100

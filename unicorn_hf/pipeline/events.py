@@ -54,7 +54,7 @@ class Events:
                 cost = "; --max-cost uses this estimate too" if by_token and self.max_cost else ""
                 self.journal.note(
                     "the server does not report token counts (usage); they are estimated from text length, one per"
-                    f" three bytes, rather too many than too few{cost}"
+                    f" three bytes, usually too many{cost}"
                 )
 
     def _remember_machine(self, machine: str) -> None:
