@@ -900,7 +900,7 @@ def _show_scores(sources: Sequence[str], scores: Sequence["Score"]) -> None:
         for name, value in {**score.per_kind, **score.measures}.items():
             echo(f"    {name}: {value:.1f}")
     first = scores[0]
-    echo(f"{first.num_questions:,} questions about {first.num_pictures:,} pictures of {first.on} ({first.on_id[:6]})")
+    echo(f"{first.num_questions:,} questions about {first.num_pictures:,} images of {first.on} ({first.on_id[:6]})")
     if len({score.setting for score in scores}) > 1:
         echo("The scores are of different settings (encoder, or what was trained), and are not comparable.")
 

@@ -152,7 +152,7 @@ def test_the_score_is_in_statistics_card_comparison_and_report(world: Path, scor
 
 def test_other_pictures_are_another_setting(world: Path, scores: dict[str, Score]) -> None:
     done = unicorn("evaluate", "other", "--on", FOLDER, cwd=world)
-    assert done.returncode == 0 and "24 questions about 24 pictures of emoji" in done.stdout
+    assert done.returncode == 0 and "24 questions about 24 images of emoji" in done.stdout
     assert {score.on for score in read_statistics(world / "other" / "statistics.json").proof} == {"emoji", "pictures"}
     shown = unicorn("compare", "one", "other", "--json", cwd=world).stdout
     settings = [{score["on_id"] for score in one["proof"]} for one in json.loads(shown)["sets"]]

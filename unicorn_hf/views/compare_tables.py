@@ -45,7 +45,7 @@ def lines(comparison: Comparison, names: Sequence[str] = ()) -> list[tuple[str, 
     names = names or [one.name for one in sets]
     values = [_values(one, comparison, names) for one in sets]
     tables = {title: {label: [of[title][label] for of in values] for label in values[0][title]} for title in values[0]}
-    tables["score on real pictures"] = _scores(sets)
+    tables["score on real images"] = _scores(sets)
     tables["rejected captions"] = _shares([_reasons(one.captions) for one in sets])
     tables["rejected conversations"] = _shares([_reasons(one.instructions) for one in sets])
     tables["tasks"] = _shares([(one.instruction.per_task, one.instruction.num_rows) for one in sets])
@@ -94,7 +94,7 @@ def _values(one: SetFigures, comparison: Comparison, names: Sequence[str]) -> di
             "caption candidates": _share(*_rejected(captions)),
             "conversation candidates": _share(*_rejected(instructions)),
         },
-        "score on real pictures": {},
+        "score on real images": {},
         "rejected captions": {},
         "rejected conversations": {},
         "cost": {

@@ -32,7 +32,7 @@ def overlaps_of(overlaps: tuple[OverlapFacts, ...]) -> dict[str, str]:
 
 
 def scores_of(proof: tuple[Score, ...]) -> dict[str, str]:
-    """Each score, and the share of right answers without a look at the pictures, by setting."""
+    """Each score, and the share of right answers with the mean image in place of every image, by setting."""
     return {score.setting: f"{score.shown} (blind {score.blind:.1f} %)" for score in proof}
 
 
