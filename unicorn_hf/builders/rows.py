@@ -15,7 +15,7 @@ from unicorn_hf.builders.places import data_files, shards_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import CONVERSATIONS, MESSAGES
 from unicorn_hf.reading.errors import reading_parquet
-from unicorn_hf.reading.files import BATCH_ROWS, by_group
+from unicorn_hf.reading.parquet_rows import BATCH_ROWS, by_group
 
 _TYPES = {
     **dict.fromkeys(("id", "caption", "seed", "domain", "task"), pa.string()),

@@ -22,7 +22,7 @@ from unicorn_hf.builders import original, places
 from unicorn_hf.builders.rows import fitting
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.reading.errors import reading_parquet
-from unicorn_hf.reading.files import by_group
+from unicorn_hf.reading.parquet_rows import by_group
 
 try:
     from datasets.builder import Key

@@ -33,7 +33,7 @@ from unicorn_hf.instructions.step import InstructionSet
 from unicorn_hf.instructions.tasks import has_options
 from unicorn_hf.interchange.reading import Holds, Item, held_by_name, holds, items
 from unicorn_hf.interchange.vectors import ADVICE, Vector
-from unicorn_hf.reading.files import EMBEDDING, TURNS_KEYS, DataFile
+from unicorn_hf.reading.data_file import EMBEDDING, TURNS_KEYS, DataFile
 from unicorn_hf.representations.vectors import KIND, write_vectors
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
 from unicorn_hf.runtime.generation import Counts

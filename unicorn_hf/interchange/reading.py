@@ -22,7 +22,8 @@ from unicorn_hf.core.published import published_file
 from unicorn_hf.core.recipe import Imported, Parent
 from unicorn_hf.interchange.tar import tar_rows
 from unicorn_hf.interchange.vectors import Vector, VectorFiles, array_of, vector_place
-from unicorn_hf.reading.files import EMBEDDING, ROW, TURNS_KEYS, DataFile, leave_unread, rows
+from unicorn_hf.reading.data_file import EMBEDDING, TURNS_KEYS, DataFile
+from unicorn_hf.reading.files import ROW, leave_unread, rows
 from unicorn_hf.reading.kinds import READABLE, check_file
 from unicorn_hf.reading.values import id_of, string_of, wrong
 

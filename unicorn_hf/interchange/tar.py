@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.left_out import ReadingNotes
 from unicorn_hf.interchange.vectors import ADVICE
-from unicorn_hf.reading.files import DataFile, Row, opened
+from unicorn_hf.reading.data_file import DataFile, Row, opened
 from unicorn_hf.reading.json_values import DECODER, not_json
 
 _READ = ("json", "npy")

@@ -18,7 +18,7 @@ from unicorn_hf.core.recipe import Recipe
 from unicorn_hf.core.scoring import load_scorer
 from unicorn_hf.instructions.step import load_prompts as load_instruction_prompts
 from unicorn_hf.interchange.reading import imported_files
-from unicorn_hf.reading.files import DataFile
+from unicorn_hf.reading.data_file import DataFile
 from unicorn_hf.representations.transfer_file import load_image_statistics
 from unicorn_hf.runtime.answers import FOLDER as ANSWERS
 from unicorn_hf.runtime.files import disk_errors

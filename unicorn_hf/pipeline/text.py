@@ -18,7 +18,7 @@ from unicorn_hf.interchange.importing import Taken, take
 from unicorn_hf.interchange.reading import imported_files, parent_files
 from unicorn_hf.pipeline.earlier import remember
 from unicorn_hf.pipeline.parts import Parts
-from unicorn_hf.reading.files import DataFile
+from unicorn_hf.reading.data_file import DataFile
 from unicorn_hf.runtime.files import read_table
 from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.seeds.figures import SeedFacts, SourceFacts

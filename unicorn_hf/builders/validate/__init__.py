@@ -27,7 +27,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import file_sha256
 from unicorn_hf.core.schemas import instruction, pretrain
 from unicorn_hf.reading.errors import PARQUET_ERRORS, reading_parquet
-from unicorn_hf.reading.files import by_group
+from unicorn_hf.reading.parquet_rows import by_group
 from unicorn_hf.runtime.progress import Progress
 
 __all__ = ["Kind", "Problem", "Report", "validate_folder"]

@@ -41,7 +41,8 @@ class InFile(SeedSource):
         Raises:
             InputError: the file is missing, not Unicode text, of an unknown kind, or lacks the column.
         """
-        from unicorn_hf.reading.files import DataFile, leave_unread, rows, text_of
+        from unicorn_hf.reading.data_file import DataFile
+        from unicorn_hf.reading.files import leave_unread, rows, text_of
 
         self._check()
         path = self.file
