@@ -315,7 +315,7 @@ REFUSED = {
         "t.json",
         [{"prompt": "Q?", "output": DOG}],
         "no captions in t.json: 1 no_caption",
-        "values of 'output': not_read",
+        "values of 'output': 1",
     ),
     "conversations alone": Refused(
         "t.json", [{"id": 1, "messages": MESSAGES * 2}], "no captions in t.json: 1 no_caption", "with the same id"
