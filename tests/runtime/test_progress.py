@@ -68,10 +68,15 @@ def test_a_bar_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "150")
     with LiveProgress() as progress:
         tell(progress)
+        progress.start("encoding", 10_000, "images")
+        progress.known(24, 0)
+        progress.finish()
     shown = screen.getvalue()
     assert "captions" in shown
     assert "1,200/1,200" in shown
     assert "41 rejected" in shown
+    assert "24/24 " in shown.splitlines()[-1], "the total was a limit"
+    assert "left" not in shown.splitlines()[-1]
     assert "a [bold]word[/bold] aside" in shown, "messages are no mark-up"
 
 

@@ -50,7 +50,7 @@ def encoded(
     pictures: PictureSource, tower: ImageEncoder, progress: Progress
 ) -> Iterator[tuple[list[Picture], NDArray[np.float32]]]:
     """Yield the images in batches, each with its vectors: (images, dim), float32."""
-    progress.start("images", pictures.limit)
+    progress.start("encoding", pictures.limit, "images")
     iterator, done = iter(pictures), 0
     while batch := list(islice(iterator, 4 * BATCH_SIZE)):
         yield batch, tower.encode([picture.image for picture in batch])

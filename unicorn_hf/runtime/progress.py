@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from unicorn_hf.core.units import duration
@@ -86,17 +87,24 @@ class PlainProgress(_Counting):
 
 
 class LiveProgress(_Counting):
-    """One bar per stage (rich): rows, rate, time left, rejected."""
+    """One bar per stage (rich): rows, rate, rejected, time left. Where the terminal is narrow, the bar is."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, ProgressColumn, SpinnerColumn
         from rich.progress import Progress as Bars
+        from rich.table import Column
         from rich.text import Text
 
-        class Left(TimeRemainingColumn):
+        class Clock(ProgressColumn):
+            """The time left while it is known, else the time taken."""
+
+            max_refresh = 0.5  # The time left would flicker.
+
             def render(self, task: "Task") -> Text:
-                return Text("") if task.finished else Text.assemble("left ", super().render(task))
+                left = None if task.finished else task.time_remaining
+                told, seconds = ("", task.elapsed) if left is None else ("left ", left)
+                return Text(f"{told}{timedelta(seconds=int(seconds or 0))}")
 
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
@@ -105,8 +113,7 @@ class LiveProgress(_Counting):
             "{task.completed:>7,.0f}/{task.total:,.0f}",
             "[cyan]{task.fields[rate]}",
             "[yellow]{task.fields[rejected]}",
-            TimeElapsedColumn(),
-            Left(),
+            Clock(Column(no_wrap=True)),
             console=Console(stderr=True),
         )
 
@@ -133,14 +140,18 @@ class LiveProgress(_Counting):
         self._bars.console.print(visible_lines(message), highlight=False, markup=False)
 
     def finish(self) -> None:
+        # The total of some stages is a limit, which they do not reach.
+        self._total = min(self._kept or self._total, self._total)
+        self._bars.update(self._task, total=self._total)
         self._show(self._total)
         self._bars.stop_task(self._task)
 
     def _show(self, completed: int) -> None:
         seconds = time.monotonic() - self._started
+        rate = self._rows / seconds if seconds else 0.0
         self._bars.update(
             self._task,
             completed=min(completed, self._total),
-            rate=f"{self._rows / seconds:,.1f} rows/s" if self._rows and seconds else "",
+            rate=f"{rate:,.{0 if rate >= 100 else 1}f}/s" if rate else "",
             rejected=f"{self._rejected:,} rejected" if self._rejected else "",
         )
