@@ -855,7 +855,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
 
 
 def _show_result(result: "BuildResult", out: Path) -> None:
-    statistics, most = result.statistics, columns(elsewhere=_EXAMPLE_WIDTH) - 11
+    statistics, most = result.statistics, max(columns(elsewhere=_EXAMPLE_WIDTH), 40) - 11
     for name, rows in result.examples.items():
         click.secho(f"\n{name}", bold=True)
         for row in rows:

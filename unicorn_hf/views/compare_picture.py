@@ -45,13 +45,13 @@ def _figure(sets: Sequence[SetFigures]) -> "Figure":
         (tasks, "Tasks, share of conversations", mixes[0], _largest(mixes[0]), "{:.1f} %"),
         (domains, "Domains, share of captions", mixes[1], _largest(mixes[1]), "{:.1f} %"),
     ):
-        bars(axes, names, values, colours, form.format, size=7)
+        bars(axes, names, values, colours, form.format, size=7 if len(sets) <= 4 else 5)
         # Keep bars slim if there are few.
         axes.set_ylim(bottom=max(len(names), 3) - 0.5)
         _titled(axes, title)
     handles = lengths.get_legend_handles_labels()[0]
-    # A legend skips labels that start with an underscore.
-    labels = [f" {label(one.name)}" for one in sets]
+    # With the numbers of the tables, since names are cut.
+    labels = [f"{number} {label(one.name)}" for number, one in enumerate(sets, 1)]
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(sets)), frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
