@@ -1,4 +1,4 @@
-"""Puts a row of a built folder into README.md and docs/data.md: python scripts/readme_rows.py unicorn ID
+"""Puts a row of a built folder into docs/data.md: python scripts/readme_rows.py unicorn ID
 
 The row of that id is taken from each config.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "data.md")
+PAGE = ROOT / "docs" / "data.md"
 BLOCK = re.compile(r"(<!-- row (\w+): .*? -->\n).*?(<!-- /row -->)", re.DOTALL)
 
 
@@ -23,10 +23,7 @@ def example(folder: Path, config: str, name: str) -> str:
 
 
 def main(folder: Path, name: str) -> None:
-    for page in PAGES:
-        page.write_text(
-            BLOCK.sub(lambda found: f"{found[1]}{example(folder, found[2], name)}{found[3]}", page.read_text())
-        )
+    PAGE.write_text(BLOCK.sub(lambda found: f"{found[1]}{example(folder, found[2], name)}{found[3]}", PAGE.read_text()))
 
 
 if __name__ == "__main__":
