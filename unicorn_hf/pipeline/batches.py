@@ -201,7 +201,7 @@ class Batches:
     def _runs(self, entry: BatchEntry, batch: Batch) -> None:
         created = entry.created or datetime.now(UTC)
         self._set(entry, state="running", batch=batch.id, told=batch.status, created=created)
-        self._progress.note(f"batch {entry.name}: {entry.num_requests:,} requests are with the server ({batch.id})")
+        self._progress.note(f"batch {entry.name}: {entry.num_requests:,} requests submitted ({batch.id})")
 
     def _set(self, entry: BatchEntry, **facts: object) -> None:
         """Change facts of an entry, and write it if they differ."""
@@ -255,11 +255,11 @@ class Batches:
             return
         if entry.num_requests == 1:
             raise RunError(
-                "the provider's quota of queued tokens has no place for a single request",
+                "the provider's quota of queued tokens is too small for a single request",
                 f"Raise the quota, or wait until your other batches have ended. {_KEPT}",
             )
         self._progress.note(
-            f"batch {entry.name}: its {entry.num_requests:,} requests exceed the provider's quota; they are divided"
+            f"batch {entry.name}: its {entry.num_requests:,} requests exceed the provider's quota; dividing them"
         )
         self._in_flight -= requests_in(self._folder.requests(entry)).keys()
         self._set(entry, state="split", batch="", num_refused=num_refused)
@@ -312,12 +312,12 @@ class Batches:
             return {name: self._server.content(file) for name, file in batch.files.items()}
         except GoneError as failure:
             if not entry.file:
-                self._progress.note(f"batch {entry.name}: its files are gone, and its requests are asked again")
+                self._progress.note(f"batch {entry.name}: its files no longer exist; sending its requests again")
                 return {}
             raise RunError(
                 f"the server does not give the files of batch {batch.id}: {failure}",
-                f"If the provider has deleted them, delete {self._folder.path_of(entry)} and run the command again: the"
-                " requests are then asked again, and paid again.",
+                f"If the provider has deleted them, delete {self._folder.path_of(entry)} and run the command again: it"
+                " sends the requests again, and you pay for them again.",
             ) from None
 
     def _end(self, entry: BatchEntry, batch: Batch, found: Outcome, keys: Sequence[str]) -> None:
@@ -333,7 +333,7 @@ class Batches:
         bound = self._engine.retries + 1
         given_up = {key for key in unanswered if self._tries[key] % bound == 0}
         self._given_up |= given_up
-        again = f", {len(unanswered) - len(given_up):,} to ask again" if unanswered else ""
+        again = f", {len(unanswered) - len(given_up):,} to send again" if unanswered else ""
         lost = f", {len(given_up):,} given up" if given_up else ""
         answered = f"{entry.num_answered:,} of {entry.num_requests:,} answered"
         self._progress.note(f"batch {entry.name}: {batch.status}, {answered}{again}{lost}")
