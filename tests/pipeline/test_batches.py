@@ -167,7 +167,7 @@ def test_requests_are_asked_again_only_where_the_user_says_that_their_answers_ar
         for entry in batches_in(tmp_path / "unicorn.work"):
             (path,) = (tmp_path / "unicorn.work" / "batches").rglob(f"{entry.name}.json")
             path.unlink()
-        assert "paid again" in caught.value.advice
+        assert "pay for them again" in caught.value.advice
         build(mine, tmp_path / "unicorn")
         assert set(api.paid.values()) == {2}
 
@@ -303,7 +303,7 @@ def test_what_a_server_does_not_do_is_told(tmp_path: Path, request_of: str, repl
         with pytest.raises(RunError) as caught:
             build(recipe(tmp_path, api), tmp_path / "unicorn")
         assert told in str(caught.value)
-        assert "paid again" not in caught.value.advice
+        assert "pay for them again" not in caught.value.advice
         api.changes = lambda request, usual: usual
         build(recipe(tmp_path, api), tmp_path / "unicorn")
         check(tmp_path / "unicorn", api)
