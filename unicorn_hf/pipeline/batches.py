@@ -21,7 +21,7 @@ from unicorn_hf.core.generation import Request, estimate_tokens
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.generators.batch_lines import Outcome, line_of, read_answers, requests_in
 from unicorn_hf.engines.generators.batch_server import Batch, BatchServer, GoneError, QueueFullError, UncertainError
-from unicorn_hf.engines.generators.replies import FinalError, NoReplyError
+from unicorn_hf.engines.generators.failures import FinalError, NoReplyError
 from unicorn_hf.pipeline.collecting import jobs_that_wait
 from unicorn_hf.runtime.answers import store_at
 from unicorn_hf.runtime.batches import BatchEntry, BatchFolder

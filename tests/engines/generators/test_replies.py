@@ -9,14 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unicorn_hf.engines import EndpointEngine
-from unicorn_hf.engines.generators.replies import (
-    FinalError,
-    PassingError,
-    Reply,
-    connection_advice,
-    read_models,
-    read_reply,
-)
+from unicorn_hf.engines.generators.completions import Reply
+from unicorn_hf.engines.generators.failures import FinalError, PassingError
+from unicorn_hf.engines.generators.replies import read_models, read_reply
+from unicorn_hf.engines.generators.wordings import connection_advice
 
 ENGINE = EndpointEngine(kind="endpoint", base_url="http://host:8000/v1", model="org/m")
 ASKED = {"messages": [{"role": "user", "content": "Describe a dog on a beach, please."}], "max_tokens": 512}

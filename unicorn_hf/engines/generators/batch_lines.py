@@ -11,15 +11,10 @@ from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.engines.endpoint import ServedModel
 from unicorn_hf.engines.generators.bodies import chat_body
-from unicorn_hf.engines.generators.replies import (
-    MOST_REFUSALS,
-    FinalError,
-    NoReplyError,
-    PassingError,
-    Reply,
-    read_reply,
-    shown,
-)
+from unicorn_hf.engines.generators.completions import Reply
+from unicorn_hf.engines.generators.failures import FinalError, NoReplyError, PassingError
+from unicorn_hf.engines.generators.replies import MOST_REFUSALS, read_reply
+from unicorn_hf.engines.generators.values import shown
 
 URL = "/v1/chat/completions"
 _KEY = re.compile(r"[0-9a-f]{16}")

@@ -13,8 +13,10 @@ from urllib.parse import urljoin
 
 from unicorn_hf.engines.batch import BatchEngine
 from unicorn_hf.engines.generators.batch_lines import URL
-from unicorn_hf.engines.generators.replies import FinalError, NoReplyError, PassingError, number_in, read_result, shown
+from unicorn_hf.engines.generators.failures import FinalError, NoReplyError, PassingError
+from unicorn_hf.engines.generators.replies import read_result
 from unicorn_hf.engines.generators.servers import Server
+from unicorn_hf.engines.generators.values import number_in, shown
 
 NAME = "unicorn_hf"
 """The key of a batch's metadata that holds our name for it."""

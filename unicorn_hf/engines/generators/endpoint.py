@@ -23,17 +23,11 @@ from unicorn_hf.core.generation import Answer, Request
 from unicorn_hf.core.recipe import Sampling
 from unicorn_hf.engines.endpoint import EndpointEngine
 from unicorn_hf.engines.generators.bodies import chat_body
-from unicorn_hf.engines.generators.replies import (
-    MOST_REFUSALS,
-    NOT_THERE,
-    FinalError,
-    NoReplyError,
-    PassingError,
-    Reply,
-    read_models,
-    read_reply,
-)
+from unicorn_hf.engines.generators.completions import Reply
+from unicorn_hf.engines.generators.failures import FinalError, NoReplyError, PassingError
+from unicorn_hf.engines.generators.replies import MOST_REFUSALS, read_models, read_reply
 from unicorn_hf.engines.generators.servers import Server, backoff
+from unicorn_hf.engines.generators.wordings import NOT_THERE
 
 _LEAST_FAILURES = 3
 _CHECK_RETRIES, _CHECK_AGAIN_S = 3, 0.2

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.http import proxy_for, proxy_problem
 from unicorn_hf.engines.endpoint import api_key
-from unicorn_hf.engines.generators.replies import NOT_THERE, PassingError, connection_advice, shown
+from unicorn_hf.engines.generators.failures import PassingError
+from unicorn_hf.engines.generators.values import shown
+from unicorn_hf.engines.generators.wordings import NOT_THERE, connection_advice
 
 if TYPE_CHECKING:
     import aiohttp
