@@ -356,7 +356,7 @@ def test_what_is_no_answer_to_requests_of_the_recipe_is_told(tmp_path: Path, mon
     answers.write_text("\n".join([*lines[:30], lines[30][:40], '{"custom_id": "other", "response": null}']))
     shown = run("requests", "collect", mine, "--file", answers, "--file", answers)
     assert "30 new answers, 30 stored before" in shown
-    assert "2 lines belong to no request" in shown
+    assert "belong to no request of unicorn-hf: 2" in shown
     planned = plan(load_recipe(mine, {"engine.model": "other"}), tmp_path / "unicorn")
     with pytest.raises(InputError, match="the model m answered, but the recipe names other"):
         collect_answers(planned, [answers])
