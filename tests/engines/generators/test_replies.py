@@ -408,6 +408,11 @@ def test_advice_names_what_helps(case: str) -> None:
 
 FINAL = {
     "401": (401, {"error": {"message": "Incorrect API key"}}, "UNICORN_HF_API_KEY"),
+    "bad key, Google": (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}], "UNICORN_HF_API_KEY"),
+    "bad key, xAI": (400, {"error": "Incorrect API key provided: x***y."}, "UNICORN_HF_API_KEY"),
+    "no funds, LiteLLM": (400, {"error": {"type": "budget_exceeded", "message": "Budget has been exceeded! Max budget: 10"}}, "account"),
+    "no funds, Fireworks": (412, {"error": "Account x is suspended, possibly due to the monthly limit"}, "account"),
+    "model, Azure": (404, {"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}, "--llm"),
     "402": (402, {"error": {"message": "Insufficient credits"}}, "account"),
     "no quota": (429, {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}, "account"),
     "no funds, OpenAI": (400, {"error": {"code": "billing_hard_limit_reached", "message": "Billing hard limit has been reached"}}, "account"),

@@ -24,6 +24,7 @@ from unicorn_hf.engines.generators.wordings import (
     NO_SUCH_MODEL,
     NOT_ALLOWED,
     OF_THE_ACCOUNT,
+    REFUSED_KEY,
     REFUSES_ALL,
     TOO_LARGE_TO_EVER_PASS,
     TOO_LONG,
@@ -38,9 +39,9 @@ _SETTLING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 406, 407, 410, 411
 """A retry changes nothing. After any other status the request is retried, except after a 500 whose words settle it."""
 _MOST_MODELS = 8
 _NAMED_STATUSES = (
-    (429, r"rate.?limit|too.?many.?requests"),
-    (401, r"authentication_error|unauthorized|invalid.?api.?key"),
-    (400, r"invalid_request|bad_?request|validation"),
+    (429, re.compile(r"rate.?limit|too.?many.?requests", re.IGNORECASE)),
+    (401, re.compile(r"authentication_error|unauthorized", re.IGNORECASE)),
+    (400, re.compile(r"invalid_request|bad_?request|validation", re.IGNORECASE)),
 )
 """For an error without a status inside a reply of status 200."""
 _HTML = re.compile(r"<style.*?</style>|<script.*?</script>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -114,7 +115,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, engine: Serve
             shown(f"it redirects (status {status}{f', to {_without_query(to)}' if to else ''})"),
             "Set --base-url to the address of the API.",
         )
-    if status == 401:
+    if status == 401 or REFUSED_KEY.search(words):
         raise FinalError(f"it refuses the request ({said})", BAD_KEY)
     if status == 402 or NO_FUNDS.search(words):
         raise FinalError(f"it refuses the request ({said})", "Check the account's balance and quota.")
@@ -221,7 +222,7 @@ def _status_in(error: object) -> int:
         if re.fullmatch(r"[45]\d\d", code := str(fields.get(name))):
             return int(code)
     words = _words(error)
-    return next((status for status, named in _NAMED_STATUSES if re.search(named, words, re.IGNORECASE)), 500)
+    return next((status for status, named in _NAMED_STATUSES if named.search(words)), 500)
 
 
 def _words(value: object) -> str:

@@ -33,14 +33,21 @@ MODERATED = re.compile(
 OF_THE_ACCOUNT = re.compile(r"\b(?:account|organi[sz]ation|api[ _-]?key|token|ip address|region|country)\b", re.I)
 NO_FUNDS = re.compile(
     r"insufficient_quota|current_quota_error|insufficient.{0,12}(?:balance|credit|fund)|billing[ _]hard[ _]limit"
-    r"|credit balance|spending limit|arrearage|account .{0,30}(?:suspended|good standing)|欠费|余额不足",
+    r"|credit balance|spending limit|budget.{0,12}exceeded|free tier .{0,30}exhausted|arrearage"
+    r"|account .{0,30}(?:suspended|good standing)|欠费|余额不足",
     re.IGNORECASE,
 )
 """Not `exceeded your current quota` alone, which Google's servers say of requests per minute."""
+REFUSED_KEY = re.compile(
+    r"(?:invalid|incorrect|expired|unknown|missing)[ _-]api[ _-]?key"
+    r"|api[ _-]?key.{0,20}\b(?:not valid|invalid|expired)\b",
+    re.IGNORECASE,
+)
+"""Some servers say it with 400."""
 NO_SUCH_MODEL = re.compile(
     r"model_not_found|(?:unknown|invalid|no such) model|no model named|not a valid model|no endpoints found"
-    r"|models?\b[^.]{0,100}(?:not found|(?:does|do) not exist|doesn['’]t exist|not available|not loaded"
-    r"|decommissioned|no longer (?:supported|available))",
+    r"|模型不存在|(?:models?|deployment)\b[^.]{0,100}(?:not (?:found|available|loaded)|(?:does|do) not exist"
+    r"|doesn['’]t exist|decommissioned|no longer (?:supported|available))",
     re.IGNORECASE,
 )
 
