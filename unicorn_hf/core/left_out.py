@@ -9,6 +9,7 @@ from unicorn_hf.core.figures import Figures
 _MAX_EXAMPLE = 120
 _MOST_CHARS = 1000
 _MOST_LINES = 10
+NAME_ANOTHER = "Name a file with at least one text."
 _MAX_KINDS = 100
 """A bound, because objects may have as many different keys as there are rows."""
 
@@ -33,7 +34,8 @@ class LeftOut(Figures):
 def nothing_kept(told: str, left_out: Sequence[LeftOut]) -> InputError:
     """The error of files of which nothing is kept: `told`, how much was skipped, and each kind with its example."""
     counts = ", ".join(f"{each.num:,} {each.reason}" for each in left_out if each.reason != "not_read")
-    return InputError(f"{told}: {counts or 'the files are empty'}", "\n".join(map(str, left_out[:_MOST_LINES])))
+    advice = "\n".join(map(str, left_out[:_MOST_LINES])) or NAME_ANOTHER
+    return InputError(f"{told}: {counts or 'the files are empty'}", advice)
 
 
 class ReadingNotes:

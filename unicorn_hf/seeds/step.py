@@ -15,7 +15,7 @@ from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.fingerprint import fingerprint
 from unicorn_hf.core.ids import stable_int
 from unicorn_hf.core.language import foreign
-from unicorn_hf.core.left_out import LeftOut, ReadingNotes, nothing_kept
+from unicorn_hf.core.left_out import NAME_ANOTHER, LeftOut, ReadingNotes, nothing_kept
 from unicorn_hf.core.recipe import Recipe, Seeds
 from unicorn_hf.core.schemas import SEEDS
 from unicorn_hf.runtime.files import read_table, rows_table, write_table
@@ -100,7 +100,7 @@ def check_sources(config: Seeds, languages: Sequence[str]) -> None:
             continue
         first = list(islice(source.read(0, ReadingNotes()), 1 if config.languages else SAMPLE))
         if not first:
-            raise InputError(f"no seeds in {source.place}: it is empty")
+            raise InputError(f"no seeds in {source.place}: it is empty", NAME_ANOTHER)
         if not config.languages:
             check_seed_language(source.place, map(normalise, first), languages)
 
