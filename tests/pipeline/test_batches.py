@@ -333,7 +333,7 @@ def test_requests_go_out_as_a_file_and_answers_come_in(tmp_path: Path, monkeypat
     mine = write_recipe(tmp_path)
     file = tmp_path / "requests.jsonl"
     num_requests = []
-    while "requests: " in run("requests", "export", mine, "--file", file):
+    while "Store their answers" in run("requests", "export", mine, "--file", file):
         num_requests.append(len(file.read_text().splitlines()))
         store_at.cache_clear()
         found = json.loads(run("requests", "collect", mine, "--file", answers_of(file), "--json"))
