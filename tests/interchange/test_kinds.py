@@ -159,6 +159,14 @@ def test_one_bad_byte_among_good_lines(third: str, advice: str, tmp_path: Path) 
     assert raised.value.advice.startswith(advice)
 
 
+@pytest.mark.parametrize(
+    "text", ["Parents walk.", "PARENTS WALK.", "Pk here.", "{a} b", "[a] b", "<b> c", "Arrow1 up."]
+)
+def test_texts_that_begin_like_another_kind_are_texts(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "t.txt", f"{text}\n")
+    assert [row["caption"] for row in captions(imported(tmp_path, path))] == [text]
+
+
 @dataclass
 class Refused:
     name: str
@@ -212,9 +220,13 @@ REFUSED = {
     "a database": Refused("t.csv", b"SQLite format 3\0" + bytes(90), "an SQLite database", "CSV"),
     "zero bytes": Refused("t.csv", b"\x93\0\0\0" * 99, "many of its bytes are zero", "UTF-8"),
     "a spreadsheet": Refused("t.csv", b"PK\x03\x04xx", "a zip archive or a spreadsheet, not a .csv file", "CSV"),
-    "gzip": Refused("t.jsonl", b"\x1f\x8b\x08xx", "it is a gzip archive, not a .jsonl file", "gunzip t.jsonl"),
+    "gzip": Refused(
+        "t.jsonl", b"\x1f\x8b\x08xx", "it is a gzip archive, not a .jsonl file", "gunzip < t.jsonl > t-unpacked.jsonl"
+    ),
     "an unknown suffix": Refused("t.xlsx", b"PK\x03\x04", "unknown kind of file; it is a zip archive or", "as CSV"),
-    "a compressed shard": Refused("t.tar.gz", b"\x1f\x8b\x08", "unknown kind of file; it is a gzip", "gunzip t.tar.gz"),
+    "a compressed shard": Refused(
+        "t.tar.gz", b"\x1f\x8b\x08", "unknown kind of file; it is a gzip", "gunzip < t.tar.gz > t.tar"
+    ),
     "cut within a character": Refused(
         "t.txt", "Un café\nUn caf".encode() + b"\xc3", "line 2: not UTF-8 (byte 0xc3 in column 7)", "truncated within"
     ),

@@ -11,7 +11,8 @@ from unicorn_hf.core.errors import InputError
 
 READABLE = "Make it readable for the user who runs this command."
 _HEAD_BYTES = 1 << 10
-_UNPACK = "Unpack it first: {} {{}}"
+_UNPACK = "Unpack it first: {} < {{name}} > {{new}}"
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
 _SAVE_AS_TEXT = "Save it as UTF-8 text, e.g. as CSV."
 _TO_PARQUET = "Convert it to a .parquet file."
 _RENAME = "Rename it to {}."
@@ -23,13 +24,13 @@ class _Kind:
     beginning: re.Pattern[bytes]
     name: str
     advice: str
-    """`{}` is the file's name, quoted for a shell."""
+    """`{name}` is the file's name, and `{new}` that of an unpacked one, quoted for a shell."""
     suffixes: tuple[str, ...] = ()
     """Of files that may begin like this."""
 
 
 def _kind(beginning: bytes, name: str, advice: str, *suffixes: str) -> _Kind:
-    return _Kind(re.compile(beginning, re.IGNORECASE), name, advice, suffixes)
+    return _Kind(re.compile(beginning), name, advice, suffixes)
 
 
 _KINDS = (
@@ -39,7 +40,7 @@ _KINDS = (
         "The file itself is not downloaded yet. Run: git lfs pull",
     ),
     _kind(
-        rb"\s*<(!doctype html|html)",
+        rb"\s*<(?i:!doctype html|html)",
         "a web page",
         "Download the file itself. It may need a login; on the Hub its address contains /resolve/, not /blob/.",
     ),
@@ -50,7 +51,7 @@ _KINDS = (
     _kind(
         rb"PK\x03\x04",
         "a zip archive or a spreadsheet",
-        f"{_UNPACK.format('unzip')}. A spreadsheet: {_SAVE_AS_TEXT}",
+        f"Unpack it first: unzip {{name}}. A spreadsheet: {_SAVE_AS_TEXT}",
         ".json.zip",
     ),
     _kind(rb"\xd0\xcf\x11\xe0", "an old spreadsheet or document", _SAVE_AS_TEXT),
@@ -60,8 +61,8 @@ _KINDS = (
     _kind(rb"SQLite format 3", "an SQLite database", "Export its table as CSV."),
     _kind(rb"PAR1", "a Parquet file", _RENAME.format(".parquet"), ".parquet"),
     _kind(rb"\x80[\x02-\x05]", "a pickle", "Pickles are never read: they can run code."),
-    _kind(rb"PARE", "an encrypted Parquet file", "Decrypt it first."),
-    _kind(rb"ARROW1|\xff{4}.{3}\0", "an Arrow file", _TO_PARQUET),
+    _kind(rb"PARE[^A-Za-z]", "an encrypted Parquet file", "Decrypt it first."),
+    _kind(rb"ARROW1\0|\xff{4}.{3}\0", "an Arrow file", _TO_PARQUET),
     _kind(rb"(?s:.{257})ustar", "a tar archive", _RENAME.format(".tar"), ".tar"),
     _kind(rb'\s*(\[\s*)?\{\s*"|\s*\[\s*"', "JSON", _RENAME.format(".json"), *_JSON),
 )
@@ -90,17 +91,20 @@ def check_file(path: Path, missing: str, suffix: str, suffixes: Sequence[str]) -
         raise InputError(f"{path}: {error.strerror}", READABLE) from error
     if suffix not in suffixes:
         found = f"; it is {kind.name}" if kind else ""
-        advice = [kind.advice.format(shlex.quote(path.name))] if kind else []
-        raise InputError(
-            f"{path}: unknown kind of file{found}", " ".join([f"Use one of {', '.join(suffixes)}.", *advice])
-        )
+        advice = f" {_advice(kind, path)}" if kind else ""
+        raise InputError(f"{path}: unknown kind of file{found}", f"Use one of {', '.join(suffixes)}.{advice}")
 
 
 def refuse_another_kind(stream: IO[bytes], name: str, path: Path, suffix: str) -> None:
     """Raise an `InputError`, which calls the file `name`, if its content does not belong to its suffix."""
     kind = _kind_of(stream)
     if kind and suffix not in kind.suffixes:
-        raise InputError(f"{name}: it is {kind.name}, not a {suffix} file", kind.advice.format(shlex.quote(path.name)))
+        raise InputError(f"{name}: it is {kind.name}, not a {suffix} file", _advice(kind, path))
+
+
+def _advice(kind: _Kind, path: Path) -> str:
+    new = path.stem if path.suffix.lower() in _PACKED else f"{path.stem}-unpacked{path.suffix}"
+    return kind.advice.format(name=shlex.quote(path.name), new=shlex.quote(new))
 
 
 def _kind_of(stream: IO[bytes]) -> _Kind | None:
