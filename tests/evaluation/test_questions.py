@@ -1,6 +1,8 @@
 """Questions are read from labelled pictures, from one's own tables, and from benchmarks in their published forms."""
 
 import csv
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,32 @@ def test_a_short_answer_is_compared_without_articles_and_punctuation(tmp_path: P
 def test_an_answer_that_is_no_option_is_named(answer: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"one\.png, question 0: "):
         table(tmp_path, {"file_name": "one.png", "question": "What?", "options": "a cat|a dog", "answer": answer})
+
+
+SCIENCE: dict[str, Any] = {"question": "Q", "hint": "", "subject": "s", "choices": ["a", "b"], "answer": 0}
+BENCH: dict[str, Any] = {"question": "Q", "answer": "A", "index": 1, "A": "a", "B": "b", "category": "c"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Q", "answer": "A", "options": "[" * 100_000},
+        {"question": "Q", "answer": "a", "options": ["a", " "]},
+        SCIENCE | {"answer": 7},
+        SCIENCE | {"answer": -1},
+        SCIENCE | {"answer": math.inf},
+        SCIENCE | {"choices": list(map(str, range(40)))},
+        SCIENCE | {"choices": 5},
+        BENCH | {"answer": "D"},
+        BENCH | {"index": math.inf},
+    ],
+    ids=lambda row: str(row)[:60],
+)
+def test_a_question_of_another_form_is_named(row: dict[str, Any], tmp_path: Path) -> None:
+    GREY.save(tmp_path / "one.png")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "one.png", **row}))
+    with pytest.raises(InputError, match=r"one\.png, question 0: "):
+        asked(tmp_path)
 
 
 # -- Benchmarks -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.evaluation import scoring
 from unicorn_hf.evaluation.questions import Question
 
@@ -16,6 +17,11 @@ def question(answer: str = "a", *, group: str = "", unit: str = "one", kind: str
 def test_options_with_the_same_highest_score_share_it() -> None:
     scores = [np.array([[1.0, 2.0]]), np.array([[2.0, 2.0]]), np.array([[0.0, 0.0, 0.0, -1.0]])]
     assert scoring.chosen_rightly(scores, [1, 0, 2]).tolist() == [[1.0, 0.5, 1 / 3]]
+
+
+def test_what_is_no_number_is_no_score() -> None:
+    with pytest.raises(InputError, match="an option has no likelihood"):
+        scoring.chosen_rightly([np.array([[0.5, np.nan]])], [0])
 
 
 def test_a_group_is_as_right_as_its_least_right_question() -> None:

@@ -62,11 +62,23 @@ def _of(picture: Picture, labels: Sequence[str]) -> Iterator[Question]:
         form = next((form for columns, form in _FORMATS if columns <= row.keys()), None)
         if form:
             try:
-                yield form(row, picture.name)
-            except (ValueError, KeyError, TypeError) as error:
+                yield _checked(form(row, picture.name))
+            except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
                 raise InputError(f"{picture.name}, question {number}: {error}") from error
     if label := _label(picture):
         yield _labelled(label, labels, picture.name)
+
+
+def _checked(question: Question) -> Question:
+    """
+    Raises:
+        ValueError: an option is empty, or the answer is none of the options.
+    """
+    if not all(option.strip() for option in question.options):
+        raise ValueError("an option is empty")
+    if question.right is not None and not 0 <= question.right < len(question.options):
+        raise ValueError(f"the answer {question.right} is none of the {len(question.options)} options")
+    return question
 
 
 # -- Labels -----------------------------------------------------------------------------------------------------------
@@ -150,7 +162,7 @@ def yes_or_no(reply: str) -> str:
 
 def _science_qa(row: Row, name: str) -> Question:
     """2209.09513, as lmms-eval asks it; rows without an image are left out."""
-    hint, options = row["hint"], tuple(row["choices"])
+    hint, options = row["hint"], tuple(map(str, row["choices"]))
     asked = [*([f"Context: {hint}"] if hint else []), row["question"], *lettered(options), f"{_LETTER}."]
     return _by_letter("\n".join(asked), int(row["answer"]), options, str(row["subject"]), "", name)
 
@@ -174,6 +186,8 @@ def _mm_star(row: Row, name: str) -> Question:
 
 
 def _by_letter(text: str, right: int, options: tuple[str, ...], kind: str, group: str, unit: str) -> Question:
+    if len(options) > len(string.ascii_uppercase):
+        raise ValueError(f"{len(options)} options have no letters")
     answers, read = (string.ascii_uppercase[right],), partial(letter_of, options=options)
     return Question(text, answers, options, right, read=read, kind=kind, group=group, unit=unit)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unicorn_hf.core.errors import InputError
 from unicorn_hf.evaluation.questions import Question
 
 NUM_BOOTSTRAPS = 2000
@@ -19,9 +20,14 @@ def chosen_rightly(scores: Sequence[Shares], right: Sequence[int]) -> Shares:
     Args:
         scores: of each question's options: (seeds, options).
         right: the number of the right one.
+
+    Raises:
+        InputError: a score is no number.
     """
     columns = []
     for found, number in zip(scores, right, strict=True):
+        if np.isnan(found).any():
+            raise InputError("an option has no likelihood", "Weights or vectors hold values that are no numbers.")
         is_best = found == found.max(axis=1, keepdims=True)
         columns.append(is_best[:, number] / is_best.sum(axis=1))
     return np.stack(columns, axis=1)

@@ -1,8 +1,8 @@
 """Compute the statistics of the image side, from images that need not be related to the texts."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from unicorn_hf.representations.transfer_file import ImageStatistics, encoder_id
 from unicorn_hf.runtime.progress import Progress
 
 BATCH_SIZE = 64
+_MOST_PIXELS = 1 << 29
+"""Of the images that are in memory at once, without the last one: 3 bytes each."""
 
 
 def calibrate(
@@ -51,9 +53,22 @@ def encoded(
 ) -> Iterator[tuple[list[Picture], NDArray[np.float32]]]:
     """Yield the images in batches, each with its vectors: (images, dim), float32."""
     progress.start("encoding", pictures.limit, "images")
-    iterator, done = iter(pictures), 0
-    while batch := list(islice(iterator, 4 * BATCH_SIZE)):
+    done = 0
+    for batch in _batches(pictures):
         yield batch, tower.encode([picture.image for picture in batch])
         done += len(batch)
         progress.known(done, 0)
     progress.finish()
+
+
+def _batches(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
+    batch: list[Picture] = []
+    num_pixels = 0
+    for picture in pictures:
+        batch.append(picture)
+        num_pixels += math.prod(picture.image.size)
+        if len(batch) == 4 * BATCH_SIZE or num_pixels > _MOST_PIXELS:
+            yield batch
+            batch, num_pixels = [], 0
+    if batch:
+        yield batch

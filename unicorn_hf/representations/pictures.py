@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""Those of the suffixes. Pillow finds a format by the content: for PostScript, it would start another program."""
 _TEXT_COLUMNS = ("text", "caption", "label")
 _SHUFFLED = 1000
 
@@ -68,19 +71,13 @@ class PictureSource:
         yield from chain([first], pictures)
 
     def _of_files(self, folder: Path, files: list[Path]) -> Iterator[Picture]:
-        from PIL import Image, UnidentifiedImageError
-
         said = _rows(folder)
         column = next((name for name in _TEXT_COLUMNS for rows in said.values() if name in rows[0]), None)
         for path in files:
             name = path.relative_to(folder).as_posix()
             rows = tuple(said.get(name, ()))
-            text = next((row[column] for row in rows if column and row.get(column)), None)
-            try:
-                with Image.open(path) as image:
-                    yield Picture(name, on_white(image), text, rows)
-            except (UnidentifiedImageError, OSError) as error:
-                raise InputError(f"{path} cannot be read as an image: {error}") from None
+            text = next((str(row[column]) for row in rows if column and row.get(column)), None)
+            yield Picture(name, _read(path, path), text, rows)
 
     def _of_dataset(self) -> Iterator[Picture]:
         import datasets
@@ -99,24 +96,30 @@ class PictureSource:
             for number, row in enumerate(data):
                 if row[column] is None:
                     continue
-                image = features[column].decode_example(self._own(row.pop(column), number))
+                name, content = f"row {number}", self._content(row.pop(column), number)
                 said = {name: _named(value, features[name]) for name, value in row.items()}
-                yield Picture(f"row {number}", on_white(image), row[text] if text else None, (said,))
+                yield Picture(name, _read(BytesIO(content), name, turned=True), row[text] if text else None, (said,))
         except (FileNotFoundError, ValueError) as error:
             raise InputError(f"{self.path} is neither a folder with images nor a data set: {error}") from None
         except (OSError, RuntimeError) as error:
             raise RunError(f"the images of {self.path} cannot be read: {error}") from None
 
-    def _own(self, value: dict[str, Any], number: int) -> dict[str, Any]:
-        """An image's bytes, or its path in the data set.
-
-        Raises:
-            InputError: it is outside the data set: opening it could be an attack.
+    def _content(self, value: dict[str, Any], number: int) -> bytes:
         """
+        Raises:
+            InputError: the image is outside the data set: opening it could be an attack.
+        """
+        if (content := value.get("bytes")) is not None:
+            return bytes(content)
         path, folder = str(value.get("path") or ""), Path(self.path).expanduser()
         is_local = path and folder.is_dir() and Path(path).resolve().is_relative_to(folder.resolve())
-        if value.get("bytes") is not None or is_local or path.startswith(f"hf://datasets/{self.path}@"):
-            return value
+        if is_local:
+            return Path(path).read_bytes()
+        if path.startswith(f"hf://datasets/{self.path}@"):
+            import fsspec
+
+            with fsspec.open(path, "rb") as file:
+                return bytes(file.read())
         raise InputError(f"{self.path}, row {number}: the image is not in the data set, but at {path!r}")
 
 
@@ -137,6 +140,21 @@ def on_white(image: "Image") -> "Image":
     return Image.alpha_composite(white, clear).convert("RGB")
 
 
+def _read(file: Path | BytesIO, name: str | Path, *, turned: bool = False) -> "Image":
+    """The image in RGB, `turned` by its EXIF orientation, as `datasets` turns it.
+
+    Raises:
+        InputError: it cannot be read, or is too large.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            return on_white(ImageOps.exif_transpose(image) if turned else image)
+    except Exception as error:  # noqa: BLE001 - Pillow raises errors of any type
+        raise InputError(f"{name} cannot be read as an image: {error}") from None
+
+
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
@@ -145,18 +163,18 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
+    rows: list[Any] = []
     try:
         if (path := folder / "metadata.csv").is_file():
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
         elif (path := folder / "metadata.jsonl").is_file():
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise InputError(f"{path}: {error}") from None
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if name := row.pop("file_name", None):
+        if isinstance(row, dict) and isinstance(name := row.pop("file_name", None), str):
             found[name].append(row)
     return found
 
