@@ -11,7 +11,8 @@ from unicorn_hf.core.generation import Answer, Message, Request
 from unicorn_hf.core.recipe import Price, Sampling
 from unicorn_hf.engines import BatchEngine
 from unicorn_hf.engines.endpoint import BASE_URL
-from unicorn_hf.engines.generators.batch_lines import MOST_REFUSALS, line_of, read_answers, requests_in
+from unicorn_hf.engines.generators.batch_lines import MOST_REFUSALS, line_of, models_in, read_answers, requests_in
+from unicorn_hf.engines.generators.batch_server import Batch
 
 ENGINE = BatchEngine(kind="batch", base_url="http://127.0.0.1:1/v1", model="m", extra_body={"a": 1})
 
@@ -110,6 +111,37 @@ def test_a_wrong_model_is_the_fault_of_all() -> None:
     found = read_answers(files, asked, ENGINE, set())
     assert found.at_fault
     assert "--llm" in found.at_fault[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"custom_id": ' + b"[" * 100_000,
+        b'{"custom_id": "%s", "response": [1]}',
+        b'{"custom_id": "%s", "response": "\\ud800"}',
+        b'{"custom_id": "%s", "response": {"status_code": 200, "body": "\\ud800"}}',
+        b'{"custom_id": "%s", "response": {"status_code": 400, "body": ' + b"[" * 900 + b"]" * 900 + b"}}",
+        b'{"custom_id": "%s", "response": {"status_code": 1e999, "body": {"model": "\\ud800", "usage": [NaN]}}}',
+        b'{"custom_id": "%s", "error": {"code": "\\ud800", "message": "\\ud800"}}',
+    ],
+    ids=range(7),
+)
+def test_a_line_of_another_form_is_no_answer(line: bytes) -> None:
+    key = next(iter(bodies(1)))
+    content = line.replace(b"%s", key.encode())
+    found = read_answers({"output": content}, bodies(1), ENGINE, set())
+    assert not found.answers
+    assert "".join(found.unanswered.values()).encode() is not None
+    assert models_in(content) <= {"\ud800"}
+
+
+@pytest.mark.parametrize("count", ["many", float("inf"), [1], -5, True, None])
+def test_a_batch_of_another_form_is_read(count: object) -> None:
+    told = {"id": {"\ud800": 1}, "status": "\ud800", "output_file_id": 5, "errors": {"data": [5]}, "metadata": [1]}
+    batch = Batch({**told, "request_counts": {"completed": count, "failed": 3}})
+    assert batch.num_completed in (0, 1)
+    assert (batch.num_failed, batch.status, batch.files, batch.name) == (3, "\ufffd", {"output": "5"}, "")
+    assert batch.id.encode()
 
 
 def test_a_batch_costs_its_rate() -> None:

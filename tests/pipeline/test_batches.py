@@ -1,5 +1,6 @@
 """A build by batches: complete, and nothing is paid twice, whatever fails and whenever it is killed."""
 
+import itertools
 import json
 import random
 import re
@@ -218,6 +219,37 @@ def test_a_lost_creation_without_a_list_is_left_to_the_user(tmp_path: Path) -> N
                 build(recipe(tmp_path, api), tmp_path / "unicorn")
             assert str(tmp_path / "unicorn.work" / "batches") in caught.value.advice
         assert api.num_creates == 3  # Each of the three files once.
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "told"),
+    [
+        ("GET batches", {"data": 7, "has_more": True}, ""),
+        ("GET batches", {"data": ["x", {"id": ""}], "has_more": True}, ""),
+        ("GET batches", None, "its list of batches has more than 1,000 pages"),
+        ("POST files", {"object": "file"}, "its reply to an upload has no id"),
+    ],
+)
+def test_what_a_server_says_of_files_and_batches_may_have_another_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, answer: object, told: str
+) -> None:
+    numbers, reply = itertools.count(), BatchApi.reply
+
+    def changed(api: BatchApi, method: str, path: str, body: bytes) -> Reply:
+        if f"{method} {path.removeprefix('/v1/').partition('?')[0]}" != asked:
+            return reply(api, method, path, body)
+        endless = {"data": [{"id": f"b{next(numbers)}"}], "has_more": True}
+        return 200, json.dumps(answer or endless).encode()
+
+    monkeypatch.setattr(BatchApi, "reply", changed)
+    with BatchApi().running() as api:
+        mine = recipe(tmp_path, api, **{"instructions.num": 0})
+        if told:
+            with pytest.raises(RunError, match=told):
+                build(mine, tmp_path / "unicorn")
+        else:
+            build(mine, tmp_path / "unicorn")
+            assert len(rows(tmp_path / "unicorn", "pretrain")) == CAPTIONS
 
 
 def test_the_quota_of_the_recipe_is_kept(tmp_path: Path) -> None:

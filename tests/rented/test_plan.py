@@ -128,6 +128,27 @@ def test_an_unknown_machine_is_refused_with_those_that_are_known(hub_client: Hub
     assert "TPU v5e" in hub_client.command(*options, "--gpu", "v5e-1x1").stderr
 
 
+@pytest.mark.parametrize(
+    "machine",
+    [
+        ("odd", "A100", 0.5, "80 GB", 1),
+        ("odd", "A100", "many", "80 GB", 1),
+        ("odd", "A100", 1, None, 1),
+        ("odd", None, 1, "80 GB", 1),
+        ("odd", "A100", 1, "80 GB", -5),
+        ("odd", "A100", 1, "80 GB", float("nan")),
+    ],
+)
+def test_a_machine_of_another_form_is_refused_alone(
+    machine: Any, hub: HubServer, hub_client: HubClient, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "hardware", [*hub.hardware, machine])
+    refused = hub_client.command(*options, "--gpu", "odd")
+    assert refused.returncode == 2
+    assert "the Hub describes odd in an unknown form: " in refused.stderr
+    assert quotes(hub_client, *options, "--gpu", "a100-large", "--sample", "0")
+
+
 def test_a_model_without_a_configuration_is_refused(hub: HubServer, hub_client: HubClient, options: list[str]) -> None:
     hub.add_repository("maker/empty", {"README.md": b""})
     refused = hub_client.command(*options, "--llm", "maker/empty", "--gpu", "H100")

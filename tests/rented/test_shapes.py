@@ -1,5 +1,6 @@
 """The sizes of models are those that their authors give."""
 
+import math
 from typing import Any
 
 import pytest
@@ -74,10 +75,19 @@ def test_a_size_that_is_missing_is_named() -> None:
         Shape.of({name: value for name, value in SEVEN.items() if name != "num_hidden_layers"})
 
 
+@pytest.mark.parametrize("value", [10**400, 2**33, True, -1, 1e9, "4096"])
+def test_a_size_that_no_model_has_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match="hidden_size"):
+        Shape.of(SEVEN | {"hidden_size": value})
+
+
 @given(
     st.dictionaries(
         st.sampled_from([*SEVEN, "quantization_config", "text_config", "num_experts", "moe_intermediate_size"]),
-        st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.just(10**400) | st.text(),
+            lambda inner: st.lists(inner, max_size=3),
+        ),
     )
 )
 def test_any_configuration_is_read_or_refused(changes: dict[str, Any]) -> None:
@@ -85,5 +95,5 @@ def test_any_configuration_is_read_or_refused(changes: dict[str, Any]) -> None:
         shape = Shape.of(SEVEN | changes)
     except InputError:
         return
-    assert shape.num_bytes > 0
-    assert shape.num_kv_bytes > 0
+    assert 0 < shape.num_bytes < math.inf
+    assert 0 < shape.num_kv_bytes < math.inf

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +26,7 @@ from unicorn_hf.runtime.progress import Progress
 from unicorn_hf.runtime.steps import PartitionJob, RecordT
 from unicorn_hf.seeds.step import prepare_seeds
 
-_LINES_AT_ONCE = 4096
+_BYTES_AT_ONCE = 64 << 20
 
 
 class _ExportedError(Exception):
@@ -125,10 +124,10 @@ def collect_answers(planned: Plan, paths: Sequence[Path]) -> Collected:
 
 
 def _parts(path: Path) -> Iterator[bytes]:
-    """The content of a file, some thousand lines at a time."""
+    """The content of a file, some lines at a time."""
     try:
         with path.open("rb") as file:
-            while lines := list(islice(file, _LINES_AT_ONCE)):
+            while lines := file.readlines(_BYTES_AT_ONCE):
                 yield b"".join(lines)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, Field, ValidationError
+
 from unicorn_hf.core.errors import InputError, RunError
+from unicorn_hf.core.problems import first_error
 from unicorn_hf.core.recipe import Price
 from unicorn_hf.hub.access import CHECK_TIMEOUT_S, offline_problem
 from unicorn_hf.hub.client import hub_api, hub_requests
@@ -17,6 +20,22 @@ if TYPE_CHECKING:
 _USD = "USD"
 _PER_HOUR = {"second": 3600, "minute": 60, "hour": 1}
 """Price units in an hour, by the Hub's label."""
+
+
+class _Accelerator(BaseModel, from_attributes=True):
+    model: str
+    quantity: int = Field(ge=1, le=1024)
+    vram: str
+    """Of all GPUs together, as `80 GB`."""
+
+
+class _Flavor(BaseModel, from_attributes=True, protected_namespaces=()):
+    """A flavor as the Hub describes it: `JobHardwareInfo`."""
+
+    name: str
+    accelerator: _Accelerator
+    unit_cost_usd: float = Field(ge=0, allow_inf_nan=False)
+    unit_label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +89,19 @@ def _flavors() -> "dict[str, JobHardwareInfo]":
     if not hasattr(api, "list_jobs_hardware"):
         raise RunError("huggingface_hub is too old to list them", "pip install --upgrade 'huggingface_hub>=1.4'")
     with hub_requests(CHECK_TIMEOUT_S):
-        return {flavor.name: flavor for flavor in api.list_jobs_hardware() if flavor.accelerator}
+        try:
+            return {flavor.name: flavor for flavor in api.list_jobs_hardware() if flavor.accelerator}
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the Hub's list of them has an unknown form ({type(error).__name__})") from error
 
 
-def _of_flavor(flavor: "JobHardwareInfo") -> Offer:
-    accelerator = flavor.accelerator
-    assert accelerator
-    num_gpus = int(accelerator.quantity)
-    # The Hub gives the memory of all GPUs together, as `80 GB`.
-    found = re.match(r"\s*([\d.]+)", accelerator.vram)
+def _of_flavor(told: "JobHardwareInfo") -> Offer:
+    try:
+        flavor = _Flavor.model_validate(told)
+    except ValidationError as error:
+        raise InputError(f"the Hub describes {told.name} in an unknown form: {first_error(error)}") from error
+    accelerator, num_gpus = flavor.accelerator, flavor.accelerator.quantity
+    found = re.match(r"\s*(\d+(?:\.\d+)?)", accelerator.vram)
     memory = float(found[1]) * 1e9 if found else 0.0
     gpu = gpu_of_size(accelerator.model, memory / num_gpus, memory)
     if gpu is None:

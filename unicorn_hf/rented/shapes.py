@@ -13,6 +13,8 @@ from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.models.folders import hub_file
 
 _CONFIGS = ("config.json", "open_clip_config.json")
+_MOST = 1 << 32
+"""Larger numbers are no sizes of a model, and their products no floats."""
 _HALF_BYTES = 2
 """Of a weight in bfloat16 or float16: vLLM loads no other floats with the dtype `auto`."""
 _SCALE_BITS = 0.25
@@ -64,7 +66,7 @@ class Shape:
             _size(text, name) for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
         )
         kv_heads = _number(text, "num_key_value_heads") or heads
-        head = _number(text, "head_dim") or hidden // heads
+        head = _number(text, "head_dim") or max(hidden // heads, 1)
         all_experts, chosen = _feed_forward(text, hidden)
         attention = 2 * hidden * head * (heads + kv_heads)
         embedding = hidden * vocabulary
@@ -151,8 +153,8 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _number(config: Mapping[str, Any], *names: str) -> int:
-    """The first of these values that is a positive integer; 0 if there is none."""
-    return next((value for name in names if isinstance(value := config.get(name), int) and value > 0), 0)
+    """The first of these values that is a positive integer up to `_MOST`; 0 if there is none."""
+    return next((value for name in names if type(value := config.get(name)) is int and 0 < value <= _MOST), 0)
 
 
 def _size(config: Mapping[str, Any], name: str) -> int:

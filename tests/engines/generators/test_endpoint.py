@@ -151,6 +151,7 @@ PASSING = {
     "broken off": Reply.json({"choices": [{"message": {"content": "A do"}, "finish_reason": "error"}]}),
     "an error in a 200": Reply.json({"error": {"message": "busy", "code": 502}}),
     "slow": Reply(after_s=1.5),
+    "too large": Reply(200, gzip.compress(bytes(65 << 20)), {"content-encoding": "gzip"}),
 }
 
 

@@ -247,6 +247,7 @@ def test_a_refusal_of_the_model_is_told_with_its_words(message: dict[str, Any]) 
         ({"prompt_tokens": None, "completion_tokens": None}, 19, 18, False),
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 19, 18, False),
         ({"prompt_tokens": -1, "completion_tokens": "many"}, 19, 18, False),
+        ({"prompt_tokens": "9" * 5000, "completion_tokens": "²"}, 19, 18, False),
         (None, 19, 18, False),
         ("absent", 19, 18, False),
         ({}, 19, 18, False),
@@ -569,6 +570,23 @@ _json: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=25,
 )
+
+
+def nested(inside: str, depth: int, part: tuple[str, str]) -> bytes:
+    """A reply whose text is in so many brackets."""
+    value = f'{part[0] * depth}"x"{part[1] * depth}'
+    return (inside % value).encode()
+
+
+@pytest.mark.parametrize("part", [("[", "]"), ('[{"type":"text","text":', "}]"), ('{"error":', "}")])
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("inside", ['{"error":%s}', '{"choices":[{"message":{"content":%s}}]}', "%s"])
+def test_a_reply_that_is_nested_deeply_is_none(inside: str, status: int, part: tuple[str, str]) -> None:
+    for depth in (400, 900, 100_000):
+        try:
+            assert not read(status, nested(inside, depth, part)).is_text
+        except PassingError as failure:
+            assert "no chat completion" in str(failure)
 
 
 @given(st.sampled_from([200, 307, 400, 401, 403, 404, 413, 422, 429, 500]), _json)

@@ -14,7 +14,7 @@ from unicorn_hf.engines.generators.bodies import chat_body
 from unicorn_hf.engines.generators.completions import Reply
 from unicorn_hf.engines.generators.failures import FinalError, NoReplyError, PassingError
 from unicorn_hf.engines.generators.replies import MOST_REFUSALS, read_reply
-from unicorn_hf.engines.generators.values import shown
+from unicorn_hf.engines.generators.values import parsed, shown, well_formed
 
 URL = "/v1/chat/completions"
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -124,17 +124,15 @@ def read_answers(
 
 def models_in(content: bytes) -> set[str]:
     """The names of the models that wrote the answers in a file."""
-    bodies = ((line.get("response") or {}).get("body") for _, line in _lines({"output": content}))
+    responses = (line.get("response") for _, line in _lines({"output": content}))
+    bodies = (response.get("body") for response in responses if isinstance(response, dict))
     return {str(body["model"]) for body in bodies if isinstance(body, dict) and body.get("model")}
 
 
 def _lines(files: Mapping[str, bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, content in files.items():
         for text in content.splitlines():
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
+            line = parsed(text)
             if isinstance(line, dict) and isinstance(line.get("custom_id"), str):
                 yield name, line
 
@@ -153,6 +151,6 @@ def _reply(line: Mapping[str, Any], body: Mapping[str, Any], engine: ServedModel
             said = ": ".join(str(told[name]) for name in ("code", "message") if told.get(name))
             raise NoReplyError(said or "no response") from None
     content = response.get("body") or {"error": error}
-    content = content if isinstance(content, str) else json.dumps(content)
+    content = well_formed(content) if isinstance(content, str) else json.dumps(content)
     status = str(response.get("status_code"))
     return read_reply(int(status) if re.fullmatch(r"\d{3}", status) else 200, {}, content.encode(), body, engine)

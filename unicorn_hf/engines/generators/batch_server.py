@@ -16,13 +16,14 @@ from unicorn_hf.engines.generators.batch_lines import URL
 from unicorn_hf.engines.generators.failures import FinalError, NoReplyError, PassingError
 from unicorn_hf.engines.generators.replies import read_result
 from unicorn_hf.engines.generators.servers import Server
-from unicorn_hf.engines.generators.values import number_in, shown
+from unicorn_hf.engines.generators.values import number_in, objects_in, shown, well_formed
 
 NAME = "unicorn_hf"
 """The key of a batch's metadata that holds our name for it."""
 _WINDOW = "24h"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
-_PAGE = 100
+_PAGE, _MOST_PAGES = 100, 1000
+_MOST_FILE_BYTES = 2 << 30
 _QUEUE_FULL = re.compile(
     r"token_limit_exceeded|enqueued[ _]token|batch_?queue|queue.{0,20}(?:limit|full)"
     r"|too many (?:active |concurrent |pending |enqueued )?batch",
@@ -48,13 +49,12 @@ class Batch:
     """A batch as the server describes it."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
-        self.id = str(told.get("id", ""))
-        self.status = str(told.get("status", "")).lower()
-        self.input_file = str(told.get("input_file_id") or "")
+        self.id, self.input_file = _text(told.get("id")), _text(told.get("input_file_id"))
+        self.status = _text(told.get("status")).lower()
         metadata = told.get("metadata")
-        self.name = str(metadata.get(NAME, "")) if isinstance(metadata, dict) else ""
+        self.name = _text(metadata.get(NAME)) if isinstance(metadata, dict) else ""
         files = {"output": told.get("output_file_id"), "errors": told.get("error_file_id")}
-        self.files = {name: str(file) for name, file in files.items() if file}
+        self.files = {name: _text(file) for name, file in files.items() if file}
         counts = told.get("request_counts")
         counts = counts if isinstance(counts, dict) else {}
         self.num_completed, self.num_failed = (number_in(counts, name) or 0 for name in ("completed", "failed"))
@@ -77,6 +77,10 @@ class Batch:
     def has_no_place(self) -> bool:
         """Whether it was refused because the quota is used up."""
         return self.is_refused and bool(_QUEUE_FULL.search(self.errors))
+
+
+def _text(value: object) -> str:
+    return well_formed(str(value or ""))
 
 
 class BatchServer:
@@ -122,7 +126,7 @@ class BatchServer:
         told = self._patiently(lambda: self._object("POST", "/files", body, **kind))
         if not told.get("id"):
             raise FinalError(f"its reply to an upload has no id: {shown(json.dumps(told))}")
-        return str(told["id"])
+        return _text(told["id"])
 
     def create(self, name: str, file: str) -> Batch:
         """Create a batch of an uploaded file. It is sent once: who gets no answer looks for it in `batches`.
@@ -156,17 +160,18 @@ class BatchServer:
         """All batches of the account, newest first.
 
         Raises:
-            NoReplyError: the server has no list of them, or does not answer.
+            NoReplyError: the server has no list of them, or one without an end, or does not answer.
         """
         after = ""
-        while True:
+        for _ in range(_MOST_PAGES):
             path = f"/batches?limit={_PAGE}{f'&after={after}' if after else ''}"
             page = self._patiently(lambda path=path: self._object("GET", path))  # type: ignore[misc]
-            found = [Batch(told) for told in page.get("data") or () if isinstance(told, dict)]
+            found = [Batch(told) for told in objects_in(page.get("data"))]
             yield from found
             if not page.get("has_more") or not found or found[-1].id == after:
                 return
             after = found[-1].id
+        raise NoReplyError(f"its list of batches has more than {_MOST_PAGES:,} pages")
 
     def content(self, file: str) -> bytes:
         """The content of a file, which may be cut.
@@ -195,7 +200,7 @@ class BatchServer:
     def _send(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, Mapping[str, str], bytes]:
-        return self._runner.run(self._server.send(method, path, body, **headers))
+        return self._runner.run(self._server.send(method, path, body, headers, most_bytes=_MOST_FILE_BYTES))
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Ask until there is an answer, for `patience_s`."""

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from unicorn_hf.core.http import proxy_for, proxy_problem
@@ -21,6 +22,7 @@ Fewer may concern only these requests: a server refuses immediately and answers 
 although it answers all others.
 """
 _CONNECT_S = 30.0
+_MOST_BYTES = 64 << 20
 _MOST_HEADER = 2**16
 """Bytes of a header: some gateways send longer ones than aiohttp takes by default."""
 _BACKOFF_S, _LIMITED_S, _PAUSE_S, _LONGEST_S = 0.1, 1.0, 0.5, 60.0
@@ -83,27 +85,37 @@ class Server:
         await self._session.close()
 
     async def send(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        most_bytes: int = _MOST_BYTES,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request, with further headers; return status, headers and body of the reply.
 
         The path is relative to the address, or a whole URL: another server does not get the key.
 
         Raises:
-            PassingError: no reply arrived.
+            PassingError: no reply arrived, or one with more than `most_bytes`.
         """
         import aiohttp
 
         self.num_in_flight += 1
         url = path if "://" in path else self.address + path
         own = self._authorization if url.startswith(f"{self.address}/") else {}
-        options = self._options | {"headers": {"content-type": "application/json"} | own | headers}
+        options = self._options | {"headers": {"content-type": "application/json", **own, **headers}}
         try:
             async with self._session.request(method, url, data=body, **options) as response:
-                content = await response.read()
+                content = bytearray()
+                async for part in response.content.iter_any():
+                    content += part
+                    if len(content) > most_bytes:
+                        raise PassingError(f"its reply has more than {most_bytes >> 20:,} MiB", is_of_request=True)
                 # A server may repeat the key.
                 masked = content.replace(self._key.encode(), b"***") if self._key else content
-                return response.status, response.headers, masked
+                return response.status, response.headers, bytes(masked)
         except aiohttp.ConnectionTimeoutError:
             raise PassingError(f"no connection in {min(_CONNECT_S, self._timeout_s):g} s", NOT_THERE) from None
         except TimeoutError:

@@ -6,17 +6,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _MOST_SHOWN = 300
+_MOST_DEPTH = 100
+"""Of a JSON value: what is nested more deeply exhausts the stack."""
 _SECRET = re.compile(r"\b(?:sk|hf|gsk|xai|pk|key|api)[-_][\w-]{12,}|(?<=Bearer )\S+", re.IGNORECASE)
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON value of a body, or the object in a list of one; None if it is no JSON."""
+    """The JSON value of a body, or the object in a list of one; None if it is no JSON, or nested too deeply."""
     try:
         value = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
+    inner = [value]
+    for _ in range(_MOST_DEPTH):
+        inner = [one for outer in inner for one in _inside(outer)]
+    if inner:
+        return None
     # Google's servers send the error in a list.
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
+
+
+def _inside(value: object) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def objects_in(value: object) -> list[dict[str, Any]]:
