@@ -83,7 +83,7 @@ def examine(recipe: Recipe, work_dir: Path, num_disk_bytes: int, *, obstacle: In
     Args:
         recipe: the recipe to build.
         work_dir: its work folder, which need not exist.
-        num_disk_bytes: estimated size of work folder and published folder.
+        num_disk_bytes: estimated size of work folder and built folder.
         obstacle: the error that the build would start with.
     """
     from distributed.system import MEMORY_LIMIT

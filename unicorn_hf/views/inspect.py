@@ -65,7 +65,7 @@ def look(
     """Collect what is shown.
 
     Args:
-        folder: a published folder; rejections come from the work files beside it.
+        folder: a built folder; rejections come from the work files beside it.
         name: the set's name; by default the folder.
         number: rows of each config, evenly spaced.
         having: show the first rows with this text in caption, seed or conversation instead.

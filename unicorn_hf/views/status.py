@@ -45,7 +45,7 @@ class Status(BaseModel):
 def status(folder: str | Path) -> Status:
     """
     Args:
-        folder: the published folder of a build, which need not exist yet, or the work folder.
+        folder: the built folder of a build, which need not exist yet, or the work folder.
 
     Raises:
         InputError: no build has run there.

@@ -36,10 +36,10 @@ _POLICY = (
 
 
 def write_report(folder: Path, out: Path, *, name: str | None = None, number: int = 1000) -> None:
-    """Write the page of a published folder; the same folder gives the same page.
+    """Write the page of a built folder; the same folder gives the same page.
 
     Args:
-        folder: a published folder; rejections and the vectors before the transfer may come from the work files
+        folder: a built folder; rejections and the vectors before the transfer may come from the work files
             beside it.
         out: the file; an existing one is replaced.
         name: the set's name; by default the folder's.
