@@ -35,6 +35,7 @@ from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.generation import AskingJob, Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.rejections import explained
 from unicorn_hf.runtime.selection import Picked, SeedShards
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.work import Work
@@ -161,10 +162,11 @@ class CaptionStage:
                 raise RunError(
                     f"only {made.num:,} of {wanted:,} captions are kept after {made.counts.num_candidates:,}"
                     f" candidates ({why})",
-                    "All answers are kept. Add seeds, raise captions.max_attempts_per_caption or captions_per_seed,"
+                    f"{explained(STAGE, self.step.folder, rejected)}All answers are kept. Add seeds, raise"
+                    " captions.max_attempts_per_caption or captions_per_seed,"
                     " or relax the bounds in captions.filters.",
                 )
-            limit = RejectionLimit(STAGE, self.recipe.captions.max_rejected, made.counts, progress)
+            limit = RejectionLimit(STAGE, self.step.folder, self.recipe.captions.max_rejected, made.counts, progress)
             records = pool.run(wave, limit.add, on_gpu=self.generator.uses_gpu)
             done += zip(wave, records, strict=True)
             candidates.add([job.path for job in wave], pool)

@@ -32,6 +32,7 @@ from unicorn_hf.runtime.files import read_table, take_rows
 from unicorn_hf.runtime.generation import AskingJob, Counts, GenerationRecord, Outcomes, Usage, most_common, num_to_ask
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.rejections import explained
 from unicorn_hf.runtime.selection import Picked
 from unicorn_hf.runtime.steps import Step
 from unicorn_hf.runtime.work import Work
@@ -211,7 +212,9 @@ class InstructionStage:
             at = row = 0
             while made.num < wanted and at < len(self.captions):
                 wave, at, row = self._wave(round_number, at, row, without, made)
-                limit = RejectionLimit(STAGE, self.recipe.instructions.max_rejected, made.counts, progress)
+                limit = RejectionLimit(
+                    STAGE, self.step.folder, self.recipe.instructions.max_rejected, made.counts, progress
+                )
                 records = pool.run(list(wave.values()), limit.add, on_gpu=self.generator.uses_gpu)
                 for (place, job), record in zip(wave.items(), records, strict=True):
                     self._pick(made, job, record, without[place])
@@ -220,8 +223,8 @@ class InstructionStage:
             raise RunError(
                 f"only {made.num:,} of {wanted:,} conversations are kept ({lacking}) after every caption was tried for"
                 f" every task; rejected: {most_common(made.counts.rejected)}",
-                "All answers are kept. Add captions, raise instructions.attempts, or use an easier prompt (fewer"
-                " pairs).",
+                f"{explained(STAGE, self.step.folder, made.counts.rejected)}All answers are kept. Add captions, raise"
+                " instructions.attempts, relax these filters, or use an easier prompt (fewer pairs).",
             )
         progress.known(made.num, made.counts.num_rejected)
         progress.finish()

@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from unicorn_hf.core.errors import RunError
 from unicorn_hf.core.recipe import Price
 from unicorn_hf.runtime.cluster import EnoughError
 from unicorn_hf.runtime.generation import Counts, GenerationRecord, most_common
 from unicorn_hf.runtime.progress import Progress
+from unicorn_hf.runtime.rejections import explained
 from unicorn_hf.runtime.steps import Record
 
 _FEWEST_CANDIDATES = 20
@@ -20,6 +22,8 @@ class RejectionLimit:
     """Adds up records as they arrive, shows the sum, and raises when too many candidates are rejected."""
 
     stage: str
+    step: Path
+    """The folder of the stage's step, with the rejections."""
     max_rejected: float
     counts: Counts
     """The sum so far."""
@@ -38,8 +42,8 @@ class RejectionLimit:
             raise RunError(
                 f"{self.stage}: {counts.num_rejected:,} of {counts.num_candidates:,} candidates are rejected"
                 f" ({most_common(counts.rejected)}), above the recipe's limit of {self.max_rejected:.0%}",
-                f"Read the rejections and their raw text in the work folder. Change the prompt, sampling or filters, or"
-                f" raise {self.stage}.max_rejected; stored answers are reused.",
+                f"{explained(self.stage, self.step, counts.rejected)}Change the prompt, sampling or filters, or raise"
+                f" {self.stage}.max_rejected; stored answers are reused.",
             )
 
 
