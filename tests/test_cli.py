@@ -83,7 +83,7 @@ BAD_INPUT: list[tuple[list[str], list[str]]] = [
     (["--language", "fr"], ["echo has no sentences in French", "German"]),
     (["--language", "Chinese"], ["language", "zh, not Chinese"]),
     (["--seeds", "seeds.docx"], ["seeds.docx", ".parquet"]),
-    (["--seed-column", "prompt"], ["--seed-column requires --seeds"]),
+    (["--seed-column", "prompt"], ["--seed-column requires --seeds", "column: NAME"]),
     (["--captions", "0"], ["--captions"]),
     (["--captions", "-5"], ["--captions"]),
     (["--captions", "5", "--instructions", "6"], ["more instructions (6) than captions (5)"]),

@@ -316,7 +316,10 @@ def _seed_overrides(options: dict[str, Any]) -> dict[str, object]:
     files, column = options.get("seed_files"), options.get("seed_column")
     if not files:
         if column:
-            raise InputError("--seed-column requires --seeds")
+            raise InputError(
+                "--seed-column requires --seeds",
+                "For a file of a recipe, set `column: NAME` in its entry of seeds.sources.",
+            )
         return {}
     paths = [str(path.expanduser().absolute()) for path in files]
     return {"seeds.sources": [{"kind": "file", "path": path, "column": column} for path in paths]}

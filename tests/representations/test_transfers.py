@@ -266,6 +266,8 @@ def test_one_image_needs_a_mean_that_is_known() -> None:
     np.testing.assert_allclose(known.apply_image(images[0]), known.apply_image(images)[0], atol=1e-7)
     with pytest.raises(InputError, match="the images have 7 dimensions, the transfer has 8"):
         known.apply_image(images[:, :7])
+    with pytest.raises(InputError, match="the images have 7 dimensions, the transfer has 8"):
+        transfer.apply_image(images[:, :7])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

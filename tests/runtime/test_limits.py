@@ -11,7 +11,6 @@ from unicorn_hf.runtime.generation import Counts, GenerationRecord
 from unicorn_hf.runtime.limits import RejectionLimit
 from unicorn_hf.runtime.progress import Progress
 
-
 NOWHERE = Path("no-step")
 
 

@@ -188,7 +188,7 @@ def test_of_several_columns_that_called_caption_or_text_is_read(suffix: str, tmp
     (tmp_path / "t.csv").write_text("id,prompt\n1,a dog\n")
     assert problem(tmp_path / "t.csv") == (
         "t.csv, line 1: no column caption or text; it has 'id', 'prompt'\n"
-        "Specify the column of the texts with --seed-column NAME."
+        "Specify the column of the texts with --seed-column NAME (in a recipe: column: NAME)."
     )
 
 

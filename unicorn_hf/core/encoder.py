@@ -159,7 +159,7 @@ class EncoderChoice:
             having = ", ".join(example(name) for name, kind in _usable().items() if kind.has_image_side)
             raise InputError(
                 f"the encoder {self.name} has no image side",
-                f"Use one of these: {having}. Or use --transfer mean_shift, which needs none.",
+                f"Use one of these: {having}.",
             )
         return self.encoder.open_images(self.batch_size)
 

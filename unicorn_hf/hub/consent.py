@@ -1,12 +1,17 @@
-"""Models of a published recipe: a stranger chose them, so the command shows them before the download."""
+"""Models that are not on this machine: those of a stranger's recipe are shown before the download, and those that
+cannot be downloaded are named before the work that needs them.
+"""
 
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from unicorn_hf.core.encoder import parse_encoder
+from unicorn_hf.core.errors import RunError, UnicornError
 from unicorn_hf.core.model_source import ModelSource
 from unicorn_hf.core.recipe import Recipe
+from unicorn_hf.hub.access import offline_problem
+from unicorn_hf.hub.client import hub_api, hub_requests
 
 _ANSWER_TIMEOUT_S = 10.0
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
@@ -30,6 +35,32 @@ def models_to_download(recipe: Recipe, given: Set[str]) -> list[str]:
 def encoder_models_to_download(encoder: str) -> list[str]:
     """Return the models that an encoder would download, with their sizes."""
     return _missing(parse_encoder(encoder).hub_models())
+
+
+def encoder_problem(name: str) -> UnicornError | None:
+    """Why the models of an encoder can neither be found on this machine nor downloaded; None if there is no reason.
+
+    It sends a request for each model that is not here, waits at most 10 seconds for each, and downloads nothing.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    encoder = parse_encoder(name)
+    absent = [] if encoder.names_file else [model for model in encoder.hub_models() if not _is_here(model)]
+    if not absent or (problem := offline_problem()):
+        return problem if absent else None
+    try:
+        with hub_requests(_ANSWER_TIMEOUT_S):
+            for model in absent:
+                try:
+                    hub_api().model_info(model.name, revision=model.revision, timeout=_ANSWER_TIMEOUT_S)
+                except (RepositoryNotFoundError, RevisionNotFoundError):
+                    return RunError(
+                        f"the Hub has no model {model}, or hides it from your token",
+                        "Check its name (--encoder), or log in: hf auth login",
+                    )
+    except UnicornError as failure:
+        return failure
+    return None
 
 
 def _missing(wanted: list[ModelSource]) -> list[str]:

@@ -1,9 +1,11 @@
 """Download the published files of a data set from the Hub, all from one commit."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from unicorn_hf.builders import original
+from unicorn_hf.builders.places import work_dir_of
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.links import check_links
 from unicorn_hf.hub.access import check_repo_id, offline_problem
@@ -37,7 +39,9 @@ def local_folder(source: str, revision: str | None = None, *, patterns: Sequence
     try:
         check_repo_id(source)
     except InputError:
-        raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub") from None
+        begun = work_dir_of(Path(source)).is_dir()
+        advice = f"Its build has not ended: see unicorn-hf status {shlex.quote(source)}" if begun else ""
+        raise InputError(f"{source} is neither a folder nor ORG/NAME on the Hub", advice) from None
     return _downloaded(source, revision, patterns)
 
 

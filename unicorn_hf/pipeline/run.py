@@ -13,6 +13,7 @@ from unicorn_hf.core.errors import InputError, RunError, UnicornError
 from unicorn_hf.core.languages import remarks
 from unicorn_hf.core.recipe import Price, Recipe
 from unicorn_hf.hub.access import check_access
+from unicorn_hf.hub.consent import encoder_problem
 from unicorn_hf.hub.options import DEFAULTS, PushOptions
 from unicorn_hf.hub.push import PushResult
 from unicorn_hf.pipeline.batches import BatchPool, batches_of
@@ -110,6 +111,9 @@ def execute(
     if push and (problem := check_access(push, options, folder=planned.told_out)):
         progress.note(f"warning: the push at the end would fail: {problem}")
     parts = resolve(planned, progress)
+    if problem := encoder_problem(planned.recipe.representations.encoder):
+        encoder = planned.recipe.representations.encoder
+        progress.note(f"warning: {encoder} is not on this machine, and cannot be downloaded to encode: {problem}")
     with exclusive(planned.work_dir), disk_errors():
         check_disk(planned)
         _warn(planned, progress)

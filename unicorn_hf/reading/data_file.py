@@ -43,6 +43,8 @@ class DataFile:
     """Further columns and keys to read."""
     column_option: str = "--column"
     """The option that names the column."""
+    column_key: str = ""
+    """How a recipe names it, to append to advice."""
 
     @cached_property
     def suffix(self) -> str:
@@ -76,7 +78,7 @@ class DataFile:
     def no_column(self, where: str, names: Collection[str]) -> InputError:
         wanted = repr(self.column) if self.column else " or ".join(CAPTION_KEYS)
         has = ", ".join(map(ascii, names)) or "no text columns"
-        advice = f"Specify the column of the texts with {self.column_option} NAME."
+        advice = f"Specify the column of the texts with {self.column_option} NAME{self.column_key}."
         if not names:
             advice = "Write the texts into a column caption of strings."
         return InputError(f"{where}: no column {wanted}; it has {has}", advice)

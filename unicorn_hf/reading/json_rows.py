@@ -103,7 +103,7 @@ def _other_form(file: DataFile, values: dict[str, Any], lists: list[str], fittin
         return f"Extract the list of the texts: jq '.[{json.dumps(fitting[0])}]' {name} > {new}"
     if rows := [key for key in lists if isinstance(values[key], dict)]:
         keys = "; ".join(f"the items of {key!a} have {_names(values[key])}" for key in rows[:_NAMES_SHOWN])
-        return f"Specify the key of the texts with {file.column_option} NAME: {keys}."
+        return f"Specify the key of the texts with {file.column_option} NAME{file.column_key}: {keys}."
     if lists:
         return f"Write its texts as a list: jq '[.[][] | {{caption: .}}]' {name} > {new}"
     if objects and all(_holds_rows(file, value) for value in values.values()):

@@ -13,7 +13,7 @@ from unicorn_hf.representations.rows import NO_DIRECTION, RowError
 Array = TypeVar("Array")
 
 
-def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool) -> Array:
+def moved_images(images: Array, mean: NDArray[np.float64] | None, *, dim: int, unit: bool) -> Array:
     """x - mean, divided by its norm if `unit`, with the type, dtype and device of `images`.
 
     float16 and bfloat16 are computed in float32. Without a mean, that of `images` is used.
@@ -28,12 +28,12 @@ def moved_images(images: Array, mean: NDArray[np.float64] | None, *, unit: bool)
     rows: Any = np.asarray(images) if library is np else images
     dtype = rows.dtype if "float" in str(rows.dtype) else library.float32
     work = library.promote_types(dtype, library.float32)
-    centre = _mean(rows, work) if mean is None else library.asarray(mean, dtype=work, device=rows.device)
-    if rows.shape[-1:] != centre.shape:
-        dim = rows.shape[-1] if rows.shape else 0
+    if rows.shape[-1:] != (dim,):
+        found = rows.shape[-1] if rows.shape else 0
         raise InputError(
-            f"the images have {dim} dimensions, the transfer has {len(centre)}", "Both must come from the same encoder."
+            f"the images have {found} dimensions, the transfer has {dim}", "Both must come from the same encoder."
         )
+    centre = _mean(rows, work) if mean is None else library.asarray(mean, dtype=work, device=rows.device)
     moved = _as(rows, work) - centre
     norms = library.linalg.vector_norm(moved, axis=-1, keepdims=True)
     bad = ~(norms > NO_DIRECTION) | ~library.isfinite(norms)

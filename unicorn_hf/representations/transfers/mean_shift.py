@@ -46,7 +46,7 @@ class MeanShift(Transfer):
         return shift(self.text_mean, normalise if self.unit_norm else norms)
 
     def apply_image(self, vectors: Array) -> Array:
-        return moved_images(vectors, self.image_mean, unit=self.unit_norm)
+        return moved_images(vectors, self.image_mean, dim=len(self.text_mean), unit=self.unit_norm)
 
     def recovered(self, vectors: Exact) -> Exact | None:
         return from_centre(vectors, self.text_mean)

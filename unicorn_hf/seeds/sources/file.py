@@ -47,7 +47,9 @@ class InFile(SeedSource):
         self._check()
         path = self.file
         # Only the file's name: examples of skipped rows are published.
-        file = DataFile(path, path.name, column, column_option="--seed-column")
+        file = DataFile(
+            path, path.name, column, column_option="--seed-column", column_key=" (in a recipe: column: NAME)"
+        )
         for number, value, _ in rows(file, notes):
             notes.place = partial(file.place, number)
             if isinstance(value, str) and (column is None or not value):
