@@ -59,17 +59,18 @@ def test_dry_run_of_the_papers_recipe(tmp_path: Path) -> None:
 
 
 def test_a_build_shows_rows_and_how_to_load_them(tmp_path: Path) -> None:
-    done = unicorn("build", *ECHO, "--captions", 8, "--instructions", 3, "--out", "made/set", cwd=tmp_path)
+    done = unicorn("build", *ECHO, "--captions", 8, "--instructions", 3, "--out", "made/my set", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'load_dataset("made/set", "pretrain", split="train")' in done.stdout
+    assert 'load_dataset("made/my set", "pretrain", split="train")' in done.stdout
     assert "8 captions and 3 conversations" in done.stdout
-    assert rows(tmp_path / "made/set", "pretrain")[0]["caption"][:60] in done.stdout
-    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["set", "set.work"]
+    assert "report 'made/my set'\n" in done.stdout
+    assert rows(tmp_path / "made/my set", "pretrain")[0]["caption"][:60] in done.stdout
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["my set", "my set.work"]
 
-    cleaned = unicorn("clean", "made/set", cwd=tmp_path)
+    cleaned = unicorn("clean", "made/my set", cwd=tmp_path)
     assert cleaned.returncode == 0
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["set"]
-    assert len(rows(tmp_path / "made/set", "pretrain")) == 8
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["my set"]
+    assert len(rows(tmp_path / "made/my set", "pretrain")) == 8
 
 
 BAD_INPUT: list[tuple[list[str], list[str]]] = [

@@ -1,5 +1,6 @@
 """The command `unicorn-hf`: runs the commands, and turns errors into messages."""
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -151,7 +152,8 @@ def _build(planned: "Plan", out: str, **options: Any) -> None:
     if result.pushed:
         _show_push(result.pushed)
     else:
-        echo(f"\nLook at it:  unicorn-hf report {out}\nPublish it:  unicorn-hf push {out} ORG/NAME")
+        told = shlex.quote(str(out))
+        echo(f"\nLook at it:  unicorn-hf report {told}\nPublish it:  unicorn-hf push {told} ORG/NAME")
 
 
 @main.command()

@@ -111,9 +111,9 @@ def execute(
     if push and (problem := check_access(push, options, folder=planned.told_out)):
         progress.note(f"warning: the push at the end would fail: {problem}")
     parts = resolve(planned, progress)
-    if problem := encoder_problem(planned.recipe.representations.encoder):
-        encoder = planned.recipe.representations.encoder
-        progress.note(f"warning: {encoder} is not on this machine, and cannot be downloaded to encode: {problem}")
+    encoder = planned.recipe.representations.encoder
+    if absent := encoder_problem(encoder):
+        progress.note(f"warning: {encoder} is not on this machine, and cannot be downloaded to encode: {absent}")
     with exclusive(planned.work_dir), disk_errors():
         check_disk(planned)
         _warn(planned, progress)
