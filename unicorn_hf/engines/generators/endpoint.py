@@ -109,9 +109,10 @@ class EndpointGenerator:
 
     When a request is refused, or its answer is not text, the request is at fault if the server answers others of the
     same form (schema, sampling and roles). So such answers are held back until a request of the form that was sent
-    later gets text: what was answered earlier is no evidence, since a key can expire. After many in a row, and at the
-    end of the call, that is a plain request. If it gets no text either, the server does not support the form, and the
-    call ends with the server's message.
+    later gets text. After many in a row, and at the end of the call, that is a plain request. If it gets no text
+    either, the server does not support the form, and the call ends with the server's message. At the end of the call an
+    earlier text is evidence enough, except for a refusal without a known reason: a key can expire. A model that thinks
+    too long does so at random, and a plain request would prove nothing.
 
     Raises:
         InputError: the key or a proxy in the environment is invalid.
@@ -214,7 +215,8 @@ class EndpointGenerator:
                 for position in range(len(requests)):
                     group.create_task(self._answer(call, position))
             for form, held in list(call.held.items()):
-                await self._be_sure(held[-1])
+                is_known = all(refusal.reply.answer.finish_reason != "refused" for refusal in held)
+                await self._be_sure(held[-1], since=0.0 if is_known else held[-1].at)
                 call.tell_held(form)
         except* Exception as errors:  # noqa: BLE001 - raised again in the thread that waits for answers
             answers.put(errors.exceptions[0])
@@ -244,7 +246,7 @@ class EndpointGenerator:
         call.held[form].append(refusal)
         self._num_refusals[form] += 1
         if self._num_refusals[form] >= MOST_REFUSALS:
-            await self._be_sure(refusal)
+            await self._be_sure(refusal, since=refusal.at)
             call.tell_held(form, self._answered[form])
 
     async def _reply(self, request: Request, attempt: int) -> Reply:
@@ -266,9 +268,9 @@ class EndpointGenerator:
             self._num_failures = 0
         return replace(reply, answer=replace(reply.answer, num_retries=attempt)) if attempt else reply
 
-    async def _be_sure(self, refusal: _Refusal) -> None:
-        """Raise an error with the server's message if it no longer answers any request of this form."""
-        if not await self._answers(refusal.request, refusal.at, _CHECK_RETRIES):
+    async def _be_sure(self, refusal: _Refusal, since: float) -> None:
+        """Raise an error with the server's message if it answers no request of this form that is sent since then."""
+        if not await self._answers(refusal.request, since, _CHECK_RETRIES):
             said = refusal.reply.answer.text or "an empty answer"
             raise self._error(f"no request gets an answer; the last: {said}", refusal.reply.advice)
 
