@@ -19,8 +19,6 @@ SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 200
 _SEP_LINE = re.compile(r'"?sep=(?P<separator>.)"?\r?\n?', re.IGNORECASE)
 """The first line of Excel files whose separator is not the locale's."""
-_DOUBLED = re.compile(r'(^|\t)"([^"\t]|"")*""([^"\t]|"")*"\s*(\t|$)')
-"""A quoted field between tabs with a doubled quotation mark."""
 csv.field_size_limit(MAX_CHARS)
 
 
@@ -124,9 +122,16 @@ def _dialect(sample: Sequence[str], *, tabs: bool, told: str | None) -> Dialect:
     best = max(views, key=lambda view: view.fit, default=_View.of(Dialect(usual), sample))
     if best.dialect.separator == "\t" and tabs:
         plain = replace(best.dialect, quote=None)
-        is_quoted = any(map(_DOUBLED.search, sample)) or best.fit > _View.of(plain, sample).fit
+        fields = (field for line in sample for field in line.rstrip("\r\n").split("\t"))
+        is_quoted = any(map(_is_doubled, fields)) or best.fit > _View.of(plain, sample).fit
         return best.dialect if is_quoted else plain
     return _quoting(best, sample)
+
+
+def _is_doubled(field: str) -> bool:
+    """Whether a field is quoted and contains a quotation mark, doubled."""
+    inner = field[1:-1]
+    return field == f'"{inner}"' and '""' in inner and '"' not in inner.replace('""', "")
 
 
 def _quoting(plain: "_View", sample: Sequence[str]) -> Dialect:
