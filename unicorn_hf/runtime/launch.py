@@ -136,7 +136,8 @@ def connected(
     from unicorn_hf.runtime.worker_setup import SetUp, check, versions
 
     cluster = _joined(place) if place.scheduler else _started(place, environment, num_threads)
-    with cluster as client, _marked(folder) as marker:
+    # The file outlives the workers: one that still starts when the build is interrupted must not miss it.
+    with _marked(folder) as marker, cluster as client:
         mine = versions()
         if place.scheduler:
             client.run(check, mine, marker)
