@@ -823,6 +823,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
 
 
 def _show_plan(planned: "Plan", need: "Need") -> None:
+    from unicorn_hf.builders.repository import is_build
     from unicorn_hf.core.choices import TRANSFERS
     from unicorn_hf.core.languages import english_name
 
@@ -846,7 +847,7 @@ def _show_plan(planned: "Plan", need: "Need") -> None:
         "requests": need.words,
         "work folder": str(planned.work_dir),
         "answers": f"{planned.answers} ({need.num_answers:,} stored)",
-        "data set": str(planned.out),
+        "data set": f"{planned.out}{', which replaces the set that is there' if is_build(planned.out) else ''}",
         **({"warning": planned.place.warning} if planned.place.warning else {}),
     }
     if recipe.takes_text:

@@ -331,7 +331,9 @@ def test_another_schema(change: Callable[[pa.Table], pa.Table], field: str | Non
 @pytest.mark.parametrize("file", ["README.md", "recipe.yaml", "statistics.json", "transfer.safetensors"])
 def test_a_missing_file(file: str, folder: Path) -> None:
     (folder / file).unlink()
-    assert found(validate_folder(folder)) == [("missing_file", file, None, None)]
+    report = validate_folder(folder)
+    assert found(report) == [("missing_file", file, None, None)]
+    assert "hf download" in list(report.lines())[-1]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"[" * 100_000, b"{}", b"null", b'{"pretrain": 3}', b"a: [b"])

@@ -108,6 +108,12 @@ def test_a_wrong_value_is_told_in_words_of_the_recipe() -> None:
             "warm",
             "write a mapping with the keys temperature, top_p, repetition_penalty, max_tokens",
         ),
+        (
+            "captions",
+            "5",
+            "write a mapping with the keys num, captions_per_seed, max_attempts_per_caption, max_rejected, prompt,"
+            " sampling, filters, screen, near_duplicates, of which num is required (got 5)",
+        ),
         ("captions.filters.check_language", "'yes'", "write true or false (got 'yes')"),
         ("engine", "vllm", "write a mapping whose key kind is vllm, endpoint, batch, echo or imported (got 'vllm')"),
         ("price.currency", "euro", "write three capital letters, as in USD (got 'euro')"),

@@ -149,6 +149,16 @@ class Form:
         return [key for option in self._options for key in option._resolved.get("properties", {})]
 
     @property
+    def _required(self) -> str:
+        """The keys that have no default, if others have one."""
+        required = self._resolved.get("required", [])
+        if not required or len(required) == len(self.keys):
+            return ""
+        *most, last = required
+        named = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+        return f", of which {named} required"
+
+    @property
     def kinds(self) -> list[str]:
         """The valid values of its key `kind`."""
         return [option._resolved["properties"]["kind"]["const"] for option in self._options]
@@ -191,7 +201,7 @@ class Form:
     def _of_type(self, type_: str | None) -> str:
         schema = self._resolved
         if type_ == "object":
-            return f"a mapping with the keys {', '.join(self.keys)}" if self.keys else "a mapping"
+            return f"a mapping with the keys {', '.join(self.keys)}{self._required}" if self.keys else "a mapping"
         if type_ == "array":
             item = Form(schema["items"], self.definitions)
             return "a list of texts: [a, b]" if item.words == _TEXT else f"a list; each item is {item.words}"

@@ -220,7 +220,10 @@ def _found(source: str | Path, config: str, revision: str | None, streaming: boo
     if folder.is_dir():
         names = shards_of(folder, config)
         if not names:
-            raise InputError(f"{folder} has no rows of the config {config}", "Give the folder of a build.")
+            raise InputError(
+                f"{folder} has no rows of the config {config}",
+                "Give the folder of a build; its configs are pretrain and instruction.",
+            )
         # Not by the folder's name: `datasets` would open any path that the card names.
         with _reading(source):
             return load_dataset("parquet", data_files=[str(folder / name) for name in names], **options)

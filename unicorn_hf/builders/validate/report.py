@@ -34,6 +34,10 @@ class Kind(BaseModel, frozen=True):
     first: tuple[Problem, ...]
 
 
+_INCOMPLETE = {"missing_file", "unreadable"}
+"""Kinds of problems of a set that was not completely downloaded or copied."""
+
+
 class Report(BaseModel, frozen=True):
     """A set's problems. The set is valid if there are none."""
 
@@ -55,6 +59,8 @@ class Report(BaseModel, frozen=True):
             yield f"{self.data_set} is valid: read {rows}."
         else:
             yield f"{self.data_set} is not valid: {self.num_problems:,} problems in {rows}."
+        if _INCOMPLETE & {kind.kind for kind in self.problems}:
+            yield "Files are missing or damaged; get them: hf download ORG/NAME --repo-type dataset --local-dir DIR"
 
 
 class Findings:
