@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unicorn_hf.core.choices import CAPTION_FILTERS
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.runtime.files import rows_table, write_table
 from unicorn_hf.runtime.rejections import bounds, explained
@@ -25,6 +26,7 @@ def test_frequent_reasons_have_an_example_and_their_keys(tmp_path: Path) -> None
         "  refusal (1 word): I'm sorry, I cannot.",
         "    keys: captions.filters.forbid_refusals",
         "  unfinished (1 word): Short.",
+        "    keys: captions.sampling.max_tokens",
     ]
     assert told.endswith("\n")
 
@@ -40,3 +42,8 @@ def test_a_conversation_filter_without_bounds_can_be_left_out() -> None:
     assert bounds("instructions", "asks_back") == "instructions.tasks.TASK.filters.without: [asks_back]"
     assert "instructions.tasks.TASK.filters.min_grounded, " in bounds("instructions", "ungrounded_answer")
     assert bounds("instructions", "wrong_count") == bounds("captions", "not_answered") == ""
+
+
+def test_every_filter_of_captions_that_has_bounds_names_them() -> None:
+    for reason in CAPTION_FILTERS.names:
+        assert bounds("captions", reason) or not CAPTION_FILTERS.get(reason).model_fields

@@ -30,6 +30,7 @@ def test_rows_figures_and_rejections_are_shown(made: Path) -> None:
     number = facts["captions"]["rejected"]["too_short"]
     assert number > 0
     assert f"too_short {number} (" in text
+    assert "keys: captions.filters.min_words" in text
     assert f"rejected captions: {number} of {number + 60} candidates" in text
     assert "60 rows" in text
     question = rows(made, "instruction")[0]["conversations"][2]["value"].splitlines()[0]

@@ -13,6 +13,14 @@ from unicorn_hf.runtime.generation import REJECTED
 
 _MOST_REASONS = 4
 _MAX_RAW = 200
+_KEYS = {
+    ("captions", "unfinished"): "captions.sampling.max_tokens",
+    ("captions", "near_duplicate"): "captions.near_duplicates.threshold",
+    ("captions", "unsafe_score"): "captions.screen.min_score",
+    ("instructions", "unfinished"): "instructions.sampling.max_tokens",
+    ("instructions", "low_score"): "instructions.judge.min_score",
+}
+"""Keys of reasons that are no filter with bounds."""
 
 
 def explained(stage: str, step: Path, rejected: Mapping[str, int]) -> str:
@@ -33,7 +41,9 @@ def explained(stage: str, step: Path, rejected: Mapping[str, int]) -> str:
 
 
 def bounds(stage: str, reason: str) -> str:
-    """The recipe keys that decide whether a filter rejects; empty if no filter has this name."""
+    """The recipe keys that decide whether a candidate is rejected for this reason; empty if none does."""
+    if keys := _KEYS.get((stage, reason)):
+        return keys
     if stage == "captions":
         fields = CAPTION_FILTERS.get(reason).model_fields if reason in CAPTION_FILTERS else ()
         return ", ".join(f"captions.filters.{field}" for field in fields)

@@ -20,6 +20,7 @@ from unicorn_hf.cards.statistics import Statistics, read_statistics
 from unicorn_hf.core.errors import InputError
 from unicorn_hf.core.schemas import REJECTIONS
 from unicorn_hf.runtime.generation import Counts
+from unicorn_hf.runtime.rejections import bounds
 from unicorn_hf.views.facts import facts_of
 from unicorn_hf.views.tables import described, plain
 
@@ -131,7 +132,7 @@ def show(view: View, console: "Console", *, sought: bool = False) -> None:
         facts: Counts = getattr(view.statistics, stage)
         if facts.rejected:
             title(f"rejected {stage}: {facts.num_rejected:,} of {facts.num_candidates:,} candidates")
-            for part in _reasons(facts, rejections):
+            for part in _reasons(stage, facts, rejections):
                 console.print(part)
     if view.lacks_examples:
         console.print(f"\n{NO_EXAMPLES}", style="dim")
@@ -152,15 +153,17 @@ def _drawn(row: dict[str, Any], *, conversation: bool) -> "RenderableType":
     return Panel(Group(plain(f"seed: {row['seed']}", "dim"), *parts), title=title, title_align="left")
 
 
-def _reasons(facts: Counts, rejections: Sequence[Rejection]) -> "Iterator[RenderableType]":
-    """Each reason with its number, and examples below it."""
+def _reasons(stage: str, facts: Counts, rejections: Sequence[Rejection]) -> "Iterator[RenderableType]":
+    """Each reason with its number and its recipe keys, and examples below it."""
     from rich.padding import Padding
     from rich.text import Text
 
     width = max(map(len, facts.rejected))
     for reason, number in ranked(facts.rejected):
         share = percent(number, facts.num_candidates)
-        yield Text.assemble(plain(f"{reason:{width}}", "bold"), f"  {number:,} ({share})")
+        keys = bounds(stage, reason)
+        told = plain(f"  keys: {keys}" if keys else "", "dim")
+        yield Text.assemble(plain(f"{reason:{width}}", "bold"), f"  {number:,} ({share})", told)
         for one in (one for one in rejections if one.reason == reason):
             of = " · ".join(filter(None, [one.detail, one.subject]))
             yield Padding(plain(of, "dim"), (0, 0, 0, 2))
