@@ -18,7 +18,8 @@ def main() -> None:
     arguments = parsed()
     try:
         picture = Image.open(arguments.picture)
-        model = UnicornForConditionalGeneration.from_pretrained(arguments.model).eval()
+        options = {"encoder": arguments.encoder} if arguments.encoder else {}
+        model = UnicornForConditionalGeneration.from_pretrained(arguments.model, **options).eval()
     except (OSError, UnidentifiedImageError) as error:
         sys.exit(f"error: {error}")
     if arguments.image_statistics:
@@ -35,6 +36,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--image-statistics", type=Path, help="a file of `unicorn-hf calibrate`, if set and training had none"
     )
+    parser.add_argument("--encoder", help="the set's encoder, if this machine cannot find it by the name in the model")
     parser.add_argument("--max-new-tokens", type=int, default=60)
     return parser.parse_args()
 

@@ -39,7 +39,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> UnicornForConditionalGeneration:
-    return UnicornForConditionalGeneration.from_pretrained(folder).eval()
+    return UnicornForConditionalGeneration.from_pretrained(folder, encoder=encoder_of(folder)).eval()
+
+
+def encoder_of(folder: Path) -> str:
+    return f"clip:{folder.parent / 'clip'}"
 
 
 def log_p(model: UnicornForConditionalGeneration, vector: np.ndarray, question: str, option: str) -> float:
@@ -101,7 +105,7 @@ def write_pope(folder: Path) -> Path:
 def test_the_command_scores_a_model_and_tells_in_its_card(folder: Path, tmp_path: Path) -> None:
     pope = write_pope(tmp_path)
     for on in (FOLDER, pope, pope):
-        done = unicorn("evaluate", folder, "--on", on, "--yes", "--json", cwd=tmp_path)
+        done = unicorn("evaluate", folder, "--on", on, "--encoder", encoder_of(folder), "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     [score] = json.loads(done.stdout).values()
     assert (score["num_pictures"], score["num_questions"], score["chance"]) == (4, 8, 50)
@@ -112,6 +116,8 @@ def test_the_command_scores_a_model_and_tells_in_its_card(folder: Path, tmp_path
     card = (folder / "README.md").read_text()
     assert "## Score on real images" in card and f"| {score['accuracy']:.1f} [" in card
     assert opened(str(folder)).model is not None
+    refused = unicorn("evaluate", folder, "--on", on, "--yes", cwd=tmp_path)
+    assert refused.returncode == 2 and "names a file of this machine as its encoder" in refused.stderr
 
 
 def test_what_is_neither_set_nor_model_is_refused(tmp_path: Path) -> None:

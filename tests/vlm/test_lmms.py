@@ -70,18 +70,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(saved: Path, statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(saved: Path, encoder: str, statistics: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder, with a model in it."""
     folder = tmp_path_factory.mktemp("user")
-    model = UnicornForConditionalGeneration.from_pretrained(saved)
+    model = UnicornForConditionalGeneration.from_pretrained(saved, encoder=encoder)
     model.add_image_statistics(statistics)
     model.save_pretrained(folder / "model")
     return folder
 
 
 @pytest.fixture(scope="module")
-def rows(place: Path) -> list[Row]:
-    model = UnicornForConditionalGeneration.from_pretrained(place / "model").eval()
+def rows(place: Path, encoder: str) -> list[Row]:
+    model = UnicornForConditionalGeneration.from_pretrained(place / "model", encoder=encoder).eval()
     asked = [(PICTURES[number % 5] if number % 4 else None, QUESTIONS[number % 3 % 2]) for number in range(22)]
     return [Row(picture, question, alone(model, picture, question)) for picture, question in asked]
 
@@ -133,7 +133,7 @@ def write_task(folder: Path, rows: list[Row], until: str) -> list[str]:
 
 
 def test_the_documented_command_gives_the_models_answers_and_their_score(
-    environment: Path, place: Path, rows: list[Row]
+    environment: Path, place: Path, encoder: str, rows: list[Row]
 ) -> None:
     longest = max((row.answer for row in rows), key=len)
     expected = write_task(place / "tasks", rows, until=longest[len(longest) // 2])
@@ -142,6 +142,7 @@ def test_the_documented_command_gives_the_models_answers_and_their_score(
     program, *arguments = documented()
     assert program == "lmms/bin/lmms-eval"
     arguments[arguments.index("--tasks") + 1] = "tiny"
+    arguments[arguments.index("--model_args") + 1] += f",encoder={encoder}"
     arguments[arguments.index("--batch_size") + 1] = "3"
     said = run([environment / "lmms-eval", *arguments, "--include_path", place / "tasks"], place)
     results = list((place / "results").rglob("*_results.json"))
@@ -178,10 +179,10 @@ def request(visuals, **generation):
 
 
 picture = Image.new("RGB", (8, 8), "red")
-bare, model, statistics = sys.argv[1:]
+bare, model, statistics, encoder = sys.argv[1:]
 told(Unicorn, bare)
 told(Unicorn, model, batch_size="auto")
-unicorn = Unicorn(bare, image_statistics=statistics)
+unicorn = Unicorn(bare, image_statistics=statistics, encoder=encoder)
 told(unicorn.generate_until, [request([picture, picture])])
 told(unicorn.generate_until, [request(["film.mp4"])])
 told(unicorn.loglikelihood, [])
@@ -211,7 +212,9 @@ Choose a task with the output_type generate_until.
 """
 
 
-def test_what_the_model_cannot_do_is_said(environment: Path, place: Path, saved: Path, statistics: Path) -> None:
+def test_what_the_model_cannot_do_is_said(
+    environment: Path, place: Path, saved: Path, statistics: Path, encoder: str
+) -> None:
     (place / "check.py").write_text(CHECK)
-    said = run([environment / "python", "check.py", saved, place / "model", statistics], place)
+    said = run([environment / "python", "check.py", saved, place / "model", statistics, encoder], place)
     assert TOLD in said

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,64 @@ def test_a_batch_of_questions_is_answered_as_each_alone(make: Make) -> None:
     ]
     assert together == alone
     assert together[0] != together[1]
+
+
+def changed(**changes: Any) -> Callable[[bytes], bytes]:
+    return lambda content: json.dumps(json.loads(content) | changes).encode()
+
+
+class Planted:
+    """A pickle that writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (str(self._path), "w")
+
+
+FOREIGN: dict[str, dict[str, Callable[[bytes], bytes] | bytes]] = {
+    "a tokenizer with code": {
+        "tokenizer_config.json": changed(tokenizer_class="Evil", auto_map={"AutoTokenizer": [None, "evil.Evil"]})
+    },
+    "a model with code": {
+        "config.json": changed(text_config={"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}})
+    },
+    "a pickle": {"pytorch_model.bin": b"pickle", "model.safetensors": b""},
+    "other shapes": {"config.json": changed(embed_dim=10**9)},
+    "no shape": {"config.json": changed(embed_dim=-1)},
+    "a text for a number": {"config.json": changed(image_tokens="4")},
+    "a number for a text": {"config.json": changed(encoder=5)},
+    "training of another form": {"config.json": changed(training=[1])},
+    "scores of another form": {"config.json": changed(scores=[{"on": "x"}])},
+    "a list for a model": {"config.json": changed(text_config=[1])},
+    "a deep configuration": {"config.json": b'{"a":' * 100_000},
+    "no weights": {"model.safetensors": b"\xff" * 100},
+    "no transfer": {"transfer.safetensors": b"junk"},
+}
+
+
+@pytest.mark.parametrize("changes", FOREIGN.values(), ids=FOREIGN)
+def test_a_model_of_strangers_runs_no_code_and_ends_in_one_message(
+    changes: dict[str, Callable[[bytes], bytes] | bytes],
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, mark = tmp_path / "model", tmp_path / "mark"
+    make().save_pretrained(folder)
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: ...\n")
+    for name, change in changes.items():
+        content = change if isinstance(change, bytes) else change((folder / name).read_bytes())
+        (folder / name).write_bytes(pickle.dumps(Planted(mark)) if content == b"pickle" else content)
+        if not content:
+            (folder / name).unlink()
+    # transformers may ask whether to run code.
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(InputError) as caught:
+        UnicornForConditionalGeneration.from_pretrained(folder)
+    assert not mark.exists()
+    assert caught.value.message
 
 
 def test_text_alone_is_a_batch_too(make: Make) -> None:

@@ -25,7 +25,7 @@ QUESTION = "What is it?"
 
 def test_pictures_are_encoded_and_moved(saved: Path, encoder: str, statistics: Path) -> None:
     pictures = [Image.open(path) for path in PICTURES[:3]]
-    model = UnicornForConditionalGeneration.from_pretrained(saved)
+    model = UnicornForConditionalGeneration.from_pretrained(saved, encoder=encoder)
     model.add_image_statistics(statistics)
     moved = model.encode_pictures(pictures).numpy()
     images = [on_white(picture) for picture in pictures]
@@ -35,8 +35,8 @@ def test_pictures_are_encoded_and_moved(saved: Path, encoder: str, statistics: P
     np.testing.assert_allclose(model.encode_pictures(pictures[:1]).numpy(), moved[:1], atol=1e-5)
 
 
-def test_a_single_picture_needs_image_statistics(saved: Path) -> None:
-    model = UnicornForConditionalGeneration.from_pretrained(saved)
+def test_a_single_picture_needs_image_statistics(saved: Path, encoder: str) -> None:
+    model = UnicornForConditionalGeneration.from_pretrained(saved, encoder=encoder)
     with pytest.raises(InputError, match="a single image is its own mean"):
         model.answer([Image.open(PICTURES[0])], [QUESTION])
 
@@ -47,8 +47,16 @@ def test_another_encoder_is_refused(saved: Path, tmp_path: Path) -> None:
     other.visual_projection.weight.data.mul_(2)
     other.save_pretrained(tmp_path)
     model = UnicornForConditionalGeneration.from_pretrained(saved, encoder=f"clip:{tmp_path}")
-    with pytest.raises(InputError, match="another encoder"):
+    with pytest.raises(InputError, match="is not the one that the model was trained with"):
         model.encode_pictures([Image.open(PICTURES[0])])
+
+
+def test_a_file_that_a_model_names_as_its_encoder_is_not_opened(saved: Path, tmp_path: Path) -> None:
+    for encoder in (f"clip:{tmp_path}", "open_clip:ViT-B-32//dev/zero", f"llm2clip:{tmp_path}"):
+        model = UnicornForConditionalGeneration.from_pretrained(saved)
+        model.config.encoder = encoder
+        with pytest.raises(InputError, match="names a file of this machine as its encoder"):
+            model.encode_pictures([Image.open(PICTURES[0])])
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -59,9 +67,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 
 
 def test_the_example_answers_with_text(
-    saved: Path, statistics: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    saved: Path, encoder: str, statistics: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--image-statistics", statistics, "--max-new-tokens", 12)
+    options = ("--encoder", encoder, "--image-statistics", statistics, "--max-new-tokens", 12)
     asked(monkeypatch, saved, PICTURES[0], QUESTION, *options)
     assert capsys.readouterr().out.strip()
 
@@ -77,7 +85,7 @@ def test_the_example_answers_with_text(
     ids=["no picture", "not a picture", "no model", "no statistics"],
 )
 def test_the_example_tells_what_is_wrong(
-    model: str | None, picture: object, told: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+    model: str | None, picture: object, told: str, saved: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SystemExit, match=told):
-        asked(monkeypatch, model or saved, picture, QUESTION)
+        asked(monkeypatch, model or saved, picture, QUESTION, "--encoder", encoder)

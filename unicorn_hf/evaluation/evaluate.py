@@ -120,10 +120,10 @@ def opened(name: str, encoder: str | None = None) -> Source:
             folder = local_folder(name)
         except InputError:
             model = _loaded(name, encoder)
-            return Source(name, None, model, model.config.encoder)
+            return Source(name, None, model, encoder or model.config.encoder)
     elif (folder / "config.json").is_file():
         model = _loaded(name, encoder)
-        return Source(name, folder, model, model.config.encoder)
+        return Source(name, folder, model, encoder or model.config.encoder)
     if not is_build(folder):
         raise InputError(f"{name} is neither a set that unicorn-hf built nor a model of unicorn_hf.vlm")
     return Source(name, folder, None, encoder or set_encoder(folder))
@@ -200,7 +200,7 @@ def _loaded(name: str, encoder: str | None) -> "UnicornForConditionalGeneration"
 
         options = {"encoder": encoder} if encoder else {}
         model: UnicornForConditionalGeneration = UnicornForConditionalGeneration.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InputError(f"{name} is neither a set nor a model that can be loaded: {error}") from error
     return model
 

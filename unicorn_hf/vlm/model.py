@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -18,10 +19,12 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
-from unicorn_hf.core.encoder import resolve_encoder
-from unicorn_hf.core.errors import InputError
+from unicorn_hf.cards.scores import Score
+from unicorn_hf.core.encoder import parse_encoder, resolve_encoder
+from unicorn_hf.core.errors import InputError, UnicornError
 from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.model_source import DEMO
+from unicorn_hf.core.problems import first_error
 from unicorn_hf.core.published import TRANSFER_FILE
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.models.folders import model_license
@@ -35,6 +38,27 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from unicorn_hf.core.generation import ImageEncoder
+
+
+_NAME_YOURS = "Name the same one here: --encoder of `evaluate`, or from_pretrained(..., encoder=...)."
+
+
+class _Score(Score, extra="ignore"):
+    """A newer version may have more figures."""
+
+
+class _Facts(BaseModel):
+    """What a configuration must hold; a stranger may have written it."""
+
+    embed_dim: PositiveInt
+    image_tokens: PositiveInt
+    image_vectors: PositiveInt
+    language_model: str
+    license: str | None
+    encoder: str
+    datasets: list[str]
+    training: list[dict[str, Any]]
+    scores: list[_Score]
 
 
 class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -75,6 +99,7 @@ class UnicornConfig(PreTrainedConfig):  # type: ignore[misc]
         self.image_vectors = image_vectors
         lists: dict[str, Any] = {name: [] for name in ("datasets", "training", "scores")}
         super().__init__(**{"language_model": "", "license": None, "encoder": "", **lists, **options})
+        _Facts.model_validate({name: getattr(self, name) for name in _Facts.model_fields})
 
 
 class Projector(nn.Module):  # type: ignore[misc]
@@ -97,7 +122,8 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
     """A causal language model that sees an image as the projector's output at the image's positions.
 
     `from_pretrained` loads a folder that `save_pretrained` wrote, or a model of the Hub: the weights, the tokenizer and
-    the transfer. All its options are transformers'; `encoder=...` names the encoder if it is in another place here.
+    the transfer. All its options are transformers'; `encoder=...` names the encoder if it is in another place here: a
+    folder or file that the model names as its encoder is not opened. No code of the model's repository is run.
     `forward` and `generate` take batches of `unicorn_hf.torch.Collator`.
     """
 
@@ -120,6 +146,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         self.tokenizer: Any = None
         self.transfer: Transfer
         self._transfer_file, self._encoder_id = b"", ""
+        self._own_encoder: str | None = None
         self._encoder: Any = None
         self.post_init()
 
@@ -149,8 +176,10 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         file = TransferFile.read(transfer_path(dataset))
         source = demo_llm(name.removeprefix(DEMO)) if name.startswith(DEMO) else name
         try:
+            options = {"trust_remote_code": False, **options}
             language_model = AutoModelForCausalLM.from_pretrained(source, **options)
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=options.get("revision", "main"))
+            hub = {"revision": options.get("revision", "main"), "trust_remote_code": options["trust_remote_code"]}
+            tokenizer = AutoTokenizer.from_pretrained(source, **hub)
         except (OSError, ValueError) as error:
             raise InputError(f"transformers cannot load the language model {name}: {error}") from error
         # A copy, since a configuration writes into those that it holds.
@@ -174,12 +203,26 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *arguments: Any, **options: Any) -> Self:
-        """Load a model; see the class. Raises an OSError if there is none."""
+        """Load a model; see the class.
+
+        Raises:
+            OSError: there is none.
+            InputError: it cannot be loaded.
+        """
         hub = {key: options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in options}
-        found = super().from_pretrained(source, *arguments, **options)
-        model: Self = found[0] if isinstance(found, tuple) else found
-        model.tokenizer = AutoTokenizer.from_pretrained(source, **hub)
-        model._use_transfer(Path(cached_file(source, TRANSFER_FILE, **hub)))
+        encoder = options.pop("encoder", None)
+        try:
+            found = super().from_pretrained(source, *arguments, **options)
+            model: Self = found[0] if isinstance(found, tuple) else found
+            # Without `trust_remote_code=False`, transformers asks the user whether to run the repository's code.
+            model.tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **hub)
+            model._use_transfer(Path(cached_file(source, TRANSFER_FILE, **hub)))
+        except (OSError, UnicornError):
+            raise
+        except Exception as error:
+            said = first_error(error) if isinstance(error, ValidationError) else error
+            raise InputError(f"{source} cannot be loaded as a model of unicorn-hf: {said}") from error
+        model._own_encoder = encoder
         return found  # type: ignore[no-any-return]
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **options: Any) -> None:
@@ -288,8 +331,9 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         pictures: pass many at once.
 
         Raises:
-            InputError: there is no such encoder here, it has no image side, it is another one than that of the set, or
-                the transfer has no image statistics and there is only one image.
+            InputError: there is no such encoder here, the model names a file as its encoder, it has no image side, it
+                is another one than that of the set, or the transfer has no image statistics and there is only one
+                image.
             RunError: the encoder cannot be loaded.
         """
         vectors = self.image_encoder()[0].encode([on_white(picture) for picture in pictures])
@@ -302,11 +346,13 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             InputError, RunError: see `encode_pictures`.
         """
         if self._encoder is None:
-            encoder = resolve_encoder(self.config.encoder, batch_size=32)
+            name = self._own_encoder or self.config.encoder
+            if not self._own_encoder and parse_encoder(name).names_file:
+                raise InputError(f"the model names a file of this machine as its encoder: {name}", _NAME_YOURS)
+            encoder = resolve_encoder(name, batch_size=32)
             if encoder.identity != self._encoder_id:
                 raise InputError(
-                    f"the encoder {encoder.name} here is not the one that the model was trained with",
-                    "Name the same one: from_pretrained(..., encoder=...).",
+                    f"the encoder {encoder.name} here is not the one that the model was trained with", _NAME_YOURS
                 )
             self._encoder = encoder.open_images()
         return self._encoder, self._encoder_id
