@@ -160,6 +160,15 @@ def test_a_model_folder_that_is_none(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_who_names_a_model_and_no_recipe_learns_whose_prompts_are_used(tmp_path: Path) -> None:
+    told = "so the recipe is demo: its prompts and filters are for tiny models"
+    model = ["--engine", "endpoint", "--base-url", "http://127.0.0.1:1/v1", "--llm", "m", "--encoder", "hashing:8"]
+    for arguments, is_told in ((model, True), (["demo", *model], False), (ECHO, False)):
+        done = unicorn("build", *arguments, "--dry-run", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (told in done.stderr) == is_told
+
+
 def test_too_few_seeds_stop_with_the_counts(tmp_path: Path) -> None:
     recipe = tmp_path / "one.yaml"
     write_seeds(tmp_path / "seeds.txt", 5)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _ENGINE_OPTIONS = {"model": "--llm", "base_url": "--base-url"}
 """Engine key: the option that sets it."""
+_DEMO_NOTE = (
+    "note: no RECIPE is given, so the recipe is demo: its prompts and filters are for tiny models. For a larger model,"
+    " name unicorn-1.2m, or a recipe of your own."
+)
 _KEYS = {
     "captions": "captions.num",
     "instructions": "instructions.num",
@@ -216,6 +220,8 @@ def _named(recipe: str, revision: str | None, options: dict[str, Any]) -> _Found
 
     if revision:
         raise InputError("--revision requires --from ORG/NAME")
+    if options.get("llm") and _is_default("recipe"):
+        echo(_DEMO_NOTE, err=True)
     document = read_document(recipe)
     overrides = _overrides(recipe, document.engine_kind, options)
     published = recipe if is_of_a_set(Path(recipe)) else ""
@@ -225,13 +231,17 @@ def _named(recipe: str, revision: str | None, options: dict[str, Any]) -> _Found
 def _child(parent: str, revision: str | None, options: dict[str, Any]) -> _Found:
     from unicorn_hf.hub.regenerate import child_recipe, read_published
 
-    if click.get_current_context().get_parameter_source("recipe") is not ParameterSource.DEFAULT:
+    if not _is_default("recipe"):
         raise InputError("--from already provides a recipe", "Omit RECIPE.")
     published = read_published(parent, revision)
     if published.taken.told:
         echo(published.taken.told, err=True)
     overrides = _overrides(parent, published.recipe.engine.kind, options)
     return child_recipe(published, overrides), frozenset(overrides), parent
+
+
+def _is_default(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.DEFAULT
 
 
 def ask_to_download(source: str, models: Sequence[str]) -> None:
