@@ -876,10 +876,10 @@ def _show_result(result: "BuildResult", out: Path) -> None:
 
 def _evaluation_source(path: str, column: str | None, config: str | None, split: str, name: str | None) -> "SeedSource":
     from unicorn_hf.seeds.sources.dataset import DatasetSource
-    from unicorn_hf.seeds.sources.file import SUFFIXES, FileSource
+    from unicorn_hf.seeds.sources.file import SUFFIXES, EvaluationFile
 
     if Path(path).suffix.lower() in SUFFIXES:
-        return FileSource(path=path, column=column, name=name)
+        return EvaluationFile(path=path, column=column, name=name)
     if not column:
         raise InputError(f"--column is required: the column of {path} that holds the texts")
     return DatasetSource(kind="dataset", path=path, config=config, split=split, column=column, name=name)

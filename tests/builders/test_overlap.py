@@ -88,11 +88,13 @@ def test_the_command_counts_and_tells_the_card(made: Path) -> None:
         (["unicorn", "--with", "missing.txt"], "missing.txt"),
         (["unicorn", "--with", "empty.txt"], "no text in empty.txt"),
         (["unicorn", "--with", "ORG/NAME"], "--column is required"),
+        (["unicorn", "--with", "table.csv"], "Specify the column of the texts with --column NAME."),
         ([".", "--with", "empty.txt"], "not a folder that unicorn-hf built"),
     ],
 )
 def test_mistakes_are_told(arguments: list[str], says: str, made: Path) -> None:
     (made / "empty.txt").write_text("\n")
+    (made / "table.csv").write_text("id,question\n1,What is it?\n")
     done = unicorn("overlap", *arguments, cwd=made)
     assert done.returncode == 2
     assert says in done.stderr

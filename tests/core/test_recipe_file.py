@@ -261,12 +261,15 @@ def test_a_recipe_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
         ("dmeo.yaml", "no recipe file dmeo.yaml", "Did you mean demo?"),
         ("none/mine.yml", "no recipe file none/mine.yml", "Bundled recipes: demo, parti, unicorn-1.2m"),
         ("", "unknown recipe ''", "Bundled recipes:"),
+        ("here/kitchen.yml", "no recipe file here/kitchen.yml", "Did you mean here/kitchen.yaml?"),
     ],
 )
 def test_an_unknown_recipe_names_the_nearest(
     name: str, message: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/kitchen.yaml").touch()
     with pytest.raises(InputError) as caught:
         load_recipe(name)
     assert caught.value.message == message

@@ -138,6 +138,9 @@ def _find(name_or_path: str | Path) -> Path:
         return path
     is_path = path.suffix in YAML_SUFFIXES
     near = get_close_matches(path.stem if is_path else str(path), bundled_names(), n=1)
+    if is_path and path.parent.is_dir():
+        here = [other.name for other in path.parent.iterdir() if other.suffix in YAML_SUFFIXES]
+        near = [str(path.with_name(name)) for name in get_close_matches(path.name, here, n=1)] or near
     hint = f"Did you mean {near[0]}? " if near else ""
     raise InputError(
         f"no recipe file {path}" if is_path else f"unknown recipe {str(name_or_path)!r}",

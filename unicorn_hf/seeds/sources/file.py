@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from unicorn_hf.core.choices import SOURCES
 from unicorn_hf.core.fingerprint import file_sha256
@@ -18,6 +18,8 @@ class InFile(SeedSource):
     """Base class of sources in a file."""
 
     file_keys = ("path",)
+    column_advice: ClassVar[tuple[str, str]] = ("--seed-column", " (in a recipe: column: NAME)")
+    """How a command and a recipe name the column; see `DataFile`."""
     path: str
     """Relative to the recipe; `package:NAME` is a file bundled with unicorn-hf."""
 
@@ -47,9 +49,8 @@ class InFile(SeedSource):
         self._check()
         path = self.file
         # Only the file's name: examples of skipped rows are published.
-        file = DataFile(
-            path, path.name, column, column_option="--seed-column", column_key=" (in a recipe: column: NAME)"
-        )
+        option, key = self.column_advice
+        file = DataFile(path, path.name, column, column_option=option, column_key=key)
         for number, value, _ in rows(file, notes):
             notes.place = partial(file.place, number)
             if isinstance(value, str) and (column is None or not value):
@@ -71,3 +72,9 @@ class FileSource(InFile):
 
     def read(self, random_seed: int, notes: ReadingNotes) -> Iterator[str]:
         return islice(self.texts(self.column, notes), self.limit)
+
+
+class EvaluationFile(FileSource):
+    """The texts of an evaluation set in a file, which a command names."""
+
+    column_advice = ("--column", "")
