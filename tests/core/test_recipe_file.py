@@ -261,6 +261,7 @@ def test_a_recipe_that_is_not_utf_8_says_so(tmp_path: Path) -> None:
         ("dmeo.yaml", "no recipe file dmeo.yaml", "Did you mean demo?"),
         ("none/mine.yml", "no recipe file none/mine.yml", "Bundled recipes: demo, parti, unicorn-1.2m"),
         ("", "unknown recipe ''", "Bundled recipes:"),
+        ("here", "unknown recipe 'here'", "To build from the set in this folder, use --from here."),
         ("here/kitchen.yml", "no recipe file here/kitchen.yml", "Did you mean here/kitchen.yaml?"),
     ],
 )

@@ -1,5 +1,6 @@
 """Reads recipe files: YAML in, a validated `Recipe` out, with messages that name the line of each error."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -142,6 +143,8 @@ def _find(name_or_path: str | Path) -> Path:
         here = [other.name for other in path.parent.iterdir() if other.suffix in YAML_SUFFIXES]
         near = [str(path.with_name(name)) for name in get_close_matches(path.name, here, n=1)] or near
     hint = f"Did you mean {near[0]}? " if near else ""
+    if path.is_dir():
+        hint = f"To build from the set in this folder, use --from {shlex.quote(str(path))}. "
     raise InputError(
         f"no recipe file {path}" if is_path else f"unknown recipe {str(name_or_path)!r}",
         f"{hint}Bundled recipes: {', '.join(bundled_names())}; or give the path of a .yaml file.",
