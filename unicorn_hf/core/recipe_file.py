@@ -143,7 +143,7 @@ def _find(name_or_path: str | Path) -> Path:
         here = [other.name for other in path.parent.iterdir() if other.suffix in YAML_SUFFIXES]
         near = [str(path.with_name(name)) for name in get_close_matches(path.name, here, n=1)] or near
     hint = f"Did you mean {near[0]}? " if near else ""
-    if path.is_dir():
+    if name_or_path and path.is_dir():
         hint = f"To build from the set in this folder, use --from {shlex.quote(str(path))}. "
     raise InputError(
         f"no recipe file {path}" if is_path else f"unknown recipe {str(name_or_path)!r}",
