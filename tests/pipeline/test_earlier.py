@@ -57,6 +57,11 @@ def test_stored_answers_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_that_left_nothing_is_not_resumed(tmp_path: Path) -> None:
+    remember(tmp_path, load_recipe("demo"))
+    assert told(tmp_path, load_recipe("demo"), {"captions": tmp_path / "captions-1"}, has_seeds=lambda: True) == []
+
+
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     remember(tmp_path, load_recipe("demo"))
     (tmp_path / "recipe.json").write_text("{")

@@ -51,6 +51,25 @@ def test_long_stages_show_that_they_live(capsys: pytest.CaptureFixture[str], mon
     assert "33" in lines[1]
 
 
+def test_figures_without_processed_rows_show_it_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("unicorn_hf.runtime.progress.time.monotonic", lambda: now)
+    progress = PlainProgress()
+    progress.start("questions", 3)
+    for done in range(1, 4):
+        now += 11
+        progress.known(done, 0)
+    progress.finish()
+    assert capsys.readouterr().err.splitlines() == [
+        "questions: 0 of 3 rows",
+        "questions: 1 of 3 rows",
+        "questions: 2 of 3 rows",
+        "questions: 3 of 3 rows, 33.0 s",
+    ]
+
+
 def test_each_stage_is_counted_from_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     progress = PlainProgress()
     tell(progress)

@@ -24,6 +24,7 @@ _LAST_RECIPE = "recipe.json"
 _NO_DATA = ("cluster", "price")
 """Keys that do not affect rows."""
 _LONGEST = 60
+_FROM_THE_START = "from the start"
 
 
 def earlier_work(parts: Parts) -> list[str]:
@@ -88,6 +89,8 @@ def told(
     if changes := list(_changes(before, _data(recipe))):
         lines = [*changes, *states, *stored]
         return ["the recipe has changed since the last run here:", *(f"  {line}" for line in lines)]
+    if states and not stored and all(state.endswith(_FROM_THE_START) for state in states):
+        return []
     return [f"resumes an earlier run: {'; '.join([*states, *stored])}"]
 
 
@@ -142,7 +145,7 @@ def _states(stages: Mapping[str, Path], num_answers: int, *, has_seeds: bool) ->
         elif num_answers and stage != REPRESENTATIONS:
             state = "from stored answers"
         else:
-            state = "from the start"
+            state = _FROM_THE_START
         same = f", reused if the {upstream} are the same" if upstream and num_done else ""
         yield f"{stage}: {state}{same}"
         if not num_done:

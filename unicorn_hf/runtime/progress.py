@@ -70,9 +70,18 @@ class PlainProgress(_Counting):
 
     def working(self, rows: int) -> None:
         super().working(rows)
+        self._tell()
+
+    def known(self, kept: int, rejected: int) -> None:
+        super().known(kept, rejected)
+        if kept < self._total:  # `finish` tells the last one.
+            self._tell()
+
+    def _tell(self) -> None:
         if time.monotonic() - self._shown > self._EVERY_S:
             self._shown = time.monotonic()
-            self.note(f"{self._stage}: {self._figures()}, {self._rows:,} processed")
+            processed = f", {self._rows:,} processed" if self._rows else ""
+            self.note(f"{self._stage}: {self._figures()}{processed}")
 
     def note(self, message: str) -> None:
         sys.stderr.write(visible_lines(message) + "\n")
