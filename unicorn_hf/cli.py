@@ -47,6 +47,8 @@ A real run needs a GPU, an instruction model with at least 7 B parameters, and a
     --llm Qwen/Qwen2.5-7B-Instruct --set engine.tensor_parallel_size=1 \\
     --encoder open_clip:ViT-L-14/datacomp_xl_s13b_b90k --set title="My data set"
 Or write a recipe: see "Build a real one" in docs/quickstart.md."""
+_COMPARED_S = 300.0
+"""For reading the published sets, of which any can be slow to read."""
 _EXAMPLE_WIDTH = 171
 """Of the lines of example rows in a file or a pipe."""
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
@@ -614,10 +616,14 @@ def _compared_with_published(sources: Sequence[str]) -> "Comparison":
     if len(sources) > 1:
         raise InputError("--against published takes one set", "Name one folder, or ORG/NAME.")
     with Console(stderr=True).status("Reading the statistics of the published sets"):
-        found = published_sets()
+        found = published_sets(limit_s=_COMPARED_S)
         comparison = compare_published(set_folder(sources[0]), sources[0], found.sets)
     read = counted(len(found.sets), "published set")
-    others = {"not readable": len(found.unreadable), "without a sketch to compare": found.num_without_sketch}
+    others = {
+        "not readable": len(found.unreadable),
+        "without a sketch to compare": found.num_without_sketch,
+        "left for lack of time": found.num_left,
+    }
     told = [f"{read} read", *(f"{num:,} {what}" for what, num in others.items() if num)]
     echo(f"{', '.join(told)}; {len(comparison.sets) - 1} with captions in common", err=True)
     return comparison

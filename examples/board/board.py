@@ -66,6 +66,8 @@ def rows_of(found: Listing) -> tuple[list[Row], list[UnreadableSet]]:
 
 
 def checked(row: Row) -> Row:
+    if not all(0 <= share <= 1 for share in (row.distinct, row.rejected) if share is not None):
+        raise InputError("a share is not between 0 and 1")
     if len(htmlsafe_json_dumps(asdict(row))) > MAX_ROW_BYTES:
         raise InputError("it has too much text for a row")
     return row

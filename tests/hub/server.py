@@ -237,6 +237,8 @@ class HubServer:
     """Files of this size or more are asked for in parts of `part_bytes`."""
     part_bytes = 1 << 20
     tree_page = 100
+    next_sets = ""
+    """Where the list of data sets continues, if set: this page of it is empty."""
     max_file_bytes = 50 * 1000**3
     xet: XetStore | None = None
     """Where large files go instead of the signed addresses, if set; clients must then have hf_xet."""
@@ -380,6 +382,8 @@ class HubServer:
 
     def list_datasets(self, request: Request) -> Answer:
         """The repositories whose cards carry all tags of the filter, the last that changed first."""
+        if self.next_sets:
+            return Answer.json([], headers={"Link": f'<{self.next_sets}>; rel="next"'})
         role = self._role(request)
         wanted = set(request.query.get("filter", []))
         found = [

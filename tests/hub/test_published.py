@@ -122,6 +122,18 @@ def test_a_hub_that_lists_no_sets_does_not_stop_a_push(
     assert REPO in hub.repositories
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_list_of_sets_without_an_end_or_on_another_server_ends(
+    elsewhere: bool, hub: HubServer, hub_client: HubClient, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HubServer().running() as other:
+        monkeypatch.setattr(hub, "next_sets", f"{(other if elsewhere else hub).url}/api/datasets?cursor=1")
+        done = hub_client.command("compare", str(built), "--against", "published")
+        assert done.returncode == 0, done.stderr
+        assert not other.seen
+    assert hub.count("GET", "/api/datasets$") == 1
+
+
 def test_a_push_says_what_makes_the_set_findable(hub: HubServer, hub_client: HubClient, built: Path) -> None:
     told = hub_client.command("push", str(built), REPO, "--branch", "draft").stdout
     page = f"{hub.url}/datasets/{REPO}"

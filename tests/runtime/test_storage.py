@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -205,6 +206,15 @@ def test_what_is_silent_elsewhere_is_taken_over_in_time(
     monkeypatch.setattr(locks, "_SILENT_S", -1.0)
     with exclusive(folder):
         assert numbers(folder) == ["lock-000008"]
+
+
+def test_a_file_that_is_named_almost_as_a_lock_is_none(remote: str) -> None:
+    folder = storage.place(remote)
+    for name in ("lock-x", "lock-", "lock-9" + "9" * 5000):
+        with suppress(OSError):
+            write_bytes(folder / name, b"{}")
+    with exclusive(folder):
+        assert "lock-000001" in numbers(folder)
 
 
 def test_a_holder_that_could_not_be_heard_and_lost_its_place_is_told(

@@ -1,6 +1,12 @@
 """The score of a set or a model on real images."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from unicorn_hf.core.figures import Figures, Rounded
+
+Percent = Annotated[Rounded, Field(ge=0, le=100)]
 
 
 class Score(Figures):
@@ -18,15 +24,15 @@ class Score(Figures):
     encoder: str
     trained: str
     """What answered: a proxy that was trained on the set, or a model."""
-    accuracy: Rounded
-    lower: Rounded
+    accuracy: Percent
+    lower: Percent
     """Of the 95 % interval of a bootstrap over images, and over random seeds if there are several."""
-    upper: Rounded
-    blind: Rounded
+    upper: Percent
+    blind: Percent
     """The share if every image is replaced by the mean image."""
-    most_common: Rounded
+    most_common: Percent
     """The share of the most frequent answer."""
-    chance: Rounded | None
+    chance: Percent | None
     """The expected share of guesses; None for questions without options."""
     per_kind: dict[str, Rounded] = {}
     """The share by kind of question."""

@@ -40,8 +40,8 @@ def common_words(common: Common) -> str:
 
 def nearest(sketch: Sketch, sets: Sequence[PublishedSet]) -> list[tuple[PublishedSet, Common]]:
     """The sets that have something in common with a sketch, and what; those with the largest share first."""
-    overlaps = Overlaps([sketch, *(one.statistics.sketch for one in sets)])
-    found = [(one, overlaps.of(0, at)) for at, one in enumerate(sets, 1)]
+    # Each set with the sketch alone: many equal sets would take long with one another.
+    found = [(one, Overlaps([sketch, one.statistics.sketch]).of(0, 1)) for one in sets]
     return sorted((pair for pair in found if pair[1].largest), key=lambda pair: -pair[1].largest)
 
 

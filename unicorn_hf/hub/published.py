@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 TAG = "unicorn-hf"
 """The tag that every card carries: `cards.metadata.TAGS`."""
-MAX_BYTES = {STATISTICS: 2 << 20, RECIPE: 256 << 10}
-"""Larger files stay unread."""
-MAX_NUMBER = 1e15
+MAX_BYTES = {STATISTICS: 2 << 20, RECIPE: 64 << 10}
+"""Larger files stay unread: YAML takes seconds for each 64 KiB."""
+MIN_NUMBER, MAX_NUMBER = -1, 1e15
+"""Only cosines and correlations are negative."""
 _THREADS = 8
 
 
@@ -144,10 +145,13 @@ def _listed(api: "HfApi", tag: str, most: int) -> "list[DatasetInfo]":
     expand = ["gated", "lastModified", "sha", "tags"]
     params: dict[str, Any] | None = {"filter": tag, "sort": "lastModified", "limit": most, "expand": expand}
     headers = {"authorization": f"Bearer {api.token}"} if api.token else {}
-    while url and len(found) < most:
+    # The token goes to no other server.
+    while url and url.startswith(f"{constants.ENDPOINT}/") and len(found) < most:
         answer = get_session().get(url, params=params, headers=headers)
         answer.raise_for_status()
-        found += answer.json()
+        if not (page := answer.json()):
+            break
+        found += page
         url, params = answer.links.get("next", {}).get("url"), None
     return [DatasetInfo(**{"siblings": None, **item}) for item in found[:most]]  # type: ignore[no-untyped-call]
 
@@ -190,12 +194,12 @@ def _downloaded(api: "HfApi", info: "DatasetInfo") -> Path:
 def _check_numbers(value: object) -> None:
     """
     Raises:
-        InputError: a number is not finite, or larger than any count.
+        InputError: a number is not finite, or smaller or larger than any figure.
     """
     if isinstance(value, dict):
         value = [*value.values()]
     if isinstance(value, list | tuple):
         for item in value:
             _check_numbers(item)
-    elif isinstance(value, int | float) and not -MAX_NUMBER < value < MAX_NUMBER:
+    elif isinstance(value, int | float) and not MIN_NUMBER <= value < MAX_NUMBER:
         raise InputError("a figure is not a plausible number")

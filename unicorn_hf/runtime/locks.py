@@ -28,6 +28,7 @@ _OURS = re.compile(
 )
 """Names that builds create in a work folder: the folders of steps, and files about the build as a whole."""
 _LOCK = "lock-"
+_NAMED = re.compile(r"lock-\d{6,12}(?:-[0-9a-f]+)?")
 _LOOKS = 10
 _LOOK_S = 0.5
 _BEAT_S = 20.0
@@ -258,7 +259,7 @@ def _beat(lock: Path, ended: threading.Event) -> None:
 
 def _locks(folder: Path) -> list[Path]:
     """The locks by their numbers: the last one holds the folder."""
-    return sorted(folder / name for name, _ in storage.listed(folder) if name.startswith(_LOCK))
+    return sorted(folder / name for name, _ in storage.listed(folder) if _NAMED.fullmatch(name))
 
 
 def _number_of(lock: Path) -> int:
