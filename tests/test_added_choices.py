@@ -215,7 +215,7 @@ def test_what_was_added_made_the_rows(place: Path) -> None:
 def test_the_card_and_the_statistics_tell_of_it(place: Path) -> None:
     card = (place / "set" / "README.md").read_text()
     for text in (
-        "transfer doubled: v = 2 u", "made twice as long (`doubled`", "small_talk: json", "prompt small-talk-1",
+        "transfer doubled: v = 2 u", "made twice as long\n(`doubled`", "small_talk: json", "prompt small-talk-1",
         "| small&#95;talk | 4 |", "| caption | odd&#95;number |", "and move real images in the same way",
     ):  # fmt: skip
         assert text in card

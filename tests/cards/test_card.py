@@ -228,7 +228,7 @@ def test_promises_of_a_rebuild_follow_the_engine() -> None:
 def test_it_says_how_conversations_were_written_scored_and_what_was_left_out_of_them() -> None:
     plain = card()
     assert "multiple_choice: json, question_answering: json, complex_reasoning: json" in plain
-    assert "judged by the model" not in plain
+    assert "conversations scored by the model" not in plain
     assert "pairs removed from" not in plain
     judged = {
         "captions": {"num": 1000, "screen": {"min_score": 2}},

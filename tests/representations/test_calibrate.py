@@ -94,7 +94,7 @@ def test_calibrate_build_and_gap_as_commands(
     kept = ("--keep-vectors", 20) if transfer == "aniso_align" else ()
     done = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "im.safetensors", *kept)
     assert done.exit_code == 0, done.stderr
-    assert f"{NUM} pictures" in done.stdout
+    assert f"{NUM} images" in done.stdout
     assert ("20 vectors kept" in done.stdout) == bool(kept)
     told = run("calibrate", "--images", pictures, "--encoder", ENCODER, "--out", "j.safetensors", "--json")
     assert (json.loads(told.stdout)["num_images"], json.loads(told.stdout)["dim"]) == (NUM, DIM)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch.nn import functional
 
@@ -145,6 +146,11 @@ class Planted:
         return open, (str(self._path), "w")
 
 
+def without_projector(content: bytes) -> bytes:
+    weights = safetensors.torch.load(content)
+    return safetensors.torch.save({name: one for name, one in weights.items() if "projector" not in name})
+
+
 FOREIGN: dict[str, dict[str, Callable[[bytes], bytes] | bytes]] = {
     "a tokenizer with code": {
         "tokenizer_config.json": changed(tokenizer_class="Evil", auto_map={"AutoTokenizer": [None, "evil.Evil"]})
@@ -162,6 +168,7 @@ FOREIGN: dict[str, dict[str, Callable[[bytes], bytes] | bytes]] = {
     "a list for a model": {"config.json": changed(text_config=[1])},
     "a deep configuration": {"config.json": b'{"a":' * 100_000},
     "no weights": {"model.safetensors": b"\xff" * 100},
+    "no projector": {"model.safetensors": without_projector},
     "no transfer": {"transfer.safetensors": b"junk"},
 }
 

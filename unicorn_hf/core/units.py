@@ -1,7 +1,5 @@
 """Figures with their units, for readers."""
 
-from rich.filesize import decimal
-
 _HALF_A_TENTH = 0.05
 
 
@@ -26,4 +24,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 def size(num_bytes: float) -> str:
     """Bytes in powers of 1000: `1.2 MB`."""
+    # Here, because `load_dataset("unicorn")` works without it.
+    from rich.filesize import decimal
+
     return decimal(round(num_bytes))

@@ -207,13 +207,14 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
 
         Raises:
             OSError: there is none.
-            InputError: it cannot be loaded.
+            InputError: it cannot be loaded, or lacks weights, which transformers would initialise randomly.
         """
         hub = {key: options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in options}
-        encoder = options.pop("encoder", None)
+        encoder, tells_info = options.pop("encoder", None), options.pop("output_loading_info", False)
         try:
-            found = super().from_pretrained(source, *arguments, **options)
-            model: Self = found[0] if isinstance(found, tuple) else found
+            model, info = super().from_pretrained(source, *arguments, output_loading_info=True, **options)
+            if lacking := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
+                raise InputError(f"{source} lacks {len(lacking)} weights: {', '.join(lacking[:3])}")
             # Without `trust_remote_code=False`, transformers asks the user whether to run the repository's code.
             model.tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **hub)
             model._use_transfer(Path(cached_file(source, TRANSFER_FILE, **hub)))
@@ -223,7 +224,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
             said = first_error(error) if isinstance(error, ValidationError) else error
             raise InputError(f"{source} cannot be loaded as a model of unicorn-hf: {said}") from error
         model._own_encoder = encoder
-        return found  # type: ignore[no-any-return]
+        return (model, info) if tells_info else model  # type: ignore[return-value]
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **options: Any) -> None:
         """Write weights, configuration, tokenizer, transfer and model card to a folder, with transformers' options."""
