@@ -28,7 +28,7 @@ def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 def columns(elsewhere: int) -> int:
     """The width of the terminal; `elsewhere` if the output goes to a file or a pipe."""
-    return shutil.get_terminal_size((elsewhere, 1)).columns
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else elsewhere
 
 
 def wrapped(line: str) -> str:

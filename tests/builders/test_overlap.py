@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.builds import ECHO, rows, unicorn
 from unicorn_hf.builders.overlap import RUN_WORDS, EvaluationTexts
+from unicorn_hf.core.units import counted
 
 QUESTION = "What is the man in the red coat holding in his left hand?"
 
@@ -65,7 +66,7 @@ def test_the_command_counts_and_tells_the_card(made: Path) -> None:
     assert [(found["name"], found["num_texts"], found["run_words"]) for found in facts] == [("benchmark.jsonl", 3, 8)]
     assert facts[0]["num_pretrain"] >= 1
     assert facts[0]["num_instruction"] >= 1
-    assert f"{facts[0]['num_pretrain']} rows of pretrain" in done.stdout
+    assert f"{counted(facts[0]['num_pretrain'], 'row')} of pretrain" in done.stdout
     assert caption["id"] in done.stdout
     assert f"| benchmark.jsonl | 3 | {facts[0]['num_pretrain']} |" in (published / "README.md").read_text()
     assert unicorn("validate", published, cwd=made).returncode == 0

@@ -60,13 +60,16 @@ def test_a_job_that_is_cut_off_goes_on_in_the_next(hf: str, bucket_hub: BucketHu
     first.communicate()
     bucket = bucket_hub.buckets[BUCKET]
     assert bucket.private
-    was_there = {path: file for path, file in bucket.files.items() if path.startswith("set/captions-")}
+    # Of a partition without a record, the next job writes the shards again.
+    done_before = {path.removesuffix(".json") for path in bucket.files if path.endswith(".json")}
+    was_there = {path: file for path, file in bucket.files.items() if path.partition(".")[0] in done_before}
+    assert len(was_there) > 3
     leave_lock_of_another_machine(bucket.files)
 
     second = start(recipe, tmp_path / "second")
     _, told = second.communicate(timeout=300)
     assert second.returncode == 0, told
-    assert all(bucket.files[path] == file for path, file in was_there.items() if path.endswith((".parquet", ".json")))
+    assert all(bucket.files[path] == file for path, file in was_there.items() if path.startswith("set/captions-"))
     assert not any("lock-" in path for path in bucket.files)
     assert not any(bucket_hub.token.encode() in file.content for file in bucket.files.values())
 
