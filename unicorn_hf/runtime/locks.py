@@ -28,7 +28,7 @@ _OURS = re.compile(
 )
 """Names that builds create in a work folder: the folders of steps, and files about the build as a whole."""
 _LOCK = "lock-"
-_NAMED = re.compile(r"lock-\d{6,12}(?:-[0-9a-f]+)?")
+_NAMED = re.compile(rf"{_LOCK}\d{{6,12}}(?:-[0-9a-f]+)?")
 _LOOKS = 10
 _LOOK_S = 0.5
 _BEAT_S = 20.0

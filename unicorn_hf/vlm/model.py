@@ -26,6 +26,7 @@ from unicorn_hf.core.messages import IMAGE
 from unicorn_hf.core.model_source import DEMO
 from unicorn_hf.core.problems import first_error
 from unicorn_hf.core.published import TRANSFER_FILE
+from unicorn_hf.encoders.towers.transformers_models import lacking_weights
 from unicorn_hf.models.demo_models import demo_llm
 from unicorn_hf.models.folders import model_license
 from unicorn_hf.representations.pictures import on_white, public_name
@@ -213,7 +214,7 @@ class UnicornForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type
         encoder, tells_info = options.pop("encoder", None), options.pop("output_loading_info", False)
         try:
             model, info = super().from_pretrained(source, *arguments, output_loading_info=True, **options)
-            if lacking := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
+            if lacking := lacking_weights(info):
                 raise InputError(f"{source} lacks {len(lacking)} weights: {', '.join(lacking[:3])}")
             # Without `trust_remote_code=False`, transformers asks the user whether to run the repository's code.
             model.tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **hub)

@@ -50,6 +50,14 @@ def loading(name: str, advice: str) -> Iterator[None]:
         raise RunError(f"the encoder {name} cannot be loaded: {str(error)[:600]}", advice) from None
 
 
+def lacking_weights(info: Any, *, but: tuple[str, ...] = ()) -> list[str]:
+    """The names of weights that transformers initialised randomly, by its loading info; without those that begin with
+    one of `but`."""
+    return sorted(
+        name for name in map(str, [*info["missing_keys"], *info["mismatched_keys"]]) if not name.startswith(but)
+    )
+
+
 def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = (), **settings: Any) -> Any:
     """Return `kind.from_pretrained(folder)`, on the CPU and without gradients.
 
@@ -67,9 +75,6 @@ def load_whole(kind: Any, folder: Path, dtype: Any, *, but: tuple[str, ...] = ()
         local_files_only=True,
         **settings,
     )
-    lacking = sorted(
-        name for name in map(str, [*info["missing_keys"], *info["mismatched_keys"]]) if not name.startswith(but)
-    )
-    if lacking:
+    if lacking := lacking_weights(info, but=but):
         raise RunError(f"{folder} lacks {len(lacking)} weights of a {type(model).__name__}: {', '.join(lacking[:3])}")
     return model.eval().requires_grad_(False)

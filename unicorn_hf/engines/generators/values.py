@@ -17,11 +17,11 @@ def parsed(body: bytes) -> Any:
         value = json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
-    inner = [value]
-    for _ in range(_MOST_DEPTH):
-        inner = [one for outer in inner for one in _inside(outer)]
-    if inner:
-        return None
+    inner, depth = [value], 0
+    while inner:
+        if depth == _MOST_DEPTH:
+            return None
+        inner, depth = [one for outer in inner for one in _inside(outer)], depth + 1
     # Google's servers send the error in a list.
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
